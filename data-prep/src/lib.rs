@@ -1,0 +1,1 @@
+//! CIFAR archives, image folders, IDX and .npy files into a dataset folder.

@@ -1,0 +1,2 @@
+//! The data-prep command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The baton command: local cloud, start, stop, watch, predict, evaluate, export.
