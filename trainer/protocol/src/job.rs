@@ -1,0 +1,306 @@
+//! A job: what to train, on what, how, and within which limits. Fixed for the life of a run.
+
+use crate::event::short;
+use crate::{Error, validate};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The newest schema of `job.json`.
+pub const JOB_SCHEMA: u32 = 1;
+
+/// What a run trains. Every key but `dataset` and `network` has a default; no other key is allowed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Schema of this description.
+    #[serde(default = "schema")]
+    pub schema: u32,
+    /// Folder under `datasets/`.
+    pub dataset: String,
+    /// The network's name: `vgg19`, `squeezenet1_0`, …
+    pub network: String,
+    /// Folder under `weights/`; none means the network's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// The named point up to which the network is frozen; none means just below its last layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// What is done to a map at the cut before it is stored.
+    #[serde(default)]
+    pub pool: Pooling,
+    /// Side of the square that the network sees, in pixels.
+    #[serde(default = "image_size")]
+    pub image_size: u32,
+    /// How the stored features are written.
+    #[serde(default)]
+    pub features: FeatureType,
+    /// Images in one feature shard, the unit that workers are dealt.
+    #[serde(default = "unit_images")]
+    pub unit_images: u32,
+    /// Whether features are brought to mean 0 and deviation 1 per column before the head.
+    #[serde(default = "yes")]
+    pub standardise: bool,
+    /// The layers that are trained.
+    #[serde(default)]
+    pub head: Head,
+    /// How workers agree at the end of a round.
+    #[serde(default)]
+    pub agree: Agreement,
+    /// Number of workers, if the `start` event does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// Rounds to train: with `average` passes of each worker over its share, with `gradient` optimizer steps.
+    #[serde(default = "rounds")]
+    pub rounds: u32,
+    /// With `average`: passes of a worker over its share of the images in one round.
+    #[serde(default = "one")]
+    pub epochs_per_round: u32,
+    /// Images in a step: of one worker with `average`, of all together with `gradient`.
+    #[serde(default = "batch")]
+    pub batch: u32,
+    /// The optimizer.
+    #[serde(default)]
+    pub optimizer: Optimizer,
+    /// The highest learning rate.
+    #[serde(default = "learning_rate")]
+    pub learning_rate: f64,
+    /// How the rate changes over the run.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Rounds over which the rate rises linearly to its full height.
+    #[serde(default)]
+    pub warmup_rounds: u32,
+    /// Weight decay: added to the gradient with SGD, decoupled with AdamW; not on biases.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Label smoothing, 0 to below 1.
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// Rounds without a better validation score after which the run ends; none means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+    /// Seed of every random number of the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// burn's device for training the head.
+    #[serde(default)]
+    pub device: Device,
+    /// What computes the frozen layers.
+    #[serde(default)]
+    pub frozen: FrozenEngine,
+    /// What the run may cost at the most.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What is done to a map at the cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// Every value of the map is a feature.
+    #[default]
+    None,
+    /// The mean of each channel is a feature.
+    Average,
+}
+
+/// How features are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureType {
+    /// 4 bytes a value.
+    #[default]
+    F32,
+    /// 2 bytes a value.
+    F16,
+}
+
+/// The trained layers on top of the cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Head {
+    /// One linear layer and softmax.
+    #[default]
+    Softmax,
+    /// A hidden layer with ReLU, then a linear layer and softmax.
+    Mlp {
+        /// Width of the hidden layer.
+        hidden: u32,
+    },
+}
+
+/// How workers agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// Local optimizer steps, then the mean of the weights, weighted by images.
+    #[default]
+    Average,
+    /// The sum of gradients, one optimizer step in the combine: equal to one machine on the whole batch.
+    Gradient,
+}
+
+/// The optimizer of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Momentum, 0 to below 1.
+        #[serde(default = "momentum")]
+        momentum: f64,
+        /// Nesterov's form.
+        #[serde(default = "yes")]
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay.
+    Adamw {
+        /// Decay of the mean, 0 to below 1.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the mean of squares, 0 to below 1.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// Added to the denominator.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+    },
+}
+
+impl Default for Optimizer {
+    fn default() -> Optimizer {
+        Optimizer::Sgd { momentum: momentum(), nesterov: true }
+    }
+}
+
+/// How the learning rate changes over the rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// Half a cosine down to 0.
+    #[default]
+    Cosine,
+    /// Times `factor` every `every` rounds.
+    Step {
+        /// Rounds between two changes.
+        every: u32,
+        /// Above 0, at most 1.
+        factor: f64,
+    },
+}
+
+/// burn's device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// burn-flex.
+    #[default]
+    Flex,
+    /// burn-ndarray.
+    Ndarray,
+}
+
+/// What computes the frozen layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrozenEngine {
+    /// Baton's own compiled network.
+    #[default]
+    Baton,
+    /// burn on the job's device: slower, for comparison.
+    Burn,
+}
+
+/// What a run may cost. At a limit the run ends with its best model so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Events that the run may send.
+    pub invocations: u64,
+    /// US dollars of Lambda time and requests, by the ledger's own account.
+    pub dollars: f64,
+    /// Hours from its start.
+    pub hours: f64,
+    /// Legs of one worker in one stage.
+    pub legs_per_worker: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { invocations: 20_000, dollars: 5.0, hours: 24.0, legs_per_worker: 400 }
+    }
+}
+
+impl Job {
+    /// Takes and checks a job.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] for a later schema, [`Error::Refused`] with the key for anything else.
+    pub fn from_value(value: Value) -> Result<Job, Error> {
+        if !value.is_object() {
+            return Err(Error::refused("job", short(&value), "an object"));
+        }
+        if let Some(found) = value.get("schema").and_then(Value::as_u64)
+            && found > u64::from(JOB_SCHEMA)
+        {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(Error::Schema { what: "the job".into(), found, known: JOB_SCHEMA });
+        }
+        let job: Job = serde_json::from_value(value).map_err(|e| {
+            Error::refused("job", e.to_string(), "the keys and values of docs/formats.md, \"job.json\"")
+        })?;
+        validate::job(&job)?;
+        Ok(job)
+    }
+
+    /// Parses and checks a job's text, as [`Job::from_value`].
+    pub fn parse(text: &[u8]) -> Result<Job, Error> {
+        let value = serde_json::from_slice(text)
+            .map_err(|e| Error::refused("job", e.to_string(), "JSON text with one object"))?;
+        Job::from_value(value)
+    }
+
+    /// The folder under `weights/`.
+    pub fn weights(&self) -> &str {
+        self.weights.as_deref().unwrap_or(&self.network)
+    }
+}
+
+fn schema() -> u32 {
+    JOB_SCHEMA
+}
+fn image_size() -> u32 {
+    224
+}
+fn unit_images() -> u32 {
+    256
+}
+fn rounds() -> u32 {
+    20
+}
+fn one() -> u32 {
+    1
+}
+fn batch() -> u32 {
+    64
+}
+fn learning_rate() -> f64 {
+    0.02
+}
+fn momentum() -> f64 {
+    0.9
+}
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,127 @@
+//! The ranges of a job's numbers and names.
+
+use crate::event::MAX_WORKERS;
+use crate::{Error, JOB_SCHEMA, Job, Optimizer, Schedule};
+use crate::{Head, Limits};
+
+/// Checks every key of a job.
+pub(crate) fn job(job: &Job) -> Result<(), Error> {
+    whole("schema", job.schema, 1, JOB_SCHEMA)?;
+    name("dataset", &job.dataset)?;
+    name("network", &job.network)?;
+    if let Some(weights) = &job.weights {
+        name("weights", weights)?;
+    }
+    if let Some(cut) = &job.cut {
+        name("cut", cut)?;
+    }
+    whole("image_size", job.image_size, 8, 2_048)?;
+    whole("unit_images", job.unit_images, 1, 65_536)?;
+    if let Some(workers) = job.workers {
+        whole("workers", workers, 1, MAX_WORKERS)?;
+    }
+    if let Head::Mlp { hidden } = job.head {
+        whole("head.hidden", hidden, 1, 65_536)?;
+    }
+    whole("rounds", job.rounds, 1, 1_000_000)?;
+    whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
+    whole("batch", job.batch, 1, 1 << 24)?;
+    optimizer(&job.optimizer)?;
+    number("learning_rate", job.learning_rate, "above 0, at most 1000", |x| x > 0.0 && x <= 1e3)?;
+    if let Schedule::Step { every, factor } = job.schedule {
+        whole("schedule.every", every, 1, u32::MAX)?;
+        number("schedule.factor", factor, "above 0, at most 1", |x| x > 0.0 && x <= 1.0)?;
+    }
+    whole("warmup_rounds", job.warmup_rounds, 0, job.rounds)?;
+    number("weight_decay", job.weight_decay, "0 to 10", |x| (0.0..=10.0).contains(&x))?;
+    number("label_smoothing", job.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
+    if let Some(patience) = job.patience {
+        whole("patience", patience, 1, u32::MAX)?;
+    }
+    limits(&job.limits)
+}
+
+fn optimizer(optimizer: &Optimizer) -> Result<(), Error> {
+    let decay = |key: &str, x: f64| number(key, x, "0 to below 1", |x| (0.0..1.0).contains(&x));
+    match *optimizer {
+        Optimizer::Sgd { momentum, .. } => decay("optimizer.momentum", momentum),
+        Optimizer::Adamw { beta1, beta2, epsilon } => {
+            decay("optimizer.beta1", beta1)?;
+            decay("optimizer.beta2", beta2)?;
+            number("optimizer.epsilon", epsilon, "above 0, at most 1", |x| x > 0.0 && x <= 1.0)
+        }
+    }
+}
+
+fn limits(limits: &Limits) -> Result<(), Error> {
+    if limits.invocations == 0 {
+        return Err(Error::refused("limits.invocations", "0", "at least 1"));
+    }
+    number("limits.dollars", limits.dollars, "above 0", |x| x > 0.0)?;
+    number("limits.hours", limits.hours, "above 0, at most 8760", |x| x > 0.0 && x <= 8_760.0)?;
+    whole("limits.legs_per_worker", limits.legs_per_worker, 1, 1_000_000)
+}
+
+fn whole(key: &str, found: u32, low: u32, high: u32) -> Result<(), Error> {
+    if (low..=high).contains(&found) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        &format!("job.{key}"),
+        found.to_string(),
+        format!("a whole number from {low} to {high}"),
+    ))
+}
+
+fn number(key: &str, found: f64, expected: &str, allowed: impl Fn(f64) -> bool) -> Result<(), Error> {
+    if found.is_finite() && allowed(found) {
+        return Ok(());
+    }
+    Err(Error::refused(&format!("job.{key}"), found.to_string(), format!("a number {expected}")))
+}
+
+fn name(key: &str, found: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if !found.is_empty() && found.len() <= 100 && !found.starts_with('.') && found.chars().all(allowed) {
+        return Ok(());
+    }
+    let expected = "1 to 100 characters of a-z, 0-9, '.', '_' and '-', not starting with '.'";
+    Err(Error::refused(&format!("job.{key}"), format!("{found:?}"), expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_job_needs_only_its_dataset_and_network() {
+        let job = Job::from_value(json!({"dataset": "cifar10", "network": "vgg19"})).unwrap();
+        assert_eq!((job.weights(), job.image_size, job.rounds), ("vgg19", 224, 20));
+        let again = Job::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+        assert_eq!(job, again);
+    }
+
+    #[test]
+    fn bad_jobs_are_refused_by_key() {
+        for (key, value) in [
+            ("learning_rate", json!(-0.1)),
+            ("learning_rate", json!("fast")),
+            ("dataset", json!("../secret")),
+            ("batch", json!(0)),
+            ("momentum", json!(0.9)),
+            ("label_smoothing", json!(1.0)),
+            ("optimizer", json!({"kind": "sgd", "momentum": 1.5})),
+            ("optimizer", json!({"kind": "lion"})),
+            ("limits", json!({"dollars": 0})),
+            ("limits", json!({"euros": 1})),
+            ("schema", json!(2)),
+        ] {
+            let mut text = json!({"dataset": "d", "network": "vgg19"});
+            text[key] = value;
+            let error = Job::from_value(text).unwrap_err().to_string();
+            let named = error.contains(key) || error.contains("euros") || error.contains("lion");
+            assert!(named || error.contains("fast"), "{key}: {error}");
+        }
+    }
+}
