@@ -1,5 +1,7 @@
 //! The graph of a network: nodes, their operations, the named points where it can be cut.
 
+use crate::Error;
+
 /// Index of a node in [`Network::nodes`].
 pub type NodeId = usize;
 
@@ -36,15 +38,32 @@ pub enum Op {
     /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any, `bias` `[outputs]`.
     Conv(Conv),
     /// Batch norm in evaluation mode: `weight`, `bias`, `running_mean`, `running_var`, each `[channels]`; eps 1e-5.
-    BatchNorm { channels: usize },
+    BatchNorm {
+        /// How many feature maps are normalised.
+        channels: usize,
+    },
     /// max(x, 0).
     Relu,
     /// min(max(x, 0), 6).
     Relu6,
     /// Maximum over a window; padding counts as minus infinity; `ceil` rounds the output size up.
-    MaxPool { size: usize, stride: usize, padding: usize, ceil: bool },
+    MaxPool {
+        /// Rows and columns of the window.
+        size: usize,
+        /// Step of the window.
+        stride: usize,
+        /// Rows and columns added on each side.
+        padding: usize,
+        /// Whether a window that begins inside the image but ends outside counts.
+        ceil: bool,
+    },
     /// Mean over a grid of `height` × `width` windows, as torchvision's adaptive average pooling.
-    AdaptiveAvgPool { height: usize, width: usize },
+    AdaptiveAvgPool {
+        /// Rows of the output.
+        height: usize,
+        /// Columns of the output.
+        width: usize,
+    },
     /// Sum of two inputs of one shape.
     Add,
     /// Inputs joined along the channels.
@@ -52,26 +71,181 @@ pub enum Op {
     /// `[batch, channels, height, width]` to `[batch, channels * height * width]`, in that order.
     Flatten,
     /// `x · weightᵀ + bias`, parameters `weight` `[outputs, inputs]`, `bias` `[outputs]`.
-    Linear { inputs: usize, outputs: usize },
+    Linear {
+        /// Columns of an input row.
+        inputs: usize,
+        /// Columns of an output row.
+        outputs: usize,
+    },
     /// Dropout while training; nothing in the frozen pass.
-    Dropout { rate: f32 },
+    Dropout {
+        /// The share that is set to zero.
+        rate: f32,
+    },
 }
 
 /// A convolution's sizes. Kernel, stride and padding are the same in both directions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
+    /// Channels that are read.
     pub inputs: usize,
+    /// Channels that are written.
     pub outputs: usize,
+    /// Rows and columns of the kernel.
     pub kernel: usize,
+    /// Step of the kernel.
     pub stride: usize,
+    /// Zero rows and columns added on each side.
     pub padding: usize,
+    /// Independent groups of channels; as many as channels for a depthwise convolution.
     pub groups: usize,
+    /// Whether there is a `bias`.
     pub bias: bool,
 }
 
 /// A named place where a network can be cut: what `node` gives is what the frozen pass stores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
+    /// The name that a job uses: `pool4`, `fc2`.
     pub name: String,
+    /// The node whose output is meant.
     pub node: NodeId,
+}
+
+/// A parameter that the network needs, buffers such as `running_mean` included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// torchvision's name: `features.0.weight`.
+    pub name: String,
+    /// torchvision's shape.
+    pub shape: Vec<usize>,
+    /// Whether it is a statistic that training does not count as a parameter: `running_mean`, `running_var`.
+    pub buffer: bool,
+}
+
+/// The layer that gives one number for each class: what a new head replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastLayer {
+    /// torchvision's module name: `classifier.6`.
+    pub name: String,
+    /// Features that it reads.
+    pub inputs: usize,
+    /// Classes that it gives.
+    pub classes: usize,
+    /// Its form.
+    pub form: LastLayerForm,
+}
+
+/// The two forms of a last layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastLayerForm {
+    /// `weight` `[classes, inputs]`, on a vector of features.
+    Linear,
+    /// `weight` `[classes, inputs, 1, 1]`, on the map, followed by ReLU and the mean over the map (SqueezeNet).
+    ///
+    /// A linear head `W`, `b` on the pooled map becomes this layer when the same row is added to every row of `W`,
+    /// and the same number to every entry of `b`, so that nothing is negative: the map comes from a ReLU, so the
+    /// layer's own ReLU then changes nothing, the mean commutes, and softmax does not see what was added.
+    Convolution,
+}
+
+impl Network {
+    /// The node that a named point stands for.
+    pub fn point(&self, name: &str) -> Result<NodeId, Error> {
+        let point = self.points.iter().find(|point| point.name == name);
+        point.map(|point| point.node).ok_or_else(|| Error::UnknownPoint {
+            network: self.name,
+            point: name.to_owned(),
+            known: self.points.iter().map(|point| point.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The network up to a named point: only the nodes that it needs, that point's node last.
+    ///
+    /// `points` keeps those that are left; `default_cut` stays the whole network's.
+    pub fn up_to(&self, point: &str) -> Result<Network, Error> {
+        let end = self.point(point)?;
+        let mut needed = vec![false; end + 1];
+        needed[end] = true;
+        for id in (0..=end).rev().filter(|&id| self.nodes[id].op != Op::Input) {
+            if needed[id] {
+                self.nodes[id].inputs.iter().for_each(|&input| needed[input] = true);
+            }
+        }
+        let mut renumbered = vec![None; self.nodes.len()];
+        let mut nodes = Vec::new();
+        for id in (0..=end).filter(|&id| needed[id]) {
+            renumbered[id] = Some(nodes.len());
+            let node = &self.nodes[id];
+            let inputs =
+                node.inputs.iter().map(|&input| renumbered[input].expect("inputs come first")).collect();
+            nodes.push(Node { name: node.name.clone(), op: node.op.clone(), inputs });
+        }
+        let moved = |point: &Point| Some(Point { name: point.name.clone(), node: renumbered[point.node]? });
+        Ok(Network { nodes, points: self.points.iter().filter_map(moved).collect(), ..self.clone() })
+    }
+
+    /// The node that nothing reads: the output.
+    pub fn output(&self) -> NodeId {
+        self.nodes.len() - 1
+    }
+
+    /// Every parameter in execution order, buffers included, `num_batches_tracked` not.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.nodes.iter().flat_map(Node::parameters).collect()
+    }
+
+    /// The last layer with parameters of the whole network: what a new head replaces.
+    ///
+    /// Errors: the network is cut below it, so that its last layer with parameters is no classifier.
+    pub fn last_layer(&self) -> Result<LastLayer, Error> {
+        let whole = self.points.iter().any(|point| point.name == "logits" && point.node == self.output());
+        let node = self.nodes.iter().rfind(|node| !node.name.is_empty()).filter(|_| whole);
+        let (node, inputs, classes, form) = match node.map(|node| (node, &node.op)) {
+            Some((node, &Op::Linear { inputs, outputs })) => (node, inputs, outputs, LastLayerForm::Linear),
+            Some((node, Op::Conv(conv))) => (node, conv.inputs, conv.outputs, LastLayerForm::Convolution),
+            _ => return Err(Error::NoLastLayer { network: self.name }),
+        };
+        Ok(LastLayer { name: node.name.clone(), inputs, classes, form })
+    }
+
+    /// The same network with a last layer for another number of classes.
+    pub fn with_classes(&self, classes: usize) -> Result<Network, Error> {
+        let last = self.last_layer()?;
+        let mut network = self.clone();
+        for node in network.nodes.iter_mut().filter(|node| node.name == last.name) {
+            match &mut node.op {
+                Op::Linear { outputs, .. } => *outputs = classes,
+                Op::Conv(conv) => conv.outputs = classes,
+                _ => {}
+            }
+        }
+        Ok(network)
+    }
+}
+
+impl Node {
+    /// The parameters of this layer, by torchvision's names.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let parameter = |suffix: &str, shape: Vec<usize>| Parameter {
+            name: format!("{}.{suffix}", self.name),
+            shape,
+            buffer: suffix.starts_with("running"),
+        };
+        match &self.op {
+            Op::Conv(conv) => {
+                let kernel = vec![conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
+                let bias = conv.bias.then(|| parameter("bias", vec![conv.outputs]));
+                [parameter("weight", kernel)].into_iter().chain(bias).collect()
+            }
+            &Op::BatchNorm { channels } => ["weight", "bias", "running_mean", "running_var"]
+                .into_iter()
+                .map(|suffix| parameter(suffix, vec![channels]))
+                .collect(),
+            &Op::Linear { inputs, outputs } => {
+                vec![parameter("weight", vec![outputs, inputs]), parameter("bias", vec![outputs])]
+            }
+            _ => Vec::new(),
+        }
+    }
 }

@@ -1,0 +1,70 @@
+//! What can go wrong with a network's description.
+
+use crate::Shape;
+
+/// A network or a point that does not exist, or an image that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No network of that name.
+    #[error("unknown network `{name}`; known are {known}")]
+    UnknownNetwork {
+        /// What was asked for.
+        name: String,
+        /// Every name there is.
+        known: String,
+    },
+    /// No point of that name in the network.
+    #[error("network `{network}` has no point `{point}` to cut at; it has {known}")]
+    UnknownPoint {
+        /// The network.
+        network: &'static str,
+        /// What was asked for.
+        point: String,
+        /// Every point there is.
+        known: String,
+    },
+    /// The image is used up before the network's end.
+    #[error(
+        "an image of {height} by {width} is too small for network `{network}`: layer {layer} needs at least \
+         {needed} rows and columns and is left with {found_height} by {found_width}; use a larger image size \
+         or an earlier cut"
+    )]
+    ImageTooSmall {
+        /// The network.
+        network: &'static str,
+        /// The image's rows.
+        height: usize,
+        /// The image's columns.
+        width: usize,
+        /// The node that cannot go on, by number and name.
+        layer: String,
+        /// What its window needs.
+        needed: usize,
+        /// The rows that reach it.
+        found_height: usize,
+        /// The columns that reach it.
+        found_width: usize,
+    },
+    /// A layer does not fit what it reads: a mistake in the network's description.
+    #[error(
+        "network `{network}`: layer {layer} expects {expected}, found {found:?}; the description is wrong"
+    )]
+    Mismatch {
+        /// The network.
+        network: &'static str,
+        /// The node, by number and name.
+        layer: String,
+        /// What the operation needs.
+        expected: String,
+        /// The shapes of its inputs.
+        found: Vec<Shape>,
+    },
+    /// The network has no last layer that a head could replace.
+    #[error(
+        "network `{network}` ends before its last layer, so there is none to replace; take the whole network"
+    )]
+    NoLastLayer {
+        /// The network.
+        network: &'static str,
+    },
+}
