@@ -4,18 +4,26 @@
 //! event ─ decide(&Ledger, &Event, now) ─▶ Decision ─ (the handler works) ─▶ Fact ─ Ledger::record ─▶ events due
 //! ```
 
+mod decide;
 mod error;
 mod event;
+mod fact;
 mod ids;
 mod job;
+mod ledger;
+mod limits;
 mod validate;
 
+pub use decide::{Decision, Moment};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
+pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};
 pub use ids::{FileRef, RunId};
 pub use job::{
     Agreement, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Pooling, Schedule,
 };
+pub use ledger::{Hold, Ledger, Recorded, WorkerState};
+pub use limits::Spend;
 
 /// The schema of facts in the ledger; a later one is refused by name.
 pub const LEDGER_SCHEMA: u32 = 1;

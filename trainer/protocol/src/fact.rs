@@ -1,0 +1,215 @@
+//! Facts: what has happened in a run and is safe on disk. The ledger is the fold of their log.
+
+use crate::{FileRef, Job, RunId};
+use serde::{Deserialize, Serialize};
+
+/// One fact. Times are milliseconds since 1970, by the clock of the process that records it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fact {
+    /// The run exists. Always the first fact.
+    Started {
+        /// Schema of this ledger.
+        schema: u32,
+        /// The run.
+        run: RunId,
+        /// What it trains.
+        job: Box<Job>,
+        /// Number of workers.
+        workers: u32,
+        /// Its feature store; with a manifest if it was there already.
+        features: FeatureStore,
+        /// When.
+        at_ms: u64,
+    },
+    /// An invocation has begun a piece of work.
+    Begun {
+        /// The work.
+        target: Target,
+        /// The invocation, and what it may cost.
+        lease: Lease,
+    },
+    /// A worker ran out of time and saved its place.
+    LegDone {
+        /// The leg that ended.
+        target: Target,
+        /// Where the next leg goes on, in the stage's folder.
+        place: FileRef,
+        /// Images of the worker's stage that are done.
+        done: u64,
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// A worker has published its result of a stage.
+    WorkerDone {
+        /// The leg that ended it.
+        target: Target,
+        /// The result, in the stage's folder.
+        result: FileRef,
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// A stage is combined.
+    CombineDone {
+        /// What it gave.
+        combined: Combined,
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// Work that did not move is sent again: recorded before it is sent, so that it is paid for.
+    SentAgain {
+        /// What is sent.
+        targets: Vec<Target>,
+        /// When.
+        at_ms: u64,
+    },
+    /// The run has ended. Nothing is due after it.
+    Ended {
+        /// Why, and with which model.
+        ending: Ending,
+        /// When.
+        at_ms: u64,
+    },
+}
+
+/// A piece of work that can be sent as an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Stage 0 is `features`, stage r is round r.
+    pub stage: u32,
+    /// The worker; none means the combine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+    /// The worker's leg in this stage, from 0; 0 for a combine.
+    pub leg: u32,
+}
+
+impl Target {
+    /// A worker's leg.
+    pub fn worker(stage: u32, worker: u32, leg: u32) -> Target {
+        Target { stage, worker: Some(worker), leg }
+    }
+
+    /// A stage's combine.
+    pub fn combine(stage: u32) -> Target {
+        Target { stage, worker: None, leg: 0 }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.worker {
+            Some(worker) => write!(f, "leg {} of worker {worker} in stage {}", self.leg, self.stage),
+            None => write!(f, "the combine of stage {}", self.stage),
+        }
+    }
+}
+
+/// One invocation's hold on a piece of work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Lambda's request id. A redelivery of the same event has the same.
+    pub invocation: String,
+    /// When it began.
+    pub at_ms: u64,
+    /// When the platform ends it.
+    pub until_ms: u64,
+    /// Memory that is paid for, in MB.
+    pub memory_mb: u32,
+}
+
+/// The feature store of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureStore {
+    /// Its folder under `features/`: the hash of everything that it depends on.
+    pub key: String,
+    /// Its manifest, once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<FileRef>,
+}
+
+/// What a combine gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Combined {
+    /// The stage.
+    pub stage: u32,
+    /// The weights and the optimizer's state, in `combined/`; none for `features`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<FileRef>,
+    /// The manifest of the feature store; only for `features`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FileRef>,
+    /// The score on the validation split; none without such a split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+}
+
+/// How well a state does on the validation split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of images whose most probable class is the true one.
+    pub top1: f64,
+    /// Share of images whose true class is among the five most probable.
+    pub top5: f64,
+    /// Images scored.
+    pub images: u64,
+}
+
+impl Score {
+    /// Whether this is better than another: more right answers, or as many with a lower loss.
+    pub fn beats(&self, other: &Score) -> bool {
+        self.top1 > other.top1 || (self.top1 == other.top1 && self.loss < other.loss)
+    }
+}
+
+/// Why a run ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", content = "detail", rename_all = "snake_case")]
+pub enum Reason {
+    /// All rounds are done.
+    Rounds,
+    /// The score has not become better for the job's patience.
+    Patience,
+    /// A `stop` event.
+    Stopped,
+    /// A limit of the job, in words.
+    Limit(String),
+    /// The run cannot go on, in words.
+    Failed(String),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::Rounds => f.write_str("all rounds done"),
+            Reason::Patience => f.write_str("no better score for the job's patience"),
+            Reason::Stopped => f.write_str("stopped"),
+            Reason::Limit(what) => write!(f, "limit reached: {what}"),
+            Reason::Failed(what) => write!(f, "failed: {what}"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// Why.
+    pub why: Reason,
+    /// The best model, in `model/`; none when no round was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<FileRef>,
+}
