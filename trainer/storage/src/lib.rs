@@ -1,1 +1,31 @@
 //! Every byte on the shared file system: the ledger and its lock, atomic publication, arrays, datasets, features.
+//!
+//! Invariants: what is shared is never rewritten in place, but for the log, which is appended to under its own lock;
+//! a name is published once; nothing is decided by listing a folder or by asking whether a file exists.
+
+pub mod arrays;
+pub mod dataset;
+mod entropy;
+mod error;
+mod facts;
+mod features;
+mod folder;
+mod log;
+mod names;
+mod opened;
+mod publish;
+mod root;
+mod tensors;
+
+pub use error::{Error, Result};
+pub use facts::FactLog;
+pub use features::{FeatureManifest, FeatureShard, FeatureType};
+pub use folder::{create_folder, refresh, remove_folder, sync_folder};
+pub use log::{Created, Log};
+pub use names::check_name;
+pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within};
+pub use publish::{Once, Publication, publish, publish_once};
+pub use root::{Root, RunFolder};
+pub use tensors::{
+    Tensor, TensorData, Tensors, encode_tensors, read_tensors, write_tensors, write_tensors_once,
+};

@@ -1,0 +1,143 @@
+//! What can go wrong on the shared file system, in words that name the file and say what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, what was expected and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused or failed an operation.
+    #[error("cannot {action} {}: {source}{}", .path.display(), advice(.source))]
+    Io {
+        /// What was tried: "open", "write".
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file that should be there is not, although it was looked for again and again.
+    #[error("{} is not there after {:.1} s of looking: was it removed, or is another file system mounted?", .path.display(), .waited.as_secs_f64())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// How long it was looked for.
+        waited: Duration,
+    },
+    /// Others held the lock for the whole time that we were ready to wait; try again later.
+    #[error("{} stayed locked by others for {:.1} s: try again; if nothing runs, wait 180 s for a vanished client's lock to end", .path.display(), .waited.as_secs_f64())]
+    Busy {
+        /// The locked file.
+        path: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The lock was lost while it was held: nothing of this update counts; do all of it again.
+    #[error("the lock on {} was lost ({source}): this update does not count, do it again from the start", .path.display())]
+    LockLost {
+        /// The locked file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file is not what was written.
+    #[error("{} is damaged: expected {expected}, found {found}; remove it and make it again, or restore a copy", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file was written by a later version.
+    #[error("{} has schema {found}, this version of Baton reads up to {known}: update Baton, or start afresh", .file.display())]
+    Schema {
+        /// The file.
+        file: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest that this version knows.
+        known: u32,
+    },
+    /// A name that would leave its folder, hide, or be unreadable elsewhere.
+    #[error("{what} {found:?} is not allowed: expected {expected}")]
+    Name {
+        /// What the name is of: "data set", "file".
+        what: &'static str,
+        /// The name.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// An array or data set that somebody made in another form than the one that is needed.
+    #[error("{}: expected {expected}, found {found}", .file.display())]
+    Array {
+        /// The file.
+        file: PathBuf,
+        /// What can be read.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// What was given to be written, or asked of a file, does not fit.
+    #[error("{what}: expected {expected}, found {found}")]
+    Unfit {
+        /// What does not fit.
+        what: String,
+        /// What would.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+}
+
+impl Error {
+    /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
+    ///
+    /// An error of this crate that travelled through an [`io::Error`] comes out as itself.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => Error::Io { action, path: path.to_owned(), source },
+        }
+    }
+
+    /// A file that is not what was written.
+    pub fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
+    }
+
+    /// An array or data set in another form than the one that is needed.
+    pub fn array(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Array { file: file.to_owned(), expected: expected.into(), found: found.into() }
+    }
+
+    /// Something given or asked for that does not fit.
+    pub fn unfit(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Unfit { what: what.into(), expected: expected.into(), found: found.into() }
+    }
+}
+
+/// So that `?` works in closures that write; [`Error::io`] takes the error out again.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        io::Error::other(error)
+    }
+}
+
+/// What a person can do about a system's error.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space or use a larger file system, then do the same again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing, or choose another folder",
+        io::ErrorKind::PermissionDenied => "; give this user access to it, or choose another folder",
+        _ => "",
+    }
+}

@@ -1,0 +1,85 @@
+//! Folders on the shared file system: made durably, seen freshly, removed with patience.
+
+use crate::{Error, Result, entropy};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Makes the folder and those above it that are not there, so that they survive a loss of power.
+///
+/// # Errors
+/// [`Error::Io`], also when something else has the name.
+pub fn create_folder(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let Some(parent) = path.parent() else {
+                return Err(Error::io("create the folder", path)(source));
+            };
+            create_folder(parent)?;
+            match fs::create_dir(path) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create the folder", path)(source));
+                }
+                _ => {}
+            }
+        }
+        Err(source) => return Err(Error::io("create the folder", path)(source)),
+    }
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sync_folder(path: &Path) -> Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("sync the folder", path))
+}
+
+/// Makes this machine forget what it believes about the names in a folder.
+///
+/// An NFS client remembers for up to 50 s that a name is missing. Making and removing a file refreshes the folder at
+/// once; where that is not allowed (a folder that is mounted for reading), listing it does.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn refresh(folder: &Path) -> Result<()> {
+    let probe = folder.join(format!(".refresh-{:016x}", entropy::random()));
+    match File::create_new(&probe) {
+        // Another machine's removal of the whole folder may take the probe along.
+        Ok(_) => match fs::remove_file(&probe) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &probe)(source))
+            }
+            _ => Ok(()),
+        },
+        Err(_) => fs::read_dir(folder).map(|names| names.for_each(drop)).map_err(Error::io("list", folder)),
+    }
+}
+
+/// Removes a folder and all in it; one that is gone already is fine.
+///
+/// Gives `false` when something is left: a file that this machine still reads leaves a `.nfs` name until it is closed.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_folder(path: &Path) -> Result<bool> {
+    for _ in 0..3 {
+        match fs::remove_dir_all(path) {
+            Ok(()) => return Ok(true),
+            Err(source) => match source.kind() {
+                io::ErrorKind::NotFound if !path.is_dir() => return Ok(true),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty => {}
+                io::ErrorKind::ResourceBusy => return Ok(false),
+                _ => return Err(Error::io("remove", path)(source)),
+            },
+        }
+    }
+    Ok(false)
+}

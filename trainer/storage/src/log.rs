@@ -1,0 +1,199 @@
+//! An append-only file of records that many machines append to, under a lock on that very file.
+//!
+//! Invariants, each measured on NFS: the locked file is the file with the data (a lock refreshes the cache of its own
+//! file only); it is opened for reading and writing; it is never truncated but for a torn tail, under the lock; a
+//! record counts once `fsync` has succeeded while the lock was held; EIO means that the lock was lost.
+
+mod frames;
+mod medium;
+
+use crate::folder::{create_folder, refresh, sync_folder};
+use crate::{Error, Result, entropy};
+use medium::Medium;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a log that is not there is looked for. Its folder is refreshed each time, so that a name once found
+/// missing does not stay missing.
+const LOOK_FOR: Duration = Duration::from_secs(2);
+
+/// An append-only file of records; only its path is kept, each use opens the file anew.
+#[derive(Clone, Debug)]
+pub struct Log {
+    path: PathBuf,
+}
+
+/// What [`Log::create`] found.
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// The log had no records; the first one is ours.
+    New(Log),
+    /// The log had records already.
+    Exists(Log),
+}
+
+impl Created {
+    /// The log, whoever began it.
+    pub fn into_log(self) -> Log {
+        match self {
+            Created::New(log) | Created::Exists(log) => log,
+        }
+    }
+}
+
+impl Log {
+    /// Begins the log with the record `first`, unless it has records; of many callers one gets [`Created::New`].
+    ///
+    /// Who is first is decided under the lock by what the file holds, not by who made the file: a file whose maker
+    /// died before its first record is an empty log, and the next caller begins it.
+    ///
+    /// # Errors
+    /// As [`Log::update`].
+    pub fn create(path: impl Into<PathBuf>, first: &[u8], wait: Duration) -> Result<Created> {
+        let log = Log::open_or_create(path)?;
+        let new = log.update(wait, |records| -> Result<_> {
+            let append = if records.is_empty() { vec![first.to_vec()] } else { Vec::new() };
+            Ok((append, records.is_empty()))
+        })?;
+        Ok(if new { Created::New(log) } else { Created::Exists(log) })
+    }
+
+    /// The log at `path`, made without records when it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file or its folder cannot be made.
+    pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Log> {
+        let path = path.into();
+        let folder = path.parent().unwrap_or(Path::new("."));
+        create_folder(folder)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        file.map_err(Error::io("create", &path))?;
+        sync_folder(folder)?;
+        Ok(Log { path })
+    }
+
+    /// The log at `path`, which someone has created.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when it is not there, after looking for it for two seconds.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Log> {
+        let log = Log { path: path.into() };
+        log.file()?;
+        Ok(log)
+    }
+
+    /// The file that the log lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All records, oldest first, as they are on disk: read under the lock, for only that refreshes them.
+    ///
+    /// # Errors
+    /// As [`Log::update`].
+    pub fn read(&self, wait: Duration) -> Result<Vec<Vec<u8>>> {
+        self.update(wait, |records| Ok((Vec::new(), records.to_vec())))
+    }
+
+    /// Gives all records to `f` and appends those that it returns, as one: all of them count or none.
+    ///
+    /// The lock is held from the reading to the `fsync`, so `f` must be quick: decide there, compute elsewhere. It is
+    /// waited for during `wait`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when others hold the lock all the time; [`Error::LockLost`] when nothing of this counts and all
+    /// of it is to be done again; [`Error::Damaged`]; [`Error::Schema`]; and whatever `f` says.
+    pub fn update<R, E: From<Error>>(
+        &self,
+        wait: Duration,
+        f: impl FnOnce(&[Vec<u8>]) -> Result<(Vec<Vec<u8>>, R), E>,
+    ) -> Result<R, E> {
+        let mut file = self.lock(wait)?;
+        let result = transact(&self.path, &mut file, f);
+        // What counts is on disk by now, and closing the file frees the lock as well.
+        let _ = fs2::FileExt::unlock(&file);
+        result
+    }
+
+    /// Opens the file and locks it. Never blocks in the kernel: an NFS client would sleep for up to 30 s between its
+    /// own tries. Who has waited longer asks more often, so that many who finish together all get their turn.
+    fn lock(&self, wait: Duration) -> Result<File> {
+        let file = self.file()?;
+        let start = Instant::now();
+        loop {
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => return Ok(file),
+                Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(medium::lost_or_io("lock", &self.path, source)),
+            }
+            let waited = start.elapsed();
+            if waited >= wait {
+                return Err(Error::Busy { path: self.path.clone(), waited });
+            }
+            sleep(pause(waited).min(wait - waited));
+        }
+    }
+
+    fn file(&self) -> Result<File> {
+        let start = Instant::now();
+        loop {
+            match OpenOptions::new().read(true).write(true).open(&self.path) {
+                Err(source) if is_stale(&source) => {}
+                opened => return opened.map_err(Error::io("open", &self.path)),
+            }
+            let waited = start.elapsed();
+            if waited >= LOOK_FOR {
+                return Err(Error::Missing { path: self.path.clone(), waited });
+            }
+            sleep(Duration::from_millis(100));
+            // The folder itself may be what is not there yet; then the next look says so.
+            let _ = refresh(self.path.parent().unwrap_or(Path::new(".")));
+        }
+    }
+}
+
+/// What may be only a client's old knowledge: the name is not there, or its file was replaced on the server.
+pub(crate) fn is_stale(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
+/// How long to pause before asking for the lock again: 10 to 50 ms at first, 10 to 20 ms after a second.
+fn pause(waited: Duration) -> Duration {
+    let spread = 40_000 - 30_000 * waited.as_micros().min(1_000_000) as u64 / 1_000_000;
+    Duration::from_micros(10_000 + entropy::random() % spread)
+}
+
+/// One update on a locked file: read, ask `f`, append as one write, make it durable.
+fn transact<R, E: From<Error>>(
+    path: &Path,
+    file: &mut impl Medium,
+    f: impl FnOnce(&[Vec<u8>]) -> Result<(Vec<Vec<u8>>, R), E>,
+) -> Result<R, E> {
+    let bytes = file.read_all().map_err(|source| medium::lost_or_io("read", path, source))?;
+    let contents = frames::decode(path, &bytes)?;
+    let (append, result) = f(&contents.records)?;
+    if !append.is_empty() {
+        let frame = frames::encode(path, contents.whole, &append)?;
+        if contents.whole < bytes.len() {
+            file.cut(contents.whole as u64)
+                .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
+        }
+        file.write_all_at(&frame, contents.whole as u64).map_err(|source| {
+            // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a torn
+            // tail, which the next holder cuts.
+            let _ = file.cut(contents.whole as u64);
+            medium::lost_or_io("append to", path, source)
+        })?;
+    }
+    // Also when nothing was appended: the last holder may have died between its write and its fsync, and what is
+    // acted on must be durable.
+    file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests;

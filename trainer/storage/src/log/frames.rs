@@ -1,0 +1,240 @@
+//! How a log lies in its file: a header, then one frame for each append, each with its length and checksum.
+//!
+//! ```text
+//! header   "BATONLOG"  schema u32  check u32            16 bytes
+//! frame    "FRM1"  length u32  checksum u64  body       body = one or more records, each: length u32, bytes
+//! ```
+//! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all. Its
+//! checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied to another
+//! place, or that stands inside a record, is not taken for one.
+
+use crate::{Error, Result};
+use std::path::Path;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The newest schema that this version reads and writes.
+const SCHEMA: u32 = 1;
+const MAGIC: &[u8; 8] = b"BATONLOG";
+const MARK: &[u8; 4] = b"FRM1";
+/// Length of the file's header, and of a frame's head, in bytes.
+const HEAD: usize = 16;
+
+/// The longest record, in bytes.
+pub(super) const MAX_RECORD: usize = 1 << 20;
+/// The longest body of a frame, in bytes: what one update may append.
+const MAX_BODY: usize = 1 << 24;
+
+/// What a log's file holds.
+pub(super) struct Contents {
+    /// All records, oldest first.
+    pub(super) records: Vec<Vec<u8>>,
+    /// How many bytes of the file are whole; what follows is a torn tail.
+    pub(super) whole: usize,
+}
+
+/// Reads a log's file.
+///
+/// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
+/// not whole but has a whole frame behind it was whole once: that is damage.
+///
+/// # Errors
+/// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of a later version.
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Contents> {
+    let mut contents = Contents { records: Vec::new(), whole: 0 };
+    if !check_header(path, bytes)? {
+        return Ok(contents);
+    }
+    contents.whole = HEAD;
+    while contents.whole < bytes.len() {
+        let at = contents.whole;
+        let Some(body) = frame_at(bytes, at) else {
+            return match next_frame(bytes, at + 1) {
+                None => Ok(contents),
+                Some(next) => {
+                    let found = format!("something else, followed by a whole frame at byte {next}");
+                    Err(Error::damaged(path, format!("a frame with the right checksum at byte {at}"), found))
+                }
+            };
+        };
+        split(path, at, body, &mut contents.records)?;
+        contents.whole += HEAD + body.len();
+    }
+    Ok(contents)
+}
+
+/// The bytes to append at `offset`: the header when the file is empty, then one frame with all `records`.
+///
+/// # Errors
+/// [`Error::Unfit`] when a record, or all together, are too long.
+pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let mut bytes = if offset == 0 { header() } else { Vec::new() };
+    let start = bytes.len();
+    bytes.resize(start + HEAD, 0);
+    for record in records {
+        if record.len() > MAX_RECORD {
+            return Err(too_long(path, "a record", MAX_RECORD, record.len()));
+        }
+        bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(record);
+    }
+    let length = bytes.len() - start - HEAD;
+    if length > MAX_BODY {
+        return Err(too_long(path, "the records of one update", MAX_BODY, length));
+    }
+    let checksum = xxh3_64_with_seed(&bytes[start + HEAD..], (offset + start) as u64);
+    bytes[start..start + 4].copy_from_slice(MARK);
+    bytes[start + 4..start + 8].copy_from_slice(&(length as u32).to_le_bytes());
+    bytes[start + 8..start + HEAD].copy_from_slice(&checksum.to_le_bytes());
+    Ok(bytes)
+}
+
+fn too_long(path: &Path, what: &str, most: usize, found: usize) -> Error {
+    Error::unfit(format!("{what} for {}", path.display()), format!("at most {most} bytes"), found.to_string())
+}
+
+fn header() -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&SCHEMA.to_le_bytes());
+    let check = xxh3_64(&bytes) as u32;
+    bytes.extend_from_slice(&check.to_le_bytes());
+    bytes
+}
+
+/// Whether the file has its header; `false` for a file whose first append did not come to its end.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let expected = header();
+    if bytes.starts_with(&expected) {
+        return Ok(true);
+    }
+    let head = &bytes[..bytes.len().min(HEAD)];
+    let whole = head.len() == HEAD && head.starts_with(MAGIC);
+    if whole && xxh3_64(&head[..12]) as u32 == u32_at(head, 12) {
+        return Err(Error::Schema { file: path.to_owned(), found: u32_at(head, 8), known: SCHEMA });
+    }
+    let torn = expected.starts_with(head) || head.iter().all(|&byte| byte == 0);
+    if torn && next_frame(bytes, HEAD).is_none() {
+        return Ok(false);
+    }
+    Err(Error::damaged(path, "the header of a Baton log", format!("{:?}", String::from_utf8_lossy(head))))
+}
+
+/// The body of the whole frame that begins at `at`, if one does.
+fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let head = bytes.get(at..at + HEAD)?;
+    let length = u32_at(head, 4) as usize;
+    if !head.starts_with(MARK) || length > MAX_BODY {
+        return None;
+    }
+    let body = bytes.get(at + HEAD..at + HEAD + length)?;
+    let checksum = u64::from_le_bytes(head[8..HEAD].try_into().ok()?);
+    (xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+}
+
+/// The first offset from `from` on where a whole frame begins.
+fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
+    let tail = bytes.get(from..)?;
+    let marks = tail.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK);
+    marks.map(|(index, _)| from + index).find(|&at| frame_at(bytes, at).is_some())
+}
+
+/// Cuts the body of the frame at `at` into its records.
+fn split(path: &Path, at: usize, mut body: &[u8], records: &mut Vec<Vec<u8>>) -> Result<()> {
+    while !body.is_empty() {
+        let record = body.get(..4).and_then(|head| body.get(4..4 + u32_at(head, 0) as usize));
+        let Some(record) = record else {
+            let expected = format!("whole records in the frame at byte {at}");
+            return Err(Error::damaged(path, expected, "a record that is longer than its frame"));
+        };
+        records.push(record.to_vec());
+        body = &body[4 + record.len()..];
+    }
+    Ok(())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> &'static Path {
+        Path::new("ledger")
+    }
+
+    /// A log of three appends, the middle one of two records; and where each append ends.
+    fn sample() -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for records in [vec![b"one".to_vec()], vec![b"two".to_vec(), Vec::new()], vec![b"FRM1 four".to_vec()]]
+        {
+            bytes.extend(encode(path(), bytes.len(), &records).unwrap());
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let (bytes, _) = sample();
+        let contents = decode(path(), &bytes).unwrap();
+        assert_eq!(contents.records, [&b"one"[..], b"two", b"", b"FRM1 four"]);
+        assert_eq!(contents.whole, bytes.len());
+    }
+
+    #[test]
+    fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
+        let (bytes, ends) = sample();
+        for cut in 0..bytes.len() {
+            let contents = decode(path(), &bytes[..cut]).unwrap();
+            let whole = ends.iter().copied().filter(|&end| end <= cut).max();
+            assert_eq!(contents.records.len(), [0, 1, 3, 4][ends.iter().filter(|&&end| end <= cut).count()]);
+            assert_eq!(contents.whole, whole.unwrap_or(if cut < HEAD { 0 } else { HEAD }), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_tail_torn_into_zeros_is_cut() {
+        let (bytes, ends) = sample();
+        for from in ends[1]..bytes.len() {
+            let mut torn = bytes.clone();
+            torn[ends[1]..=from].fill(0);
+            assert_eq!(decode(path(), &torn).unwrap().whole, ends[1], "zeros up to {from}");
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_frame_is_named_at_any_byte() {
+        let (bytes, ends) = sample();
+        for at in 0..ends[1] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x40;
+            let Err(error) = decode(path(), &damaged) else { panic!("damage at byte {at} was not seen") };
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains("ledger is damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_later_schema_is_refused_by_name() {
+        let (mut bytes, _) = sample();
+        bytes[8] = 7;
+        let check = xxh3_64(&bytes[..12]) as u32;
+        bytes[12..16].copy_from_slice(&check.to_le_bytes());
+        let error = decode(path(), &bytes).err().unwrap();
+        assert!(matches!(error, Error::Schema { found: 7, known: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn another_kind_of_file_is_not_taken_for_a_torn_log() {
+        let error = decode(path(), b"{\"schema\": 1}, and more of it").err().unwrap();
+        assert!(error.to_string().contains("header of a Baton log"), "{error}");
+    }
+
+    #[test]
+    fn records_that_are_too_long_are_refused() {
+        let error = encode(path(), 0, &[vec![0; MAX_RECORD + 1]]).unwrap_err();
+        assert!(error.to_string().contains("at most 1048576 bytes"), "{error}");
+        assert!(encode(path(), 0, &vec![vec![0; MAX_RECORD]; 16]).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! The few operations of a locked file that an update needs: the seam where tests let them fail.
+
+use crate::Error;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// A locked file.
+pub(super) trait Medium {
+    /// All bytes of the file.
+    fn read_all(&mut self) -> io::Result<Vec<u8>>;
+    /// Cuts the file to `length` bytes.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Writes `bytes` at `offset`, the end of the file.
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes all of it durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.metadata()?.len() as usize];
+        self.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// What a failure on a locked file means: EIO and ESTALE are how NFS says that the lock is gone.
+pub(super) fn lost_or_io(action: &'static str, path: &Path, source: io::Error) -> Error {
+    const EIO: i32 = 5;
+    if source.raw_os_error() == Some(EIO) || source.kind() == io::ErrorKind::StaleNetworkFileHandle {
+        return Error::LockLost { path: path.to_owned(), source };
+    }
+    Error::io(action, path)(source)
+}

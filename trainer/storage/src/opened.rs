@@ -1,0 +1,171 @@
+//! Opening what others published: the folder is refreshed, the file awaited, its length and checksum checked.
+
+use crate::folder::refresh;
+use crate::log::is_stale;
+use crate::names::check_file_name;
+use crate::publish::hex;
+use crate::{Error, Result};
+use protocol::FileRef;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::Xxh3;
+
+/// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes read at once when a file is streamed.
+const CHUNK: usize = 1 << 20;
+
+/// A published file, open for reading; its length is right, its bytes are checked by the methods that say so.
+#[derive(Debug)]
+pub struct Opened {
+    file: File,
+    path: PathBuf,
+    reference: FileRef,
+}
+
+/// Opens the file that `reference` names in `folder`, waiting for it up to [`PATIENCE`].
+///
+/// # Errors
+/// As [`open_within`].
+pub fn open(folder: &Path, reference: &FileRef) -> Result<Opened> {
+    open_within(folder, reference, PATIENCE)
+}
+
+/// Opens the file that `reference` names in `folder`, waiting for it up to `patience`.
+///
+/// # Errors
+/// [`Error::Missing`] after that time, [`Error::Damaged`] when it has another length.
+pub fn open_within(folder: &Path, reference: &FileRef, patience: Duration) -> Result<Opened> {
+    check_file_name(&reference.name)?;
+    let path = folder.join(&reference.name);
+    let file = await_file(&path, patience)?;
+    let length = file.metadata().map_err(Error::io("look at", &path))?.len();
+    if length != reference.bytes {
+        return Err(Error::damaged(&path, format!("{} bytes", reference.bytes), format!("{length} bytes")));
+    }
+    Ok(Opened { file, path, reference: reference.clone() })
+}
+
+/// Opens a file of a fixed name that others publish once, such as a manifest; `None` when it is not there.
+///
+/// Its absence may be only this machine's belief: what follows from it may be waste, never damage.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn find(path: &Path) -> Result<Option<File>> {
+    match refresh(path.parent().unwrap_or(Path::new("."))) {
+        Err(Error::Io { source, .. }) if is_stale(&source) => return Ok(None),
+        refreshed => refreshed?,
+    }
+    match File::open(path) {
+        Err(source) if is_stale(&source) => Ok(None),
+        opened => opened.map(Some).map_err(Error::io("open", path)),
+    }
+}
+
+/// Opens `path`, looking for it in its refreshed folder until `patience` ends.
+pub(crate) fn await_file(path: &Path, patience: Duration) -> Result<File> {
+    let start = Instant::now();
+    loop {
+        if let Some(file) = find(path)? {
+            return Ok(file);
+        }
+        let waited = start.elapsed();
+        if waited >= patience {
+            return Err(Error::Missing { path: path.to_owned(), waited });
+        }
+        sleep(Duration::from_millis(250).min(patience - waited));
+    }
+}
+
+impl Opened {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.reference.bytes
+    }
+
+    /// The open file, for readers that read parts of it.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Fills `buffer` from `offset` on; several threads may do so at once. The bytes are not checked: see
+    /// [`Opened::verify`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(Error::io("read", &self.path))
+    }
+
+    /// All bytes, checked. For small files.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.reference.bytes as usize);
+        self.stream().read_to_end(&mut bytes).map_err(Error::io("read", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// Reads all of the file once, a piece at a time, and checks its checksum.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn verify(&self) -> Result<()> {
+        let mut stream = self.stream();
+        let mut chunk = vec![0; CHUNK.min(self.reference.bytes as usize + 1)];
+        loop {
+            if stream.read(&mut chunk).map_err(Error::io("read", &self.path))? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the file from its start; the end comes only if the checksum is right, otherwise [`Error::Damaged`] as an
+    /// [`io::Error`]. What was read before the end is not to be trusted.
+    pub fn stream(&self) -> CheckedStream<'_> {
+        CheckedStream { opened: self, offset: 0, hash: Box::new(Xxh3::new()) }
+    }
+}
+
+/// A reader that fails instead of ending when the checksum is wrong; see [`Opened::stream`].
+pub struct CheckedStream<'a> {
+    opened: &'a Opened,
+    offset: u64,
+    hash: Box<Xxh3>,
+}
+
+impl Read for CheckedStream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let Opened { file, path, reference } = self.opened;
+        let read = file.read_at(buffer, self.offset)?;
+        self.hash.update(&buffer[..read]);
+        self.offset += read as u64;
+        if read == 0 {
+            check(path, &format!("{} bytes", reference.bytes), &format!("{} bytes", self.offset))?;
+            check(path, &format!("xxh3 {}", reference.xxh3), &format!("xxh3 {}", hex(&self.hash)))?;
+        }
+        Ok(read)
+    }
+}
+
+fn check(path: &Path, expected: &str, found: &str) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::damaged(path, expected, found)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Atomic publication: a file appears whole, under a name that was never used before, or not at all.
+//!
+//! A unique temporary name, write, fsync, close, rename or link, fsync of the folder; an error of any of these is an
+//! error of the publication, and takes the temporary file along.
+
+use crate::folder::sync_folder;
+use crate::names::check_file_name;
+use crate::{Error, Result, entropy};
+use protocol::FileRef;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`, where no two attempts are alike.
+///
+/// `stem` may lie in a sub-folder that is there: `stages/0004/worker-003`.
+///
+/// # Errors
+/// [`Error::Io`] of any step, a full disk for instance; then nothing is left behind.
+pub fn publish(
+    folder: &Path,
+    stem: &str,
+    extension: &str,
+    write: impl FnOnce(&mut Publication) -> io::Result<()>,
+) -> Result<FileRef> {
+    let mut publication = Publication::begin(folder, stem, extension)?;
+    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
+    publication.finish()
+}
+
+/// Whether our bytes became the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// They did.
+    Published(FileRef),
+    /// Someone else's were there first, and stay.
+    AlreadyThere,
+}
+
+/// Publishes what `write` writes as `name` in `folder`, unless something has that name: of many, the first wins.
+///
+/// # Errors
+/// [`Error::Io`] of any step, a full disk for instance; then nothing is left behind.
+pub fn publish_once(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(&mut Publication) -> io::Result<()>,
+) -> Result<Once> {
+    let mut publication = Publication::begin_named(folder, name.to_owned())?;
+    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
+    publication.finish_first()
+}
+
+/// A file that is being written and that nobody sees yet; dropped without [`Publication::finish`] it is removed.
+pub struct Publication {
+    file: BufWriter<Hashed>,
+    name: String,
+    target: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Publication {
+    /// Begins `<stem>-<attempt>.<extension>` in `folder`; see [`publish`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Name`].
+    pub fn begin(folder: &Path, stem: &str, extension: &str) -> Result<Publication> {
+        Publication::begin_named(folder, format!("{stem}-{:016x}.{extension}", entropy::random()))
+    }
+
+    fn begin_named(folder: &Path, name: String) -> Result<Publication> {
+        check_file_name(&name)?;
+        let target = folder.join(&name);
+        let last = name.rsplit('/').next().unwrap_or(&name);
+        let temporary = target.with_file_name(format!(".{last}-{:016x}.tmp", entropy::random()));
+        let file = File::create_new(&temporary).map_err(Error::io("create", &temporary))?;
+        let hashed = Hashed { file, hash: Box::new(Xxh3::new()), bytes: 0 };
+        Ok(Publication { file: BufWriter::with_capacity(1 << 18, hashed), name, target, temporary })
+    }
+
+    /// Makes the file durable and gives it its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(mut self) -> Result<FileRef> {
+        let reference = self.settle()?;
+        fs::rename(&self.temporary, &self.target).map_err(Error::io("publish", &self.target))?;
+        sync_folder(self.folder())?;
+        Ok(reference)
+    }
+
+    /// As [`Publication::finish`], but leaves a file that has the name already as it is.
+    fn finish_first(mut self) -> Result<Once> {
+        let reference = self.settle()?;
+        let linked = fs::hard_link(&self.temporary, &self.target);
+        // A link whose answer got lost is sent again, and then finds its own file there.
+        let ours = linked.is_ok() || same_file(&self.temporary, &self.target);
+        match linked {
+            Err(source) if !ours && source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("publish", &self.target)(source));
+            }
+            _ => {}
+        }
+        fs::remove_file(&self.temporary).map_err(Error::io("remove", &self.temporary))?;
+        sync_folder(self.folder())?;
+        Ok(if ours { Once::Published(reference) } else { Once::AlreadyThere })
+    }
+
+    /// Everything is written: flush and fsync. A close after that has nothing left to lose, so its answer may be lost.
+    fn settle(&mut self) -> Result<FileRef> {
+        self.file.flush().map_err(Error::io("write", &self.temporary))?;
+        let hashed = self.file.get_ref();
+        hashed.file.sync_all().map_err(Error::io("sync", &self.temporary))?;
+        Ok(FileRef { name: self.name.clone(), bytes: hashed.bytes, xxh3: hex(&hashed.hash) })
+    }
+
+    fn folder(&self) -> &Path {
+        self.target.parent().unwrap_or(Path::new("."))
+    }
+}
+
+impl Write for Publication {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        // After a rename nothing has this name any more: it is unique.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes through to the file and hashes what was written.
+struct Hashed {
+    file: File,
+    hash: Box<Xxh3>,
+    bytes: u64,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A checksum as a [`FileRef`] has it.
+pub(crate) fn hex(hash: &Xxh3) -> String {
+    format!("{:032x}", hash.digest128())
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (fs::symlink_metadata(a), fs::symlink_metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Where everything lies on the shared file system.
+
+use crate::folder::{create_folder, refresh, remove_folder, sync_folder};
+use crate::log::Log;
+use crate::names::check_name;
+use crate::{Error, Result};
+use protocol::RunId;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The shared file system.
+#[derive(Clone, Debug)]
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// Takes a folder as the shared file system, if it is one and can be written to.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] or [`Error::Io`], with what to do.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Root> {
+        let path = path.into();
+        if !path.is_dir() {
+            let found = if path.exists() { "a file" } else { "nothing" };
+            let expected = "a folder: mount the file system there or make the folder";
+            return Err(Error::unfit(format!("the root {}", path.display()), expected, found));
+        }
+        let probe = tempfile_name(&path);
+        fs::write(&probe, b"").map_err(Error::io("write to the root", &path))?;
+        fs::remove_file(&probe).map_err(Error::io("remove", &probe))?;
+        Ok(Root { path })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The job of a `start` without one: `job.json`.
+    pub fn job_json(&self) -> PathBuf {
+        self.path.join("job.json")
+    }
+
+    /// A run's folder.
+    pub fn run(&self, run: &RunId) -> RunFolder {
+        RunFolder { path: self.path.join("runs").join(run.as_str()) }
+    }
+
+    /// The log of all run ids, made when it is not there; the last one is the current run.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn runs_index(&self) -> Result<Log> {
+        Log::open_or_create(self.path.join("runs").join("index"))
+    }
+
+    /// The folder of a data set.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn dataset(&self, name: &str) -> Result<PathBuf> {
+        self.named("datasets", "data set", name)
+    }
+
+    /// The folder of a network's pretrained weights.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn weights(&self, name: &str) -> Result<PathBuf> {
+        self.named("weights", "weights", name)
+    }
+
+    /// The folder of a feature store.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn features(&self, key: &str) -> Result<PathBuf> {
+        self.named("features", "feature key", key)
+    }
+
+    fn named(&self, folder: &str, what: &'static str, name: &str) -> Result<PathBuf> {
+        check_name(what, name)?;
+        Ok(self.path.join(folder).join(name))
+    }
+}
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log of facts, which is also the run's lock.
+    pub fn ledger(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
+    /// The run's job.
+    pub fn job_json(&self) -> PathBuf {
+        self.path.join("job.json")
+    }
+
+    /// What the workers of a stage publish: `stages/0004`.
+    pub fn stage(&self, stage: u32) -> PathBuf {
+        self.path.join("stages").join(format!("{stage:04}"))
+    }
+
+    /// What the combines publish.
+    pub fn combined(&self) -> PathBuf {
+        self.path.join("combined")
+    }
+
+    /// The run's model.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model")
+    }
+
+    /// Makes the run's folders; those that are there stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(&self) -> Result<()> {
+        create_folder(&self.combined())?;
+        create_folder(&self.model())?;
+        create_folder(&self.path.join("stages"))
+    }
+
+    /// Makes the folder of a stage, for a worker that is about to publish there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create_stage(&self, stage: u32) -> Result<PathBuf> {
+        let folder = self.stage(stage);
+        create_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// Removes what the workers of a stage published; a stage that is gone already is fine.
+    ///
+    /// Gives `false` when something is left for a later try.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_stage(&self, stage: u32) -> Result<bool> {
+        remove_folder(&self.stage(stage))
+    }
+
+    /// Removes what the combines of a stage published (`combined/0004-…`), with what a dead combine left unfinished,
+    /// but for the files named in `keep`.
+    ///
+    /// The folder is listed to find waste, never to decide what a run does.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_combined(&self, stage: u32, keep: &[&str]) -> Result<()> {
+        let folder = self.combined();
+        refresh(&folder)?;
+        let (published, unfinished) = (format!("{stage:04}-"), format!(".{stage:04}-"));
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let entry = entry.map_err(Error::io("list", &folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !(name.starts_with(&published) || name.starts_with(&unfinished))
+                || keep.contains(&name.as_str())
+            {
+                continue;
+            }
+            match fs::remove_file(entry.path()) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &entry.path())(source));
+                }
+                _ => {}
+            }
+        }
+        sync_folder(&folder)
+    }
+}
+
+fn tempfile_name(folder: &Path) -> PathBuf {
+    folder.join(format!(".probe-{:016x}", crate::entropy::random()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(root: &Root) -> RunFolder {
+        root.run(&RunId::new("a-run").unwrap())
+    }
+
+    #[test]
+    fn a_root_that_is_no_folder_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Root::open(folder.path().join("x")).unwrap_err().to_string();
+        assert!(missing.contains("found nothing") && missing.contains("mount the file system"), "{missing}");
+        fs::write(folder.path().join("file"), "").unwrap();
+        let file = Root::open(folder.path().join("file")).unwrap_err().to_string();
+        assert!(file.contains("found a file"), "{file}");
+    }
+
+    #[test]
+    fn names_from_outside_do_not_leave_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        for name in ["../x", ".hidden", "", "a/b"] {
+            assert!(
+                root.dataset(name).is_err() && root.weights(name).is_err() && root.features(name).is_err()
+            );
+        }
+        assert_eq!(root.dataset("cifar10").unwrap(), folder.path().join("datasets/cifar10"));
+    }
+
+    #[test]
+    fn an_old_stage_goes_and_its_neighbours_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = run(&Root::open(folder.path()).unwrap());
+        run.create().unwrap();
+        run.create().unwrap();
+        for stage in [4, 5] {
+            fs::write(run.create_stage(stage).unwrap().join("worker-000-x.safetensors"), "x").unwrap();
+            for name in [format!("{stage:04}-a.safetensors"), format!(".{stage:04}-b.safetensors-1.tmp")] {
+                fs::write(run.combined().join(name), "x").unwrap();
+            }
+        }
+        fs::write(run.combined().join("0004-best.safetensors"), "x").unwrap();
+        for _ in 0..2 {
+            assert!(run.remove_stage(4).unwrap());
+            run.remove_combined(4, &["0004-best.safetensors"]).unwrap();
+        }
+        assert!(!run.stage(4).exists() && run.stage(5).join("worker-000-x.safetensors").exists());
+        let mut left: Vec<_> =
+            fs::read_dir(run.combined()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".0005-b.safetensors-1.tmp", "0004-best.safetensors", "0005-a.safetensors"]);
+    }
+
+    #[test]
+    fn the_last_run_in_the_index_is_the_current_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let wait = std::time::Duration::from_secs(5);
+        for id in ["a", "b"] {
+            let index = root.runs_index().unwrap();
+            index.update(wait, |_| Ok::<_, Error>((vec![id.into()], ()))).unwrap();
+        }
+        assert_eq!(root.runs_index().unwrap().read(wait).unwrap().last().unwrap(), b"b");
+    }
+}
