@@ -43,8 +43,8 @@ pub struct Ledger {
     pub over: Option<Reason>,
     /// How it ended.
     pub ending: Option<Ending>,
-    /// Combined states that may still be read; older ones are given back by [`Ledger::record`].
-    kept: Vec<Combined>,
+    /// Rounds whose combined state may still be read; older ones are given back by [`Ledger::record`].
+    kept: Vec<u32>,
     /// The invocation that completed the stage before, and the one that brought the last worker's result.
     pub(crate) combined_by: String,
     pub(crate) completed_by: String,
@@ -96,8 +96,8 @@ pub struct Recorded {
     pub new: bool,
     /// What is due because of it. After a known fact only for its own recorder, who may have died before sending.
     pub due: Vec<Target>,
-    /// Combined states that nobody reads any more.
-    pub retired: Vec<FileRef>,
+    /// Stages whose combined state nobody reads any more.
+    pub retired: Vec<u32>,
 }
 
 impl Ledger {
@@ -188,10 +188,18 @@ impl Ledger {
         self.last.as_ref().map_or(0, |last| last.stage)
     }
 
-    /// Why the run is to be ended, if it is.
+    /// Why the run is to be ended, if it is and has not been.
     pub fn must_end(&self, now_ms: u64) -> Option<Reason> {
+        if self.ending.is_some() {
+            return None;
+        }
         let limit = || self.spend.over(&self.job.limits, self.started_ms, now_ms).map(Reason::Limit);
         self.over.clone().or_else(limit)
+    }
+
+    /// The work that is due in the stage at hand.
+    pub fn due(&self) -> Vec<Target> {
+        self.unfinished().into_iter().map(|(target, _)| target).collect()
     }
 
     /// The work of a stage at hand, with who holds it: its unfinished workers, or its combine.
@@ -311,7 +319,7 @@ impl Ledger {
         self.combined_by = by.into();
         self.last = Some(combined.clone());
         if combined.stage > 0 {
-            self.kept.push(combined.clone());
+            self.kept.push(combined.stage);
             let better = match (&self.best, &combined.score) {
                 (Some(Combined { score: Some(best), .. }), Some(score)) => score.beats(best),
                 _ => true,
@@ -367,13 +375,13 @@ impl Ledger {
         self.due_after_worker(target, by)
     }
 
-    fn retire(&mut self) -> Vec<FileRef> {
+    fn retire(&mut self) -> Vec<u32> {
         let (last, best) =
             (self.last.as_ref().map_or(0, |c| c.stage), self.best.as_ref().map_or(0, |c| c.stage));
         let (kept, retired): (Vec<_>, Vec<_>) =
-            self.kept.drain(..).partition(|c| c.stage == best || c.stage + 1 >= last);
+            self.kept.drain(..).partition(|&stage| stage == best || stage + 1 >= last);
         self.kept = kept;
-        retired.into_iter().filter_map(|c| c.state).collect()
+        retired
     }
 
     fn contradiction(&self, what: &str) -> Error {

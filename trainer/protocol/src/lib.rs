@@ -14,6 +14,9 @@ mod ledger;
 mod limits;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 pub use decide::{Decision, Moment};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};

@@ -1,0 +1,288 @@
+//! The protocol in a small world of its own: a queue that repeats, drops and reorders events, invocations that die at
+//! any point, and a watchdog. Whatever happens, the run ends, counts each worker once and combines each stage once.
+
+use crate::*;
+use serde_json::json;
+
+/// SplitMix64: a seed replays its schedule.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+struct World {
+    random: Random,
+    facts: Vec<Fact>,
+    queue: Vec<(String, Event)>,
+    now_ms: u64,
+    invocations: u64,
+    sends: u64,
+    faults: bool,
+}
+
+const PATIENCE_MS: u64 = 60_000;
+
+fn file(name: String) -> FileRef {
+    FileRef { name, bytes: 1, xxh3: "0".repeat(32) }
+}
+
+fn started(workers: u32, rounds: u32, limits: serde_json::Value) -> Fact {
+    let job = json!({"dataset": "d", "network": "vgg19", "rounds": rounds, "limits": limits});
+    Fact::Started {
+        schema: LEDGER_SCHEMA,
+        run: RunId::new("a-run").unwrap(),
+        job: Box::new(Job::from_value(job).unwrap()),
+        workers,
+        features: FeatureStore { key: "k".into(), manifest: None },
+        at_ms: 0,
+    }
+}
+
+impl World {
+    fn new(seed: u64, first: Fact) -> World {
+        let random = Random(seed);
+        let mut world = World {
+            random,
+            facts: vec![first],
+            queue: vec![],
+            now_ms: 0,
+            invocations: 0,
+            sends: 0,
+            faults: true,
+        };
+        let ledger = world.ledger();
+        world.send(&ledger, &ledger.due());
+        world
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::fold(self.facts.clone()).unwrap().unwrap()
+    }
+
+    fn fault(&mut self, one_in: u64) -> bool {
+        self.faults && self.random.below(one_in) == 0
+    }
+
+    fn send(&mut self, ledger: &Ledger, targets: &[Target]) {
+        if ledger.must_end(self.now_ms).is_some() {
+            return self.finish(ledger.must_end(self.now_ms).unwrap());
+        }
+        for target in targets {
+            if self.fault(12) {
+                return; // dies between two sends
+            }
+            self.sends += 1;
+            self.invocations += 1;
+            let event = ledger.event(*target);
+            let copies = if self.fault(8) { 2 } else { 1 };
+            for _ in 0..copies {
+                self.queue.push((format!("i{}", self.invocations), event.clone()));
+            }
+        }
+    }
+
+    fn record(&mut self, fact: Fact) {
+        let mut ledger = self.ledger();
+        let recorded = ledger.record(&fact).unwrap();
+        if recorded.new {
+            self.facts.push(fact);
+        } else if !recorded.due.is_empty() {
+            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms };
+            ledger.record(&again).unwrap();
+            self.facts.push(again);
+        }
+        if !self.fault(15) {
+            self.send(&ledger, &recorded.due);
+        }
+    }
+
+    fn finish(&mut self, why: Reason) {
+        if !self.fault(5) {
+            self.record(Fact::Ended { ending: Ending { why, model: None }, at_ms: self.now_ms });
+        }
+    }
+
+    /// Delivers one event from anywhere in the queue.
+    fn deliver(&mut self) {
+        let at = self.random.below(self.queue.len() as u64) as usize;
+        let (invocation, event) = self.queue.swap_remove(at);
+        self.now_ms += self.random.below(2_000);
+        if self.fault(25) {
+            return; // dropped
+        }
+        if self.fault(10) {
+            self.queue.push((invocation.clone(), event.clone())); // will be delivered again
+        }
+        self.invoke(&invocation, &event);
+    }
+
+    fn invoke(&mut self, invocation: &str, event: &Event) {
+        let ledger = self.ledger();
+        let moment = Moment { now_ms: self.now_ms, invocation, patience_ms: PATIENCE_MS };
+        match ledger.decide(event, moment).unwrap() {
+            Decision::Work(target) => self.work(&ledger, target, invocation, event),
+            Decision::Finish(why) => self.finish(why),
+            Decision::Resend(targets) => {
+                self.facts.push(Fact::SentAgain { targets: targets.clone(), at_ms: self.now_ms });
+                let ledger = self.ledger();
+                self.send(&ledger, &targets);
+            }
+            Decision::Ignore(_) => {}
+            Decision::Ahead(why) => panic!("nothing is ahead of a ledger that is always seen: {why}"),
+        }
+    }
+
+    fn work(&mut self, ledger: &Ledger, target: Target, invocation: &str, event: &Event) {
+        let until_ms = self.now_ms + 10_000;
+        let lease = Lease { invocation: invocation.into(), at_ms: self.now_ms, until_ms, memory_mb: 1_024 };
+        self.facts.push(Fact::Begun { target, lease });
+        if self.fault(10) {
+            // Killed; the platform delivers the same event again, mostly.
+            if self.random.below(4) > 0 {
+                self.queue.push((invocation.into(), event.clone()));
+            }
+            return;
+        }
+        let (invocation, at_ms) = (invocation.to_owned(), self.now_ms);
+        let fact = match target.worker {
+            None => {
+                let score = Score { loss: 1.0, top1: 0.5, top5: 1.0, images: 10 };
+                let state = Some(file(format!("combined-{}", target.stage)));
+                let features = (target.stage == 0).then(|| file("features.json".into()));
+                let combined = Combined { stage: target.stage, state, features, score: Some(score) };
+                Fact::CombineDone { combined, invocation, at_ms }
+            }
+            Some(worker) if target.leg < 2 => {
+                let place = file(format!("place-{worker}-{}", target.leg));
+                let done = ledger.workers[worker as usize].done + 1;
+                Fact::LegDone { target, place, done, invocation, at_ms }
+            }
+            Some(worker) => {
+                let result = file(format!("result-{worker}"));
+                Fact::WorkerDone { target, result, invocation, at_ms }
+            }
+        };
+        self.record(fact);
+    }
+
+    /// Runs with faults for a while, then without, and checks what must hold.
+    fn run(mut self, faulty_steps: u64) -> World {
+        for step in 0..20_000 {
+            self.faults = step < faulty_steps;
+            if self.ledger().ending.is_some() {
+                return self;
+            }
+            if self.queue.is_empty() || self.fault(40) {
+                self.now_ms += PATIENCE_MS;
+                self.invoke("tick", &Event::Tick { run: None });
+            } else {
+                self.deliver();
+            }
+            let ledger = self.ledger();
+            assert!(self.sends <= ledger.spend.sent, "{} sends, {} recorded", self.sends, ledger.spend.sent);
+        }
+        panic!("the run does not end: {:?}", self.ledger());
+    }
+}
+
+fn combines(facts: &[Fact]) -> Vec<u32> {
+    let stage = |fact: &Fact| match fact {
+        Fact::CombineDone { combined, .. } => Some(combined.stage),
+        _ => None,
+    };
+    facts.iter().filter_map(stage).collect()
+}
+
+#[test]
+fn every_run_ends_with_each_stage_combined_once() {
+    for seed in 0..400 {
+        println!("seed {seed}");
+        let world = World::new(seed, started(1 + (seed % 5) as u32, 3, json!({}))).run(300);
+        let ledger = world.ledger();
+        let why = ledger.ending.unwrap().why;
+        // Giving up is right only after many lost legs, with the reason.
+        if why == Reason::Rounds {
+            assert_eq!(combines(&world.facts), [0, 1, 2, 3], "seed {seed}");
+        } else {
+            assert!(matches!(why, Reason::Failed(_)), "seed {seed}: {why}");
+        }
+    }
+}
+
+#[test]
+fn without_faults_every_event_is_sent_once() {
+    let mut world = World::new(1, started(4, 5, json!({})));
+    world.faults = false;
+    let world = world.run(0);
+    // 4 workers × 3 legs and a combine, in 6 stages.
+    assert_eq!(world.ledger().spend.sent, 6 * (4 * 3 + 1));
+    assert_eq!(world.ledger().ending.unwrap().why, Reason::Rounds);
+}
+
+#[test]
+fn a_limit_on_invocations_is_never_passed() {
+    for seed in 0..100 {
+        println!("seed {seed}");
+        let world = World::new(seed, started(5, 50, json!({"invocations": 60}))).run(500);
+        assert!(world.sends <= 60, "seed {seed}: {} events sent", world.sends);
+        let why = world.ledger().ending.unwrap().why;
+        assert!(matches!(why, Reason::Limit(_) | Reason::Failed(_)), "{why}");
+    }
+}
+
+#[test]
+fn a_known_fact_changes_nothing() {
+    let world = World::new(3, started(3, 2, json!({}))).run(100);
+    let ledger = world.ledger();
+    for fact in world.facts.iter().filter(|f| matches!(f, Fact::LegDone { .. } | Fact::WorkerDone { .. })) {
+        let mut again = ledger.clone();
+        assert!(!again.record(fact).unwrap().new);
+        assert_eq!((again.stage, &again.workers, &again.last), (ledger.stage, &ledger.workers, &ledger.last));
+    }
+}
+
+#[test]
+fn legs_without_progress_end_the_run() {
+    let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
+    for leg in 0..2 {
+        assert_eq!(ledger.must_end(0), None);
+        let (target, invocation) = (Target::worker(0, 0, leg), "i".to_owned());
+        ledger
+            .record(&Fact::LegDone { target, place: file("p".into()), done: 0, invocation, at_ms: 0 })
+            .unwrap();
+    }
+    assert!(matches!(ledger.must_end(0), Some(Reason::Failed(why)) if why.contains("no progress")));
+}
+
+#[test]
+fn a_ledger_of_a_later_schema_is_refused_by_name() {
+    let mut first = started(1, 1, json!({}));
+    let Fact::Started { schema, .. } = &mut first else { unreachable!() };
+    *schema = LEDGER_SCHEMA + 1;
+    let error = Ledger::fold([first]).unwrap_err().to_string();
+    assert!(error.contains("ledger of a-run") && error.contains("schema 2"), "{error}");
+}
+
+#[test]
+fn money_is_counted_for_what_was_killed_too() {
+    let mut ledger = Ledger::start(started(1, 1, json!({"dollars": 0.01}))).unwrap();
+    let target = Target::worker(0, 0, 0);
+    let lease = |n: u64| Lease {
+        invocation: format!("i{n}"),
+        at_ms: n * 900_000,
+        until_ms: (n + 1) * 900_000,
+        memory_mb: 1_024,
+    };
+    ledger.record(&Fact::Begun { target, lease: lease(0) }).unwrap();
+    assert!((ledger.spend.gb_seconds(450_000) - 450.0).abs() < 1e-9);
+    assert!((ledger.spend.gb_seconds(5_000_000) - 900.0).abs() < 1e-9, "no more than its time limit");
+    ledger.record(&Fact::Begun { target, lease: lease(1) }).unwrap();
+    assert!(matches!(ledger.must_end(1_800_000), Some(Reason::Limit(what)) if what.contains("dollars")));
+}
