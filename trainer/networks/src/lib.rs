@@ -1,5 +1,6 @@
 //! Every network that Baton knows, described once as a graph of layers with torchvision's names. No tensors.
 
+mod baton_small;
 mod build;
 mod error;
 mod graph;
@@ -36,10 +37,11 @@ pub fn names() -> &'static [&'static str] {
         "resnet34",
         "resnet50",
         "mobilenet_v2",
+        "baton_small",
     ]
 }
 
-/// The network of that name, with its 1000 ImageNet classes.
+/// The network of that name, with the classes that it is pretrained on: ImageNet's 1000, `baton_small`'s own 28.
 ///
 /// Errors: there is none of that name; the message lists those that there are.
 pub fn network(name: &str) -> Result<Network, Error> {
@@ -58,6 +60,7 @@ pub fn network(name: &str) -> Result<Network, Error> {
         "resnet34" => resnet("resnet34", Basic, RESNET34),
         "resnet50" => resnet("resnet50", Bottleneck, RESNET50),
         "mobilenet_v2" => mobilenet::mobilenet_v2(),
+        "baton_small" => baton_small::baton_small(),
         _ => return Err(Error::UnknownNetwork { name: name.to_owned(), known: names().join(", ") }),
     })
 }

@@ -28,6 +28,7 @@ fn parameter_counts_are_torchvisions() {
         ("resnet34", 21_797_672),
         ("resnet50", 25_557_032),
         ("mobilenet_v2", 3_504_872),
+        ("baton_small", 218_924),
     ];
     for (name, count) in expected {
         assert_eq!(parameter_count(&known(name)), count, "{name}");
@@ -81,13 +82,15 @@ fn every_network_has_its_points() {
         ("mobilenet_v2", "block17", maps(320, 7)),
         ("mobilenet_v2", "features", maps(1280, 7)),
         ("mobilenet_v2", "avgpool", vector(1280)),
+        ("baton_small", "block3", maps(128, 28)),
     ] {
         let cut = known(name).up_to(point).unwrap();
         assert_eq!(cut.shapes(224, 224).unwrap().last(), Some(&expected), "{name} up to {point}");
     }
     for name in names() {
         let whole = known(name);
-        assert_eq!(whole.shapes(224, 224).unwrap().last(), Some(&vector(1000)), "{name}");
+        let classes = if *name == "baton_small" { 28 } else { 1000 };
+        assert_eq!(whole.shapes(224, 224).unwrap().last(), Some(&vector(classes)), "{name}");
         assert_eq!(whole.point("logits"), Ok(whole.output()), "{name}");
         assert!(whole.point(whole.default_cut).is_ok(), "{name}");
     }
