@@ -2,11 +2,22 @@
 
 use crate::log::{Created, Log};
 use crate::{Error, Result};
-use serde::Serialize;
+use protocol::{Fact, LEDGER_SCHEMA};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What a log of facts may hold.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The newest schema that is understood; the first record of a log says in `schema` which it has.
+    const SCHEMA: u32;
+}
+
+impl Record for Fact {
+    const SCHEMA: u32 = LEDGER_SCHEMA;
+}
 
 /// A log of facts of type `T`.
 #[derive(Clone, Debug)]
@@ -15,7 +26,7 @@ pub struct FactLog<T> {
     facts: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> FactLog<T> {
+impl<T: Record> FactLog<T> {
     /// Begins the log with `first` unless it has facts; `true` when `first` is ours. See [`Log::create`].
     ///
     /// # Errors
@@ -84,7 +95,8 @@ fn encode<T: Serialize>(path: &Path, fact: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(fact).map_err(unfit)
 }
 
-fn decode<T: DeserializeOwned>(path: &Path, records: &[Vec<u8>]) -> Result<Vec<T>> {
+fn decode<T: Record>(path: &Path, records: &[Vec<u8>]) -> Result<Vec<T>> {
+    check_schema::<T>(path, records)?;
     let fact = |(index, record): (usize, &Vec<u8>)| {
         serde_json::from_slice(record).map_err(|error| {
             let found = format!("{} ({error})", excerpt(record));
@@ -92,6 +104,21 @@ fn decode<T: DeserializeOwned>(path: &Path, records: &[Vec<u8>]) -> Result<Vec<T
         })
     };
     records.iter().enumerate().map(fact).collect()
+}
+
+/// Refuses a later version's log by name, before something in it that is not known looks like damage.
+fn check_schema<T: Record>(path: &Path, records: &[Vec<u8>]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct First {
+        schema: u32,
+    }
+    let first = records.first().and_then(|record| serde_json::from_slice::<First>(record).ok());
+    match first {
+        Some(First { schema: found }) if found > T::SCHEMA => {
+            Err(Error::Schema { file: path.to_owned(), found, known: T::SCHEMA })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The beginning of a record, for a message.
@@ -105,29 +132,51 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(5);
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "fact", deny_unknown_fields)]
+    enum Event {
+        Begun { schema: u32 },
+        Said { what: String },
+    }
+
+    impl Record for Event {
+        const SCHEMA: u32 = 3;
+    }
+
+    fn said(what: &str) -> Event {
+        Event::Said { what: what.into() }
+    }
+
     #[test]
     fn facts_are_appended_and_read_back_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
-        let (log, new) = FactLog::create(&path, &(1, "begun".to_owned()), WAIT).unwrap();
+        let (log, new) = FactLog::create(&path, &Event::Begun { schema: 3 }, WAIT).unwrap();
         assert!(new);
-        let seen = log
-            .update(WAIT, |facts| Ok::<_, Error>((vec![(2, "é".into()), (3, "".into())], facts.len())))
-            .unwrap();
-        assert_eq!(seen, 1);
-        let facts = FactLog::<(u32, String)>::open(&path).unwrap().read(WAIT).unwrap();
-        assert_eq!(facts, [(1, "begun".to_owned()), (2, "é".to_owned()), (3, String::new())]);
-        assert!(!FactLog::create(&path, &(9, String::new()), WAIT).unwrap().1);
+        let append = |facts: Vec<Event>| Ok::<_, Error>((vec![said("é"), said("")], facts.len()));
+        assert_eq!(log.update(WAIT, append).unwrap(), 1);
+        let facts = FactLog::<Event>::open(&path).unwrap().read(WAIT).unwrap();
+        assert_eq!(facts, [Event::Begun { schema: 3 }, said("é"), said("")]);
+        assert!(!FactLog::create(&path, &said("late"), WAIT).unwrap().1);
     }
 
     #[test]
     fn a_record_that_is_no_such_fact_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::create(folder.path().join("ledger"), b"{\"worker\": 3}", WAIT).unwrap().into_log();
-        let error = FactLog::<u32>::from(log).read(WAIT).unwrap_err().to_string();
+        let error = FactLog::<Event>::from(log).read(WAIT).unwrap_err().to_string();
         assert!(
             error.contains("ledger") && error.contains("record 0") && error.contains("worker"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_later_schema_is_named_even_when_its_facts_are_not_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = b"{\"fact\": \"Begun\", \"schema\": 4, \"new\": 1}";
+        let log = Log::create(folder.path().join("ledger"), first, WAIT).unwrap().into_log();
+        let error = FactLog::<Event>::from(log).read(WAIT).unwrap_err();
+        assert!(matches!(error, Error::Schema { found: 4, known: 3, .. }), "{error}");
     }
 }

@@ -15,10 +15,12 @@ mod names;
 mod opened;
 mod publish;
 mod root;
+#[cfg(test)]
+mod small_disk;
 mod tensors;
 
 pub use error::{Error, Result};
-pub use facts::FactLog;
+pub use facts::{FactLog, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
 pub use log::{Created, Log};

@@ -1,1 +1,223 @@
+use super::*;
+use crate::small_disk::SmallDisk;
+use std::fs;
+use std::thread;
 
+const WAIT: Duration = Duration::from_secs(20);
+
+fn append(log: &Log, record: &[u8]) -> Result<usize> {
+    log.update(WAIT, |records| Ok((vec![record.to_vec()], records.len())))
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let log = Log::create(&path, b"first", WAIT).unwrap().into_log();
+    let whole = fs::read(&path).unwrap().len();
+    append(&log, b"the last record").unwrap();
+    let bytes = fs::read(&path).unwrap();
+    for cut in whole..bytes.len() {
+        fs::write(&path, &bytes[..cut]).unwrap();
+        assert_eq!(log.read(WAIT).unwrap(), [b"first"], "cut at {cut}");
+        assert_eq!(fs::read(&path).unwrap().len(), cut, "reading changes nothing");
+        append(&log, b"new").unwrap();
+        assert_eq!(log.read(WAIT).unwrap(), [&b"first"[..], b"new"], "cut at {cut}");
+    }
+}
+
+#[test]
+fn damage_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let log = Log::create(&path, b"first", WAIT).unwrap().into_log();
+    append(&log, b"second").unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    for error in [log.read(WAIT).unwrap_err(), append(&log, b"third").unwrap_err()] {
+        assert!(matches!(&error, Error::Damaged { file, .. } if *file == path), "{error}");
+        assert!(error.to_string().contains("at byte 16"), "{error}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn of_many_creators_one_is_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs/a/ledger");
+    let create = |n: u8| matches!(Log::create(&path, &[n], WAIT).unwrap(), Created::New(_)).then_some(n);
+    let create = &create;
+    let winners: Vec<u8> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || create(n))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(winners.len(), 1);
+    assert_eq!(Log::open(&path).unwrap().read(WAIT).unwrap(), [winners]);
+}
+
+#[test]
+fn a_log_whose_creator_died_is_empty_and_can_be_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    fs::write(&path, b"").unwrap();
+    assert!(Log::open(&path).unwrap().read(WAIT).unwrap().is_empty());
+    assert!(matches!(Log::create(&path, b"x", WAIT).unwrap(), Created::New(_)));
+    assert!(matches!(Log::create(&path, b"y", WAIT).unwrap(), Created::Exists(_)));
+    assert_eq!(Log::open(&path).unwrap().read(WAIT).unwrap(), [b"x"]);
+}
+
+#[test]
+fn a_log_that_is_not_there_is_named_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let error = Log::open(&path).unwrap_err();
+    assert!(matches!(&error, Error::Missing { .. }), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_lock_held_by_others_is_waited_for_and_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
+    let held = log.lock(WAIT).unwrap();
+    let start = Instant::now();
+    let error = log.read(Duration::from_millis(200)).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(5));
+    drop(held);
+    assert_eq!(log.read(Duration::ZERO).unwrap().len(), 1);
+}
+
+#[test]
+fn threads_that_append_together_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = &Log::open_or_create(folder.path().join("ledger")).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            scope.spawn(move || {
+                for n in 0..25_u32 {
+                    append(log, &(thread * 100 + n).to_le_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let mut records = log.read(WAIT).unwrap();
+    records.sort();
+    records.dedup();
+    assert_eq!(records.len(), 200);
+}
+
+#[test]
+fn an_update_that_fails_appends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
+    let error = log.update(WAIT, |_| Err::<(Vec<Vec<u8>>, ()), _>(Error::unfit("fact", "new", "old")));
+    assert!(matches!(error, Err(Error::Unfit { .. })));
+    assert_eq!(log.read(WAIT).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_disk_leaves_the_log_as_it_was() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let log = Log::create(disk.path().join("ledger"), b"first", WAIT).unwrap().into_log();
+    let error = append(&log, &[7; 100_000]).unwrap_err();
+    assert!(error.to_string().contains("free some space"), "{error}");
+    assert_eq!(log.read(WAIT).unwrap(), [b"first"]);
+    append(&log, b"second").unwrap();
+    assert_eq!(log.read(WAIT).unwrap().len(), 2);
+}
+
+/// A file whose operation number `fails_at` fails; a write that fails has written `written` bytes.
+struct Faulty {
+    bytes: Vec<u8>,
+    durable: Vec<u8>,
+    fails_at: usize,
+    written: usize,
+    errno: i32,
+    operations: usize,
+}
+
+impl Faulty {
+    fn new(bytes: &[u8], fails_at: usize, written: usize, errno: i32) -> Faulty {
+        Faulty { bytes: bytes.to_vec(), durable: bytes.to_vec(), fails_at, written, errno, operations: 0 }
+    }
+
+    fn operation(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        if self.operations == self.fails_at { Err(io::Error::from_raw_os_error(self.errno)) } else { Ok(()) }
+    }
+}
+
+impl Medium for Faulty {
+    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+        self.operation()?;
+        Ok(self.bytes.clone())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.operation()?;
+        self.bytes.truncate(length as usize);
+        Ok(())
+    }
+
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert_eq!(offset as usize, self.bytes.len(), "a log is only appended to");
+        let result = self.operation();
+        let written = if result.is_ok() { bytes.len() } else { self.written.min(bytes.len()) };
+        self.bytes.extend_from_slice(&bytes[..written]);
+        result
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.operation()?;
+        self.durable = self.bytes.clone();
+        Ok(())
+    }
+}
+
+/// Appends "new" to `medium` with the same code that works on files.
+fn append_to(medium: &mut Faulty) -> Result<()> {
+    transact(Path::new("ledger"), medium, |_| Ok((vec![b"new".to_vec()], ())))
+}
+
+#[test]
+fn whatever_fails_the_log_keeps_its_records_and_the_next_holder_goes_on() {
+    let mut medium = Faulty::new(&[], 0, 0, 0);
+    append_to(&mut medium).unwrap();
+    let torn_tail = 5;
+    let start = [medium.durable.clone(), vec![9; torn_tail]].concat();
+    // Read, cut, write (after any number of bytes), sync.
+    for (fails_at, written) in (1..=4).flat_map(|operation| (0..27).map(move |written| (operation, written)))
+    {
+        for errno in [5, 116, 28] {
+            let mut medium = Faulty::new(&start, fails_at, written, errno);
+            let error = append_to(&mut medium).unwrap_err();
+            let lost = matches!(error, Error::LockLost { .. });
+            assert_eq!(lost, errno != 28, "EIO and ESTALE mean that the lock is lost: {error}");
+            // The holder may have died before it could cut what it had written.
+            let mut next = Faulty::new(&medium.bytes, 0, 0, 0);
+            let before = frames::decode(Path::new("ledger"), &next.bytes).unwrap().records.len();
+            assert!(
+                before == 1 || (before == 2 && fails_at == 4),
+                "{before} records after operation {fails_at}"
+            );
+            append_to(&mut next).unwrap();
+            let records = frames::decode(Path::new("ledger"), &next.durable).unwrap().records;
+            assert_eq!(records.len(), before + 1);
+        }
+    }
+}
+
+#[test]
+fn a_write_that_a_death_cut_short_at_any_byte_does_not_count() {
+    let mut medium = Faulty::new(&[], 0, 0, 0);
+    append_to(&mut medium).unwrap();
+    let one = medium.bytes.clone();
+    append_to(&mut medium).unwrap();
+    for cut in 0..medium.bytes.len() - one.len() {
+        let mut next = Faulty::new(&medium.bytes[..one.len() + cut], 0, 0, 0);
+        append_to(&mut next).unwrap();
+        assert_eq!(next.durable, medium.bytes, "cut after {cut} bytes");
+    }
+}

@@ -1,1 +1,103 @@
+use super::*;
+use crate::small_disk::SmallDisk;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use xxhash_rust::xxh3::xxh3_128;
 
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_published_is_whole_and_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..700_000_u32).map(|n| n as u8).collect();
+    let file = publish(folder.path(), "worker-003", "bin", |file| {
+        bytes.chunks(1_000).try_for_each(|chunk| file.write_all(chunk))
+    })
+    .unwrap();
+    assert_eq!(file.bytes, 700_000);
+    assert_eq!(file.xxh3, format!("{:032x}", xxh3_128(&bytes)));
+    assert!(file.name.starts_with("worker-003-") && file.name.ends_with(".bin"), "{}", file.name);
+    assert_eq!(fs::read(folder.path().join(&file.name)).unwrap(), bytes);
+    assert_eq!(names(folder.path()), [file.name]);
+}
+
+#[test]
+fn every_attempt_has_a_name_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("stage")).unwrap();
+    let files = [0, 1]
+        .map(|_| publish(folder.path(), "stage/worker-003", "bin", |file| file.write_all(b"x")).unwrap());
+    assert_ne!(files[0].name, files[1].name);
+    assert!(files.iter().all(|file| folder.path().join(&file.name).is_file()));
+}
+
+#[test]
+fn a_writer_that_fails_leaves_nothing_and_its_error_comes_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = publish(folder.path(), "x", "bin", |file| {
+        file.write_all(&[0; 1_000_000])?;
+        Err(Error::damaged(Path::new("shard"), "this", "that").into())
+    })
+    .unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(names(folder.path()).is_empty());
+    assert!(publish(folder.path(), "../x", "bin", |_| Ok(())).is_err());
+    assert!(publish(&folder.path().join("not-there"), "x", "bin", |_| Ok(())).is_err());
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let write = |file: &mut Publication| file.write_all(&vec![1; 1 << 20]);
+    let errors = [
+        publish(disk.path(), "x", "bin", write).unwrap_err(),
+        publish_once(disk.path(), "x", write).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("free some space"), "{error}");
+    }
+    // Small enough to fail only when the buffer is flushed.
+    publish(disk.path(), "x", "bin", |file| file.write_all(&vec![1; 100_000])).unwrap_err();
+    assert!(names(disk.path()).is_empty());
+    publish(disk.path(), "x", "bin", |file| file.write_all(&[1; 1_000])).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_read_only_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    match publish(folder.path(), "x", "bin", |_| Ok(())) {
+        Err(error) => assert!(error.to_string().contains("give this user access"), "{error}"),
+        Ok(_) => println!("this user is root: modes do not stop it"),
+    }
+    let Some(disk) = SmallDisk::mount() else { return };
+    disk.make_read_only();
+    let error = publish(disk.path(), "x", "bin", |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("mount it for writing"), "{error}");
+    assert!(crate::Root::open(disk.path()).unwrap_err().to_string().contains("write to the root"));
+}
+
+#[test]
+fn of_many_that_publish_once_the_first_wins_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let (folder, name) = (folder.path(), format!("model-{round}.json"));
+        let once = |n: u8| publish_once(folder, &name, |file| file.write_all(&[n; 1_000])).unwrap();
+        let once = &once;
+        let results: Vec<(u8, Once)> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || (n, once(n)))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = results.iter().filter(|(_, once)| *once != Once::AlreadyThere).collect();
+        let [(winner, Once::Published(file))] = winners[..] else { panic!("{results:?}") };
+        assert_eq!(fs::read(folder.join(&file.name)).unwrap(), vec![*winner; 1_000]);
+    }
+    assert_eq!(names(folder.path()).len(), 20);
+}

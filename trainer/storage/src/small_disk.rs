@@ -1,0 +1,42 @@
+//! For tests: a file system of 64 KiB that fills up. Mounting takes root; without it the test says that it is skipped.
+
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A mounted small file system, unmounted when dropped.
+pub(crate) struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// Mounts one, or says loudly that it cannot.
+    pub(crate) fn mount() -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = mount(&["-t", "tmpfs", "-o", "size=64k", "baton-test"], folder.path());
+        if !mounted {
+            println!("SKIPPED: a small file system cannot be mounted here (not root?)");
+        }
+        mounted.then_some(SmallDisk { folder })
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes it read-only; a mode would not stop root.
+    pub(crate) fn make_read_only(&self) {
+        assert!(mount(&["-o", "remount,ro"], self.path()));
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> bool {
+    Command::new("mount").args(arguments).arg(folder).output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,204 @@
+//! The log and publication between real processes that are killed at any moment.
+//!
+//! `BATON_TEST_FOLDERS=/mnt/a:/mnt/b` runs the same between several clients of one network file system: the folders
+//! are then the same shared folder as each client sees it. Without it, all processes share one local folder.
+
+use protocol::FileRef;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant, SystemTime};
+use storage::{Error, Log, create_folder, find, open, publish};
+
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Numbers for a test, from a seed that is printed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn new(test: &str) -> Numbers {
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed = std::env::var("BATON_SEED").map_or(time, |seed| seed.parse().unwrap());
+        println!("{test}: BATON_SEED={seed}");
+        Numbers(seed)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % limit
+    }
+}
+
+/// The shared folder as each client sees it, and what removes it at the end.
+fn folders(test: &str) -> (Vec<PathBuf>, Option<tempfile::TempDir>) {
+    match std::env::var("BATON_TEST_FOLDERS") {
+        Ok(folders) => {
+            let name = format!("{test}-{}", std::process::id());
+            (folders.split(':').map(|folder| Path::new(folder).join(&name)).collect(), None)
+        }
+        Err(_) => {
+            let folder = tempfile::tempdir().unwrap();
+            (vec![folder.path().to_owned()], Some(folder))
+        }
+    }
+}
+
+/// Starts this test binary again as a process that does `task` in `folder`.
+fn spawn(task: &str, folder: &Path, number: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env("BATON_CHILD", format!("{task}:{number}"))
+        .env("BATON_CHILD_FOLDER", folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What a child process does; as a test of its own, nothing.
+#[test]
+fn child() {
+    let Ok(task) = std::env::var("BATON_CHILD") else { return };
+    let folder = PathBuf::from(std::env::var("BATON_CHILD_FOLDER").unwrap());
+    match task.split_once(':').unwrap() {
+        ("count", _) => count(&folder),
+        ("stage", number) => finish_stages(&folder, number.parse().unwrap()),
+        (other, _) => panic!("no task {other}"),
+    }
+}
+
+/// Appends the number of records for ever, and says each number once it is safe.
+fn count(folder: &Path) {
+    let log = Log::open(folder.join("ledger")).unwrap();
+    loop {
+        let append = |records: &[Vec<u8>]| {
+            let number = records.len();
+            Ok::<_, Error>((vec![number.to_string().into_bytes()], number))
+        };
+        match log.update(WAIT, append) {
+            // One write: a kill leaves either the whole line or nothing.
+            Ok(number) => std::io::stdout().write_all(format!("safe {number}\n").as_bytes()).unwrap(),
+            Err(Error::LockLost { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_called_safe_is_in_the_log_and_nothing_is_lost() {
+    let mut numbers = Numbers::new("killed processes");
+    let (folders, _guard) = folders("count");
+    let log = Log::open_or_create(folders[0].join("ledger")).unwrap();
+    let mut readers = Vec::new();
+    let mut start = |number: usize| {
+        let mut child = spawn("count", &folders[number % folders.len()], number);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let safe = |line: String| line.strip_prefix("safe ").map(|number| number.parse().unwrap());
+        readers.push(thread::spawn(move || {
+            lines.map_while(Result::ok).filter_map(safe).collect::<Vec<usize>>()
+        }));
+        child
+    };
+    let mut children: Vec<Child> = (0..6).map(&mut start).collect();
+    let end = Instant::now() + Duration::from_secs(4);
+    let mut kills = 0;
+    while Instant::now() < end {
+        sleep(Duration::from_millis(20 + numbers.below(60)));
+        let victim = numbers.below(6) as usize;
+        children[victim].kill().unwrap();
+        children[victim].wait().unwrap();
+        children[victim] = start(victim);
+        kills += 1;
+    }
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let safe: Vec<usize> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+    let records = log.read(WAIT).unwrap();
+    println!("{kills} kills, {} records, {} of them called safe", records.len(), safe.len());
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record, number.to_string().as_bytes(), "an update did not see the one before it");
+    }
+    let distinct: BTreeSet<usize> = safe.iter().copied().collect();
+    assert_eq!(distinct.len(), safe.len(), "two processes called the same number theirs");
+    assert!(safe.iter().all(|&number| number < records.len()), "a number that was called safe is gone");
+    assert!(safe.len() >= 20 && records.len() <= safe.len() + kills + 6, "more records than updates");
+}
+
+const WORKERS: usize = 16;
+const STAGES: usize = 8;
+
+/// For each stage: publishes a file, records it, and whoever records the last one combines.
+fn finish_stages(folder: &Path, worker: usize) {
+    for stage in 0..STAGES {
+        let stage_folder = folder.join(format!("stage-{stage}"));
+        // A peek makes an NFS client remember that the name is missing.
+        let _ = find(&stage_folder.join("combined"));
+        create_folder(&stage_folder).unwrap();
+        let bytes = vec![worker as u8; 50_000];
+        let file = publish(&stage_folder, &format!("worker-{worker:03}"), "bin", |out| out.write_all(&bytes))
+            .unwrap();
+        let log = Log::open_or_create(stage_folder.join("ledger")).unwrap();
+        let last = log
+            .update(WAIT, |records| {
+                let last = (records.len() + 1 == WORKERS).then(|| records.to_vec());
+                Ok::<_, Error>((vec![serde_json::to_vec(&file).unwrap()], last))
+            })
+            .unwrap();
+        let Some(others) = last else { continue };
+        for record in others {
+            let other: FileRef = serde_json::from_slice(&record).unwrap();
+            open(&stage_folder, &other).unwrap().verify().unwrap();
+        }
+        log.update(WAIT, |_| Ok::<_, Error>((vec![b"combined".to_vec()], ()))).unwrap();
+    }
+}
+
+#[test]
+fn of_processes_that_finish_together_one_combines_and_sees_all_files() {
+    let (folders, _guard) = folders("stage");
+    create_folder(&folders[0]).unwrap();
+    let start = Instant::now();
+    let children: Vec<Child> = (0..WORKERS).map(|n| spawn("stage", &folders[n % folders.len()], n)).collect();
+    for child in children {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    println!("{STAGES} stages of {WORKERS} processes in {:.2} s", start.elapsed().as_secs_f64());
+    for stage in 0..STAGES {
+        let log = Log::open(folders[0].join(format!("stage-{stage}/ledger"))).unwrap();
+        let records = log.read(WAIT).unwrap();
+        assert_eq!(records.len(), WORKERS + 1, "stage {stage}");
+        assert_eq!(records[WORKERS], b"combined", "stage {stage}");
+    }
+}
+
+#[test]
+fn when_64_processes_append_together_none_waits_for_long() {
+    let (folders, _guard) = folders("together");
+    let log = Log::open_or_create(folders[0].join("ledger")).unwrap();
+    let start = Instant::now();
+    let longest = thread::scope(|scope| {
+        let waiter = |number: usize| {
+            let log = Log::open(folders[number % folders.len()].join("ledger")).unwrap();
+            move || {
+                let start = Instant::now();
+                log.update(WAIT, |_| Ok::<_, Error>((vec![vec![number as u8]], ()))).unwrap();
+                start.elapsed()
+            }
+        };
+        let threads: Vec<_> = (0..64).map(|number| scope.spawn(waiter(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    });
+    println!(
+        "64 appends in {:.3} s, the longest took {:.3} s",
+        start.elapsed().as_secs_f64(),
+        longest.as_secs_f64()
+    );
+    assert_eq!(log.read(WAIT).unwrap().len(), 64);
+    assert!(longest < Duration::from_secs(30));
+}
