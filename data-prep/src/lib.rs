@@ -1,1 +1,17 @@
 //! CIFAR archives, image folders, IDX and .npy files into a dataset folder.
+//!
+//! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder beside
+//! the output, which gets its name when everything is in it. What an interrupted run has finished is used again.
+
+mod decode;
+mod error;
+mod partial;
+mod plan;
+mod prepare;
+mod source;
+mod statistics;
+
+pub use error::{Error, Result};
+pub use plan::{Deal, Selection};
+pub use prepare::{Options, Progress, Summary, prepare};
+pub use source::Source;

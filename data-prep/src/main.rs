@@ -1,2 +1,245 @@
 //! The data-prep command.
-fn main() {}
+
+use clap::{Args, Parser, Subcommand};
+use data_prep::{Deal, Error, Options, Progress, Selection, Source, Summary, prepare};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Makes a dataset folder for Baton from images in the forms in which data sets come.
+///
+/// The folder appears when it is complete. The same command again continues after an interruption, and does nothing
+/// but verify when the folder is there. numpy opens every file in it.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    form: Form,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  data-prep cifar cifar-10-python.tar.gz --out datasets/cifar10
+  data-prep cifar cifar-10-batches-py --out datasets/cifar10 \\
+      --train 'data_batch_1[:2000]' --val 'data_batch_5[:2000]' --test test_batch
+  data-prep folder photos --out datasets/photos --val-share 0.2 --seed 7
+  data-prep folder hymenoptera_data --out datasets/ants-bees --size 256
+  data-prep idx mnist --out datasets/mnist
+  data-prep npy images.npy --labels labels.npy --out datasets/mine --val-share 0.1
+
+Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
+5 something else is at --out or another data-prep is writing it.";
+
+#[derive(Subcommand)]
+enum Form {
+    /// CIFAR-10 or CIFAR-100: a .tar.gz, .tar, or a folder of batches, in the Python or the binary form.
+    Cifar {
+        /// The archive or the folder.
+        #[arg(value_name = "SRC")]
+        source: PathBuf,
+        /// The 20 coarse labels of CIFAR-100 in place of the 100 fine ones.
+        #[arg(long)]
+        coarse: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A folder with one sub-folder per class, or train, val and test with the classes in each.
+    ///
+    /// JPEG, PNG, GIF (first frame), BMP and WebP, told by content. Transparent images are laid over white, a
+    /// camera's orientation is applied, colour profiles are not.
+    Folder {
+        /// The folder.
+        #[arg(value_name = "SRC")]
+        source: PathBuf,
+        /// The shorter side of a stored image is at most this; none is enlarged or cropped.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+        size: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A folder of MNIST-style IDX files, gzipped or not; grey images are stored grey and read as RGB.
+    Idx {
+        /// The folder.
+        #[arg(value_name = "SRC")]
+        source: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// .npy: images uint8 [n, h, w] or [n, h, w, 1 or 3] and integer labels [n].
+    Npy {
+        /// The images' file, or a folder of files whose names differ in "images" and "labels".
+        #[arg(value_name = "SRC")]
+        source: PathBuf,
+        /// The labels' file, when SRC is a file.
+        #[arg(long)]
+        labels: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// The dataset folder to make; its last name is the dataset's.
+    #[arg(long)]
+    out: PathBuf,
+    /// Train on this part of the source, or some of it: NAME, NAME[:N], NAME[FROM:TO]; may be repeated.
+    ///
+    /// Parts are batches or files by their names without ending, or the folders train, val, test. Without --train,
+    /// --val and --test the source's own split is taken; its test images validate when it has no others.
+    #[arg(long, value_name = "PART")]
+    train: Vec<Selection>,
+    /// Validate on this part.
+    #[arg(long, value_name = "PART")]
+    val: Vec<Selection>,
+    /// Keep this part for a final test.
+    #[arg(long, value_name = "PART")]
+    test: Vec<Selection>,
+    /// Draw this share of each class's training images for validation; 0 for no validation images.
+    #[arg(long, value_name = "SHARE")]
+    val_share: Option<f64>,
+    /// At most N training images, the first ones.
+    #[arg(long, value_name = "N")]
+    limit_train: Option<usize>,
+    /// At most N validation images, the first ones.
+    #[arg(long, value_name = "N")]
+    limit_val: Option<usize>,
+    /// Keys the draw for validation and the order of a folder's images.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Class names in the order of the labels, in place of the source's.
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
+    /// The size of a shard.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    shard_mib: u32,
+    /// Stop when more than this share of the images cannot be read, e.g. 0.01 or 1%.
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
+    max_unreadable: f64,
+    /// Threads; one per core when not given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Overwrite what is at --out.
+    #[arg(long)]
+    replace: bool,
+    /// Print a summary as JSON, and no progress.
+    #[arg(long)]
+    json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
+    let share = number.trim().parse::<f64>().map_err(|e| e.to_string())? / unit;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share from 0 to 1, or 0% to 100%".into()) }
+}
+
+fn main() -> ExitCode {
+    let (source, common) = match Cli::parse().form {
+        Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
+        Form::Folder { source, size, common } => (Source::Folder { path: source, short_side: size }, common),
+        Form::Idx { source, common } => (Source::Idx { path: source }, common),
+        Form::Npy { source, labels, common } => (Source::Npy { path: source, labels }, common),
+    };
+    let json = common.json;
+    match run(&source, common) {
+        Ok(summary) => print(&summary, json),
+        Err(error) => {
+            eprintln!("data-prep: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Option { .. } => 2,
+        Error::Exists { .. } | Error::Busy { .. } => 5,
+        error if error.is_bad_input() => 3,
+        _ => 4,
+    }
+}
+
+fn run(source: &Source, common: Common) -> Result<Summary, Error> {
+    let json = common.json;
+    // indicatif draws nothing when standard error is not a terminal.
+    let bar = if json { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    let style = "{bar:40} {pos}/{len} images, {per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    let summary = prepare(source, &options(common), &|progress| match progress {
+        Progress::Planned { images } => bar.set_length(images as u64),
+        Progress::Done { images } => bar.inc(images as u64),
+        Progress::Unreadable(image) if !json => {
+            bar.suspend(|| eprintln!("data-prep: left out {}: {}", image.file, image.reason));
+        }
+        Progress::Unreadable(_) => {}
+    });
+    bar.finish_and_clear();
+    summary
+}
+
+fn options(common: Common) -> Options {
+    Options {
+        out: common.out,
+        deal: Deal {
+            train: common.train,
+            val: common.val,
+            test: common.test,
+            val_share: common.val_share,
+            limit_train: common.limit_train,
+            limit_val: common.limit_val,
+            seed: common.seed,
+        },
+        classes: common.classes,
+        shard_bytes: (common.shard_mib as usize) << 20,
+        max_unreadable: common.max_unreadable,
+        threads: common.threads,
+        replace: common.replace,
+    }
+}
+
+fn print(summary: &Summary, json: bool) -> ExitCode {
+    let text = if json {
+        serde_json::to_string_pretty(summary).expect("a summary has only string keys")
+    } else {
+        describe(summary)
+    };
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output has gone: `data-prep ... | head`.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(4),
+    }
+}
+
+fn describe(summary: &Summary) -> String {
+    let manifest = &summary.manifest;
+    let size = match manifest.image.size() {
+        Some((height, width)) => format!("{height} x {width}"),
+        None => "many sizes".into(),
+    };
+    let made = if summary.was_there { "was there, and is whole" } else { "made" };
+    let mut lines = vec![format!(
+        "{} {made}: {} classes, images of {size}, {:.1} MB",
+        summary.folder.display(),
+        manifest.classes.len(),
+        summary.bytes as f64 / 1e6
+    )];
+    for name in ["train", "val", "test"] {
+        if let Some(split) = manifest.splits.get(name) {
+            let (least, most) = (split.per_class.iter().min(), split.per_class.iter().max());
+            let range = format!("{} to {} per class", least.unwrap_or(&0), most.unwrap_or(&0));
+            lines.push(format!(
+                "  {name:5} {:>8} images, {range}, {} shards",
+                split.images,
+                split.shards.len()
+            ));
+        }
+    }
+    let three = |values: [f64; 3]| values.map(|v| format!("{v:.4}")).join(" ");
+    lines.push(format!("  mean {}  std {}", three(manifest.mean), three(manifest.std)));
+    if !manifest.unreadable.is_empty() {
+        lines.push(format!("  {} images could not be read and are left out", manifest.unreadable.len()));
+    }
+    lines.join("\n")
+}
