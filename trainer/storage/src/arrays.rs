@@ -149,7 +149,15 @@ impl Npy {
     /// payload that is too short or too long.
     pub fn open(path: impl Into<PathBuf>) -> Result<Npy, Error> {
         let path = path.into();
-        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        Npy::from_file(path, file)
+    }
+
+    /// The same for a file that is open already, at its start; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Npy::open`].
+    pub fn from_file(path: PathBuf, mut file: File) -> Result<Npy, Error> {
         let length = file.metadata().map_err(Error::io("read the length of", &path))?.len();
         let (header, payload) = read_header(&mut file, &path)?;
         let array = |expected: &str, found: String| Error::array(&path, expected, found);

@@ -2,7 +2,8 @@
 //!
 //! Invariant: the shards of each split cover its images without gap or overlap, in the manifest's order.
 
-use crate::opened::{await_file, find};
+use crate::arrays::{Dtype, Npy};
+use crate::opened::{await_file, find, open};
 use crate::publish::{Once, publish_once};
 use crate::{Error, PATIENCE, Result};
 use protocol::FileRef;
@@ -120,6 +121,29 @@ impl FeatureManifest {
         self.shards.iter().filter(move |shard| shard.split == split)
     }
 
+    /// Opens one of this manifest's shards: its length, type and shape are checked, its bytes by
+    /// [`FeatureManifest::verify_shard`].
+    ///
+    /// # Errors
+    /// Those of [`open`]; [`Error::Array`] for another type or shape.
+    pub fn open_shard(&self, folder: &Path, shard: &FeatureShard) -> Result<Npy> {
+        let npy = open(folder, &shard.file)?.into_npy()?;
+        let dtype = match self.dtype {
+            FeatureType::F32 => Dtype::F32,
+            FeatureType::F16 => Dtype::F16,
+        };
+        npy.expect(dtype, &[Some(shard.rows as usize), Some(self.columns as usize)])?;
+        Ok(npy)
+    }
+
+    /// Reads a shard once and checks its checksum.
+    ///
+    /// # Errors
+    /// Those of [`open`]; [`Error::Damaged`] with the file's name.
+    pub fn verify_shard(&self, folder: &Path, shard: &FeatureShard) -> Result<()> {
+        open(folder, &shard.file)?.verify()
+    }
+
     /// What does not fit together: expected and found.
     fn contradiction(&self) -> Option<(String, String)> {
         let mut next = BTreeMap::new();
@@ -170,6 +194,8 @@ fn read(path: &Path, mut file: File) -> Result<FeatureManifest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrays::write_npy;
+    use crate::publish::publish;
     use std::fs;
 
     fn shard(split: &str, first_image: u64, rows: u64) -> FeatureShard {
@@ -195,6 +221,31 @@ mod tests {
         assert_eq!(manifest(vec![shard("train", 0, 1)]).publish(folder.path()).unwrap(), Once::AlreadyThere);
         assert_eq!(FeatureManifest::open(folder.path()).unwrap(), first);
         assert_eq!(first.split("train").map(|shard| shard.rows).collect::<Vec<_>>(), [5, 1]);
+    }
+
+    #[test]
+    fn shards_are_opened_only_if_they_are_what_the_manifest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |shape: &[u64], values: &[f32]| {
+            publish(folder.path(), "shard", "npy", |file| write_npy(file, shape, values)).unwrap()
+        };
+        let shard = |file: FileRef| FeatureShard { file, ..shard("val", 0, 2) };
+        let good = shard(write(&[2, 3], &[0., 1., 2., 3., 4., 5.]));
+        let other = shard(write(&[3, 2], &[0.; 6]));
+        let manifest = manifest(vec![good.clone()]);
+        let mut row = [0.0; 3];
+        let npy = manifest.open_shard(folder.path(), &good).unwrap();
+        npy.read_rows(1..2, &mut row).unwrap();
+        assert_eq!(row, [3., 4., 5.]);
+        manifest.verify_shard(folder.path(), &good).unwrap();
+        let error = manifest.open_shard(folder.path(), &other).unwrap_err();
+        assert!(matches!(error, Error::Array { .. }), "{error}");
+        let path = folder.path().join(&good.file.name);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let error = manifest.verify_shard(folder.path(), &good).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Opening what others published: the folder is refreshed, the file awaited, its length and checksum checked.
 
+use crate::arrays::Npy;
 use crate::folder::refresh;
 use crate::log::is_stale;
 use crate::names::check_file_name;
@@ -97,6 +98,14 @@ impl Opened {
     /// The open file, for readers that read parts of it.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file as an array whose rows are read on demand. The bytes are not checked: see [`Opened::verify`].
+    ///
+    /// # Errors
+    /// As [`Npy::open`].
+    pub fn into_npy(self) -> Result<Npy> {
+        Npy::from_file(self.path, self.file)
     }
 
     /// Fills `buffer` from `offset` on; several threads may do so at once. The bytes are not checked: see
