@@ -1,0 +1,93 @@
+//! The local cloud as its user holds it: start, send, watch, stop.
+
+use std::sync::Arc;
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{Counts, Error, Failure, Faults, Options, Status, api, dynamodb::Tables, queue::Queue};
+
+/// A running local cloud; dropping it ends every process that it started.
+#[derive(Debug)]
+pub struct LocalCloud {
+    endpoint: String,
+    queue: Arc<Queue>,
+    server: JoinHandle<()>,
+}
+
+impl LocalCloud {
+    /// Starts to listen; processes are started when events come.
+    ///
+    /// # Errors
+    /// A setting that Lambda would not accept, an address that is not the loopback or is taken, or a binary that
+    /// cannot be run.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        options.check()?;
+        let address = options.listen;
+        let cannot = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(cannot)?;
+        let endpoint = format!("http://{}", listener.local_addr().map_err(cannot)?);
+        let tables = Tables::with(&options.tables);
+        let queue = Queue::new(options, endpoint.clone());
+        let routes = api::router(queue.clone(), tables);
+        let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
+        Ok(Self { endpoint, queue, server })
+    }
+
+    /// Where both Lambda and DynamoDB are served, for `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> String {
+        self.endpoint.clone()
+    }
+
+    /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does, and gives its request id.
+    ///
+    /// # Errors
+    /// The payload is not JSON or larger than 1 MB, or the local cloud is shut down.
+    pub fn invoke_event(&self, payload: impl Into<Vec<u8>>) -> Result<String, Error> {
+        let payload = payload.into();
+        api::check_event(&payload).map_err(Error::Event)?;
+        self.queue.event(payload.into(), None)
+    }
+
+    /// The events that were given up, oldest first.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.queue.status().failures
+    }
+
+    /// The counts since the start.
+    pub fn counts(&self) -> Counts {
+        self.queue.status().counts
+    }
+
+    /// Everything that `GET /_baton/status` tells.
+    pub fn status(&self) -> Status {
+        self.queue.status()
+    }
+
+    /// Changes what goes wrong on purpose, from now on; the draws start anew from its seed.
+    ///
+    /// # Errors
+    /// A chance outside of 0 to 1.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), Error> {
+        faults.check()?;
+        self.queue.set_faults(faults);
+        Ok(())
+    }
+
+    /// Waits until no event is queued, running, or waiting for a retry.
+    pub async fn idle(&self) {
+        self.queue.idle().await;
+    }
+
+    /// Ends every process with SIGKILL and waits until they are gone.
+    pub async fn shutdown(self) {
+        self.queue.close();
+        self.queue.ended().await;
+    }
+}
+
+impl Drop for LocalCloud {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.server.abort();
+    }
+}

@@ -1,0 +1,135 @@
+//! What goes wrong on purpose, drawn from a seed: each fault is one that AWS really shows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The chances of each fault, from 0 (never, the default) to 1 (always).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Where the draws start; the n-th event meets the same draws again with the same seed.
+    pub seed: u64,
+    /// An event is delivered twice, with the same request id.
+    pub duplicate: f64,
+    /// An accepted event is never delivered.
+    pub drop: f64,
+    /// An accepted event waits up to [`Faults::delay_ms`] first, so that events overtake one another.
+    pub delay: f64,
+    /// The longest such wait.
+    pub delay_ms: u64,
+    /// Invoke answers 429 `TooManyRequestsException`.
+    pub throttle: f64,
+    /// An event is accepted but its sender is told 500 `ServiceException`, so that the SDK sends it again.
+    pub lose_reply: f64,
+    /// The process gets SIGKILL within [`Faults::kill_ms`] of receiving an event.
+    pub kill: f64,
+    /// The longest time until that signal.
+    pub kill_ms: u64,
+    /// An idle process is ended rather than used again, so that the next event meets a cold one.
+    pub recycle: f64,
+    /// How DynamoDB behaves.
+    pub table: TableFault,
+}
+
+/// How the DynamoDB stand-in behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFault {
+    /// It answers.
+    #[default]
+    None,
+    /// Every call is answered 500 `InternalServerError`.
+    Fail,
+    /// No call is ever answered.
+    Hang,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            duplicate: 0.0,
+            drop: 0.0,
+            delay: 0.0,
+            delay_ms: 1000,
+            throttle: 0.0,
+            lose_reply: 0.0,
+            kill: 0.0,
+            kill_ms: 1000,
+            recycle: 0.0,
+            table: TableFault::None,
+        }
+    }
+}
+
+impl Faults {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let chances = [
+            ("faults.duplicate", self.duplicate),
+            ("faults.drop", self.drop),
+            ("faults.delay", self.delay),
+            ("faults.throttle", self.throttle),
+            ("faults.lose_reply", self.lose_reply),
+            ("faults.kill", self.kill),
+            ("faults.recycle", self.recycle),
+        ];
+        match chances.into_iter().find(|(_, chance)| !(0.0..=1.0).contains(chance)) {
+            Some((name, found)) => {
+                Err(Error::Setting { name, found: found.to_string(), expected: "a chance from 0 to 1" })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A sequence of random numbers: splitmix64.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True with the given chance; a draw is used up even at 0, so that changing one chance leaves the others alone.
+    pub(crate) fn hit(&mut self, chance: f64) -> bool {
+        let uniform = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        uniform < chance
+    }
+
+    /// A duration from 0 to the given milliseconds.
+    pub(crate) fn within_ms(&mut self, longest: u64) -> Duration {
+        Duration::from_millis(self.next() % (longest + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_come_true_as_often_as_they_say_and_repeat_with_their_seed() {
+        let draw = |seed| {
+            let mut dice = Dice::new(seed);
+            (0..10_000).map(|_| dice.hit(0.3)).collect::<Vec<_>>()
+        };
+        let hits = draw(7).iter().filter(|hit| **hit).count();
+        assert!((2800..3200).contains(&hits), "{hits} of 10000 at a chance of 0.3");
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        let mut dice = Dice::new(1);
+        assert!(!(0..1000).any(|_| dice.hit(0.0)));
+        assert!((0..1000).all(|_| dice.hit(1.0)));
+    }
+}

@@ -1,0 +1,221 @@
+//! One execution environment: a process, its Runtime API, and the limits of each attempt that it is given.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    net::TcpListener,
+    process::{ChildStderr, ChildStdout},
+    task::JoinHandle,
+    time::{Instant, interval, sleep_until},
+};
+
+use crate::{
+    Options,
+    invocation::{ACCOUNT, Failed, FailedKind, Invocation, Outcome, REGION, epoch_ms},
+    log::{Log, Source},
+    memory,
+    process::{Process, Started, describe},
+    runtime_api::{self, Delivery, Desk},
+};
+
+/// How long a process may take until it first asks for work.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+/// How often the memory of a working process is looked at.
+const MEMORY_EVERY: Duration = Duration::from_millis(100);
+
+/// A process that serves one attempt at a time.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    process: Arc<Process>,
+    desk: Arc<Desk>,
+    server: JoinHandle<()>,
+    deliveries: u64,
+    deadline: Instant,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.process.kill();
+        self.server.abort();
+    }
+}
+
+/// What the local cloud keeps of a sandbox to show it and to end it.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    pub(crate) process: Arc<Process>,
+    pub(crate) desk: Arc<Desk>,
+}
+
+impl Sandbox {
+    /// Starts a process, without waiting for its first poll.
+    pub(crate) async fn start(options: &Options, endpoint: &str) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let command = command(options, endpoint, &listener.local_addr()?.to_string());
+        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", options.function);
+        let desk = Desk::new(arn);
+        let Started { process, stdout, stderr } = Process::start(command).await?;
+        let routes = runtime_api::router(desk.clone());
+        let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
+        let sandbox = Self { process, desk, server, deliveries: 0, deadline: Instant::now() };
+        let pid = sandbox.process.pid();
+        options.log.line(pid, Source::Platform, "INIT_START");
+        copy_lines(ChildStdout::from_std(stdout)?, pid, Source::Stdout, options.log.clone());
+        copy_lines(ChildStderr::from_std(stderr)?, pid, Source::Stderr, options.log.clone());
+        Ok(sandbox)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle { process: self.process.clone(), desk: self.desk.clone() }
+    }
+
+    pub(crate) fn alive(&self) -> bool {
+        self.process.alive()
+    }
+
+    /// Waits for the first poll of a new process.
+    pub(crate) async fn ready(&self) -> Result<(), Failed> {
+        let failed = |message| Err(Failed::new(FailedKind::Crashed, "Runtime.ExitError", message));
+        tokio::select! {
+            () = self.desk.polled_more_than(0) => Ok(()),
+            status = self.process.exited() => match self.desk.init_error() {
+                Some(payload) => Err(Failed { kind: FailedKind::Crashed, payload }),
+                None => failed(format!("Runtime exited before its first poll: {}", describe(status))),
+            },
+            () = tokio::time::sleep(INIT_LIMIT) => {
+                self.end().await;
+                failed(format!("Runtime did not poll within {} s of its start", INIT_LIMIT.as_secs()))
+            }
+        }
+    }
+
+    /// Makes one attempt at an event, and ends the process when the attempt leaves it unfit for another.
+    pub(crate) async fn invoke(
+        &mut self,
+        invocation: &Invocation,
+        options: &Options,
+        kill_after: Option<Duration>,
+    ) -> Outcome {
+        let start = Instant::now();
+        let deadline_ms = epoch_ms() + options.time_limit.as_millis() as u64;
+        self.deadline = start + options.time_limit;
+        let mut kill_at = kill_after.map(|after| start + after);
+        let mut memory_ticks = interval(MEMORY_EVERY);
+        let mut answer = self.desk.hand_over(Delivery { invocation: invocation.clone(), deadline_ms });
+        self.deliveries += 1;
+        self.process.thaw();
+        let failed = loop {
+            tokio::select! {
+                biased;
+                Ok(outcome) = &mut answer => return outcome,
+                status = self.process.exited() => break crashed(&invocation.request_id, &describe(status)),
+                () = sleep_until(self.deadline) => break timed_out(&invocation.request_id, options.time_limit),
+                () = sleep_until(kill_at.unwrap_or(self.deadline)), if kill_at.is_some() => {
+                    self.process.kill();
+                    kill_at = None;
+                }
+                _ = memory_ticks.tick() => {
+                    let used = memory::used_mb(self.process.pid()).unwrap_or(0);
+                    if used > u64::from(options.memory_mb) {
+                        break out_of_memory(&invocation.request_id, used, options.memory_mb);
+                    }
+                }
+            }
+        };
+        self.desk.clear();
+        self.end().await;
+        Outcome::Failed(failed)
+    }
+
+    /// Waits until the process asks for its next event and freezes it; false when it will not serve any more.
+    pub(crate) async fn rest(&self) -> bool {
+        let rested = tokio::select! {
+            biased;
+            () = self.desk.polled_more_than(self.deliveries) => true,
+            _ = self.process.exited() => false,
+            () = sleep_until(self.deadline) => false,
+        };
+        match rested {
+            true => self.process.freeze(),
+            false => self.end().await,
+        }
+        rested
+    }
+
+    async fn end(&self) {
+        self.process.kill();
+        self.process.exited().await;
+    }
+}
+
+fn crashed(id: &str, how: &str) -> Failed {
+    let message = format!("RequestId: {id} Error: Runtime exited with error: {how}");
+    Failed::new(FailedKind::Crashed, "Runtime.ExitError", message)
+}
+
+fn timed_out(id: &str, limit: Duration) -> Failed {
+    let message = format!("RequestId: {id} Error: Task timed out after {:.2} seconds", limit.as_secs_f64());
+    Failed::new(FailedKind::TimedOut, "Sandbox.Timedout", message)
+}
+
+fn out_of_memory(id: &str, used_mb: u64, memory_mb: u32) -> Failed {
+    let message =
+        format!("RequestId: {id} Error: signal: killed: {used_mb} MB used, memory size {memory_mb} MB");
+    Failed::new(FailedKind::OutOfMemory, "Runtime.OutOfMemory", message)
+}
+
+/// The command with Lambda's environment, and nothing through which the function could reach the real AWS.
+fn command(options: &Options, endpoint: &str, runtime_api: &str) -> Command {
+    let program = std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
+    let task_root = program.parent().unwrap_or(Path::new("/")).to_owned();
+    let function = options.function.as_str();
+    let (memory, log_group) = (options.memory_mb.to_string(), format!("/aws/lambda/{function}"));
+    let fixed = [
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api),
+        ("AWS_LAMBDA_FUNCTION_NAME", function),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
+        ("_HANDLER", "bootstrap"),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_SESSION_TOKEN", "local"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("LANG", "en_US.UTF-8"),
+        ("TZ", ":UTC"),
+    ];
+    let mut command = Command::new(&program);
+    command.args(&options.arguments).current_dir(&task_root).env_clear();
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    command.envs(fixed).env("LAMBDA_TASK_ROOT", &task_root);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Passes each line on as it comes, whatever bytes it has.
+fn copy_lines(from: impl AsyncRead + Unpin + Send + 'static, pid: u32, source: Source, log: Log) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(from).split(b'\n');
+        while let Ok(Some(line)) = lines.next_segment().await {
+            log.line(pid, source, String::from_utf8_lossy(&line).trim_end_matches('\r'));
+        }
+    });
+}
