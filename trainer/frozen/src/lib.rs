@@ -1,1 +1,22 @@
 //! The frozen pass: a network up to its cut, compiled for this machine's CPU.
+//!
+//! [`Compiled::new`] folds the layers of a [`networks::Network`] into few steps, transforms and packs their weights
+//! once and plans the buffers; [`Compiled::run`] turns normalised images into rows of features. The features of an
+//! image are the same to the last bit whatever the batch, its place in it and the number of threads.
+
+mod choice;
+mod compiled;
+mod error;
+mod fuse;
+mod kernels;
+mod layer;
+mod parameters;
+mod plan;
+mod strips;
+#[cfg(test)]
+mod tests;
+
+pub use compiled::{Compiled, LayerTime, Options};
+pub use error::{BoxError, Error};
+pub use kernels::Isa;
+pub use parameters::Parameters;

@@ -1,0 +1,47 @@
+//! Which algorithm and which block sizes a layer gets: rules on sizes, each with the measurement behind it.
+
+use networks::Conv;
+
+use crate::fuse::Size;
+
+/// Whether Winograd F(4×4, 3×3) beats the direct convolution, for outputs of that size.
+///
+/// It multiplies a quarter of the numbers but transforms every tile; with few channels, or with maps so small that
+/// most of a tile lies outside, the transforms cost more than they save.
+pub(crate) fn winograd_pays(conv: &Conv, output: Size) -> bool {
+    let suits = conv.kernel == 3 && conv.stride == 1 && conv.groups == 1 && conv.padding <= 2;
+    let filled = (output.height * output.width) as f64
+        / (output.height.next_multiple_of(4) * output.width.next_multiple_of(4)) as f64;
+    suits && conv.inputs >= 16 && conv.outputs >= 16 && filled > 0.4
+}
+
+/// Tiles of a Winograd block: transformed, multiplied and transformed back together.
+///
+/// A block reads all of the layer's weights once, so it must be large where these are, and its transformed tiles
+/// should stay in the level-2 cache where they can.
+pub(crate) fn winograd_tiles(inputs: usize) -> usize {
+    match inputs {
+        0..=64 => 24,
+        65..=128 => 24,
+        129..=256 => 48,
+        _ => 64,
+    }
+}
+
+/// Output channels of a Winograd block: their products of one block of tiles stay in the level-2 cache.
+pub(crate) const WINOGRAD_OUTPUTS: usize = 64;
+
+/// Rows of a direct convolution's strip that read `floats` each: what they read stays in the level-2 cache.
+pub(crate) fn strip_rows(floats: usize) -> usize {
+    (48 * 1024 / floats.max(1)).clamp(24, 1024)
+}
+
+/// The most images that ever go through the network together.
+pub(crate) const MOST_IMAGES: usize = 64;
+
+/// Images that go through the network together.
+///
+/// Weights are read once for all of them; activations grow with them. `per_image` is the plan's floats for one.
+pub(crate) fn batch(per_image: usize) -> usize {
+    (34 * 1024 * 1024 / per_image.max(1)).clamp(1, MOST_IMAGES)
+}

@@ -1,0 +1,220 @@
+//! The graph's layers folded into steps: convolution with batch norm, residual, activation and pooling.
+//!
+//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded into it
+//! only reads values from before, so the order of the steps is an order of execution.
+
+use networks::{Conv, Network, NodeId, Op, Shape};
+
+use crate::choice;
+
+/// A map's sizes; a vector is a map of one pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Size {
+    pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl From<Shape> for Size {
+    fn from(shape: Shape) -> Size {
+        match shape {
+            Shape::Map { channels, height, width } => Size { channels, height, width },
+            Shape::Vector { n } => Size { channels: n, height: 1, width: 1 },
+        }
+    }
+}
+
+impl Size {
+    pub(crate) fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// Bounds of an activation: `min(max(x, low), high)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Clamp {
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+}
+
+impl Clamp {
+    pub(crate) const NONE: Clamp = Clamp { low: f32::NEG_INFINITY, high: f32::INFINITY };
+
+    fn of(op: &Op) -> Option<Clamp> {
+        match op {
+            Op::Relu => Some(Clamp { low: 0.0, high: f32::INFINITY }),
+            Op::Relu6 => Some(Clamp { low: 0.0, high: 6.0 }),
+            _ => None,
+        }
+    }
+}
+
+/// One step of the pass.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Step {
+    /// The node whose parameters it has.
+    pub(crate) node: NodeId,
+    pub(crate) kind: Kind,
+    /// The values that it reads; a residual comes last.
+    pub(crate) inputs: Vec<NodeId>,
+    /// The value that it gives.
+    pub(crate) output: NodeId,
+    pub(crate) clamp: Clamp,
+}
+
+/// What a step computes before its clamp.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// `pool`: the maximum of each 2×2 follows the clamp.
+    Conv {
+        conv: Conv,
+        norm: Option<NodeId>,
+        residual: bool,
+        pool: bool,
+    },
+    Linear {
+        inputs: usize,
+        outputs: usize,
+    },
+    /// A batch norm that follows no convolution.
+    Norm,
+    /// An activation that follows nothing it could be folded into.
+    Activation,
+    MaxPool {
+        size: usize,
+        stride: usize,
+        padding: usize,
+    },
+    AvgPool,
+    Add,
+    Concat,
+    Flatten,
+}
+
+/// The steps, and for each node the value that stands for it (another's, for a layer that changes nothing).
+pub(crate) fn fuse(network: &Network, sizes: &[Size]) -> (Vec<Step>, Vec<NodeId>) {
+    let mut fuser = Fuser::new(network, sizes);
+    for id in 0..network.nodes.len() {
+        fuser.visit(id);
+    }
+    (fuser.steps, fuser.value)
+}
+
+struct Fuser<'a> {
+    network: &'a Network,
+    sizes: &'a [Size],
+    /// The nodes that read each node.
+    readers: Vec<Vec<NodeId>>,
+    value: Vec<NodeId>,
+    folded: Vec<bool>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Fuser<'a> {
+    fn new(network: &'a Network, sizes: &'a [Size]) -> Self {
+        let count = network.nodes.len();
+        let mut readers = vec![Vec::new(); count];
+        for (id, node) in network.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| readers[input].push(id));
+        }
+        Fuser {
+            network,
+            sizes,
+            readers,
+            value: (0..count).collect(),
+            folded: vec![false; count],
+            steps: vec![],
+        }
+    }
+
+    fn visit(&mut self, id: NodeId) {
+        let node = &self.network.nodes[id];
+        if self.folded[id] || node.op == Op::Input {
+            return;
+        }
+        let input = node.inputs[0];
+        let same = match node.op {
+            Op::Dropout { .. } => true,
+            Op::AdaptiveAvgPool { .. } => self.sizes[id] == self.sizes[input],
+            // The caller's images have no room for whole lanes, so a vector of one is made a value.
+            Op::Flatten => self.sizes[input].pixels() == 1 && self.value[input] != 0,
+            _ => false,
+        };
+        if same {
+            self.value[id] = self.value[input];
+            return;
+        }
+        let mut inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.value[input]).collect();
+        let mut last = id;
+        let (kind, clamp) = match &node.op {
+            Op::Conv(conv) => self.convolution(conv, id, &mut last, &mut inputs),
+            &Op::Linear { inputs, outputs } => (Kind::Linear { inputs, outputs }, self.clamp(&mut last)),
+            Op::BatchNorm { .. } => (Kind::Norm, self.clamp(&mut last)),
+            Op::Add => (Kind::Add, self.clamp(&mut last)),
+            op @ (Op::Relu | Op::Relu6) => (Kind::Activation, Clamp::of(op).unwrap_or(Clamp::NONE)),
+            &Op::MaxPool { size, stride, padding, .. } => {
+                (Kind::MaxPool { size, stride, padding }, Clamp::NONE)
+            }
+            Op::AdaptiveAvgPool { .. } => (Kind::AvgPool, Clamp::NONE),
+            Op::Concat => (Kind::Concat, Clamp::NONE),
+            Op::Flatten => (Kind::Flatten, Clamp::NONE),
+            Op::Input | Op::Dropout { .. } => unreachable!("handled above"),
+        };
+        self.steps.push(Step { node: id, kind, inputs, output: last, clamp });
+    }
+
+    /// A convolution with all that can be folded into it; `last` moves to the last node that was.
+    fn convolution(
+        &mut self,
+        conv: &Conv,
+        id: NodeId,
+        last: &mut NodeId,
+        inputs: &mut Vec<NodeId>,
+    ) -> (Kind, Clamp) {
+        let norm = self.fold(last, |op| matches!(op, Op::BatchNorm { .. }));
+        let before = *last;
+        let mut residual = false;
+        if let Some(add) = self.only_reader(before)
+            && self.network.nodes[add].op == Op::Add
+            && let Some(&other) = self.network.nodes[add].inputs.iter().find(|&&input| input != before)
+            && other < id
+        {
+            self.fold(last, |op| *op == Op::Add);
+            inputs.push(self.value[other]);
+            residual = true;
+        }
+        let clamp = self.clamp(last);
+        let pool = !residual
+            && choice::winograd_pays(conv, self.sizes[id])
+            && self.only_reader(*last).is_some_and(|next| self.halves(next, self.sizes[id]))
+            && self.fold(last, |_| true).is_some();
+        (Kind::Conv { conv: conv.clone(), norm, residual, pool }, clamp)
+    }
+
+    /// Whether a node takes the maximum of each whole 2×2 of a map of that size.
+    fn halves(&self, id: NodeId, size: Size) -> bool {
+        matches!(self.network.nodes[id].op, Op::MaxPool { size: 2, stride: 2, padding: 0, .. })
+            && self.sizes[id].height == size.height / 2
+            && self.sizes[id].width == size.width / 2
+    }
+
+    fn clamp(&mut self, last: &mut NodeId) -> Clamp {
+        let folded = self.fold(last, |op| Clamp::of(op).is_some());
+        folded.and_then(|id| Clamp::of(&self.network.nodes[id].op)).unwrap_or(Clamp::NONE)
+    }
+
+    /// Folds the only reader of `last` if its operation suits; `last` moves to it.
+    fn fold(&mut self, last: &mut NodeId, suits: impl Fn(&Op) -> bool) -> Option<NodeId> {
+        let next = self.only_reader(*last).filter(|&next| suits(&self.network.nodes[next].op))?;
+        self.folded[next] = true;
+        *last = next;
+        Some(next)
+    }
+
+    fn only_reader(&self, id: NodeId) -> Option<NodeId> {
+        match self.readers[id].as_slice() {
+            &[reader] => Some(reader),
+            _ => None,
+        }
+    }
+}

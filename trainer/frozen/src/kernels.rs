@@ -1,0 +1,133 @@
+//! The kernels and the choice among instruction sets; the only module with `unsafe`.
+//!
+//! A kernel is written once over [`vector::Vector`] and compiled for each instruction set. Its job is a struct of
+//! slices whose `check` proves that every access lies inside, so that callers need no `unsafe`.
+#![allow(unsafe_code)]
+// Registers are named by row and column; iterators over them would hide which, and must not be left to the optimiser.
+#![allow(clippy::needless_range_loop)]
+
+mod buffer;
+mod depthwise;
+mod dot;
+mod maximum;
+mod multiply;
+mod vector;
+mod winograd;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+pub(crate) use buffer::Buffer;
+pub(crate) use depthwise::DepthwiseRow;
+pub(crate) use dot::Dot;
+pub(crate) use maximum::Window;
+pub(crate) use multiply::{Finish, Multiply, PANEL};
+pub(crate) use vector::LANES;
+pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches, WEIGHT_TRANSFORM};
+
+/// An instruction set that the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// aarch64.
+    Neon,
+    /// Any CPU.
+    Portable,
+}
+
+impl Isa {
+    /// The fastest one on this CPU.
+    pub fn best() -> Isa {
+        [Isa::Avx2, Isa::Neon].into_iter().find(|isa| isa.exists()).unwrap_or(Isa::Portable)
+    }
+
+    /// Whether this CPU has it.
+    pub fn exists(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => true,
+            Isa::Portable => true,
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+}
+
+/// An instruction set that was found on this CPU; having one is the licence to run its kernels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target(Isa);
+
+impl Target {
+    pub(crate) fn new(isa: Isa) -> Option<Target> {
+        isa.exists().then_some(Target(isa))
+    }
+}
+
+/// Compiles every kernel for one vector type; the attribute switches its instruction set on.
+macro_rules! entry_points {
+    ($vector:ty, #[$attribute:meta]) => {
+        super::entry_points!($vector, #[$attribute],
+            multiply(Multiply) = multiply::run;
+            input_tile(InputTile) = winograd::input;
+            output_tile(OutputTile) = winograd::output;
+            depthwise_row(DepthwiseRow) = depthwise::run;
+            maximum(Window) = maximum::run;
+            dot(Dot) = dot::run;);
+    };
+    ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
+        $(
+            /// # Safety
+            /// The job's check has passed and the CPU has this instruction set.
+            #[$attribute]
+            pub(super) unsafe fn $name(job: &mut super::$job) {
+                // SAFETY: this function's own contract.
+                unsafe { super::$module::$run::<$vector>(job) }
+            }
+        )*
+    };
+}
+use entry_points;
+
+/// The safe way to each kernel: check the job, then run it on the target's instruction set.
+macro_rules! dispatch {
+    ($($(#[$doc:meta])* $name:ident($job:ident);)*) => {
+        impl Target {
+            $(
+                $(#[$doc])*
+                pub(crate) fn $name(self, mut job: $job) {
+                    job.check();
+                    // SAFETY: the job was checked, and a Target exists only for an instruction set of this CPU.
+                    unsafe {
+                        match self.0 {
+                            #[cfg(target_arch = "x86_64")]
+                            Isa::Avx2 => avx2::$name(&mut job),
+                            #[cfg(target_arch = "aarch64")]
+                            Isa::Neon => neon::$name(&mut job),
+                            _ => portable::$name(&mut job),
+                        }
+                    }
+                }
+            )*
+        }
+    };
+}
+dispatch! {
+    /// Matrix multiply.
+    multiply(Multiply);
+    /// Winograd's input transform of one tile.
+    input_tile(InputTile);
+    /// Winograd's output transform of one tile.
+    output_tile(OutputTile);
+    /// One row of a depthwise convolution.
+    depthwise_row(DepthwiseRow);
+    /// One output of a max pooling.
+    maximum(Window);
+    /// A run of a linear layer's outputs.
+    dot(Dot);
+}

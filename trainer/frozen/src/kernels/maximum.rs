@@ -1,0 +1,51 @@
+//! The maximum of some pixels, channel by channel: one output of a max pooling.
+use super::vector::{LANES, Vector};
+
+/// One output: the window's rows × columns of an image, clipped to it.
+pub(crate) struct Window<'a> {
+    /// From the window's first pixel.
+    pub(crate) input: &'a [f32],
+    pub(crate) row_pitch: usize,
+    pub(crate) pixel_pitch: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) out: &'a mut [f32],
+    pub(crate) channels: usize,
+}
+
+impl Window<'_> {
+    pub(super) fn check(&self) {
+        assert!(self.rows > 0 && self.columns > 0 && self.channels > 0);
+        let reach = (self.rows - 1) * self.row_pitch + (self.columns - 1) * self.pixel_pitch + self.channels;
+        assert!(self.input.len() >= reach && self.out.len() >= self.channels);
+    }
+}
+
+/// # Safety
+/// `job.check()` has passed and `V`'s instruction set exists.
+#[inline(always)]
+pub(super) unsafe fn run<V: Vector>(job: &mut Window) {
+    let mut c = 0;
+    while c + LANES <= job.channels {
+        // SAFETY: `check` bounds input by rows, columns and channels, and out by channels.
+        unsafe {
+            let input = job.input.as_ptr().add(c);
+            let mut most = V::load(input);
+            for row in 0..job.rows {
+                for column in 0..job.columns {
+                    most = V::load(input.add(row * job.row_pitch + column * job.pixel_pitch)).max(most);
+                }
+            }
+            most.store(job.out.as_mut_ptr().add(c));
+        }
+        c += LANES;
+    }
+    for c in c..job.channels {
+        let pixel = |row: usize, column: usize| job.input[row * job.row_pitch + column * job.pixel_pitch + c];
+        let pixels = (0..job.rows).flat_map(|row| (0..job.columns).map(move |column| (row, column)));
+        // Comparisons, not `max`: NaN stays NaN.
+        job.out[c] = pixels
+            .map(|(row, column)| pixel(row, column))
+            .fold(f32::NEG_INFINITY, |most, x| if x <= most { most } else { x });
+    }
+}

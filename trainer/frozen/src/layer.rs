@@ -1,0 +1,125 @@
+//! The layers in the form in which they run: sizes fixed, weights packed, places known.
+
+mod depthwise;
+mod direct;
+mod elementwise;
+mod linear;
+mod pooling;
+mod winograd;
+
+use crate::Error;
+use crate::choice;
+use crate::fuse::{Clamp, Kind, Size, Step};
+use crate::parameters::Source;
+use crate::plan::padded;
+use crate::strips::Crew;
+
+pub(crate) use elementwise::rows_of_features;
+
+/// A step that is ready to run.
+pub(crate) trait Layer: Send + Sync {
+    /// Computes `n` images. The slices start at the values' first channels.
+    fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]);
+
+    /// Floats of scratch memory that a thread needs.
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    /// The algorithm, for profiles.
+    fn algorithm(&self) -> &'static str;
+}
+
+/// A value as a layer sees it: `[n, height, width, pitch]`, of which the first channels are the value's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    pub(crate) size: Size,
+    pub(crate) pitch: usize,
+}
+
+impl View {
+    /// Floats from an image's row to the next.
+    pub(crate) fn row(&self) -> usize {
+        self.size.width * self.pitch
+    }
+
+    /// Floats from an image to the next.
+    pub(crate) fn image(&self) -> usize {
+        self.size.height * self.row()
+    }
+
+    /// Channels in memory.
+    pub(crate) fn columns(&self) -> usize {
+        padded(self.size.channels)
+    }
+}
+
+/// Makes a step ready to run; its weights are read, folded, transformed and packed here.
+pub(crate) fn compile(
+    step: &Step,
+    source: &Source,
+    inputs: &[View],
+    output: View,
+    threads: usize,
+) -> Result<Box<dyn Layer>, Error> {
+    let input = inputs[0];
+    Ok(match &step.kind {
+        Kind::Conv { conv, norm, residual, pool } => {
+            let shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
+            let affine = source.affine(step.node, &shape, conv.bias, *norm)?;
+            let finish =
+                Activation { clamp: step.clamp, residual: residual.then(|| inputs[inputs.len() - 1]) };
+            let depthwise = conv.groups == conv.inputs && conv.inputs == conv.outputs && conv.groups > 1;
+            let before_pool = if *pool { None } else { Some(output.size) };
+            if depthwise && !residual && input.pitch == input.columns() {
+                Box::new(depthwise::Depthwise::new(conv, affine, input, output, step.clamp)?)
+            } else if choice::winograd_pays(conv, before_pool.unwrap_or(convolved(conv, input.size))) {
+                Box::new(winograd::Winograd::new(conv, affine, input, output, finish, *pool)?)
+            } else {
+                Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
+            }
+        }
+        &Kind::Linear { inputs, outputs } => {
+            let affine = source.affine(step.node, &[outputs, inputs], true, None)?;
+            Box::new(linear::Linear::new(affine, inputs, input, output, step.clamp))
+        }
+        Kind::Norm => {
+            let (scale, shift) = source.norm(step.node, input.size.channels)?;
+            Box::new(elementwise::Affine::new(&scale, &shift, input, output, step.clamp))
+        }
+        Kind::Activation => Box::new(elementwise::Affine::new(&[], &[], input, output, step.clamp)),
+        &Kind::MaxPool { size, stride, padding } => {
+            Box::new(pooling::MaxPool { size, stride, padding, input, output })
+        }
+        Kind::AvgPool => Box::new(pooling::AvgPool { input, output }),
+        Kind::Add => Box::new(elementwise::Sum { inputs: inputs.to_vec(), output, clamp: step.clamp }),
+        Kind::Concat => Box::new(elementwise::Concat { inputs: inputs.to_vec(), output }),
+        Kind::Flatten => Box::new(elementwise::Flatten { input, output }),
+    })
+}
+
+/// The size of a convolution's output.
+fn convolved(conv: &networks::Conv, input: Size) -> Size {
+    let out = |length: usize| (length + 2 * conv.padding - conv.kernel) / conv.stride + 1;
+    Size { channels: conv.outputs, height: out(input.height), width: out(input.width) }
+}
+
+/// What follows a convolution's sum and bias.
+#[derive(Clone, Copy)]
+pub(crate) struct Activation {
+    pub(crate) clamp: Clamp,
+    /// The value added before the clamp.
+    pub(crate) residual: Option<View>,
+}
+
+/// A vector with zeros up to a whole number of lanes.
+pub(crate) fn lanes_of(values: &[f32]) -> Vec<f32> {
+    let mut padded_values = values.to_vec();
+    padded_values.resize(padded(values.len()), 0.0);
+    padded_values
+}
+
+/// An error about memory for weights.
+pub(crate) fn no_memory(source: std::io::Error) -> Error {
+    Error::Memory { what: "weights", source }
+}

@@ -1,0 +1,169 @@
+//! Any convolution as one matrix multiply on strips of output rows, without an im2col matrix.
+//!
+//! A window's row lies together in memory, so an output is a product of `kernel` segments. Where the borders are
+//! padded (or channels are), a strip's input rows are first copied to scratch with their zeros.
+use networks::Conv;
+use rayon::prelude::*;
+
+use super::{Activation, Layer, View, lanes_of, no_memory};
+use crate::Error;
+use crate::choice;
+use crate::kernels::{Buffer, Finish, Multiply, PANEL};
+use crate::parameters::Affine;
+use crate::plan::padded;
+use crate::strips::{Crew, even};
+
+pub(crate) struct Direct {
+    input: View,
+    output: View,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    /// `[outputs / PANEL][kernel, kernel, inputs][PANEL]`
+    weights: Buffer,
+    bias: Vec<f32>,
+    activation: Activation,
+    /// Whether strips are copied to scratch first.
+    copied: bool,
+    /// Output rows of the largest strip.
+    strip: usize,
+    /// Where the pixels of the largest strip start.
+    rows: Vec<usize>,
+}
+
+impl Direct {
+    pub(crate) fn new(
+        conv: &Conv,
+        affine: Affine,
+        mut input: View,
+        mut output: View,
+        mut activation: Activation,
+        threads: usize,
+    ) -> Result<Direct, Error> {
+        let &Conv { kernel, stride, padding, .. } = conv;
+        if kernel == 1 && stride == 1 && padding == 0 {
+            // Pixels know no rows here: take them as a column, so that a strip may be of any length.
+            let column = |view: &mut View| {
+                view.size.height *= view.size.width;
+                view.size.width = 1;
+            };
+            column(&mut input);
+            column(&mut output);
+            activation.residual.iter_mut().for_each(column);
+        }
+        let copied = padding > 0 || (kernel > 1 && input.pitch != conv.inputs);
+        let pixel = if copied { conv.inputs } else { input.pitch };
+        let line = (input.size.width + 2 * padding) * pixel;
+        let width = output.size.width;
+        let strip = (choice::strip_rows(kernel * conv.inputs * stride.min(kernel)) / width).max(1);
+        let strip = strip.min(output.size.height.div_ceil(threads)).max(1);
+        let rows = (0..strip * width).map(|m| (m / width * line + m % width * pixel) * stride).collect();
+        let weights = pack(conv, &affine.weight).map_err(no_memory)?;
+        let bias = lanes_of(&affine.bias);
+        Ok(Direct { input, output, kernel, stride, padding, weights, bias, activation, copied, strip, rows })
+    }
+
+    /// Channels that are read.
+    fn inputs(&self) -> usize {
+        self.input.size.channels
+    }
+
+    /// Pixels of a copied row.
+    fn copied_width(&self) -> usize {
+        self.input.size.width + 2 * self.padding
+    }
+
+    /// Copies the input rows of output rows `from..to`, with zeros around.
+    fn copy(&self, image: &[f32], from: usize, to: usize, scratch: &mut [f32]) {
+        let (channels, padding) = (self.inputs(), self.padding);
+        let line = self.copied_width() * channels;
+        let first = from * self.stride;
+        let count = (to - from - 1) * self.stride + self.kernel;
+        for (row, copy) in (first..first + count).zip(scratch.chunks_exact_mut(line)) {
+            if row < padding || row >= padding + self.input.size.height {
+                copy.fill(0.0);
+                continue;
+            }
+            let source = &image[(row - padding) * self.input.row()..];
+            let (left, rest) = copy.split_at_mut(padding * channels);
+            let (middle, right) = rest.split_at_mut(self.input.size.width * channels);
+            left.fill(0.0);
+            right.fill(0.0);
+            if self.input.pitch == channels {
+                middle.copy_from_slice(&source[..middle.len()]);
+            } else {
+                for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(self.input.pitch)) {
+                    to.copy_from_slice(&from[..channels]);
+                }
+            }
+        }
+    }
+}
+
+impl Layer for Direct {
+    fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
+        let (width, height) = (self.output.size.width, self.output.size.height);
+        // Strips of a dense product cross from image to image; others stay inside one.
+        let whole = self.kernel == 1 && self.stride == 1 && self.padding == 0;
+        let (images, height) = if whole { (1, n * height) } else { (n, height) };
+        let per_image = even(height, self.strip, crew.threads.div_ceil(images));
+        let strips = (0..images)
+            .flat_map(|i| per_image.clone().map(move |rows| i * height + rows.start..i * height + rows.end));
+        let floats = |rows: &std::ops::Range<usize>| rows.len() * self.output.row();
+        crew.deal(out, strips, floats, |rows, strip, scratch| {
+            let (image, from, to) = (rows.start / height, rows.start % height, (rows.end - 1) % height + 1);
+            let source = &inputs[0][image * self.input.image()..];
+            let (a, pitch) = if self.copied {
+                self.copy(source, from, to, scratch);
+                (&*scratch, self.copied_width() * self.inputs())
+            } else {
+                (&source[from * self.stride * self.input.row()..], self.input.row())
+            };
+            let residual =
+                self.activation.residual.map(|view| (&inputs[1][rows.start * view.row()..], view.pitch));
+            let clamp = self.activation.clamp;
+            crew.target.multiply(Multiply {
+                a,
+                rows: &self.rows[..rows.len() * width],
+                segments: self.kernel,
+                pitch,
+                depth: self.kernel * self.inputs(),
+                b: &self.weights,
+                columns: self.output.columns(),
+                c: strip,
+                c_pitch: self.output.pitch,
+                finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, residual }),
+            });
+        });
+    }
+
+    fn scratch(&self) -> usize {
+        let rows = (self.strip - 1) * self.stride + self.kernel;
+        if self.copied { rows * self.copied_width() * self.inputs() } else { 0 }
+    }
+
+    fn algorithm(&self) -> &'static str {
+        "direct"
+    }
+}
+
+/// torchvision's weights to panels; a group's weights stand among zeros.
+fn pack(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
+    let (window, inputs) = (conv.kernel * conv.kernel, conv.inputs / conv.groups);
+    let depth = window * conv.inputs;
+    let mut packed = Buffer::zeroed(depth * padded(conv.outputs))?;
+    packed.par_chunks_mut(depth * PANEL).enumerate().for_each(|(panel, chunk)| {
+        let width = chunk.len() / depth;
+        let outputs = conv.outputs / conv.groups;
+        for output in panel * PANEL..(panel * PANEL + width).min(conv.outputs) {
+            let first = output / outputs * inputs; // the group's first input channel
+            for input in 0..inputs {
+                for at in 0..window {
+                    let k = at * conv.inputs + first + input;
+                    chunk[k * width + output % PANEL] = weight[(output * inputs + input) * window + at];
+                }
+            }
+        }
+    });
+    Ok(packed)
+}

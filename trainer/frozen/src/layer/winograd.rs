@@ -1,0 +1,259 @@
+//! A 3×3 convolution of stride 1 by Winograd F(4×4, 3×3), fused per block of tiles.
+//!
+//! A block's tiles are transformed, multiplied and transformed back while they are in the cache: there is no
+//! transformed tensor of the whole layer. A strip is a run of tile rows, so its outputs lie together.
+use std::ops::Range;
+
+use networks::Conv;
+use rayon::prelude::*;
+
+use super::{Activation, Layer, View, lanes_of, no_memory};
+use crate::Error;
+use crate::choice;
+use crate::kernels::{
+    Buffer, InputTile, LANES, Multiply, OUTPUTS, OutputTile, PANEL, POINTS, Pitches, WEIGHT_TRANSFORM,
+};
+use crate::parameters::Affine;
+use crate::plan::padded;
+use crate::strips::{Crew, even};
+
+/// Products of a tile.
+const PRODUCTS: usize = POINTS * POINTS;
+
+pub(crate) struct Winograd {
+    input: View,
+    output: View,
+    padding: usize,
+    /// Rows and columns before pooling.
+    height: usize,
+    width: usize,
+    pool: bool,
+    /// `[outputs / WINOGRAD_OUTPUTS][PRODUCTS][panels][inputs][PANEL]`
+    weights: Buffer,
+    bias: Vec<f32>,
+    activation: Activation,
+    zeros: Vec<f32>,
+    /// Tiles of a block.
+    block: usize,
+    /// Where the transformed tiles of a block start.
+    rows: Vec<usize>,
+}
+
+impl Winograd {
+    pub(crate) fn new(
+        conv: &Conv,
+        affine: Affine,
+        input: View,
+        output: View,
+        activation: Activation,
+        pool: bool,
+    ) -> Result<Winograd, Error> {
+        let block = choice::winograd_tiles(conv.inputs);
+        Ok(Winograd {
+            input,
+            output,
+            padding: conv.padding,
+            height: input.size.height + 2 * conv.padding - 2,
+            width: input.size.width + 2 * conv.padding - 2,
+            pool,
+            weights: transform(conv, &affine.weight).map_err(no_memory)?,
+            bias: lanes_of(&affine.bias),
+            activation,
+            zeros: vec![0.0; input.columns()],
+            block,
+            rows: (0..block).map(|tile| tile * input.columns()).collect(),
+        })
+    }
+
+    fn tiles_high(&self) -> usize {
+        self.height.div_ceil(OUTPUTS)
+    }
+
+    fn tiles_wide(&self) -> usize {
+        self.width.div_ceil(OUTPUTS)
+    }
+
+    /// Floats from a product's transformed inputs to the next product's. The extra cache line keeps the products
+    /// from falling on the same lines of the level-1 cache.
+    fn v_pitch(&self) -> usize {
+        self.block * self.input.columns() + 2 * LANES
+    }
+
+    fn m_pitch(&self) -> usize {
+        self.block * choice::WINOGRAD_OUTPUTS + 2 * LANES
+    }
+
+    /// Output rows, pooled if they are, before the tile row `row` (counted over all images).
+    fn rows_before(&self, row: usize) -> usize {
+        let (image, row) = (row / self.tiles_high(), row % self.tiles_high());
+        let scale = if self.pool { 2 } else { 1 };
+        image * self.output.size.height + (row * OUTPUTS / scale).min(self.output.size.height)
+    }
+
+    /// Where a tile of the batch lies: image, row and column of tiles.
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (row, column) = (tile / self.tiles_wide(), tile % self.tiles_wide());
+        (row / self.tiles_high(), row % self.tiles_high(), column)
+    }
+
+    /// One block of tiles, all the way; `strip` starts at output row `first`.
+    fn run_block(
+        &self,
+        crew: &Crew,
+        tiles: Range<usize>,
+        inputs: &[&[f32]],
+        strip: &mut [f32],
+        first: usize,
+        scratch: &mut [f32],
+    ) {
+        let (v, m) = scratch.split_at_mut(PRODUCTS * self.v_pitch());
+        for (at, tile) in tiles.clone().enumerate() {
+            self.transform_input(crew, tile, inputs[0], &mut v[at * self.input.columns()..]);
+        }
+        let (columns, depth) = (self.output.columns(), self.input.size.channels);
+        for from in (0..columns).step_by(choice::WINOGRAD_OUTPUTS) {
+            let width = choice::WINOGRAD_OUTPUTS.min(columns - from);
+            let weights = &self.weights[from * depth * PRODUCTS..];
+            for product in 0..PRODUCTS {
+                crew.target.multiply(Multiply {
+                    a: &v[product * self.v_pitch()..],
+                    rows: &self.rows[..tiles.len()],
+                    segments: 1,
+                    pitch: 0,
+                    depth,
+                    b: &weights[product * depth * width..],
+                    columns: width,
+                    c: &mut m[product * self.m_pitch()..],
+                    c_pitch: width,
+                    finish: None,
+                });
+            }
+            for (at, tile) in tiles.clone().enumerate() {
+                self.transform_output(crew, tile, &m[at * width..], from..from + width, inputs, strip, first);
+            }
+        }
+    }
+
+    fn transform_input(&self, crew: &Crew, tile: usize, input: &[f32], v: &mut [f32]) {
+        let (image, row, column) = self.place(tile);
+        crew.target.input_tile(InputTile {
+            image: &input[image * self.input.image()..],
+            height: self.input.size.height,
+            width: self.input.size.width,
+            pitch: self.input.pitch,
+            y: (row * OUTPUTS) as isize - self.padding as isize,
+            x: (column * OUTPUTS) as isize - self.padding as isize,
+            channels: self.input.columns(),
+            zeros: &self.zeros,
+            v,
+            v_pitch: self.v_pitch(),
+        });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn transform_output(
+        &self,
+        crew: &Crew,
+        tile: usize,
+        m: &[f32],
+        channels: Range<usize>,
+        inputs: &[&[f32]],
+        strip: &mut [f32],
+        first: usize,
+    ) {
+        let (image, row, column) = self.place(tile);
+        let pitches = |view: &View| Pitches { row: view.row(), pixel: view.pitch };
+        let (y, x) = (row * OUTPUTS, column * OUTPUTS);
+        let scale = if self.pool { 2 } else { 1 };
+        let (rows, columns) = ((self.height - y).min(OUTPUTS), (self.width - x).min(OUTPUTS));
+        if rows < scale || columns < scale {
+            return; // pooling drops an odd last row or column
+        }
+        let out_row = image * self.output.size.height + y / scale - first;
+        let out = out_row * self.output.row() + x / scale * self.output.pitch + channels.start;
+        let residual = self.activation.residual.map(|view| {
+            let at = image * view.image() + y * view.row() + x * view.pitch + channels.start;
+            (&inputs[1][at..], pitches(&view))
+        });
+        crew.target.output_tile(OutputTile {
+            m,
+            m_pitch: self.m_pitch(),
+            channels: channels.len(),
+            bias: &self.bias[channels],
+            low: self.activation.clamp.low,
+            high: self.activation.clamp.high,
+            residual,
+            out: &mut strip[out..],
+            pitches: pitches(&self.output),
+            rows,
+            columns,
+            pool: self.pool,
+        });
+    }
+}
+
+impl Layer for Winograd {
+    fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
+        let wide = self.tiles_wide();
+        // At least a block of tiles in a strip, unless that leaves threads idle.
+        let rows = self.block.div_ceil(wide).max(1);
+        let strips = even(n * self.tiles_high(), rows, crew.threads);
+        let floats = |rows: &Range<usize>| {
+            (self.rows_before(rows.end) - self.rows_before(rows.start)) * self.output.row()
+        };
+        crew.deal(out, strips, floats, |rows, strip, scratch| {
+            let first = self.rows_before(rows.start);
+            let count = rows.len() * wide;
+            for block in even(count, self.block, 1) {
+                let tiles = rows.start * wide + block.start..rows.start * wide + block.end;
+                self.run_block(crew, tiles, inputs, strip, first, scratch);
+            }
+        });
+    }
+
+    fn scratch(&self) -> usize {
+        PRODUCTS * (self.v_pitch() + self.m_pitch())
+    }
+
+    fn algorithm(&self) -> &'static str {
+        if self.pool { "winograd+pool" } else { "winograd" }
+    }
+}
+
+/// G g Gᵀ of every kernel, in f64, packed for the products.
+fn transform(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
+    let (inputs, columns) = (conv.inputs, padded(conv.outputs));
+    let mut packed = Buffer::zeroed(PRODUCTS * inputs * columns)?;
+    let chunk = PRODUCTS * inputs * choice::WINOGRAD_OUTPUTS;
+    packed.par_chunks_mut(chunk).enumerate().for_each(|(block, chunk)| {
+        let width = chunk.len() / PRODUCTS / inputs;
+        let first = block * choice::WINOGRAD_OUTPUTS;
+        for output in first..(first + width).min(conv.outputs) {
+            let column = output - first;
+            let (panel, lane) = (column / PANEL * PANEL, column % PANEL);
+            let panel_width = PANEL.min(width - panel);
+            for input in 0..inputs {
+                let kernel: &[f32; 9] =
+                    weight[(output * inputs + input) * 9..][..9].try_into().expect("nine");
+                for (product, value) in transformed(kernel).into_iter().enumerate() {
+                    chunk[(product * width + panel) * inputs + input * panel_width + lane] = value;
+                }
+            }
+        }
+    });
+    Ok(packed)
+}
+
+/// G g Gᵀ of one kernel.
+fn transformed(kernel: &[f32; 9]) -> [f32; PRODUCTS] {
+    let mut half = [[0f64; 3]; POINTS];
+    for (row, g) in WEIGHT_TRANSFORM.iter().enumerate() {
+        for column in 0..3 {
+            half[row][column] = (0..3).map(|k| g[k] * kernel[k * 3 + column] as f64).sum();
+        }
+    }
+    std::array::from_fn(|at| {
+        let (row, column) = (at / POINTS, at % POINTS);
+        (0..3).map(|k| half[row][k] * WEIGHT_TRANSFORM[column][k]).sum::<f64>() as f32
+    })
+}

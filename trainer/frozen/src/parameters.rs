@@ -1,0 +1,82 @@
+//! Where weights come from, and batch norms folded into them.
+
+use std::borrow::Cow;
+
+use networks::{Network, NodeId};
+
+use crate::{BoxError, Error};
+
+/// Parameters by torchvision name, f32, in torchvision's layout.
+pub trait Parameters: Sync {
+    /// The parameter of that name and shape.
+    ///
+    /// A large linear layer's weights are kept as they come when they are owned, so owned is better than a borrowed
+    /// file map for those: it is then in memory once.
+    ///
+    /// Errors: there is none of that name, or it has another shape.
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError>;
+}
+
+/// torchvision's epsilon in every batch norm that Baton knows.
+const EPSILON: f64 = 1e-5;
+
+/// The parameters of one network.
+pub(crate) struct Source<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) parameters: &'a dyn Parameters,
+}
+
+/// A layer's weights `[outputs, …]` and bias `[outputs]`.
+pub(crate) struct Affine<'a> {
+    pub(crate) weight: Cow<'a, [f32]>,
+    pub(crate) bias: Vec<f32>,
+}
+
+impl<'a> Source<'a> {
+    /// The node's parameter `suffix`, of a length that fits `shape`.
+    pub(crate) fn get(&self, node: NodeId, suffix: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>, Error> {
+        let network = self.network.name;
+        let name = format!("{}.{suffix}", self.network.nodes[node].name);
+        let (expected, shape) = (shape.iter().product(), shape.to_vec());
+        match self.parameters.get(&name, &shape) {
+            Err(source) => Err(Error::Parameter { network, name, source }),
+            Ok(values) if values.len() == expected => Ok(values),
+            Ok(values) => Err(Error::ParameterLength { network, name, shape, expected, found: values.len() }),
+        }
+    }
+
+    /// Weights and bias of a layer, with the batch norm that follows folded into both.
+    pub(crate) fn affine(
+        &self,
+        node: NodeId,
+        shape: &[usize],
+        bias: bool,
+        norm: Option<NodeId>,
+    ) -> Result<Affine<'a>, Error> {
+        let outputs = shape[0];
+        let mut weight = self.get(node, "weight", shape)?;
+        let mut bias =
+            if bias { self.get(node, "bias", &[outputs])?.into_owned() } else { vec![0.0; outputs] };
+        if let Some(norm) = norm {
+            let (scale, shift) = self.norm(norm, outputs)?;
+            let row = weight.len() / outputs;
+            for (row, scale) in weight.to_mut().chunks_exact_mut(row).zip(&scale) {
+                row.iter_mut().for_each(|w| *w = (*w as f64 * scale) as f32);
+            }
+            for ((bias, scale), shift) in bias.iter_mut().zip(&scale).zip(&shift) {
+                *bias = (*bias as f64 * scale + shift) as f32;
+            }
+        }
+        Ok(Affine { weight, bias })
+    }
+
+    /// A batch norm as `x * scale + shift`, in f64 until it meets what it is folded into.
+    pub(crate) fn norm(&self, node: NodeId, channels: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
+        let get = |suffix| self.get(node, suffix, &[channels]);
+        let (weight, bias) = (get("weight")?, get("bias")?);
+        let (mean, variance) = (get("running_mean")?, get("running_var")?);
+        let scale = |c: usize| weight[c] as f64 / (variance[c] as f64 + EPSILON).sqrt();
+        let shift = |c: usize| bias[c] as f64 - mean[c] as f64 * scale(c);
+        Ok(((0..channels).map(scale).collect(), (0..channels).map(shift).collect()))
+    }
+}

@@ -1,0 +1,48 @@
+//! A layer's outputs dealt in strips to the threads, with scratch memory for each thread.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::kernels::{Buffer, Target};
+
+/// What a layer runs with. Made inside the pool whose threads it serves.
+pub(crate) struct Crew {
+    pub(crate) target: Target,
+    pub(crate) threads: usize,
+    /// One for each thread, of the largest size that a layer asks for.
+    pub(crate) scratch: Vec<Mutex<Buffer>>,
+}
+
+impl Crew {
+    /// Runs `work` on every range and its part of `out`; `floats` says how long that part is.
+    ///
+    /// The parts follow each other in `out`. The last may be shorter when `out` is.
+    pub(crate) fn deal(
+        &self,
+        mut out: &mut [f32],
+        ranges: impl Iterator<Item = Range<usize>>,
+        floats: impl Fn(&Range<usize>) -> usize,
+        work: impl Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync,
+    ) {
+        let mut strips = Vec::new();
+        for range in ranges {
+            let (strip, rest) = out.split_at_mut(floats(&range).min(out.len()));
+            strips.push((range, strip));
+            out = rest;
+        }
+        strips.into_par_iter().with_max_len(1).for_each(|(range, strip)| {
+            let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
+            // Scratch holds nothing from before, so a panic elsewhere did no harm to it.
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            work(range, strip, &mut scratch);
+        });
+    }
+}
+
+/// `0..count` in pieces of nearly equal size, none larger than `most`, in a multiple of `threads` pieces if it can be.
+pub(crate) fn even(count: usize, most: usize, threads: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let pieces = count.div_ceil(most.max(1)).next_multiple_of(threads.max(1)).clamp(1, count.max(1));
+    (0..pieces).map(move |piece| count * piece / pieces..count * (piece + 1) / pieces)
+}

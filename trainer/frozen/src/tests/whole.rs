@@ -1,0 +1,71 @@
+//! Whole networks: against float64, and the same bits however the images are dealt.
+
+use networks::network;
+
+use super::reference::Random;
+use super::{close_within, conv, depthwise};
+use crate::{Compiled, Options};
+
+#[test]
+fn every_network_is_right() {
+    for (name, point, side) in [
+        ("vgg11_bn", "pool5", 32),
+        ("vgg19", "pool5", 32),
+        ("squeezenet1_0", "fire4", 35),
+        ("squeezenet1_1", "logits", 32),
+        ("resnet18", "avgpool", 40),
+        ("resnet50", "avgpool", 33),
+        ("mobilenet_v2", "logits", 33),
+    ] {
+        let whole = network(name).expect("known");
+        let cut = whole.up_to(point).unwrap_or(whole.clone());
+        // Fifty layers of batch norms with random statistics add up what each layer rounds.
+        close_within(4e-5, &format!("{name} up to {point}"), &cut, (side, side), 1, 7);
+    }
+}
+
+/// Deals nine images in many ways; each gives the bits that one at a time on one thread gives.
+#[test]
+fn the_same_bits_however_dealt() {
+    let small = super::chain(vec![
+        conv(3, 16, 7, 2, 3),
+        conv(16, 40, 3, 1, 1),
+        depthwise(40, 3, 2),
+        conv(40, 300, 1, 1, 0),
+        conv(300, 72, 3, 1, 1),
+        networks::Op::Flatten,
+        networks::Op::Linear { inputs: 72 * 81, outputs: 70 },
+    ]);
+    let squeezenet = network("squeezenet1_1").expect("known");
+    let resnet = network("resnet18").expect("known");
+    for (network, side) in [(&small, 36), (&squeezenet, 40), (&resnet, 36)] {
+        let mut random = Random::new(3);
+        let weights = random.weights(network);
+        let images = random.normal(9 * side * side * 3, 1.0);
+        let run = |threads, batch: usize, cuts: &[usize]| {
+            let options = Options { threads, batch: Some(batch), ..Options::default() };
+            let mut compiled = Compiled::new(network, (side, side), &weights, options).expect("compiles");
+            let (image, features) = (side * side * 3, compiled.features());
+            let mut out = vec![0.0; 9 * features];
+            let mut from = 0;
+            for &n in cuts {
+                let to = from + n;
+                let images = &images[from * image..to * image];
+                compiled.run(images, n, &mut out[from * features..to * features]).expect("runs");
+                from = to;
+            }
+            out.iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+        };
+        let one_by_one = run(1, 1, &[1; 9]);
+        for (threads, batch, cuts) in
+            [(1, 9, &[9][..]), (2, 4, &[9]), (3, 64, &[2, 7]), (2, 3, &[1, 5, 3]), (3, 1, &[4, 5])]
+        {
+            let dealt = run(threads, batch, cuts);
+            assert!(
+                dealt == one_by_one,
+                "{}: {threads} threads, batches of {batch}, cuts {cuts:?}",
+                network.name
+            );
+        }
+    }
+}
