@@ -1,13 +1,16 @@
-//! CIFAR archives, image folders, IDX and .npy files into a dataset folder.
+//! CIFAR archives, image folders, IDX and .npy files, and generated images, into a dataset folder.
 //!
 //! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder beside
 //! the output, which gets its name when everything is in it. What an interrupted run has finished is used again.
 
 mod decode;
 mod error;
+pub mod generate;
 mod partial;
 mod plan;
 mod prepare;
+#[cfg(test)]
+mod samples;
 mod source;
 mod statistics;
 

@@ -1,6 +1,7 @@
 //! The data-prep command.
 
 use clap::{Args, Parser, Subcommand};
+use data_prep::generate::{ClassSet, Generated};
 use data_prep::{Deal, Error, Options, Progress, Selection, Source, Summary, prepare};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
@@ -27,6 +28,7 @@ Examples:
   data-prep folder hymenoptera_data --out datasets/ants-bees --size 256
   data-prep idx mnist --out datasets/mnist
   data-prep npy images.npy --labels labels.npy --out datasets/mine --val-share 0.1
+  data-prep generate --set novel --images-per-class 30 --out datasets/shapes
 
 Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
 5 something else is at --out or another data-prep is writing it.";
@@ -74,6 +76,23 @@ enum Form {
         /// The labels' file, when SRC is a file.
         #[arg(long)]
         labels: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Procedural images of shapes and textures: base classes, or novel ones that base has not.
+    Generate {
+        /// Which of the two disjoint sets of classes.
+        #[arg(long, value_enum)]
+        set: ClassSet,
+        /// Training images of each class.
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        images_per_class: u32,
+        /// Validation images of each class.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        val_per_class: u32,
+        /// Side of the square images, in pixels.
+        #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=1024))]
+        size: u32,
         #[command(flatten)]
         common: Common,
     },
@@ -140,6 +159,10 @@ fn main() -> ExitCode {
         Form::Folder { source, size, common } => (Source::Folder { path: source, short_side: size }, common),
         Form::Idx { source, common } => (Source::Idx { path: source }, common),
         Form::Npy { source, labels, common } => (Source::Npy { path: source, labels }, common),
+        Form::Generate { set: classes, images_per_class: per_class, val_per_class, size, common } => {
+            let seed = common.seed;
+            (Source::Generate(Generated { classes, per_class, val_per_class, size, seed }), common)
+        }
     };
     let json = common.json;
     match run(&source, common) {

@@ -8,6 +8,7 @@ mod npy;
 mod pairs;
 mod pickle;
 
+use crate::generate::Generated;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fs;
@@ -43,6 +44,8 @@ pub enum Source {
         /// The labels' file, when `path` is the images'.
         labels: Option<PathBuf>,
     },
+    /// Procedural images.
+    Generate(Generated),
 }
 
 /// An opened source.
@@ -129,6 +132,7 @@ impl Source {
             Source::Folder { path, short_side } => folder::open(path, *short_side),
             Source::Idx { path } => idx::open(path),
             Source::Npy { path, labels } => npy::open(path, labels.as_deref()),
+            Source::Generate(generated) => generated.open(),
         }
     }
 }
