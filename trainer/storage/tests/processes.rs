@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, sleep};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime};
 use storage::{Error, Log, create_folder, find, open, publish};
 
@@ -88,46 +89,69 @@ fn count(folder: &Path) {
     }
 }
 
+/// A process that counts, and the numbers that it has called safe.
+struct Counter {
+    child: Child,
+    safe: Arc<Mutex<Vec<usize>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Counter {
+    fn start(folder: &Path, number: usize) -> Counter {
+        let mut child = spawn("count", folder, number);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let safe = Arc::new(Mutex::new(Vec::new()));
+        let said = safe.clone();
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                said.lock().unwrap().extend(line.strip_prefix("safe ").map(|n| n.parse::<usize>().unwrap()));
+            }
+        });
+        Counter { child, safe, reader }
+    }
+
+    fn has_counted(&self) -> bool {
+        !self.safe.lock().unwrap().is_empty()
+    }
+
+    /// `kill -9`, then all that it had called safe.
+    fn kill(mut self) -> Vec<usize> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.reader.join().unwrap();
+        std::mem::take(&mut self.safe.lock().unwrap())
+    }
+}
+
 #[test]
 fn what_a_killed_process_called_safe_is_in_the_log_and_nothing_is_lost() {
+    const KILLS: usize = 40;
     let mut numbers = Numbers::new("killed processes");
     let (folders, _guard) = folders("count");
     let log = Log::open_or_create(folders[0].join("ledger")).unwrap();
-    let mut readers = Vec::new();
-    let mut start = |number: usize| {
-        let mut child = spawn("count", &folders[number % folders.len()], number);
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let safe = |line: String| line.strip_prefix("safe ").map(|number| number.parse().unwrap());
-        readers.push(thread::spawn(move || {
-            lines.map_while(Result::ok).filter_map(safe).collect::<Vec<usize>>()
-        }));
-        child
-    };
-    let mut children: Vec<Child> = (0..6).map(&mut start).collect();
-    let end = Instant::now() + Duration::from_secs(4);
-    let mut kills = 0;
-    while Instant::now() < end {
-        sleep(Duration::from_millis(20 + numbers.below(60)));
+    let start = |number: usize| Counter::start(&folders[number % folders.len()], number);
+    let mut counters: Vec<Counter> = (0..6).map(start).collect();
+    let mut safe = Vec::new();
+    for _ in 0..KILLS {
         let victim = numbers.below(6) as usize;
-        children[victim].kill().unwrap();
-        children[victim].wait().unwrap();
-        children[victim] = start(victim);
-        kills += 1;
+        let limit = Instant::now() + WAIT;
+        while !counters[victim].has_counted() {
+            assert!(Instant::now() < limit, "a process waits for the lock for ever");
+            sleep(Duration::from_millis(1));
+        }
+        sleep(Duration::from_micros(numbers.below(60_000)));
+        safe.extend(std::mem::replace(&mut counters[victim], start(victim)).kill());
     }
-    for child in &mut children {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    let safe: Vec<usize> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+    safe.extend(counters.into_iter().flat_map(Counter::kill));
     let records = log.read(WAIT).unwrap();
-    println!("{kills} kills, {} records, {} of them called safe", records.len(), safe.len());
+    println!("{KILLS} kills, {} records, {} of them called safe", records.len(), safe.len());
     for (number, record) in records.iter().enumerate() {
         assert_eq!(record, number.to_string().as_bytes(), "an update did not see the one before it");
     }
     let distinct: BTreeSet<usize> = safe.iter().copied().collect();
     assert_eq!(distinct.len(), safe.len(), "two processes called the same number theirs");
     assert!(safe.iter().all(|&number| number < records.len()), "a number that was called safe is gone");
-    assert!(safe.len() >= 20 && records.len() <= safe.len() + kills + 6, "more records than updates");
+    assert!(records.len() <= safe.len() + KILLS + 6, "more records than updates");
 }
 
 const WORKERS: usize = 16;
