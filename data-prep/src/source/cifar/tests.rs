@@ -23,8 +23,10 @@ fn archive(members: &[(&str, EntryType, &[u8])]) -> Result<Collection> {
     open(&folder.path().join("cifar.tar.gz"), false)
 }
 
-/// What the parts hold: name, role, labels, and the images as RGB.
-fn parts(collection: &Collection) -> Vec<(String, Role, Vec<u32>, Vec<Vec<u8>>)> {
+/// Name, role, labels, and the images as RGB.
+type Held = (String, Role, Vec<u32>, Vec<Vec<u8>>);
+
+fn parts(collection: &Collection) -> Vec<Held> {
     let read = |part: &Part, i| part.images.read(i).map(|image| image.pixels).unwrap_or_default();
     let images = |part: &Part| (0..part.labels.len()).map(|i| read(part, i)).collect();
     collection.parts.iter().map(|p| (p.name.clone(), p.role, p.labels.clone(), images(p))).collect()

@@ -1,0 +1,186 @@
+//! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the right stream.
+
+use image::RgbImage;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use storage::dataset::Dataset;
+
+fn data_prep(arguments: &[&str], root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_data-prep"));
+    command.args(arguments).current_dir(root).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str], root: &Path) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = data_prep(arguments, root).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// Two classes of BMPs that take a while to shrink.
+fn photos(root: &Path, per_class: usize, side: u32) {
+    for (c, class) in ["day", "night"].iter().enumerate() {
+        let folder = root.join("photos").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for i in 0..per_class {
+            let seed = (c * 1000 + i) as u32;
+            let image = RgbImage::from_fn(side, side + i as u32, |x, y| {
+                image::Rgb([x as u8, y as u8, (seed * x / 7) as u8])
+            });
+            image.save(folder.join(format!("{i}.bmp"))).unwrap();
+        }
+    }
+}
+
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap());
+    entries.map(|e| (e.file_name().into(), fs::read(e.path()).unwrap())).collect()
+}
+
+fn wait(mut child: Child) -> Option<i32> {
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn exit_codes_tell_what_is_at_fault() {
+    let root = tempfile::tempdir().unwrap();
+    photos(root.path(), 4, 20);
+    let code = |arguments: &[&str]| run(arguments, root.path());
+    let (made, stdout, stderr) = code(&["folder", "photos", "--out", "data/a", "--val-share", "0.25"]);
+    assert_eq!((made, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(
+        stdout.contains("data/a made: 2 classes") && stdout.contains("train        6 images"),
+        "{stdout}"
+    );
+    assert!(code(&["folder", "photos", "--out", "data/a", "--val-share", "0.25"]).1.contains("was there"));
+
+    let (status, stdout, _) = code(&["folder", "photos", "--out", "data/a", "--val-share", "0.25", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (status, &summary["was_there"], &summary["manifest"]["splits"]["val"]["images"]),
+        (0, &true.into(), &2.into())
+    );
+
+    assert_eq!(code(&["folder"]).0, 2);
+    assert_eq!(code(&["folder", "photos", "--out", "b", "--max-unreadable", "200%"]).0, 2);
+    assert_eq!(code(&["folder", "photos", "--out", "b"]).0, 2, "no validation images");
+    assert_eq!(code(&["folder", "photos", "--out", "b", "--val-share", "0.2", "--train", "nights"]).0, 2);
+    assert_eq!(code(&["cifar", "photos", "--out", "b"]).0, 3);
+    fs::write(root.path().join("photos/day/1.bmp"), "words").unwrap();
+    let (status, stdout, stderr) = code(&["folder", "photos", "--out", "b", "--val-share", "0.25"]);
+    assert_eq!((status, stdout.as_str()), (3, ""));
+    assert!(stderr.contains("left out day/1.bmp") && stderr.contains("1 of 8 images"), "{stderr}");
+    assert_eq!(
+        code(&["folder", "photos", "--out", "b", "--val-share", "0.25", "--max-unreadable", "15%"]).0,
+        0
+    );
+    assert_eq!(code(&["folder", "nowhere", "--out", "c", "--val-share", "0.25"]).0, 4);
+    let (status, _, stderr) = code(&["folder", "photos", "--out", "photos", "--val-share", "0.25"]);
+    assert_eq!(status, 5);
+    assert!(stderr.contains("--replace"), "{stderr}");
+    assert!(!root.path().join("c").exists() && !root.path().join(".c.partial").exists());
+}
+
+#[test]
+fn help_has_examples() {
+    let root = tempfile::tempdir().unwrap();
+    let (status, help, _) = run(&["--help"], root.path());
+    assert_eq!(status, 0);
+    assert!(
+        help.contains("data-prep cifar cifar-10-python.tar.gz --out") && help.contains("Exit codes"),
+        "{help}"
+    );
+    for form in ["cifar", "folder", "idx", "npy"] {
+        let (status, help, _) = run(&[form, "--help"], root.path());
+        assert!(status == 0 && help.contains("--max-unreadable") && help.contains("--val-share"));
+    }
+}
+
+#[test]
+fn a_killed_job_continues_to_the_same_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    photos(root.path(), 30, 700);
+    let arguments =
+        |out| ["folder", "photos", "--out", out, "--val-share", "0.1", "--size", "512", "--shard-mib", "4"];
+    assert_eq!(run(&arguments("whole/data"), root.path()).0, 0);
+    let whole = contents(&root.path().join("whole/data"));
+
+    let mut kills = 0;
+    for shards in 1..=100 {
+        let child = data_prep(&arguments("data"), root.path()).stdout(Stdio::null()).spawn().unwrap();
+        let child = kill_after(child, &root.path().join(".data.partial"), shards);
+        match child {
+            None => kills += 1,
+            Some(code) => {
+                assert_eq!(code, 0);
+                break;
+            }
+        }
+        assert!(!root.path().join("data").exists(), "nothing half-written");
+    }
+    println!("killed {kills} times");
+    assert!(kills >= 3, "{kills} kills");
+    assert_eq!(contents(&root.path().join("data")), whole);
+    assert!(!root.path().join(".data.partial").exists());
+}
+
+/// Kills a job when so many shards are finished; its exit code when it ended before.
+fn kill_after(mut child: Child, partial: &Path, shards: usize) -> Option<i32> {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        let names = fs::read_dir(partial).into_iter().flatten().filter_map(|e| e.ok());
+        if names.filter(|e| e.path().extension().is_some_and(|e| e == "finished")).count() >= shards {
+            child.kill().unwrap();
+            return wait(child);
+        }
+        assert!(since.elapsed() < Duration::from_secs(120), "a job that does not end");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_and_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let small = root.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&small).output();
+    if !mount.is_ok_and(|m| m.status.success()) {
+        println!("SKIPPED: a full disk: no right to mount a small tmpfs");
+        return;
+    }
+    photos(root.path(), 20, 200);
+    let arguments = ["folder", "photos", "--out", "small/data", "--val-share", "0.1", "--shard-mib", "1"];
+    let (status, _, stderr) = run(&arguments, root.path());
+    let left: Vec<_> = fs::read_dir(&small).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let parts = fs::read_dir(small.join(".data.partial")).unwrap().map(|e| e.unwrap().path());
+    let temporary = parts.filter(|path| path.extension().is_some_and(|e| e == "tmp")).count();
+
+    Command::new("mount").args(["-o", "remount,size=64m"]).arg(&small).status().unwrap();
+    let (again, _, _) = run(&arguments, root.path());
+    let opened = Dataset::open(small.join("data")).map(|d| d.split("train").unwrap().len());
+    Command::new("umount").arg(&small).status().unwrap();
+    assert_eq!(status, 4);
+    assert!(stderr.contains("small/.data.partial") && stderr.contains("free some space"), "{stderr}");
+    assert_eq!((left, temporary), (vec![".data.partial".into()], 0));
+    assert_eq!((again, opened.unwrap()), (0, 36), "the same command continues once there is space");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    photos(root.path(), 4, 20);
+    // For every user, root included: a file where a folder should be, and /proc, where nothing can be created.
+    fs::write(root.path().join("file"), "").unwrap();
+    for out in ["file/data", "/proc/data"] {
+        let (status, _, stderr) =
+            run(&["folder", "photos", "--out", out, "--val-share", "0.25"], root.path());
+        assert_eq!(status, 4, "{stderr}");
+        assert!(stderr.contains("cannot create"), "{stderr}");
+    }
+}
