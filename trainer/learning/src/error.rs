@@ -1,0 +1,165 @@
+//! What can go wrong in learning, what to do about it, and whether doing it again can help.
+
+use crate::weights::BoxError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, what was expected and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A published file cannot be read or written, or is damaged.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// There is no such network or point, or an image is too small for it.
+    #[error(transparent)]
+    Network(#[from] networks::Error),
+    /// The operating system refused or failed an operation.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried: "open", "write".
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Something given does not fit: a key of the job, an array, a name.
+    #[error("{what}: expected {expected}, found {found}")]
+    Argument {
+        /// What does not fit.
+        what: String,
+        /// What would.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A file is not what was written, or not what the run needs there.
+    #[error("{} is damaged or another's: expected {expected}, found {found}; remove it and make it again", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file holds no weights that can be read.
+    #[error("{} is no weights file: {reason}; expected a whole .safetensors or a .pth with a state_dict", .file.display())]
+    NotWeights {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor of a weights file is not what is needed.
+    #[error("{}: tensor {name}: expected {expected}, found {found}", .file.display())]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Type and shape that are needed.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// The weights are another network's.
+    #[error("{} does not fit `{network}`: {detail}", .file.display())]
+    WrongWeights {
+        /// The file.
+        file: PathBuf,
+        /// The network that was asked for.
+        network: String,
+        /// What is missing or differs, and what to do.
+        detail: String,
+    },
+    /// A folder already holds something else.
+    #[error("{} is taken: expected {expected}, found {found}; choose another name or remove the folder", .folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+        /// What should go there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A network's parameter could not be had.
+    #[error("parameter {name} of `{network}`: {source}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// The network.
+        network: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+    /// The frozen pass could not be compiled or run.
+    #[error(transparent)]
+    Frozen(#[from] frozen::Error),
+    /// burn failed.
+    #[error("burn could not {action}: {reason}")]
+    Burn {
+        /// What it was asked for.
+        action: &'static str,
+        /// Its answer.
+        reason: String,
+    },
+    /// Training has left the finite numbers.
+    #[error("{what} is not finite in round {round}{}: lower the learning rate (it is {learning_rate}), or add warm-up rounds", worker_text(*.worker))]
+    NotFinite {
+        /// The loss, or an array.
+        what: &'static str,
+        /// The round, from 1.
+        round: u32,
+        /// The worker; none when it was found in the combine.
+        worker: Option<u32>,
+        /// The job's.
+        learning_rate: f64,
+    },
+    /// A thread of this process ended in a way that it should not.
+    #[error("the thread that {0} ended without a result; its panic is in the log")]
+    Thread(&'static str),
+}
+
+/// Whether doing the same again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It can: input and output, a lost lock, a file that is not to be seen yet.
+    Retry,
+    /// It cannot: damage, another network's weights, numbers that are not finite.
+    Halt,
+}
+
+impl Error {
+    /// Whether doing the same again can help.
+    pub fn fate(&self) -> Fate {
+        use storage::Error::{Busy, Io, LockLost, Missing};
+        match self {
+            Error::Storage(Io { .. } | Missing { .. } | Busy { .. } | LockLost { .. }) => Fate::Retry,
+            Error::Io { .. } | Error::Thread(_) => Fate::Retry,
+            _ => Fate::Halt,
+        }
+    }
+
+    /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Something given that does not fit.
+    pub fn argument(what: impl ToString, expected: impl ToString, found: impl ToString) -> Error {
+        Error::Argument { what: what.to_string(), expected: expected.to_string(), found: found.to_string() }
+    }
+
+    /// A file that is not what was written, or not what the run needs there.
+    pub(crate) fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}
+
+fn worker_text(worker: Option<u32>) -> String {
+    worker.map(|worker| format!(", worker {worker}")).unwrap_or_default()
+}

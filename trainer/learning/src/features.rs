@@ -1,0 +1,14 @@
+//! The features stage: the frozen layers' output for every image, computed once into a store that later runs reuse.
+
+mod compute;
+mod engine;
+mod gather;
+mod prefetch;
+mod recipe;
+mod store;
+mod units;
+
+pub(crate) use compute::FeatureWork;
+pub(crate) use gather::combine;
+pub use recipe::{Plan, Recipe, plan};
+pub use store::{Rows, Store};

@@ -1,0 +1,222 @@
+//! What features are made of: everything that decides them, checked, and its hash, the store's key.
+
+use super::units::{SPLITS, Unit, units};
+use crate::images::Preprocessing;
+use crate::weights::{Installed, open_installed};
+use crate::{Error, Result};
+use networks::Network;
+use protocol::{FeatureType, FileRef, FrozenEngine, Job, Pooling};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use storage::dataset::{Dataset, MANIFEST};
+use storage::{FeatureManifest, Root};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Changes whenever the same recipe gives other features: the resize rule, the kernels' arithmetic, the shards' form.
+const VERSION: u32 = 1;
+/// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
+const STEP_WORK: u64 = 160_000_000_000;
+/// The most images in one step.
+const STEP_IMAGES: u64 = 32;
+
+/// What a run will do, as far as its job, data set and weights say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The feature store's key, also its folder's name.
+    pub features_key: String,
+    /// The store's manifest, if the store is there already.
+    pub manifest: Option<FileRef>,
+    /// Images to train on.
+    pub train_images: u64,
+    /// Images to validate on.
+    pub val_images: u64,
+    /// The classes, in the order of the labels.
+    pub classes: Vec<String>,
+    /// Feature shards, the pieces that workers are dealt.
+    pub units: u64,
+}
+
+/// Checks everything that a job names, before anything is sent.
+///
+/// # Errors
+/// [`Error::Argument`] names the key of the job; [`Error::Network`], [`Error::WrongWeights`], [`Error::Storage`].
+pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
+    let recipe = Recipe::open(root, job)?;
+    crate::device::device(job.device)?;
+    let key = recipe.key();
+    let images = |name: &str| recipe.dataset.split(name).map_or(0, |split| split.len() as u64);
+    Ok(Plan {
+        manifest: whole_store(&root.features(&key)?, &key)?,
+        features_key: key,
+        train_images: images("train"),
+        val_images: images("val"),
+        classes: recipe.dataset.classes().to_vec(),
+        units: recipe.units().len() as u64,
+    })
+}
+
+/// The manifest of a store that is there, if all of its shards are.
+fn whole_store(folder: &Path, key: &str) -> Result<Option<FileRef>> {
+    let Some(manifest) = FeatureManifest::find(folder)? else { return Ok(None) };
+    if manifest.key != key {
+        let file = folder.join("features.json");
+        return Err(Error::damaged(&file, format!("key {key}"), format!("key {}", manifest.key)));
+    }
+    for shard in &manifest.shards {
+        storage::open_within(folder, &shard.file, std::time::Duration::from_secs(2))?;
+    }
+    manifest_reference(folder).map(Some)
+}
+
+/// `features.json` as facts name it.
+pub(super) fn manifest_reference(folder: &Path) -> Result<FileRef> {
+    let path = folder.join("features.json");
+    let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
+    let xxh3 = format!("{:032x}", xxh3_128(&bytes));
+    Ok(FileRef { name: "features.json".into(), bytes: bytes.len() as u64, xxh3 })
+}
+
+/// Everything that decides a job's features, opened and checked.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The images.
+    pub dataset: Arc<Dataset>,
+    /// The pretrained weights.
+    pub weights: Installed,
+    /// The network up to the cut.
+    pub network: Network,
+    /// The cut's name.
+    pub cut: String,
+    /// Whether the mean of each map is taken at the cut.
+    pub pool: bool,
+    /// What is done to an image before the network sees it.
+    pub preprocessing: Preprocessing,
+    /// Features of an image.
+    pub columns: usize,
+    job: Job,
+}
+
+impl Recipe {
+    /// Opens what a job names, and checks that it goes together.
+    ///
+    /// # Errors
+    /// As [`plan`].
+    pub fn open(root: &Root, job: &Job) -> Result<Recipe> {
+        let whole = networks::network(&job.network)?;
+        let cut = job.cut.clone().unwrap_or_else(|| whole.default_cut.to_owned());
+        let network = whole.up_to(&cut)?;
+        let size = job.image_size as usize;
+        let shape = network.shapes(size, size)?[network.output()];
+        let pool = job.pool == Pooling::Average;
+        let weights = open_weights(root, job)?;
+        weights.weights.check(&network)?;
+        Ok(Recipe {
+            dataset: open_dataset(root, job)?,
+            preprocessing: Preprocessing { size, normalisation: weights.normalisation },
+            columns: if pool { shape.pooled() } else { shape.len() },
+            weights,
+            network,
+            cut,
+            pool,
+            job: job.clone(),
+        })
+    }
+
+    /// All that decides the features, in words.
+    pub fn made_of(&self) -> Map<String, Value> {
+        let engine = match self.job.frozen {
+            FrozenEngine::Baton => "baton".to_owned(),
+            FrozenEngine::Burn => format!("burn {:?}", self.job.device).to_lowercase(),
+        };
+        let made_of = json!({
+            "version": VERSION,
+            "dataset": self.job.dataset,
+            "dataset_digest": self.dataset.digest(),
+            "network": self.job.network,
+            "weights_sha256": self.weights.sha256,
+            "cut": self.cut,
+            "pool": self.job.pool,
+            "preprocessing": self.preprocessing,
+            "features": self.job.features,
+            "unit_images": self.job.unit_images,
+            "engine": engine,
+        });
+        match made_of {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    /// The key of the store: readable in front, a hash of everything behind.
+    pub fn key(&self) -> String {
+        let text = Value::Object(self.made_of()).to_string(); // keys in alphabetical order
+        let hash: String = Sha256::digest(text).iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        let dataset: String = self.job.dataset.chars().take(40).collect();
+        format!("{dataset}-{}-{}-{}px-{hash}", self.job.network, self.cut, self.job.image_size)
+    }
+
+    /// The feature type as the store's manifest has it.
+    pub(super) fn dtype(&self) -> storage::FeatureType {
+        match self.job.features {
+            FeatureType::F32 => storage::FeatureType::F32,
+            FeatureType::F16 => storage::FeatureType::F16,
+        }
+    }
+
+    /// The splits that have images.
+    pub(super) fn splits(&self) -> Vec<(&'static str, usize)> {
+        let images = |name: &'static str| self.dataset.split(name).map_or(0, |split| split.len());
+        SPLITS.map(|name| (name, images(name))).into_iter().filter(|(_, images)| *images > 0).collect()
+    }
+
+    pub(super) fn units(&self) -> Vec<Unit> {
+        units(&self.splits(), self.job.unit_images as usize)
+    }
+
+    /// Images in one step of the frozen pass: by the network's work alone, so that steps are always the same.
+    pub(super) fn step_images(&self) -> Result<usize> {
+        let size = self.job.image_size as usize;
+        let work = self.network.multiply_adds(size, size)?.max(1);
+        Ok((STEP_WORK / work).clamp(1, STEP_IMAGES) as usize)
+    }
+}
+
+fn open_weights(root: &Root, job: &Job) -> Result<Installed> {
+    let folder = root.weights(job.weights())?;
+    if !folder.is_dir() {
+        let expected =
+            format!("installed weights in {}: `baton weights add` puts them there", folder.display());
+        return Err(Error::argument("job.weights", expected, format!("{:?}, no such folder", job.weights())));
+    }
+    let installed = open_installed(&folder)?;
+    if installed.network != job.network {
+        let expected = format!("weights of {}", job.network);
+        return Err(Error::argument("job.weights", expected, format!("those of {}", installed.network)));
+    }
+    Ok(installed)
+}
+
+fn open_dataset(root: &Root, job: &Job) -> Result<Arc<Dataset>> {
+    let folder = root.dataset(&job.dataset)?;
+    if !folder.join(MANIFEST).is_file() {
+        let expected = format!("a data set in {}: `data-prep` makes one", folder.display());
+        return Err(Error::argument("job.dataset", expected, format!("{:?}, not there", job.dataset)));
+    }
+    let dataset = Dataset::open(folder)?;
+    for split in ["train", "val"] {
+        if dataset.split(split)?.is_empty() {
+            let what = format!("job.dataset {:?}", job.dataset);
+            return Err(Error::argument(what, format!("images in the split {split:?}"), "none"));
+        }
+    }
+    if dataset.classes().len() < 2 {
+        return Err(Error::argument(
+            "job.dataset",
+            "two classes or more",
+            dataset.classes().len().to_string(),
+        ));
+    }
+    Ok(Arc::new(dataset))
+}

@@ -1,0 +1,115 @@
+//! The head's loss, gradient and scores for a batch, by burn's autodiff.
+//!
+//! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
+
+use super::{HeadShape, Layer};
+use crate::device::device;
+use crate::{Error, Result};
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use protocol::Job;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Rows of features with their classes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    /// `[rows, inputs]`.
+    pub(crate) features: &'a [f32],
+    /// `[rows]`.
+    pub(crate) labels: &'a [u32],
+}
+
+/// Computes losses and gradients of a head.
+#[derive(Debug)]
+pub(crate) struct Trainer {
+    shape: HeadShape,
+    smoothing: f64,
+    device: Device,
+    pool: ThreadPool,
+}
+
+impl Trainer {
+    pub(crate) fn new(job: &Job, shape: HeadShape) -> Result<Trainer> {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build();
+        let pool =
+            pool.map_err(|error| Error::Burn { action: "start its thread", reason: error.to_string() })?;
+        Ok(Trainer { shape, smoothing: job.label_smoothing, device: device(job.device)?, pool })
+    }
+
+    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
+    pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
+        self.pool.install(|| {
+            let device = self.device.clone().autodiff();
+            let layers = self.tensors(parameters, &device, true);
+            let scores = forward(&layers, self.rows(batch.features, &device)); // [rows, classes]
+            let targets = self.targets(batch.labels, &device); // [rows, classes]
+            let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
+            let mut gradients = loss.backward();
+            for (layer, (weight, bias)) in self.shape.layers().into_iter().zip(&layers) {
+                let weight = weight.grad_remove(&mut gradients).map(Tensor::into_data);
+                let bias = bias.grad_remove(&mut gradients).map(Tensor::into_data);
+                for (range, gradient) in [(layer.weight, weight), (layer.bias, bias)] {
+                    let gradient = gradient.ok_or_else(|| unreadable("find a gradient", "there is none"))?;
+                    let gradient =
+                        gradient.as_slice::<f32>().map_err(|e| unreadable("read a gradient", e))?;
+                    sum[range].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+                }
+            }
+            let loss = loss.into_data();
+            let loss = loss.as_slice::<f32>().map_err(|e| unreadable("read the loss", e))?;
+            Ok(f64::from(loss[0]))
+        })
+    }
+
+    /// The scores before softmax, `[rows, classes]`.
+    pub(crate) fn scores(&self, parameters: &[f32], features: &[f32]) -> Result<Vec<f32>> {
+        self.pool.install(|| {
+            let layers = self.tensors(parameters, &self.device, false);
+            let scores = forward(&layers, self.rows(features, &self.device)); // [rows, classes]
+            scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
+        })
+    }
+
+    fn rows(&self, features: &[f32], device: &Device) -> Tensor<2> {
+        let rows = features.len() / self.shape.inputs;
+        tensor(features.to_vec(), [rows, self.shape.inputs], device)
+    }
+
+    /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
+    fn targets(&self, labels: &[u32], device: &Device) -> Tensor<2> {
+        let classes = self.shape.classes;
+        let mut targets = vec![(self.smoothing / classes as f64) as f32; labels.len() * classes];
+        for (row, &label) in labels.iter().enumerate() {
+            targets[row * classes + label as usize] =
+                (1.0 - self.smoothing + self.smoothing / classes as f64) as f32;
+        }
+        tensor(targets, [labels.len(), classes], device)
+    }
+
+    fn tensors(&self, parameters: &[f32], device: &Device, track: bool) -> Vec<(Tensor<2>, Tensor<2>)> {
+        let layer = |Layer { inputs, outputs, weight, bias }: Layer| {
+            let weight = tensor(parameters[weight].to_vec(), [outputs, inputs], device);
+            let bias = tensor(parameters[bias].to_vec(), [1, outputs], device);
+            if track { (weight.require_grad(), bias.require_grad()) } else { (weight, bias) }
+        };
+        self.shape.layers().into_iter().map(layer).collect()
+    }
+}
+
+fn forward(layers: &[(Tensor<2>, Tensor<2>)], features: Tensor<2>) -> Tensor<2> {
+    let mut x = features; // [rows, inputs]
+    for (index, (weight, bias)) in layers.iter().enumerate() {
+        if index > 0 {
+            x = activation::relu(x);
+        }
+        x = x.matmul(weight.clone().transpose()) + bias.clone(); // [rows, outputs]
+    }
+    x
+}
+
+fn tensor(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
+
+fn unreadable(action: &'static str, reason: impl ToString) -> Error {
+    Error::Burn { action, reason: reason.to_string() }
+}

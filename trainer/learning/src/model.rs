@@ -1,0 +1,207 @@
+//! The model of a run: `head.safetensors` with plain linear layers, and `model.json` that says how to use them.
+//!
+//! Standardisation is folded into the first layer (W/σ, b − Wμ/σ), so the layers read features as the cut gives them.
+//! Both files are published once and depend on nothing but the run's job and its best state.
+
+use crate::features::{Recipe, Store};
+use crate::head::{HeadShape, Optimizer, Trainer};
+use crate::images::Preprocessing;
+use crate::rounds::read_state;
+use crate::score::{Scored, score};
+use crate::{Error, Result};
+use networks::network;
+use protocol::{FeatureStore, FileRef, Job, RunId, Score};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use storage::{Once, Root, Tensor, write_tensors_once};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The tensors' file in a run's `model` folder.
+pub const HEAD: &str = "head.safetensors";
+/// The description's file.
+pub const MODEL: &str = "model.json";
+/// The newest schema of `model.json`.
+const SCHEMA: u32 = 1;
+
+/// `model.json`: everything that is needed to use a head, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    schema: u32,
+    /// The tensors.
+    pub head: FileRef,
+    /// The network's name.
+    pub network: String,
+    /// Folder under `weights/` of the frozen part.
+    pub weights: String,
+    /// Checksum of the frozen part's tensors, in hex.
+    pub weights_sha256: String,
+    /// The point whose output the head reads.
+    pub cut: String,
+    /// Whether the head reads the mean of each map.
+    pub pool: bool,
+    /// What is done to an image before the network sees it.
+    pub preprocessing: Preprocessing,
+    /// The head's layers, from the features to the scores, with ReLU between two of them: names of their tensors.
+    pub layers: Vec<LayerNames>,
+    /// The classes, in the order of the scores.
+    pub classes: Vec<String>,
+    /// The data set that it was trained on.
+    pub dataset: String,
+    /// The validation split's score.
+    pub val: Evaluation,
+    /// The test split's score, if there is one. It had no part in training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Evaluation>,
+}
+
+/// The names of one layer's tensors, `[outputs, inputs]` and `[outputs]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerNames {
+    /// The weight's.
+    pub weight: String,
+    /// The bias's.
+    pub bias: String,
+}
+
+/// A score with the confusion matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Loss, top-1, top-5.
+    pub score: Score,
+    /// `[true class][predicted class]`: how many images.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+impl From<Scored> for Evaluation {
+    fn from(scored: Scored) -> Evaluation {
+        Evaluation { score: scored.score, confusion: scored.confusion }
+    }
+}
+
+/// Publishes the model of a run from its best state; gives `model.json`.
+pub(crate) fn publish(
+    root: &Root,
+    run: &RunId,
+    job: &Job,
+    features: &FeatureStore,
+    best: &FileRef,
+) -> Result<FileRef> {
+    let recipe = Recipe::open(root, job)?;
+    let store = Store::open(root, features, job.standardise)?;
+    let shape = HeadShape::new(job, store.columns(), store.classes());
+    let optimizer = Optimizer::new(job, shape);
+    let mut parameters = read_state(&root.run(run).combined(), best, &shape, &optimizer)?.parameters;
+    let trainer = Trainer::new(job, shape)?;
+    let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
+    let val = evaluate(store.need("val")?)?;
+    let test = store.split("test").map(evaluate).transpose()?;
+    fold(&store, &shape, &mut parameters);
+    let layers = layer_names(&network(&job.network)?.last_layer()?.name, shape.layers().len());
+    let folder = root.run(run).model();
+    storage::create_folder(&folder)?;
+    let model = Model {
+        schema: SCHEMA,
+        head: publish_head(&folder, &shape, &layers, &parameters)?,
+        network: job.network.clone(),
+        weights: job.weights().to_owned(),
+        weights_sha256: recipe.weights.sha256,
+        cut: recipe.cut,
+        pool: recipe.pool,
+        preprocessing: recipe.preprocessing,
+        layers,
+        classes: store.class_names().to_vec(),
+        dataset: job.dataset.clone(),
+        val,
+        test,
+    };
+    let mut text = serde_json::to_vec_pretty(&model)
+        .map_err(|error| storage::Error::io("write", &folder.join(MODEL))(error.into()))?;
+    text.push(b'\n');
+    match storage::publish_once(&folder, MODEL, |file| file.write_all(&text))? {
+        Once::Published(file) => Ok(file),
+        Once::AlreadyThere => reference(&folder, MODEL),
+    }
+}
+
+fn publish_head(
+    folder: &Path,
+    shape: &HeadShape,
+    names: &[LayerNames],
+    parameters: &[f32],
+) -> Result<FileRef> {
+    let mut tensors = Vec::new();
+    for (layer, LayerNames { weight, bias }) in shape.layers().into_iter().zip(names) {
+        tensors.push(Tensor::f32(weight, &[layer.outputs, layer.inputs], &parameters[layer.weight]));
+        tensors.push(Tensor::f32(bias, &[layer.outputs], &parameters[layer.bias]));
+    }
+    match write_tensors_once(folder, HEAD, &tensors, &BTreeMap::new())? {
+        Once::Published(file) => Ok(file),
+        Once::AlreadyThere => reference(folder, HEAD),
+    }
+}
+
+/// torchvision's name for the last layer, or for the layers of an `nn.Sequential(Linear, ReLU, Linear)` in its place.
+fn layer_names(last: &str, layers: usize) -> Vec<LayerNames> {
+    let names =
+        |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
+    match layers {
+        1 => vec![names(last.to_owned())],
+        _ => (0..layers).map(|layer| names(format!("{last}.{}", 2 * layer))).collect(),
+    }
+}
+
+/// Folds the standardisation into the first layer, each weight and bias computed in f64 and rounded once.
+fn fold(store: &Store, shape: &HeadShape, parameters: &mut [f32]) {
+    let (Some(standard), Some(layer)) = (store.standard(), shape.layers().into_iter().next()) else { return };
+    for output in 0..layer.outputs {
+        let row = layer.weight.start + output * layer.inputs;
+        let mut bias = f64::from(parameters[layer.bias.start + output]);
+        for (column, value) in parameters[row..row + layer.inputs].iter_mut().enumerate() {
+            let scaled = f64::from(*value) * f64::from(standard.inverse[column]);
+            bias -= scaled * f64::from(standard.mean[column]);
+            *value = scaled as f32;
+        }
+        parameters[layer.bias.start + output] = bias as f32;
+    }
+}
+
+/// A file that was published under a fixed name, as facts name it.
+fn reference(folder: &Path, name: &str) -> Result<FileRef> {
+    let path = folder.join(name);
+    let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
+    Ok(FileRef { name: name.into(), bytes: bytes.len() as u64, xxh3: format!("{:032x}", xxh3_128(&bytes)) })
+}
+
+impl Model {
+    /// Reads the model of a run's `model` folder.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if there is none; [`Error::Damaged`].
+    pub fn open(folder: &Path) -> Result<Model> {
+        let path = folder.join(MODEL);
+        let text = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
+        let model: Model = serde_json::from_slice(&text)
+            .map_err(|error| Error::damaged(&path, "a model", error.to_string()))?;
+        if model.schema > SCHEMA {
+            let (found, known) = (model.schema, SCHEMA);
+            return Err(storage::Error::Schema { file: path, found, known }.into());
+        }
+        Ok(model)
+    }
+
+    /// The head's layers as `(weight, bias)`, read from the same folder and checked.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn layers(&self, folder: &Path) -> Result<Vec<(Tensor<'static>, Tensor<'static>)>> {
+        let mut tensors = storage::read_tensors(folder, &self.head)?.tensors;
+        let mut take = |name: &String| {
+            let missing =
+                || Error::damaged(&folder.join(&self.head.name), format!("a tensor {name:?}"), "none");
+            tensors.remove(name).ok_or_else(missing)
+        };
+        self.layers.iter().map(|names| Ok((take(&names.weight)?, take(&names.bias)?))).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! A worker's round of `average`: optimizer steps of its own, over its share of the training images.
+//!
+//! In round r the images are dealt by the permutation of (seed, r); a worker goes through its share `epochs_per_round`
+//! times, the first time as dealt, then in orders of (seed, r, worker, pass). The last batch of a pass may be smaller.
+
+use super::order::order;
+use super::round::Round;
+use super::saved::{Notes, notes, number, read_state_and_notes, state_tensors};
+use super::share;
+use crate::head::{Batch, State, rate};
+use crate::work::{Assignment, Progress, Work};
+use crate::{Error, Result};
+use protocol::FileRef;
+use std::path::PathBuf;
+
+/// Multiply-adds of one call of `step`, about: some milliseconds.
+const STEP_WORK: usize = 50_000_000;
+/// Bytes of features read ahead at a time.
+const WINDOW_BYTES: usize = 32 << 20;
+
+/// A worker's round.
+pub(crate) struct AverageWork {
+    round: Round,
+    worker: u32,
+    stage: PathBuf,
+    /// The worker's images, as dealt.
+    share: Vec<u32>,
+    state: State,
+    /// Steps of this round that are done.
+    done: usize,
+    /// Sum of the losses of this round's images.
+    loss: f64,
+    pass: Option<Pass>,
+    gradient: Vec<f32>,
+}
+
+/// The pass that is under way.
+struct Pass {
+    number: usize,
+    rows: Vec<u32>,
+    /// The steps whose features are read, and these features.
+    window: std::ops::Range<usize>,
+    features: Vec<f32>,
+}
+
+impl AverageWork {
+    pub(crate) fn open(a: &Assignment<'_>) -> Result<AverageWork> {
+        let round = Round::open(a.root, a.job, a.stage, a.features)?;
+        let rows = round.train()?.len();
+        let dealt = order(a.job.seed, a.stage, 0, rows, round.store.columns());
+        let stage = a.root.run(a.run).create_stage(a.stage)?;
+        let (state, done, loss) = match a.place {
+            None => (round.state(a.root, a.run, a.state)?, 0, 0.0),
+            Some(place) => {
+                let (state, notes) = read_state_and_notes(&stage, place, &round.shape, &round.optimizer)?;
+                let path = stage.join(&place.name);
+                if number::<u32>(&path, &notes, "worker")? != a.worker {
+                    return Err(Error::damaged(
+                        &path,
+                        format!("a place of worker {}", a.worker),
+                        "another's",
+                    ));
+                }
+                (state, number(&path, &notes, "done")?, number(&path, &notes, "loss")?)
+            }
+        };
+        Ok(AverageWork {
+            worker: a.worker,
+            stage,
+            share: dealt[share(rows, a.workers, a.worker)].to_vec(),
+            gradient: vec![0.0; state.parameters.len()],
+            state,
+            done,
+            loss,
+            pass: None,
+            round,
+        })
+    }
+
+    fn batch(&self) -> usize {
+        self.round.job.batch as usize
+    }
+
+    fn passes(&self) -> usize {
+        self.round.job.epochs_per_round as usize
+    }
+
+    fn steps_in_pass(&self) -> usize {
+        self.share.len().div_ceil(self.batch())
+    }
+
+    /// The images of a step, by their place in the pass.
+    fn places(&self, step: usize) -> std::ops::Range<usize> {
+        step * self.batch()..self.share.len().min((step + 1) * self.batch())
+    }
+
+    /// The worker's images in the order of a pass.
+    fn rows_of(&self, pass: usize) -> Vec<u32> {
+        if pass == 0 {
+            return self.share.clone();
+        }
+        let mut share = self.share.clone();
+        share.sort_unstable(); // so that a large share is read block by block again
+        let part = 1 + self.worker * self.round.job.epochs_per_round + pass as u32;
+        let order =
+            order(self.round.job.seed, self.round.number, part, share.len(), self.round.store.columns());
+        order.into_iter().map(|place| share[place as usize]).collect()
+    }
+
+    /// Makes sure that the features of the next step are read; gives its number in the pass.
+    fn read_ahead(&mut self) -> Result<usize> {
+        let (pass, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
+        if self.pass.as_ref().is_none_or(|current| current.number != pass) {
+            self.pass =
+                Some(Pass { number: pass, rows: self.rows_of(pass), window: 0..0, features: Vec::new() });
+        }
+        let step_bytes = self.batch() * self.round.store.columns() * 4;
+        let end = (step + (WINDOW_BYTES / step_bytes).max(1)).min(self.steps_in_pass());
+        let places = self.places(step).start..self.places(end - 1).end;
+        if let Some(current) = self.pass.as_mut().filter(|current| !current.window.contains(&step)) {
+            self.round.train()?.gather(&current.rows[places], &mut current.features)?;
+            current.window = step..end;
+        }
+        Ok(step)
+    }
+
+    fn one_step(&mut self) -> Result<()> {
+        let step = self.read_ahead()?;
+        let places = self.places(step);
+        let Some(pass) = &self.pass else { return Ok(()) };
+        let columns = self.round.store.columns();
+        let labels = self.round.train()?.labels();
+        let labels: Vec<u32> = pass.rows[places.clone()].iter().map(|&row| labels[row as usize]).collect();
+        let skipped = places.start - self.places(pass.window.start).start;
+        let features = &pass.features[skipped * columns..(skipped + places.len()) * columns];
+        self.gradient.fill(0.0);
+        let batch = Batch { features, labels: &labels };
+        let loss = self.round.trainer.add_gradient(&self.state.parameters, batch, &mut self.gradient)?;
+        if !loss.is_finite() {
+            return Err(self.round.not_finite("the loss", Some(self.worker)));
+        }
+        self.loss += loss;
+        let scale = 1.0 / places.len() as f32;
+        self.gradient.iter_mut().for_each(|g| *g *= scale);
+        let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
+        let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
+        self.round.optimizer.step(
+            rate(&self.round.job, rounds_done, length),
+            &self.gradient,
+            &mut self.state,
+        );
+        self.done += 1;
+        Ok(())
+    }
+
+    fn write(&self, more: Notes) -> Result<FileRef> {
+        let mut metadata = notes([
+            ("worker", self.worker.to_string()),
+            ("steps", self.state.steps.to_string()),
+            ("loss", self.loss.to_string()),
+        ]);
+        metadata.extend(more);
+        let tensors = state_tensors(&self.state, &self.round.optimizer);
+        let stem = format!("worker-{:03}", self.worker);
+        Ok(storage::write_tensors(&self.stage, &stem, &tensors, &metadata)?)
+    }
+}
+
+impl Work for AverageWork {
+    fn step(&mut self) -> Result<()> {
+        let one = self.batch() * self.state.parameters.len() * 3;
+        for _ in 0..(STEP_WORK / one).max(1) {
+            if self.progress().finished() {
+                break;
+            }
+            self.one_step()?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        let of = self.share.len() * self.passes();
+        if self.share.is_empty() {
+            return Progress { done: 0, of: 0 };
+        }
+        let (passes, steps) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
+        let done = passes * self.share.len() + (steps * self.batch()).min(self.share.len());
+        Progress { done: done as u64, of: of as u64 }
+    }
+
+    fn save(&mut self) -> Result<FileRef> {
+        self.write(notes([("done", self.done.to_string())]))
+    }
+
+    fn publish(&mut self) -> Result<FileRef> {
+        if self.state.parameters.iter().any(|value| !value.is_finite()) {
+            return Err(self.round.not_finite("a weight", Some(self.worker)));
+        }
+        self.write(notes([("images", self.progress().of.to_string())]))
+    }
+}

@@ -1,0 +1,115 @@
+//! How good a head is on a split: loss, top-1, top-5 and the confusion matrix.
+
+use crate::features::{Rows, Store};
+use crate::head::Trainer;
+use crate::{Error, Result};
+use protocol::Score;
+use std::ops::Range;
+
+/// Rows that are scored at a time: fixed, so that sums are made in one order.
+const ROWS: usize = 256;
+
+/// A score with its confusion matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Loss (cross-entropy in nats, without label smoothing), top-1, top-5.
+    pub score: Score,
+    /// `[true class][predicted class]`: how many images.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Sums over the images scored so far.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    classes: usize,
+    loss: f64,
+    top1: u64,
+    top5: u64,
+    confusion: Vec<Vec<u64>>,
+}
+
+impl Tally {
+    /// Nothing scored yet.
+    pub fn new(classes: usize) -> Tally {
+        Tally { classes, loss: 0.0, top1: 0, top5: 0, confusion: vec![vec![0; classes]; classes] }
+    }
+
+    /// Adds rows of scores before softmax.
+    ///
+    /// Shapes: `scores` `[labels.len(), classes]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a score is not finite.
+    pub fn add(&mut self, scores: &[f32], labels: &[u32]) -> Result<()> {
+        for (scores, &label) in scores.chunks_exact(self.classes).zip(labels) {
+            if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
+                return Err(Error::argument("a class's score", "a finite number", score.to_string()));
+            }
+            let label = label as usize;
+            let best = (0..self.classes).fold(0, |best, c| if scores[c] > scores[best] { c } else { best });
+            // Of equal scores the first class counts as the higher one.
+            let above = |&c: &usize| scores[c] > scores[label] || (scores[c] == scores[label] && c < label);
+            let rank = (0..self.classes).filter(above).count();
+            let highest = f64::from(scores[best]);
+            let total: f64 = scores.iter().map(|&score| (f64::from(score) - highest).exp()).sum();
+            self.loss += total.ln() + highest - f64::from(scores[label]);
+            self.top1 += u64::from(rank == 0);
+            self.top5 += u64::from(rank < 5);
+            self.confusion[label][best] += 1;
+        }
+        Ok(())
+    }
+
+    /// The means.
+    pub fn scored(self) -> Scored {
+        let images: u64 = self.confusion.iter().flatten().sum();
+        let share = |sum: f64| if images == 0 { 0.0 } else { sum / images as f64 };
+        let score = Score {
+            loss: share(self.loss),
+            top1: share(self.top1 as f64),
+            top5: share(self.top5 as f64),
+            images,
+        };
+        Scored { score, confusion: self.confusion }
+    }
+}
+
+/// Scores a head on a split of a feature store.
+pub(crate) fn score(store: &Store, rows: &Rows, trainer: &Trainer, parameters: &[f32]) -> Result<Scored> {
+    let mut tally = Tally::new(store.classes());
+    let mut features = Vec::new();
+    for first in (0..rows.len()).step_by(ROWS) {
+        let range: Range<usize> = first..rows.len().min(first + ROWS);
+        rows.read(range.clone(), &mut features)?; // [rows, columns]
+        tally.add(&trainer.scores(parameters, &features)?, &rows.labels()[range])?;
+    }
+    Ok(tally.scored())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_losses_and_confusions_are_counted() {
+        let mut tally = Tally::new(6);
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[0]).unwrap(); // right
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[4]).unwrap(); // fifth
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[5]).unwrap(); // sixth
+        tally.add(&[0.0; 6], &[1]).unwrap(); // equal scores: class 0 is first
+        let Scored { score, confusion } = tally.scored();
+        assert_eq!((score.top1, score.top5, score.images), (0.25, 0.75, 4));
+        assert_eq!((confusion[0][0], confusion[4][0], confusion[5][0], confusion[1][0]), (1, 1, 1, 1));
+        let total: f64 = [3.0_f64, 2.0, 1.0, 0.0, -1.0, -2.0].iter().map(|s| s.exp()).sum();
+        let expected = (4.0 * total.ln().mul_add(0.75, 0.0) - 3.0 + 1.0 + 2.0 + 6.0_f64.ln()) / 4.0;
+        assert!((score.loss - expected).abs() < 1e-12, "{} {expected}", score.loss);
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow_and_nan_is_an_error() {
+        let mut tally = Tally::new(2);
+        tally.add(&[1e30, -1e30], &[0]).unwrap();
+        assert!(tally.add(&[f32::NAN, 0.0], &[0]).is_err());
+        assert_eq!(tally.scored().score.loss, 0.0);
+    }
+}
