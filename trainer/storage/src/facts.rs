@@ -1,6 +1,6 @@
 //! A log whose records are facts of one type, as JSON: the form of a run's ledger.
 
-use crate::log::{Created, Log};
+use crate::log::{Created, Known, Log};
 use crate::{Error, Result};
 use protocol::{Fact, LEDGER_SCHEMA};
 use serde::de::DeserializeOwned;
@@ -70,12 +70,35 @@ impl<T: Record> FactLog<T> {
         wait: Duration,
         f: impl FnOnce(Vec<T>) -> Result<(Vec<T>, R), E>,
     ) -> Result<R, E> {
-        self.log.update(wait, |records| {
-            let (append, result) = f(decode(self.path(), records)?)?;
+        self.update_after(wait, &mut Known::default(), |new| f(new.facts))
+    }
+
+    /// As [`FactLog::update`], but gives `f` only the facts behind `known`; see [`Log::update_after`].
+    ///
+    /// # Errors
+    /// As [`FactLog::update`].
+    pub fn update_after<R, E: From<Error>>(
+        &self,
+        wait: Duration,
+        known: &mut Known,
+        f: impl FnOnce(NewFacts<T>) -> Result<(Vec<T>, R), E>,
+    ) -> Result<R, E> {
+        self.log.update_after(wait, known, |news| {
+            let new = NewFacts { all: news.all, facts: decode(self.path(), news.records)? };
+            let (append, result) = f(new)?;
             let append = append.iter().map(|fact| encode(self.path(), fact)).collect::<Result<_>>()?;
             Ok((append, result))
         })
     }
+}
+
+/// The facts that a reader does not know yet; see [`crate::News`].
+#[derive(Clone, Debug)]
+pub struct NewFacts<T> {
+    /// Whether these are all facts.
+    pub all: bool,
+    /// The facts, oldest first.
+    pub facts: Vec<T>,
 }
 
 impl<T> From<Log> for FactLog<T> {

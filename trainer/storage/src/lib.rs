@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 pub use facts::{FactLog, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
-pub use log::{Created, Log};
+pub use log::{Created, Known, Log, News};
 pub use names::check_name;
 pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within};
 pub use publish::{Once, Publication, publish, publish_once};

@@ -26,6 +26,24 @@ pub struct Log {
     path: PathBuf,
 }
 
+/// How far a reader knows a log: what lies before is durable and never changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The file's device and number.
+    file: (u64, u64),
+    /// Its whole bytes so far.
+    whole: usize,
+}
+
+/// The records that a reader does not know yet.
+#[derive(Clone, Copy, Debug)]
+pub struct News<'a> {
+    /// Whether these are all records: what the reader knew is of another file, or nothing.
+    pub all: bool,
+    /// The records, oldest first.
+    pub records: &'a [Vec<u8>],
+}
+
 /// What [`Log::create`] found.
 #[derive(Clone, Debug)]
 pub enum Created {
@@ -111,8 +129,24 @@ impl Log {
         wait: Duration,
         f: impl FnOnce(&[Vec<u8>]) -> Result<(Vec<Vec<u8>>, R), E>,
     ) -> Result<R, E> {
+        self.update_after(wait, &mut Known::default(), |news| f(news.records))
+    }
+
+    /// As [`Log::update`], but gives `f` only the records behind `known`, and moves that on to the end of the log.
+    ///
+    /// So a process that looks at a long log again and again reads each record once. `known` moves only when the
+    /// update succeeds; records that `f` appended are behind it then.
+    ///
+    /// # Errors
+    /// As [`Log::update`].
+    pub fn update_after<R, E: From<Error>>(
+        &self,
+        wait: Duration,
+        known: &mut Known,
+        f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
+    ) -> Result<R, E> {
         let mut file = self.lock(wait)?;
-        let result = transact(&self.path, &mut file, f);
+        let result = transact(&self.path, &mut file, known, f);
         // What counts is on disk by now, and closing the file frees the lock as well.
         let _ = fs2::FileExt::unlock(&file);
         result
@@ -167,31 +201,38 @@ fn pause(waited: Duration) -> Duration {
     Duration::from_micros(10_000 + entropy::random() % spread)
 }
 
-/// One update on a locked file: read, ask `f`, append as one write, make it durable.
+/// One update on a locked file: read what is new, ask `f`, append as one write, make it durable.
 fn transact<R, E: From<Error>>(
     path: &Path,
     file: &mut impl Medium,
-    f: impl FnOnce(&[Vec<u8>]) -> Result<(Vec<Vec<u8>>, R), E>,
+    known: &mut Known,
+    f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
 ) -> Result<R, E> {
-    let bytes = file.read_all().map_err(|source| medium::lost_or_io("read", path, source))?;
-    let contents = frames::decode(path, &bytes)?;
-    let (append, result) = f(&contents.records)?;
+    let (identity, length) = file.identity().map_err(|source| medium::lost_or_io("look at", path, source))?;
+    let all = known.whole == 0 || known.file != identity || length < known.whole as u64;
+    let base = if all { 0 } else { known.whole };
+    let bytes = file.read_from(base as u64).map_err(|source| medium::lost_or_io("read", path, source))?;
+    let contents = frames::decode(path, base, &bytes)?;
+    let (append, result) = f(News { all, records: &contents.records })?;
+    let mut whole = contents.whole;
     if !append.is_empty() {
-        let frame = frames::encode(path, contents.whole, &append)?;
-        if contents.whole < bytes.len() {
-            file.cut(contents.whole as u64)
+        let frame = frames::encode(path, whole, &append)?;
+        if whole < base + bytes.len() {
+            file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
         }
-        file.write_all_at(&frame, contents.whole as u64).map_err(|source| {
+        file.write_all_at(&frame, whole as u64).map_err(|source| {
             // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a torn
             // tail, which the next holder cuts.
-            let _ = file.cut(contents.whole as u64);
+            let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
+        whole += frame.len();
     }
     // Also when nothing was appended: the last holder may have died between its write and its fsync, and what is
     // acted on must be durable.
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
+    *known = Known { file: identity, whole };
     Ok(result)
 }
 

@@ -32,23 +32,26 @@ pub(super) struct Contents {
     pub(super) whole: usize,
 }
 
-/// Reads a log's file.
+/// Reads a log's file from the offset `base` on, where a frame begins, or from its start.
 ///
 /// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
 /// not whole but has a whole frame behind it was whole once: that is damage.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of a later version.
-pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Contents> {
-    let mut contents = Contents { records: Vec::new(), whole: 0 };
-    if !check_header(path, bytes)? {
-        return Ok(contents);
+pub(super) fn decode(path: &Path, base: usize, bytes: &[u8]) -> Result<Contents> {
+    let file = Window { base, bytes };
+    let mut contents = Contents { records: Vec::new(), whole: base };
+    if base == 0 {
+        if !check_header(path, &file)? {
+            return Ok(contents);
+        }
+        contents.whole = HEAD;
     }
-    contents.whole = HEAD;
-    while contents.whole < bytes.len() {
+    while contents.whole < file.end() {
         let at = contents.whole;
-        let Some(body) = frame_at(bytes, at) else {
-            return match next_frame(bytes, at + 1) {
+        let Some(body) = file.frame_at(at) else {
+            return match file.next_frame(at + 1) {
                 None => Ok(contents),
                 Some(next) => {
                     let found = format!("something else, followed by a whole frame at byte {next}");
@@ -101,8 +104,8 @@ fn header() -> Vec<u8> {
 }
 
 /// Whether the file has its header; `false` for a file whose first append did not come to its end.
-fn check_header(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let expected = header();
+fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
+    let (expected, bytes) = (header(), file.bytes);
     if bytes.starts_with(&expected) {
         return Ok(true);
     }
@@ -112,29 +115,42 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<bool> {
         return Err(Error::Schema { file: path.to_owned(), found: u32_at(head, 8), known: SCHEMA });
     }
     let torn = expected.starts_with(head) || head.iter().all(|&byte| byte == 0);
-    if torn && next_frame(bytes, HEAD).is_none() {
+    if torn && file.next_frame(HEAD).is_none() {
         return Ok(false);
     }
     Err(Error::damaged(path, "the header of a Baton log", format!("{:?}", String::from_utf8_lossy(head))))
 }
 
-/// The body of the whole frame that begins at `at`, if one does.
-fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let head = bytes.get(at..at + HEAD)?;
-    let length = u32_at(head, 4) as usize;
-    if !head.starts_with(MARK) || length > MAX_BODY {
-        return None;
-    }
-    let body = bytes.get(at + HEAD..at + HEAD + length)?;
-    let checksum = u64::from_le_bytes(head[8..HEAD].try_into().ok()?);
-    (xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+/// The bytes of a file from `base` on. Offsets are those of the file.
+struct Window<'a> {
+    base: usize,
+    bytes: &'a [u8],
 }
 
-/// The first offset from `from` on where a whole frame begins.
-fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
-    let tail = bytes.get(from..)?;
-    let marks = tail.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK);
-    marks.map(|(index, _)| from + index).find(|&at| frame_at(bytes, at).is_some())
+impl<'a> Window<'a> {
+    fn end(&self) -> usize {
+        self.base + self.bytes.len()
+    }
+
+    /// The body of the whole frame that begins at `at`, if one does.
+    fn frame_at(&self, at: usize) -> Option<&'a [u8]> {
+        let tail = self.bytes.get(at - self.base..)?;
+        let head = tail.get(..HEAD)?;
+        let length = u32_at(head, 4) as usize;
+        if !head.starts_with(MARK) || length > MAX_BODY {
+            return None;
+        }
+        let body = tail.get(HEAD..HEAD + length)?;
+        let checksum = u64::from_le_bytes(head[8..HEAD].try_into().ok()?);
+        (xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+    }
+
+    /// The first offset from `from` on where a whole frame begins.
+    fn next_frame(&self, from: usize) -> Option<usize> {
+        let tail = self.bytes.get(from - self.base..)?;
+        let marks = tail.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK);
+        marks.map(|(index, _)| from + index).find(|&at| self.frame_at(at).is_some())
+    }
 }
 
 /// Cuts the body of the frame at `at` into its records.
@@ -177,16 +193,26 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let (bytes, _) = sample();
-        let contents = decode(path(), &bytes).unwrap();
+        let contents = decode(path(), 0, &bytes).unwrap();
         assert_eq!(contents.records, [&b"one"[..], b"two", b"", b"FRM1 four"]);
         assert_eq!(contents.whole, bytes.len());
+    }
+
+    #[test]
+    fn what_follows_a_known_part_is_decoded_alone() {
+        let (bytes, ends) = sample();
+        let contents = decode(path(), ends[0], &bytes[ends[0]..]).unwrap();
+        assert_eq!(contents.records, [&b"two"[..], b"", b"FRM1 four"]);
+        assert_eq!(contents.whole, bytes.len());
+        let torn = decode(path(), ends[1], &bytes[ends[1]..bytes.len() - 1]).unwrap();
+        assert_eq!((torn.records.len(), torn.whole), (0, ends[1]));
     }
 
     #[test]
     fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
         let (bytes, ends) = sample();
         for cut in 0..bytes.len() {
-            let contents = decode(path(), &bytes[..cut]).unwrap();
+            let contents = decode(path(), 0, &bytes[..cut]).unwrap();
             let whole = ends.iter().copied().filter(|&end| end <= cut).max();
             assert_eq!(contents.records.len(), [0, 1, 3, 4][ends.iter().filter(|&&end| end <= cut).count()]);
             assert_eq!(contents.whole, whole.unwrap_or(if cut < HEAD { 0 } else { HEAD }), "cut at {cut}");
@@ -199,7 +225,7 @@ mod tests {
         for from in ends[1]..bytes.len() {
             let mut torn = bytes.clone();
             torn[ends[1]..=from].fill(0);
-            assert_eq!(decode(path(), &torn).unwrap().whole, ends[1], "zeros up to {from}");
+            assert_eq!(decode(path(), 0, &torn).unwrap().whole, ends[1], "zeros up to {from}");
         }
     }
 
@@ -209,7 +235,7 @@ mod tests {
         for at in 0..ends[1] {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x40;
-            let Err(error) = decode(path(), &damaged) else { panic!("damage at byte {at} was not seen") };
+            let Err(error) = decode(path(), 0, &damaged) else { panic!("damage at byte {at} was not seen") };
             assert!(matches!(error, Error::Damaged { .. }), "{error}");
             assert!(error.to_string().contains("ledger is damaged"), "{error}");
         }
@@ -221,13 +247,13 @@ mod tests {
         bytes[8] = 7;
         let check = xxh3_64(&bytes[..12]) as u32;
         bytes[12..16].copy_from_slice(&check.to_le_bytes());
-        let error = decode(path(), &bytes).err().unwrap();
+        let error = decode(path(), 0, &bytes).err().unwrap();
         assert!(matches!(error, Error::Schema { found: 7, known: 1, .. }), "{error}");
     }
 
     #[test]
     fn another_kind_of_file_is_not_taken_for_a_torn_log() {
-        let error = decode(path(), b"{\"schema\": 1}, and more of it").err().unwrap();
+        let error = decode(path(), 0, b"{\"schema\": 1}, and more of it").err().unwrap();
         assert!(error.to_string().contains("header of a Baton log"), "{error}");
     }
 

@@ -150,9 +150,13 @@ impl Faulty {
 }
 
 impl Medium for Faulty {
-    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+    fn identity(&mut self) -> io::Result<((u64, u64), u64)> {
+        Ok(((1, 1), self.bytes.len() as u64))
+    }
+
+    fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         self.operation()?;
-        Ok(self.bytes.clone())
+        Ok(self.bytes[offset as usize..].to_vec())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -178,7 +182,7 @@ impl Medium for Faulty {
 
 /// Appends "new" to `medium` with the same code that works on files.
 fn append_to(medium: &mut Faulty) -> Result<()> {
-    transact(Path::new("ledger"), medium, |_| Ok((vec![b"new".to_vec()], ())))
+    transact(Path::new("ledger"), medium, &mut Known::default(), |_| Ok((vec![b"new".to_vec()], ())))
 }
 
 #[test]
@@ -197,13 +201,13 @@ fn whatever_fails_the_log_keeps_its_records_and_the_next_holder_goes_on() {
             assert_eq!(lost, errno != 28, "EIO and ESTALE mean that the lock is lost: {error}");
             // The holder may have died before it could cut what it had written.
             let mut next = Faulty::new(&medium.bytes, 0, 0, 0);
-            let before = frames::decode(Path::new("ledger"), &next.bytes).unwrap().records.len();
+            let before = frames::decode(Path::new("ledger"), 0, &next.bytes).unwrap().records.len();
             assert!(
                 before == 1 || (before == 2 && fails_at == 4),
                 "{before} records after operation {fails_at}"
             );
             append_to(&mut next).unwrap();
-            let records = frames::decode(Path::new("ledger"), &next.durable).unwrap().records;
+            let records = frames::decode(Path::new("ledger"), 0, &next.durable).unwrap().records;
             assert_eq!(records.len(), before + 1);
         }
     }
@@ -220,4 +224,33 @@ fn a_write_that_a_death_cut_short_at_any_byte_does_not_count() {
         append_to(&mut next).unwrap();
         assert_eq!(next.durable, medium.bytes, "cut after {cut} bytes");
     }
+}
+
+#[test]
+fn a_reader_that_knows_a_part_gets_only_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let log = Log::create(&path, b"one", WAIT).unwrap().into_log();
+    let mut known = Known::default();
+    let read = |known: &mut Known| {
+        log.update_after(WAIT, known, |news| -> Result<_> {
+            Ok((Vec::new(), (news.all, news.records.concat())))
+        })
+    };
+    assert_eq!(read(&mut known).unwrap(), (true, b"one".to_vec()));
+    log.update(WAIT, |_| -> Result<_> { Ok((vec![b"two".to_vec()], ())) }).unwrap();
+    assert_eq!(read(&mut known).unwrap(), (false, b"two".to_vec()));
+    assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
+    // What is appended in an update of its own is known after it.
+    log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((vec![b"three".to_vec()], ())) }).unwrap();
+    assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
+    // A torn tail behind the known part is cut, and another file of the name is read from its start.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend([9; 7]);
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(folder.path().join("keeps the number taken"), b"").unwrap();
+    Log::create(&path, b"other", WAIT).unwrap();
+    assert_eq!(read(&mut known).unwrap(), (true, b"other".to_vec()));
 }
