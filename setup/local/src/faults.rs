@@ -10,7 +10,7 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Where the draws start; the n-th event meets the same draws again with the same seed.
+    /// Where the draws start: with the same seed the n-th draw of each fault comes out the same again.
     pub seed: u64,
     /// An event is delivered twice, with the same request id.
     pub duplicate: f64,
@@ -85,33 +85,56 @@ impl Faults {
     }
 }
 
-/// A sequence of random numbers: splitmix64.
+/// What is drawn for; each has a sequence of its own, so that one fault's chance does not move another's draws.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Draw {
+    Duplicate,
+    Drop,
+    Delay,
+    DelayMs,
+    Throttle,
+    LoseReply,
+    Kill,
+    KillMs,
+    Recycle,
+}
+
+/// Random numbers that depend only on the seed, on what they are for, and on how many were drawn for it before.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice {
+    seed: u64,
+    drawn: [u64; Draw::Recycle as usize + 1],
+}
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { seed, drawn: Default::default() }
     }
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// True with the given chance; a draw is used up even at 0, so that changing one chance leaves the others alone.
-    pub(crate) fn hit(&mut self, chance: f64) -> bool {
-        let uniform = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+    /// True with the given chance.
+    pub(crate) fn hit(&mut self, draw: Draw, chance: f64) -> bool {
+        let uniform = (self.next(draw) >> 11) as f64 / (1u64 << 53) as f64;
         uniform < chance
     }
 
     /// A duration from 0 to the given milliseconds.
-    pub(crate) fn within_ms(&mut self, longest: u64) -> Duration {
-        Duration::from_millis(self.next() % (longest + 1))
+    pub(crate) fn within_ms(&mut self, draw: Draw, longest: u64) -> Duration {
+        Duration::from_millis(self.next(draw) % longest.saturating_add(1).max(1))
     }
+
+    fn next(&mut self, draw: Draw) -> u64 {
+        let drawn = &mut self.drawn[draw as usize];
+        *drawn += 1;
+        mix(mix(mix(self.seed) ^ draw as u64) ^ *drawn)
+    }
+}
+
+/// The step of splitmix64.
+fn mix(x: u64) -> u64 {
+    let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -122,14 +145,22 @@ mod tests {
     fn chances_come_true_as_often_as_they_say_and_repeat_with_their_seed() {
         let draw = |seed| {
             let mut dice = Dice::new(seed);
-            (0..10_000).map(|_| dice.hit(0.3)).collect::<Vec<_>>()
+            (0..10_000).map(|_| dice.hit(Draw::Kill, 0.3)).collect::<Vec<_>>()
         };
         let hits = draw(7).iter().filter(|hit| **hit).count();
         assert!((2800..3200).contains(&hits), "{hits} of 10000 at a chance of 0.3");
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
+        let mut others = Dice::new(7);
+        let among_others: Vec<bool> = (0..10_000)
+            .map(|_| {
+                others.hit(Draw::Recycle, 0.9);
+                others.hit(Draw::Kill, 0.3)
+            })
+            .collect();
+        assert_eq!(draw(7), among_others);
         let mut dice = Dice::new(1);
-        assert!(!(0..1000).any(|_| dice.hit(0.0)));
-        assert!((0..1000).all(|_| dice.hit(1.0)));
+        assert!(!(0..1000).any(|_| dice.hit(Draw::Drop, 0.0)));
+        assert!((0..1000).all(|_| dice.hit(Draw::Drop, 1.0)));
     }
 }

@@ -21,6 +21,9 @@ const RESERVED_NAMES: [&str; 6] = [
     "AWS_PROFILE",
 ];
 
+/// Lambda takes 4 KB of environment variables.
+const LARGEST_ENVIRONMENT: usize = 4 << 10;
+
 /// The settings of a [`crate::LocalCloud`]; start from [`Options::new`] and change fields.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -96,6 +99,14 @@ impl Options {
         if self.function.is_empty() || self.function.len() > 64 || !self.function.chars().all(plain) {
             return setting("function", format!("{:?}", self.function), "1 to 64 letters, digits, - or _");
         }
+        let environment: usize = self.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if environment > LARGEST_ENVIRONMENT {
+            return setting(
+                "environment",
+                format!("{environment} bytes"),
+                "at most 4096 bytes of names and values",
+            );
+        }
         self.faults.check()?;
         if let Some((name, _)) = self.environment.iter().find(|(name, _)| reserved(name)) {
             return Err(Error::Reserved(name.clone()));
@@ -137,6 +148,9 @@ mod tests {
         assert!(refused(|o| o.concurrency = 0).contains("`concurrency` is 0"));
         assert!(refused(|o| o.function = "a/b".into()).contains("`function`"));
         assert!(refused(|o| o.environment.push(("AWS_REGION".into(), "x".into()))).contains("`AWS_REGION`"));
+        assert!(
+            refused(|o| o.environment.push(("A".into(), "x".repeat(4096)))).contains("`environment` is 4097")
+        );
         assert!(refused(|o| o.program = "no-such-binary".into()).contains("no-such-binary"));
         assert!(refused(|o| o.program = "Cargo.toml".into()).contains("not executable"));
         assert!(refused(|o| o.faults.duplicate = 1.5).contains("`faults.duplicate` is 1.5"));

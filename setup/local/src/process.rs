@@ -12,7 +12,10 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::{
+    io::retry_on_intr,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+};
 use tokio::sync::{oneshot, watch};
 
 /// A running or ended process.
@@ -112,7 +115,7 @@ fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
         process.kill();
     }
     // NOWAIT leaves the process unreaped, so that its number stays its own until the rest of its group is ended.
-    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    let _ = retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
     let mut reaped = process.reaped.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = kill_process_group(pid, Signal::KILL);
     let status = child.wait().ok();
@@ -123,6 +126,7 @@ fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
 
 /// Has the kernel send SIGKILL to the process when this one dies, even by SIGKILL.
 ///
+/// Processes that the function itself started are in its group and end with it in every other case, but not in that.
 /// Elsewhere than on Linux the process ends when its Runtime API is gone: `lambda_runtime` ends on the first refused
 /// connection, which is at the end of the invocation at the latest.
 #[cfg(target_os = "linux")]

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Counts, Error, Failure, Faults, LiveProcess, Options, Status,
-    faults::Dice,
+    faults::{Dice, Draw},
     invocation::{Failed, FailedKind, Invocation, Outcome, Waiter, epoch_ms},
     lineage::Trace,
     log::Source,
@@ -115,9 +115,10 @@ impl Queue {
             return Ok(id);
         }
         let State { faults, dice, counts, .. } = &mut *state;
-        // Every draw is made for every event, so that each fault's sequence is its own.
-        let (dropped, duplicate) = (dice.hit(faults.drop), dice.hit(faults.duplicate));
-        let (delayed, delay) = (dice.hit(faults.delay), dice.within_ms(faults.delay_ms));
+        let dropped = dice.hit(Draw::Drop, faults.drop);
+        let duplicate = dice.hit(Draw::Duplicate, faults.duplicate);
+        let delayed = dice.hit(Draw::Delay, faults.delay);
+        let delay = dice.within_ms(Draw::DelayMs, faults.delay_ms);
         counts.dropped += u64::from(dropped);
         counts.duplicates += u64::from(duplicate && !dropped);
         drop(state);
@@ -164,7 +165,8 @@ impl Queue {
     /// Whether the faults want this Invoke answered 429, and whether they want its reply lost.
     pub(crate) fn invoke_faults(&self) -> (bool, bool) {
         let State { faults, dice, counts, .. } = &mut *self.state();
-        let (throttled, lost) = (dice.hit(faults.throttle), dice.hit(faults.lose_reply));
+        let throttled = dice.hit(Draw::Throttle, faults.throttle);
+        let lost = dice.hit(Draw::LoseReply, faults.lose_reply);
         counts.throttles += u64::from(throttled);
         (throttled, lost)
     }
@@ -261,53 +263,58 @@ impl Queue {
         self.runtime.spawn(self.clone().run(job, idle));
     }
 
-    /// Serves one attempt, then puts the sandbox back and looks for the next.
+    /// Serves one attempt, puts the sandbox back when it has asked for more, and draws the consequence.
+    ///
+    /// The consequence comes last, so that whoever has an answer finds the concurrency free again.
     async fn run(self: Arc<Self>, job: Job, idle: Option<Sandbox>) {
-        let used = self.attempt(job, idle).await;
-        let rested = match used {
-            Some(sandbox) => sandbox.rest().await.then_some(sandbox),
-            None => None,
+        let (outcome, sandbox) = self.attempt(&job.invocation, idle).await;
+        let rested = match sandbox {
+            Some(sandbox) if sandbox.alive() => sandbox.rest().await.then_some(sandbox),
+            _ => None,
         };
-        let mut state = self.state();
-        let State { faults, dice, .. } = &mut *state;
-        let recycled = dice.hit(faults.recycle);
-        if let Some(sandbox) = rested.filter(|_| !recycled && !state.closed) {
-            state.idle.push(sandbox);
+        {
+            let mut state = self.state();
+            let State { faults, dice, .. } = &mut *state;
+            let recycled = dice.hit(Draw::Recycle, faults.recycle);
+            if let Some(sandbox) = rested.filter(|_| !recycled && !state.closed) {
+                state.idle.push(sandbox);
+            }
+            state.handles.retain(|handle| handle.process.alive());
+            self.load.send_modify(|load| load.busy -= 1);
         }
-        state.handles.retain(|handle| handle.process.alive());
-        self.load.send_modify(|load| load.busy -= 1);
-        self.launch_what_fits(&mut state);
+        self.settle(job, outcome);
+        self.launch_what_fits(&mut self.state());
     }
 
-    /// Makes one attempt, in the idle sandbox or a new one, and gives back the sandbox if it is still fit.
-    async fn attempt(self: &Arc<Self>, job: Job, idle: Option<Sandbox>) -> Option<Sandbox> {
+    /// Makes one attempt, in the idle sandbox or a new one.
+    async fn attempt(&self, invocation: &Invocation, idle: Option<Sandbox>) -> (Outcome, Option<Sandbox>) {
         let mut sandbox = match idle.filter(Sandbox::alive) {
             Some(sandbox) => sandbox,
             None => match self.cold_start().await {
                 Ok(sandbox) => sandbox,
-                Err(failed) => {
-                    self.settle(job, Outcome::Failed(failed));
-                    return None;
-                }
+                Err(failed) => return (Outcome::Failed(failed), None),
             },
         };
         let kill_after = self.start_attempt();
-        let pid = sandbox.handle().process.pid();
-        let id = &job.invocation.request_id;
+        let id = &invocation.request_id;
+        let pid = sandbox.pid();
         let say = |line: String| self.options.log.line(pid, Source::Platform, &line);
         say(format!("START RequestId: {id} Version: $LATEST"));
         let start = Instant::now();
-        let outcome = sandbox.invoke(&job.invocation, &self.options, kill_after).await;
+        let outcome = sandbox.invoke(invocation, &self.options, kill_after).await;
         let took_ms = start.elapsed().as_micros().div_ceil(1000) as u64;
         if let Outcome::Failed(failed) = &outcome {
             say(String::from_utf8_lossy(&failed.payload).into_owned());
         }
+        let (size, used) = (self.options.memory_mb, sandbox.peak_memory_mb());
+        let report =
+            format!("Billed Duration: {took_ms} ms Memory Size: {size} MB Max Memory Used: {used} MB");
         say(format!("END RequestId: {id}"));
-        let memory_mb = self.options.memory_mb;
-        say(format!("REPORT RequestId: {id} Billed Duration: {took_ms} ms Memory Size: {memory_mb} MB"));
-        self.state().counts.billed_ms += took_ms;
-        self.settle(job, outcome);
-        sandbox.alive().then_some(sandbox)
+        say(format!("REPORT RequestId: {id} {report}"));
+        let counts = &mut self.state().counts;
+        counts.billed_ms += took_ms;
+        counts.peak_memory_mb = counts.peak_memory_mb.max(used);
+        (outcome, Some(sandbox))
     }
 
     async fn cold_start(&self) -> Result<Sandbox, Failed> {
@@ -330,7 +337,8 @@ impl Queue {
     fn start_attempt(&self) -> Option<Duration> {
         let State { faults, dice, counts, .. } = &mut *self.state();
         counts.invocations += 1;
-        let (killed, after) = (dice.hit(faults.kill), dice.within_ms(faults.kill_ms));
+        let killed = dice.hit(Draw::Kill, faults.kill);
+        let after = dice.within_ms(Draw::KillMs, faults.kill_ms);
         killed.then_some(after)
     }
 

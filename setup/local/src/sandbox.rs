@@ -39,6 +39,7 @@ pub(crate) struct Sandbox {
     server: JoinHandle<()>,
     deliveries: u64,
     deadline: Instant,
+    peak_memory_mb: u64,
 }
 
 impl Drop for Sandbox {
@@ -65,8 +66,9 @@ impl Sandbox {
         let Started { process, stdout, stderr } = Process::start(command).await?;
         let routes = runtime_api::router(desk.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
-        let sandbox = Self { process, desk, server, deliveries: 0, deadline: Instant::now() };
-        let pid = sandbox.process.pid();
+        let sandbox =
+            Self { process, desk, server, deliveries: 0, deadline: Instant::now(), peak_memory_mb: 0 };
+        let pid = sandbox.pid();
         options.log.line(pid, Source::Platform, "INIT_START");
         copy_lines(ChildStdout::from_std(stdout)?, pid, Source::Stdout, options.log.clone());
         copy_lines(ChildStderr::from_std(stderr)?, pid, Source::Stderr, options.log.clone());
@@ -75,6 +77,15 @@ impl Sandbox {
 
     pub(crate) fn handle(&self) -> Handle {
         Handle { process: self.process.clone(), desk: self.desk.clone() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The most memory that the process was seen to use.
+    pub(crate) fn peak_memory_mb(&self) -> u64 {
+        self.peak_memory_mb
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -115,7 +126,10 @@ impl Sandbox {
         let failed = loop {
             tokio::select! {
                 biased;
-                Ok(outcome) = &mut answer => return outcome,
+                Ok(outcome) = &mut answer => {
+                    self.look_at_memory();
+                    return outcome;
+                }
                 status = self.process.exited() => break crashed(&invocation.request_id, &describe(status)),
                 () = sleep_until(self.deadline) => break timed_out(&invocation.request_id, options.time_limit),
                 () = sleep_until(kill_at.unwrap_or(self.deadline)), if kill_at.is_some() => {
@@ -123,7 +137,7 @@ impl Sandbox {
                     kill_at = None;
                 }
                 _ = memory_ticks.tick() => {
-                    let used = memory::used_mb(self.process.pid()).unwrap_or(0);
+                    let used = self.look_at_memory();
                     if used > u64::from(options.memory_mb) {
                         break out_of_memory(&invocation.request_id, used, options.memory_mb);
                     }
@@ -148,6 +162,12 @@ impl Sandbox {
             false => self.end().await,
         }
         rested
+    }
+
+    fn look_at_memory(&mut self) -> u64 {
+        let used = memory::used_mb(self.pid()).unwrap_or(0);
+        self.peak_memory_mb = self.peak_memory_mb.max(used);
+        used
     }
 
     async fn end(&self) {

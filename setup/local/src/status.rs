@@ -11,6 +11,8 @@ pub struct Counts {
     pub invocations: u64,
     /// Sum of the attempts' durations, each rounded up to a millisecond.
     pub billed_ms: u64,
+    /// The most memory of its own that any process was seen to use, looked at ten times a second.
+    pub peak_memory_mb: u64,
     /// Processes started.
     pub cold_starts: u64,
     /// Attempts that ended in an error that the function returned.

@@ -157,6 +157,29 @@ async fn no_more_run_at_a_time_than_the_concurrency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_an_answer_finds_the_concurrency_free() {
+    let cloud = start(|options| options.concurrency = 1).await;
+    for _ in 0..50 {
+        assert_eq!(invoke(&cloud, "RequestResponse", "{}").await.status, 200);
+    }
+    assert_eq!((cloud.counts().cold_starts, cloud.counts().throttles), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_run_at_the_same_time() {
+    let (cloud, notes) = (start(|options| options.concurrency = 64).await, Notes::new());
+    for _ in 0..3 {
+        for _ in 0..64 {
+            cloud.invoke_event(notes.event(json!({ "do": "sleep", "ms": 50 }))).unwrap();
+        }
+        idle(&cloud).await;
+    }
+    let counts = cloud.counts();
+    assert_eq!((notes.runs().len(), counts.invocations, counts.crashes, counts.requeued), (192, 192, 0, 0));
+    assert!(counts.cold_starts <= 64 && cloud.failures().is_empty(), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_time_limit_ends_the_whole_process_group() {
     let notes = Notes::new();
     let cloud = start(|options| {
@@ -164,7 +187,7 @@ async fn the_time_limit_ends_the_whole_process_group() {
         options.retry_waits.clear();
     })
     .await;
-    cloud.invoke_event(notes.event(json!({ "do": "hang" }))).unwrap();
+    cloud.invoke_event(notes.event(json!({ "do": "hang with a child" }))).unwrap();
     idle(&cloud).await;
     let failures = cloud.failures();
     assert_eq!((cloud.counts().timeouts, failures.len()), (1, 1));
@@ -241,6 +264,7 @@ async fn memory_beyond_the_size_ends_the_process() {
     cloud.invoke_event(r#"{"do": "allocate", "mb": 300}"#).unwrap();
     idle(&cloud).await;
     assert_eq!(cloud.counts().out_of_memory, 1);
+    assert!(cloud.counts().peak_memory_mb > 128, "{:?}", cloud.counts());
     assert!(cloud.failures()[0].response_payload.contains("memory size 128 MB"), "{:?}", cloud.failures());
 }
 

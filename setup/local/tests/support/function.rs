@@ -43,7 +43,10 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
         "fail twice" if runs < 3 => Err(format!("run {runs} fails")),
         "fail twice" => Ok(json!({})),
         "crash" => std::process::exit(3),
-        "hang" => {
+        "hang" => loop {
+            thread::sleep(Duration::from_secs(1));
+        },
+        "hang with a child" => {
             // A grandchild too, which must not survive the time limit either.
             let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
             note_line(&body, &format!("grandchild {}", child.id()));
