@@ -14,7 +14,10 @@ const MAX_SIDE: u32 = 32_768;
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Decodes an image; its shorter side becomes at most `short_side`, and it is never enlarged.
-pub(crate) fn decode(content: &[u8], short_side: u32) -> Result<Image, String> {
+///
+/// # Errors
+/// Why the content is no image that can be read, in words.
+pub fn decode(content: &[u8], short_side: u32) -> Result<Image, String> {
     let rgb = fit(decode_rgb(content)?, short_side);
     Ok(Image { height: rgb.height() as usize, width: rgb.width() as usize, pixels: rgb.into_raw() })
 }

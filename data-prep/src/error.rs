@@ -44,7 +44,7 @@ pub enum Error {
         first: String,
     },
     /// The output folder holds something else.
-    #[error("{} exists and is not what this command makes ({found}): choose another --out, or overwrite it with --replace", folder.display())]
+    #[error("{} exists and is not what this command makes ({found}): choose another --out, or replace the dataset with --replace", folder.display())]
     Exists {
         /// The folder.
         folder: PathBuf,

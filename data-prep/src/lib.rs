@@ -14,6 +14,7 @@ mod samples;
 mod source;
 mod statistics;
 
+pub use decode::decode;
 pub use error::{Error, Result};
 pub use plan::{Deal, Selection};
 pub use prepare::{Options, Progress, Summary, prepare};

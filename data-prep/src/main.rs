@@ -139,7 +139,7 @@ struct Common {
     /// Threads; one per core when not given.
     #[arg(long)]
     threads: Option<usize>,
-    /// Overwrite what is at --out.
+    /// Make it anew in place of the dataset at --out, also when images changed but kept names and lengths.
     #[arg(long)]
     replace: bool,
     /// Print a summary as JSON, and no progress.

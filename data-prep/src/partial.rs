@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use storage::dataset::{ShardEntry, Unreadable, check_shard};
+use storage::{create_folder, sync_folder};
 
 const LOCK: &str = "lock";
 const RECIPE: &str = "recipe";
@@ -33,7 +34,7 @@ impl Partial {
     /// Opens or creates the folder for `out`, and empties it unless it holds parts made by the same recipe.
     pub(crate) fn open(out: &Path, recipe: &str) -> Result<Partial> {
         let folder = beside(out, "partial");
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        create_folder(&folder)?;
         let lock = lock(&folder)?;
         let partial = Partial { folder, out: out.to_owned(), _lock: lock };
         let known = partial.folder.join(RECIPE);
@@ -82,10 +83,8 @@ impl Partial {
         // Last, because the lock lies in the folder: nobody starts anew before the name is given.
         let lock = self.out.join(LOCK);
         fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
-        let parent = parent(&self.out);
-        sync_folder(&self.out)
-            .and_then(|()| sync_folder(parent))
-            .map_err(Error::io("make durable", parent))?;
+        sync_folder(&self.out)?;
+        sync_folder(self.out.parent().unwrap_or(Path::new(".")))?;
         if replace && old.exists() {
             fs::remove_dir_all(&old).map_err(Error::io("remove", &old))?;
         }
@@ -116,10 +115,6 @@ fn beside(out: &Path, what: &str) -> PathBuf {
     out.with_file_name(format!(".{name}.{what}"))
 }
 
-fn parent(out: &Path) -> &Path {
-    out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
     let busy = || Error::Busy { folder: folder.to_owned() };
@@ -148,8 +143,4 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         Error::io("write", path)(e)
     })
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

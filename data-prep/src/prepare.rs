@@ -127,11 +127,10 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
 /// The dataset's name: the last one of the output's path.
 fn dataset_name(out: &Path) -> Result<String> {
     let name = out.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
+    storage::check_name("data set", name).map_err(|_| {
         let expected = "a folder whose name has only a-z, 0-9, '.', '_' and '-', and starts with no '.'";
-        return Err(Error::option("--out", expected, out.display().to_string()));
-    }
+        Error::option("--out", expected, out.display().to_string())
+    })?;
     Ok(name.into())
 }
 
@@ -167,10 +166,17 @@ fn recipe(source: &Source, collection: &Collection, options: &Options) -> String
 fn existing(options: &Options, recipe: &str) -> Result<Option<Summary>> {
     let out = &options.out;
     let is_empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if options.replace || !out.exists() || is_empty() {
+    if !out.exists() || is_empty() {
         return Ok(None);
     }
     let in_the_way = |found: String| Error::Exists { folder: out.clone(), found };
+    // Even --replace removes nothing but datasets: a mistyped --out must not cost a folder of photos.
+    if !out.join(MANIFEST).exists() {
+        return Err(in_the_way(format!("no {MANIFEST} in it, so even --replace keeps it")));
+    }
+    if options.replace {
+        return Ok(None);
+    }
     let manifest = Manifest::read(out).map_err(|e| in_the_way(e.to_string()))?;
     if manifest.recipe != recipe {
         return Err(in_the_way("a dataset made from other files or with other options".into()));

@@ -162,6 +162,8 @@ fn the_same_command_again_verifies_and_another_one_is_refused() {
     assert!(made(root.path(), &options).unwrap_err().to_string().contains("val-images-00000.npy"));
     options.out = root.path().join("src");
     assert!(made(root.path(), &options).unwrap_err().to_string().contains("dataset.json"));
+    options.replace = true;
+    assert!(made(root.path(), &options).unwrap_err().to_string().contains("keeps it"), "the source itself");
     for out in ["..", "Upper", ".hidden", "a b"] {
         options.out = root.path().join(out);
         assert!(made(root.path(), &options).unwrap_err().to_string().contains("--out"), "{out}");

@@ -4,7 +4,7 @@ use super::MAX_LOADED_BYTES;
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
 /// The wanted members by their last name, in the archive's order.
@@ -26,7 +26,11 @@ pub(super) fn members(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<
         io::copy(&mut stream, &mut io::sink()).map_err(damaged)?;
         Ok(members)
     } else {
-        read_members(path, &mut file, wanted)
+        let members = read_members(path, &mut file, wanted)?;
+        // A plain tar that was cut between two members is told only by its missing end.
+        let mut last = [1; 512];
+        file.seek(SeekFrom::End(-512)).and_then(|_| file.read_exact(&mut last)).map_err(damaged)?;
+        if last == [0; 512] { Ok(members) } else { Err(damaged(io::ErrorKind::UnexpectedEof.into())) }
     }
 }
 

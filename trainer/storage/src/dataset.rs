@@ -15,6 +15,11 @@ use shard::Shard;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a dataset's file is awaited that is not to be seen: datasets are complete long before they are used, so
+/// a look at the refreshed folder decides, and the rest is for a server that is slow to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One image: bytes in rows from the top, every pixel's channels together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

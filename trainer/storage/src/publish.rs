@@ -70,7 +70,8 @@ impl Publication {
         Publication::begin_named(folder, format!("{stem}-{:016x}.{extension}", entropy::random()))
     }
 
-    fn begin_named(folder: &Path, name: String) -> Result<Publication> {
+    /// Begins a file whose name is given; who finishes it takes the place of one that has the name.
+    pub(crate) fn begin_named(folder: &Path, name: String) -> Result<Publication> {
         check_file_name(&name)?;
         let target = folder.join(&name);
         let last = name.rsplit('/').next().unwrap_or(&name);

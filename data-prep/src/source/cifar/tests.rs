@@ -99,6 +99,15 @@ fn truncated_archives_are_refused_wherever_they_end() {
     }
     fs::write(&path, &whole[..whole.len() - 5]).unwrap();
     assert!(open(&path, false).err().unwrap().to_string().contains("truncated or damaged"));
+
+    // Not packed, and cut exactly between two members.
+    let batch = binary_batch(&[&[1]]);
+    let file = EntryType::Regular;
+    let plain = tar(&[("data_batch_1.bin", file, &batch), ("data_batch_2.bin", file, &batch)]);
+    for cut in (0..plain.len() - 1024).step_by(512) {
+        fs::write(&path, &plain[..cut]).unwrap();
+        assert!(open(&path, false).is_err(), "{cut} of {}", plain.len());
+    }
 }
 
 #[test]

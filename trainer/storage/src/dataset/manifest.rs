@@ -1,11 +1,14 @@
 //! `dataset.json`: what a dataset folder holds, every file with its length and checksum.
 
+use super::PATIENCE;
+use crate::names::check_file_name;
+use crate::opened::await_file;
 use crate::{Error, Result};
 use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 /// The schema of `dataset.json` that this version writes; a later one is refused by name.
@@ -127,10 +130,11 @@ impl Manifest {
     /// Reads and checks a folder's manifest.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Schema`], [`Error::Damaged`].
+    /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`].
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST);
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let mut bytes = Vec::new();
+        await_file(&path, PATIENCE)?.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
         let damaged = |e: serde_json::Error| Error::damaged(&path, "a dataset's manifest", e.to_string());
         let Schema { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
         if schema > DATASET_SCHEMA {
@@ -182,9 +186,8 @@ impl Manifest {
         if shard.shapes.is_some() == self.image.size().is_some() {
             return Some(format!("{}: shapes and image size do not go together", shard.pixels.name));
         }
-        let plain =
-            |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-        let file = shard.files().find(|file| !plain(&file.name))?;
+        let file =
+            shard.files().find(|file| file.name.contains('/') || check_file_name(&file.name).is_err())?;
         Some(format!("a file name {:?} that leaves the folder", file.name))
     }
 }

@@ -1,18 +1,15 @@
 //! One shard of a dataset: written in one go, opened when it is first needed, read image by image.
 
-use super::{Geometry, Image, ShardEntry};
+use super::{Geometry, Image, PATIENCE, ShardEntry};
 use crate::arrays::{Dtype, Npy, write_npy, write_npy_header};
+use crate::opened::open_within;
+use crate::publish::Publication;
 use crate::{Error, Result};
 use protocol::FileRef;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use xxhash_rust::xxh3::Xxh3Default;
-
-/// Bytes hashed at a time when a file is verified.
-const VERIFY_BYTES: usize = 1024 * 1024;
 
 /// A shard of which nothing is read before it is needed.
 #[derive(Debug)]
@@ -107,10 +104,11 @@ impl Shard {
     }
 
     fn open_file(&self, file: &FileRef) -> Result<Npy> {
+        let opened = open_within(&self.folder, file, PATIENCE)?;
         if self.verify {
-            verify(&self.folder, file)?;
+            opened.verify()?;
         }
-        Npy::open(self.folder.join(&file.name))
+        opened.into_npy()
     }
 }
 
@@ -190,74 +188,18 @@ pub fn write_shard(
 /// Verifies length and checksum of all of a shard's files.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Damaged`].
+/// [`Error::Io`], [`Error::Missing`], [`Error::Damaged`].
 pub fn check_shard(folder: &Path, shard: &ShardEntry) -> Result<()> {
-    shard.files().try_for_each(|file| verify(folder, file))
+    shard.files().try_for_each(|file| open_within(folder, file, PATIENCE)?.verify())
 }
 
-fn verify(folder: &Path, file: &FileRef) -> Result<()> {
-    let path = folder.join(&file.name);
-    let mut reader = File::open(&path).map_err(Error::io("open", &path))?;
-    let length = reader.metadata().map_err(Error::io("read the length of", &path))?.len();
-    if length != file.bytes {
-        return Err(Error::damaged(&path, format!("{} bytes", file.bytes), length.to_string()));
-    }
-    let mut hash = Xxh3Default::new();
-    let mut buffer = vec![0; VERIFY_BYTES];
-    loop {
-        match reader.read(&mut buffer).map_err(Error::io("read", &path))? {
-            0 => break,
-            n => hash.update(&buffer[..n]),
-        }
-    }
-    let found = format!("{:032x}", hash.digest128());
-    if found == file.xxh3 {
-        Ok(())
-    } else {
-        Err(Error::damaged(&path, format!("checksum {}", file.xxh3), found))
-    }
-}
-
-/// Writes a file under a temporary name, makes it durable, then gives it its name.
 fn write_file(
     folder: &Path,
     name: String,
-    content: impl FnOnce(&mut Hashing<BufWriter<File>>) -> io::Result<()>,
+    content: impl FnOnce(&mut Publication) -> io::Result<()>,
 ) -> Result<FileRef> {
     let path = folder.join(&name);
-    let temporary = folder.join(format!("{name}.tmp"));
-    let write = || {
-        let file = BufWriter::with_capacity(VERIFY_BYTES, File::create(&temporary)?);
-        let mut file = Hashing { file, hash: Xxh3Default::new(), bytes: 0 };
-        content(&mut file)?;
-        file.file.into_inner()?.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        Ok((file.bytes, format!("{:032x}", file.hash.digest128())))
-    };
-    let (bytes, xxh3) = write().map_err(|e| {
-        // Nothing half-written stays; the error that matters is the first one.
-        let _ = fs::remove_file(&temporary);
-        Error::io("write", &path)(e)
-    })?;
-    Ok(FileRef { name, bytes, xxh3 })
-}
-
-/// A writer that hashes and counts what it writes.
-struct Hashing<W> {
-    file: W,
-    hash: Xxh3Default,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+    let mut file = Publication::begin_named(folder, name)?;
+    content(&mut file).map_err(Error::io("write", &path))?;
+    file.finish()
 }
