@@ -6,11 +6,14 @@
 // Registers are named by row and column; iterators over them would hide which, and must not be left to the optimiser.
 #![allow(clippy::needless_range_loop)]
 
+use std::time::Instant;
+
 mod buffer;
 mod depthwise;
 mod dot;
 mod maximum;
 mod multiply;
+mod peak;
 mod vector;
 mod winograd;
 
@@ -25,6 +28,7 @@ pub(crate) use depthwise::DepthwiseRow;
 pub(crate) use dot::Dot;
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
+pub(crate) use peak::Peak;
 pub(crate) use vector::LANES;
 pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches, WEIGHT_TRANSFORM};
 
@@ -59,6 +63,22 @@ impl Isa {
     }
 }
 
+/// Floating-point operations per second of one thread on registers alone: what no kernel can exceed.
+///
+/// None when this CPU does not have the instruction set.
+pub fn peak(isa: Isa) -> Option<f64> {
+    let target = Target::new(isa)?;
+    let seconds = |_| {
+        let mut job = Peak { rounds: 1_000_000, result: 0.0 };
+        let start = Instant::now();
+        target.peak(&mut job);
+        let seconds = start.elapsed().as_secs_f64();
+        std::hint::black_box(job.result);
+        job.operations() as f64 / seconds
+    };
+    (0..20).map(seconds).reduce(f64::max)
+}
+
 /// An instruction set that was found on this CPU; having one is the licence to run its kernels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target(Isa);
@@ -78,7 +98,8 @@ macro_rules! entry_points {
             output_tile(OutputTile) = winograd::output;
             depthwise_row(DepthwiseRow) = depthwise::run;
             maximum(Window) = maximum::run;
-            dot(Dot) = dot::run;);
+            dot(Dot) = dot::run;
+            peak(Peak) = peak::run;);
     };
     ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
         $(
@@ -100,16 +121,16 @@ macro_rules! dispatch {
         impl Target {
             $(
                 $(#[$doc])*
-                pub(crate) fn $name(self, mut job: $job) {
+                pub(crate) fn $name(self, job: &mut $job) {
                     job.check();
                     // SAFETY: the job was checked, and a Target exists only for an instruction set of this CPU.
                     unsafe {
                         match self.0 {
                             #[cfg(target_arch = "x86_64")]
-                            Isa::Avx2 => avx2::$name(&mut job),
+                            Isa::Avx2 => avx2::$name(job),
                             #[cfg(target_arch = "aarch64")]
-                            Isa::Neon => neon::$name(&mut job),
-                            _ => portable::$name(&mut job),
+                            Isa::Neon => neon::$name(job),
+                            _ => portable::$name(job),
                         }
                     }
                 }
@@ -130,4 +151,6 @@ dispatch! {
     maximum(Window);
     /// A run of a linear layer's outputs.
     dot(Dot);
+    /// Multiply-adds on registers.
+    peak(Peak);
 }

@@ -18,5 +18,5 @@ mod tests;
 
 pub use compiled::{Compiled, LayerTime, Options};
 pub use error::{BoxError, Error};
-pub use kernels::Isa;
+pub use kernels::{Isa, peak};
 pub use parameters::Parameters;

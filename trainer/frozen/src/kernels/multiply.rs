@@ -137,9 +137,12 @@ unsafe fn rows<V: Vector, const N: usize>(job: &mut Multiply, column: usize, blo
     for tile in 0..tiles {
         let end = count * (tile + 1) / tiles;
         // The next block follows this one in memory: fetch it while this one is used.
-        for line in lines * tile / tiles..lines * (tile + 1) / tiles {
+        let mut ahead = block.b.wrapping_add((lines + lines * tile / tiles) * 16);
+        let ahead_end = block.b.wrapping_add((lines + lines * (tile + 1) / tiles) * 16);
+        while ahead < ahead_end {
             // SAFETY: a prefetch may name any address.
-            unsafe { V::prefetch(block.b.wrapping_add((lines + line) * 16)) };
+            unsafe { V::prefetch(ahead) };
+            ahead = ahead.wrapping_add(16);
         }
         // SAFETY: rows done..end exist; the contract of `run`.
         unsafe {

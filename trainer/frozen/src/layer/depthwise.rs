@@ -79,7 +79,7 @@ impl Layer for Depthwise {
                     self.copy_row(source, from * self.stride + row, copy);
                 }
                 for (row, out) in strip.chunks_mut(row_floats).enumerate() {
-                    crew.target.depthwise_row(DepthwiseRow {
+                    crew.target.depthwise_row(&mut DepthwiseRow {
                         input: &scratch[row * self.stride * line..],
                         pitch: line,
                         kernel: self.kernel,

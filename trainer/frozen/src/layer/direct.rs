@@ -122,7 +122,7 @@ impl Layer for Direct {
             let residual =
                 self.activation.residual.map(|view| (&inputs[1][rows.start * view.row()..], view.pitch));
             let clamp = self.activation.clamp;
-            crew.target.multiply(Multiply {
+            crew.target.multiply(&mut Multiply {
                 a,
                 rows: &self.rows[..rows.len() * width],
                 segments: self.kernel,

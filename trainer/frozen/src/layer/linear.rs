@@ -45,7 +45,7 @@ impl Layer for Linear {
             strips,
             |strip| strip.len() * n,
             |strip, part, scratch| {
-                crew.target.dot(Dot {
+                crew.target.dot(&mut Dot {
                     inputs: inputs[0],
                     input_pitch: self.input.pitch,
                     batch: n,

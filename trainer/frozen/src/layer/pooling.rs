@@ -34,7 +34,7 @@ impl Layer for MaxPool {
                     for (column, out) in strip.chunks_mut(output.pitch).enumerate() {
                         let (left, right) = self.clipped(column, input.size.width);
                         out[input.size.channels..input.columns()].fill(0.0);
-                        crew.target.maximum(Window {
+                        crew.target.maximum(&mut Window {
                             input: &inputs[0]
                                 [image * input.image() + top * input.row() + left * input.pitch..],
                             row_pitch: input.row(),

@@ -61,7 +61,7 @@ impl Winograd {
             activation,
             zeros: vec![0.0; input.columns()],
             block,
-            rows: (0..block).map(|tile| tile * input.columns()).collect(),
+            rows: (0..block).map(|tile| tile * (input.columns() + 2 * LANES)).collect(),
         })
     }
 
@@ -76,7 +76,12 @@ impl Winograd {
     /// Floats from a product's transformed inputs to the next product's. The extra cache line keeps the products
     /// from falling on the same lines of the level-1 cache.
     fn v_pitch(&self) -> usize {
-        self.block * self.input.columns() + 2 * LANES
+        self.block * self.tile_pitch() + 2 * LANES
+    }
+
+    /// Floats from a tile's transformed inputs to the next tile's, of the same product; as odd in cache lines.
+    fn tile_pitch(&self) -> usize {
+        self.input.columns() + 2 * LANES
     }
 
     fn m_pitch(&self) -> usize {
@@ -108,14 +113,14 @@ impl Winograd {
     ) {
         let (v, m) = scratch.split_at_mut(PRODUCTS * self.v_pitch());
         for (at, tile) in tiles.clone().enumerate() {
-            self.transform_input(crew, tile, inputs[0], &mut v[at * self.input.columns()..]);
+            self.transform_input(crew, tile, inputs[0], &mut v[at * self.tile_pitch()..]);
         }
         let (columns, depth) = (self.output.columns(), self.input.size.channels);
         for from in (0..columns).step_by(choice::WINOGRAD_OUTPUTS) {
             let width = choice::WINOGRAD_OUTPUTS.min(columns - from);
             let weights = &self.weights[from * depth * PRODUCTS..];
             for product in 0..PRODUCTS {
-                crew.target.multiply(Multiply {
+                crew.target.multiply(&mut Multiply {
                     a: &v[product * self.v_pitch()..],
                     rows: &self.rows[..tiles.len()],
                     segments: 1,
@@ -136,7 +141,7 @@ impl Winograd {
 
     fn transform_input(&self, crew: &Crew, tile: usize, input: &[f32], v: &mut [f32]) {
         let (image, row, column) = self.place(tile);
-        crew.target.input_tile(InputTile {
+        crew.target.input_tile(&mut InputTile {
             image: &input[image * self.input.image()..],
             height: self.input.size.height,
             width: self.input.size.width,
@@ -175,7 +180,7 @@ impl Winograd {
             let at = image * view.image() + y * view.row() + x * view.pitch + channels.start;
             (&inputs[1][at..], pitches(&view))
         });
-        crew.target.output_tile(OutputTile {
+        crew.target.output_tile(&mut OutputTile {
             m,
             m_pitch: self.m_pitch(),
             channels: channels.len(),

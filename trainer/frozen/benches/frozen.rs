@@ -1,0 +1,128 @@
+//! Images per second of a frozen pass with random weights: `cargo bench -p frozen -- vgg19 --threads 2`.
+//!
+//! Options: `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --isa portable --layers`. Prints the median
+//! and the best round, in direct and in real (Winograd) operations, and the share of the measured FMA peak.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use frozen::{BoxError, Compiled, Isa, Options, Parameters};
+use networks::{Network, network};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let option = |name: &str| arguments.iter().skip_while(|word| *word != name).nth(1);
+    let number =
+        |name: &str, otherwise: usize| option(name).map_or(Ok(otherwise), |word| word.parse::<usize>());
+    let name = arguments.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str);
+    let (size, batch, threads) = (number("--size", 224)?, number("--batch", 8)?, number("--threads", 2)?);
+    let whole = network(name)?;
+    let network = whole.up_to(option("--point").map_or(whole.default_cut, String::as_str))?;
+    let isa = match option("--isa").map(String::as_str) {
+        None => None,
+        Some("avx2") => Some(Isa::Avx2),
+        Some("portable") => Some(Isa::Portable),
+        Some(other) => return Err(format!("--isa is avx2 or portable, found `{other}`").into()),
+    };
+
+    let peak = frozen::peak(isa.unwrap_or_else(Isa::best)).ok_or("this CPU lacks that instruction set")?;
+    let start = Instant::now();
+    let options = Options { threads, isa, ..Options::default() };
+    let mut compiled = Compiled::new(&network, (size, size), &Noise, options)?;
+    println!("compiled in {:.2} s, {} images go together", start.elapsed().as_secs_f64(), compiled.batch());
+    let images: Vec<f32> = noise(batch * size * size * 3, 1.0);
+    let mut features = vec![0.0; batch * compiled.features()];
+    compiled.run(&images, batch, &mut features)?;
+    let before: Vec<f64> = compiled.profile().iter().map(|layer| layer.seconds).collect();
+
+    let mut rounds = Vec::new();
+    for _ in 0..number("--rounds", 10)? {
+        let (start, busy) = (Instant::now(), processor_seconds());
+        compiled.run(&images, batch, &mut features)?;
+        rounds.push((start.elapsed().as_secs_f64(), processor_seconds() - busy));
+    }
+    if arguments.iter().any(|word| word == "--layers") {
+        for (layer, before) in compiled.profile().iter().zip(before) {
+            let each = (layer.seconds - before) / rounds.len() as f64;
+            println!("  {:>8.2} ms  {:<14} {}", each * 1e3, layer.algorithm, layer.name);
+        }
+    }
+    println!("peak {:.1} GFLOP/s a thread", peak / 1e9);
+    report(name, &network, size, batch, threads, rounds)
+}
+
+fn report(
+    name: &str,
+    network: &Network,
+    size: usize,
+    batch: usize,
+    threads: usize,
+    mut rounds: Vec<(f64, f64)>,
+) -> Result<(), Failure> {
+    rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (median, best) = (rounds[rounds.len() / 2].0, rounds[0].0);
+    let busy = rounds.iter().map(|round| round.1).fold(f64::INFINITY, f64::min);
+    let direct = 2e-9 * network.multiply_adds(size, size)? as f64 * batch as f64;
+    println!(
+        "{name} at {size} px, batch {batch}, {threads} threads: median {:.2}, best {:.2} images/s, {:.2} per busy CPU",
+        batch as f64 / median,
+        batch as f64 / best,
+        batch as f64 / busy
+    );
+    println!(
+        "  {:.0} direct GFLOP/s at the median, {:.0} per busy CPU; {:.2} GFLOP an image",
+        direct / median,
+        direct / busy,
+        direct / batch as f64
+    );
+    println!("  peak memory {} MB", peak_memory() >> 20);
+    Ok(())
+}
+
+/// Weights of He's size from a counter, so that activations stay in range.
+struct Noise;
+
+impl Parameters for Noise {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError> {
+        let count: usize = shape.iter().product();
+        let values = match (name.rsplit('.').next(), shape.len()) {
+            (Some("running_var"), _) | (Some("weight"), 1) => vec![1.0; count],
+            (Some("weight"), _) => noise(count, (6.0 / (count / shape[0]) as f32).sqrt()),
+            _ => noise(count, 0.1),
+        };
+        Ok(Cow::Owned(values))
+    }
+}
+
+/// Uniform numbers in ±`scale` (xorshift).
+fn noise(count: usize, scale: f32) -> Vec<f32> {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+/// CPU seconds of this process, all threads: what other processes take from us does not count.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/schedstat");
+    let own = |text: String| text.split(' ').next().and_then(|word| word.parse::<f64>().ok());
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let each = threads
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(own);
+    let total: f64 = each.sum();
+    if total > 0.0 { total * 1e-9 } else { stat.ok().and_then(own).unwrap_or(0.0) * 1e-9 }
+}
+
+/// The most bytes that were resident.
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(0) << 10
+}
