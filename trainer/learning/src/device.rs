@@ -1,0 +1,27 @@
+//! burn's devices by the names that a job uses.
+
+use crate::Result;
+use burn::tensor::Device;
+
+/// The device that a job names.
+///
+/// # Errors
+/// [`crate::Error::Argument`] if this build has no `ndarray`.
+pub fn device(named: protocol::Device) -> Result<Device> {
+    match named {
+        protocol::Device::Flex => Ok(Device::flex()),
+        protocol::Device::Ndarray => ndarray(),
+    }
+}
+
+// Deprecated upstream in favour of flex and gone in burn 0.23; asked for all the same.
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
+fn ndarray() -> Result<Device> {
+    Ok(Device::ndarray())
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray() -> Result<Device> {
+    Err(crate::Error::argument("device", "`flex`, or a build with the feature `ndarray`", "ndarray"))
+}
