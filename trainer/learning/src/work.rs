@@ -148,3 +148,6 @@ pub fn finish(
     let _ = threads; // scoring is one pass over small splits
     model::publish(root, run, job, features, best)
 }
+
+#[cfg(test)]
+mod tests;

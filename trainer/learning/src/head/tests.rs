@@ -1,1 +1,104 @@
-//! The head.
+//! The head's training against PyTorch's, step by step, and burn's devices against each other.
+
+use super::*;
+use crate::testing::reference_path;
+use serde_json::{Value, json};
+
+const SEED: u64 = 20_261_121;
+const ROWS: usize = 200;
+const INPUTS: usize = 24;
+const CLASSES: usize = 7;
+const BATCH: usize = 32;
+
+/// The data of `tests/reference/make_head_reference.py`.
+fn data() -> (Vec<f32>, Vec<u32>) {
+    let mut stream = Stream::new(SEED, Purpose::Order, 0, 0);
+    let features: Vec<f32> = (0..ROWS * INPUTS).map(|_| stream.symmetric(2.0)).collect();
+    let largest =
+        |row: &[f32]| (0..CLASSES).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32;
+    let labels = features.chunks(INPUTS).map(largest).collect();
+    (features, labels)
+}
+
+fn job(changes: Value) -> Job {
+    let mut job = json!({"dataset": "d", "network": "vgg11", "rounds": 100, "seed": SEED});
+    job.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    Job::from_value(job).unwrap()
+}
+
+/// The mean loss of each of 100 steps.
+fn curve(job: &Job) -> Vec<f64> {
+    let (features, labels) = data();
+    let shape = HeadShape::new(job, INPUTS, CLASSES);
+    let (trainer, optimizer) = (Trainer::new(job, shape).unwrap(), Optimizer::new(job, shape));
+    let mut state = optimizer.start(shape.initial(job.seed));
+    let step = |step: usize| {
+        let rows: Vec<usize> = (0..BATCH).map(|i| (step * BATCH + i) % ROWS).collect();
+        let features: Vec<f32> =
+            rows.iter().flat_map(|&r| &features[r * INPUTS..(r + 1) * INPUTS]).copied().collect();
+        let labels: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
+        let mut gradient = vec![0.0; shape.parameters()];
+        let batch = Batch { features: &features, labels: &labels };
+        let loss = trainer.add_gradient(&state.parameters, batch, &mut gradient).unwrap();
+        gradient.iter_mut().for_each(|g| *g /= BATCH as f32);
+        optimizer.step(rate(job, step as f64, 1.0), &gradient, &mut state);
+        loss / BATCH as f64
+    };
+    (0..100).map(step).collect()
+}
+
+fn reference(name: &str) -> Vec<f64> {
+    let text = std::fs::read(reference_path("head_reference.json")).unwrap();
+    let reference: Value = serde_json::from_slice(&text).unwrap();
+    serde_json::from_value(reference[name].clone()).unwrap()
+}
+
+fn softmax(device: &str) -> Job {
+    job(json!({"learning_rate": 0.1, "weight_decay": 1e-3, "device": device, "schedule": {"kind": "cosine"},
+        "optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": true}}))
+}
+
+fn mlp(device: &str) -> Job {
+    job(json!({"learning_rate": 0.02, "weight_decay": 1e-2, "device": device, "label_smoothing": 0.1,
+        "schedule": {"kind": "step", "every": 30, "factor": 0.5}, "head": {"kind": "mlp", "hidden": 16},
+        "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-7}}))
+}
+
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn the_loss_curve_is_that_of_pytorch() {
+    for (job, name) in
+        [(softmax("flex"), "softmax_sgd_nesterov_cosine"), (mlp("flex"), "mlp_adamw_step_smoothing")]
+    {
+        let (found, expected) = (curve(&job), reference(name));
+        let difference = largest_difference(&found, &expected);
+        println!("{name}: {:.6} to {:.6}, largest difference {difference:.1e}", found[0], found[99]);
+        assert!(difference < 1e-4, "{name}: {difference}");
+        assert!(found[99] < found[0] / 2.0, "it learns");
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn both_devices_agree() {
+    for make in [softmax, mlp] {
+        let difference = largest_difference(&curve(&make("flex")), &curve(&make("ndarray")));
+        assert!(difference < 1e-4, "{difference}");
+    }
+}
+
+#[test]
+fn layers_fill_the_parameters_without_a_gap() {
+    let shape = HeadShape { inputs: 5, hidden: Some(4), classes: 3 };
+    let ranges: Vec<_> = shape.layers().into_iter().flat_map(|l| [l.weight, l.bias]).collect();
+    assert_eq!(ranges, [0..20, 20..24, 24..36, 36..39]);
+    assert_eq!(shape.parameters(), 39);
+    let bound = 1.0 / 5.0_f32.sqrt();
+    let initial = shape.initial(1);
+    assert!(initial[..24].iter().all(|v| v.abs() <= bound) && initial[24..].iter().all(|v| v.abs() <= 0.5));
+    assert_ne!(initial, shape.initial(2));
+}

@@ -14,7 +14,7 @@ use protocol::FileRef;
 use std::path::PathBuf;
 
 /// Multiply-adds of one call of `step`, about: some milliseconds.
-const STEP_WORK: usize = 50_000_000;
+const STEP_WORK: usize = 20_000_000;
 /// Bytes of features read ahead at a time.
 const WINDOW_BYTES: usize = 32 << 20;
 

@@ -1,1 +1,204 @@
-//! Rounds.
+//! Rounds on a small feature store: equal to one machine, the same bytes however legs are cut, bad numbers named.
+
+use super::share;
+use crate::head::{HeadShape, rate};
+use crate::sample::{Sample, Stage, job};
+use crate::{Error, Fate};
+use protocol::{FeatureStore, Job, RunId};
+use serde_json::json;
+
+/// The parameters that a combine published.
+fn parameters(sample: &Sample, run: &str, state: &protocol::FileRef) -> Vec<f32> {
+    let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
+    let mut tensors = storage::read_tensors(&folder, state).unwrap();
+    let length = tensors.tensors["parameters"].shape.clone();
+    tensors.take_f32("parameters", &length).unwrap()
+}
+
+/// Softmax regression by SGD with Nesterov momentum in f64, written out plainly: one machine on the same batches.
+fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
+    let store = crate::features::Store::open(&sample.root, features, job.standardise).unwrap();
+    let train = store.split("train").unwrap();
+    let (rows, columns, classes) = (train.len(), store.columns(), store.classes());
+    let mut all = Vec::new();
+    train.read(0..rows, &mut all).unwrap();
+    let shape = HeadShape::new(job, columns, classes);
+    let mut parameters: Vec<f64> = shape.initial(job.seed).into_iter().map(f64::from).collect();
+    let mut velocity = vec![0.0; parameters.len()];
+    let (batch, weights) = (job.batch as usize, columns * classes);
+    let steps = rows.div_ceil(batch);
+    for step in 0..job.rounds as usize {
+        let order = super::order::order(job.seed, (step / steps) as u32, 0, rows, columns);
+        let from = step % steps * batch;
+        let rows = &order[from..rows.min(from + batch)];
+        let mut gradient = vec![0.0; parameters.len()];
+        for &row in rows {
+            let x = &all[row as usize * columns..][..columns];
+            let score = |c: usize| -> f64 {
+                let row = &parameters[c * columns..(c + 1) * columns];
+                parameters[weights + c] + row.iter().zip(x).map(|(w, &x)| w * f64::from(x)).sum::<f64>()
+            };
+            let exponentials: Vec<f64> = (0..classes).map(|c| score(c).exp()).collect();
+            let total: f64 = exponentials.iter().sum();
+            for c in 0..classes {
+                let target = if train.labels()[row as usize] as usize == c { 1.0 } else { 0.0 };
+                let error = (exponentials[c] / total - target) / rows.len() as f64;
+                gradient[weights + c] += error;
+                x.iter().enumerate().for_each(|(i, &x)| gradient[c * columns + i] += error * f64::from(x));
+            }
+        }
+        let rate = rate(job, step as f64, 1.0);
+        for ((value, velocity), g) in parameters.iter_mut().zip(&mut velocity).zip(gradient) {
+            *velocity = 0.9 * *velocity + g;
+            *value -= rate * (g + 0.9 * *velocity);
+        }
+    }
+    parameters
+}
+
+#[test]
+fn gradient_with_any_number_of_workers_is_one_machine() {
+    let sample = Sample::new();
+    let features = sample.store([50, 20], 12, 4);
+    let job = job(json!({"agree": "gradient", "rounds": 12, "batch": 16}));
+    let expected = plain_loop(&sample, &job, &features);
+    for workers in [1, 2, 5, 16] {
+        let run = format!("run-{workers}");
+        let all = sample.rounds(&run, &job, workers, &features, 0);
+        let found = parameters(&sample, &run, all.last().unwrap().state.as_ref().unwrap());
+        let difference =
+            found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        println!("{workers} workers: largest difference {difference:.1e}");
+        assert!(difference < 2e-6, "{workers} workers: {difference}");
+    }
+}
+
+#[test]
+fn legs_cut_anywhere_give_the_same_bytes() {
+    let sample = Sample::new();
+    // Large enough that one call of `step` is not the whole round.
+    let features = sample.store([600, 20], 300, 10);
+    for (name, changes) in [
+        (
+            "average",
+            json!({"epochs_per_round": 2, "optimizer": {"kind": "adamw"}, "head": {"kind": "mlp", "hidden": 128}}),
+        ),
+        ("gradient", json!({"agree": "gradient", "batch": 600})),
+    ] {
+        let mut job = job(changes);
+        job.rounds = 2;
+        let whole = sample.rounds(&format!("{name}-whole"), &job, 2, &features, 0);
+        let cut = sample.rounds(&format!("{name}-cut"), &job, 2, &features, 1);
+        for (whole, cut) in whole.iter().zip(&cut) {
+            let (a, b) = (whole.state.as_ref().unwrap(), cut.state.as_ref().unwrap());
+            assert_eq!((&a.xxh3, a.bytes, whole.score), (&b.xxh3, b.bytes, cut.score), "{name}");
+        }
+        let places =
+            std::fs::read_dir(sample.root.run(&RunId::new(format!("{name}-cut")).unwrap()).stage(1)).unwrap();
+        assert!(places.count() > 3, "{name} was cut");
+    }
+}
+
+#[test]
+fn average_learns_and_its_score_counts_every_image() {
+    let sample = Sample::new();
+    let features = sample.store([200, 60], 12, 4);
+    let all = sample.rounds("run", &job(json!({"rounds": 15})), 3, &features, 0);
+    let scores: Vec<_> = all.iter().map(|combined| combined.score.unwrap()).collect();
+    let (first, last) = (scores[0], scores[14]);
+    assert!(last.top1 > 0.7 && last.top1 > first.top1 && last.loss < first.loss, "{first:?} {last:?}");
+    assert!(scores.iter().all(|score| score.images == 60 && score.top5 == 1.0));
+}
+
+#[test]
+fn more_workers_than_images_is_fine() {
+    let sample = Sample::new();
+    let features = sample.store([5, 3], 4, 2);
+    for agree in ["average", "gradient"] {
+        let job = job(json!({"agree": agree, "rounds": 2}));
+        let all = sample.rounds(agree, &job, 8, &features, 0);
+        assert!(all.iter().all(|combined| combined.score.unwrap().loss.is_finite()));
+    }
+}
+
+#[test]
+fn momentum_and_steps_outlive_the_round() {
+    let sample = Sample::new();
+    let features = sample.store([40, 10], 6, 3);
+    // One worker that averages with nobody, with a constant rate: two rounds of one pass are plain training.
+    let job = job(json!({"rounds": 2, "schedule": {"kind": "constant"}, "optimizer": {"kind": "adamw"}}));
+    let all = sample.rounds("run", &job, 1, &features, 0);
+    let folder = sample.root.run(&RunId::new("run").unwrap()).combined();
+    let state = |round: usize| storage::read_tensors(&folder, all[round].state.as_ref().unwrap()).unwrap();
+    assert_eq!((state(0).metadata["steps"].as_str(), state(1).metadata["steps"].as_str()), ("5", "10"));
+    assert_ne!(state(0).tensors["square"], state(1).tensors["square"]);
+}
+
+#[test]
+fn training_that_diverges_halts_with_round_and_worker() {
+    let sample = Sample::new();
+    let features = sample.store([400, 10], 6, 3);
+    let mut job =
+        job(json!({"learning_rate": 1000.0, "weight_decay": 10.0, "schedule": {"kind": "constant"}}));
+    job.standardise = false;
+    let mut state = None;
+    let error = (1..=job.rounds).find_map(|stage| {
+        let stage = Stage {
+            run: "run",
+            job: &job,
+            workers: 2,
+            stage,
+            features: &features,
+            state: state.as_ref(),
+            leg_steps: 0,
+            threads: 1,
+        };
+        match sample.stage(&stage) {
+            Ok(combined) => {
+                state = combined.state;
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    let error = error.expect("it diverges");
+    assert!(matches!(error, Error::NotFinite { .. }) && error.fate() == Fate::Halt, "{error}");
+    assert!(error.to_string().contains("worker 0") && error.to_string().contains("1000"), "{error}");
+}
+
+#[test]
+fn a_damaged_shard_or_result_is_named() {
+    let sample = Sample::new();
+    let features = sample.store([40, 10], 6, 3);
+    let folder = sample.root.features(&features.key).unwrap();
+    let shard = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path());
+    let shard = shard.into_iter().find(|f| f.to_string_lossy().contains("train-")).unwrap();
+    let mut bytes = std::fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    let job = job(json!({}));
+    let stage = Stage {
+        run: "run",
+        job: &job,
+        workers: 1,
+        stage: 1,
+        features: &features,
+        state: None,
+        leg_steps: 0,
+        threads: 1,
+    };
+    let error = sample.stage(&stage).unwrap_err();
+    assert!(error.to_string().contains(shard.file_name().unwrap().to_str().unwrap()), "{error}");
+    assert_eq!(error.fate(), Fate::Halt);
+}
+
+#[test]
+fn shares_cover_everything_and_differ_by_one() {
+    for (length, workers) in [(10, 3), (3, 10), (0, 4), (1_000_003, 64)] {
+        let shares: Vec<_> = (0..workers).map(|w| share(length, workers, w)).collect();
+        assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert_eq!((shares[0].start, shares[workers as usize - 1].end), (0, length));
+        let lengths = shares.iter().map(|s| s.len());
+        assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
+    }
+}

@@ -1,0 +1,108 @@
+//! A whole run in this process: plan, features, rounds, model.
+
+use super::*;
+use crate::model::Model;
+use crate::sample::{Sample, Stage, job};
+use protocol::FeatureStore;
+use serde_json::json;
+
+/// Runs a job from its plan to its model; gives the bytes of the model's tensors.
+fn whole_run(
+    sample: &Sample,
+    run: &str,
+    job: &Job,
+    workers: u32,
+    leg_steps: usize,
+    threads: usize,
+) -> Vec<u8> {
+    let plan = plan(&sample.root, job).unwrap();
+    let mut features = FeatureStore { key: plan.features_key, manifest: plan.manifest };
+    let id = RunId::new(run).unwrap();
+    sample.root.run(&id).create().unwrap();
+    let (mut state, mut score) = (None, None);
+    let first = if features.manifest.is_some() { 1 } else { 0 };
+    for stage in first..=job.rounds {
+        let state_before = state.clone();
+        let state_before: Option<&FileRef> = state_before.as_ref();
+        let stage =
+            Stage { run, job, workers, stage, features: &features, state: state_before, leg_steps, threads };
+        let combined = sample.stage(&stage).unwrap();
+        state = combined.state;
+        score = combined.score;
+        features.manifest = features.manifest.or(combined.features);
+    }
+    let model = finish(&sample.root, &id, job, &features, state.as_ref().unwrap(), threads).unwrap();
+    assert_eq!(model, finish(&sample.root, &id, job, &features, state.as_ref().unwrap(), 1).unwrap());
+    let folder = sample.root.run(&id).model();
+    let model = Model::open(&folder).unwrap();
+    let (published, combined) = (model.val.score, score.unwrap());
+    assert_eq!((published.top1, published.top5, published.images), (combined.top1, combined.top5, 20));
+    // serde_json may lose the last bit of a number that it reads.
+    assert!((published.loss - combined.loss).abs() < 1e-12);
+    assert_eq!(model.classes, ["red", "green", "blue"]);
+    assert!(model.test.as_ref().is_some_and(|test| test.score.images == 10));
+    assert_eq!(model.layers(&folder).unwrap()[0].0.shape, [3, 64]);
+    std::fs::read(folder.join(&model.head.name)).unwrap()
+}
+
+#[test]
+fn a_run_gives_the_same_model_however_it_is_cut() {
+    for engine in ["baton", "burn"] {
+        let job = job(json!({"frozen": engine, "rounds": 6}));
+        let samples = [Sample::with_images(), Sample::with_images()];
+        let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
+        assert_eq!(whole_run(&samples[1], "cut", &job, 3, 1, 1), expected, "{engine}");
+        // The store is there now: the features stage is skipped.
+        assert!(plan(&samples[1].root, &job).unwrap().manifest.is_some());
+        assert_eq!(whole_run(&samples[1], "again", &job, 3, 2, 1), expected, "{engine}");
+    }
+}
+
+#[test]
+fn both_engines_and_both_feature_types_give_nearly_the_same_model() {
+    let sample = Sample::with_images();
+    let runs = [json!({}), json!({"frozen": "burn"}), json!({"features": "f16"})];
+    let mut models = runs.into_iter().enumerate().map(|(i, changes)| {
+        let bytes = whole_run(&sample, &format!("run-{i}"), &job(changes), 2, 0, 1);
+        bytes[bytes.len() - 3 * 64 * 4..]
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    });
+    let first: Vec<f32> = models.next().unwrap();
+    for model in models {
+        assert!(crate::testing::largest_error(&model, &first) < 1e-2);
+    }
+}
+
+#[test]
+fn a_store_that_lost_a_shard_is_found_out_by_the_plan() {
+    let sample = Sample::with_images();
+    let job = job(json!({"rounds": 1}));
+    whole_run(&sample, "run", &job, 1, 0, 1);
+    let folder = sample.root.features(&plan(&sample.root, &job).unwrap().features_key).unwrap();
+    let shard = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let shard = shard.into_iter().find(|f| f.to_string_lossy().contains("val-")).unwrap();
+    std::fs::remove_file(&shard).unwrap();
+    let error = plan(&sample.root, &job).unwrap_err().to_string();
+    assert!(error.contains(shard.file_name().unwrap().to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn jobs_that_name_what_is_not_there_are_refused() {
+    let sample = Sample::with_images();
+    for (changes, part) in [
+        (json!({"dataset": "none"}), "job.dataset"),
+        (json!({"weights": "none"}), "job.weights"),
+        (json!({"network": "vgg13", "weights": "vgg11"}), "vgg13"),
+        (json!({"network": "lenet"}), "vgg19"),
+        (json!({"cut": "pool9"}), "pool1"),
+        (json!({"cut": "pool2"}), "features.3"),
+    ] {
+        let error = plan(&sample.root, &job(changes)).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(error.fate(), crate::Fate::Halt);
+    }
+    let plan = plan(&sample.root, &job(json!({}))).unwrap();
+    assert_eq!((plan.train_images, plan.val_images, plan.units, plan.manifest), (40, 20, 6 + 3 + 2, None));
+}
