@@ -183,6 +183,9 @@ type Head = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 /// The head as the network's own last layer, if there it computes the same.
 fn head_for_torchvision(model: &Model) -> Result<Option<Head>> {
     let last = model.network.last_layer()?;
+    if !networks::is_torchvisions(model.network.name) {
+        return Ok(None);
+    }
     let ([layer], true) = (model.head, just_below_last(model)?) else { return Ok(None) };
     let classes = layer.bias.len();
     let (layer, shape) = match last.form {
@@ -234,10 +237,11 @@ fn how(model: &Model, torchvision: Option<&str>, features: usize) -> String {
     } else {
         "all values in the order channels, height, width"
     };
+    let owner = if networks::is_torchvisions(name) { "torchvision.models" } else { "Baton's trainer/networks" };
     let layers: Vec<String> = (0..model.head.len()).map(|number| format!("head.{number}")).collect();
     format!(
-        "no class of torchvision computes this model. The layers of torchvision.models.{name} up to `{cut}` (tensors by \
-         its names), {row} ({features} features), then x @ weight.T + bias of {}, softmax",
+        "no class of torchvision computes this model. The layers of `{name}` in {owner} up to `{cut}` (tensors \
+         by its names), {row} ({features} features), then x @ weight.T + bias of {}, softmax",
         layers.join(", ReLU, ")
     )
 }

@@ -64,3 +64,8 @@ pub fn network(name: &str) -> Result<Network, Error> {
         _ => return Err(Error::UnknownNetwork { name: name.to_owned(), known: names().join(", ") }),
     })
 }
+
+/// Whether `torchvision.models` has a function of that name, whose model has these layers and these parameters' names.
+pub fn is_torchvisions(name: &str) -> bool {
+    name != "baton_small" && names().contains(&name)
+}

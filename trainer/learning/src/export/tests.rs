@@ -132,17 +132,19 @@ fn exports_for_torchvision() {
 #[test]
 fn a_cut_that_torchvision_has_no_class_for_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let network = networks::network("vgg11").unwrap();
     let labels = labels();
     let backbone = Seeded::default();
-    for (number, (cut, pool, head)) in [
-        ("pool2", true, vec![linear("a", 128, CLASSES)]),
-        ("pool2", true, vec![linear("a", 128, 20), linear("b", 20, CLASSES)]),
-        ("pool1", false, vec![linear("a", 64 * 64, CLASSES)]),
+    for (number, (name, cut, pool, head)) in [
+        ("vgg11", "pool2", true, vec![linear("a", 128, CLASSES)]),
+        ("vgg11", "pool2", true, vec![linear("a", 128, 20), linear("b", 20, CLASSES)]),
+        ("vgg11", "pool1", false, vec![linear("a", 64 * 64, CLASSES)]),
+        ("resnet18", "avgpool", false, vec![linear("a", 512, 20), linear("b", 20, CLASSES)]),
+        ("baton_small", "avgpool", false, vec![linear("a", 128, CLASSES)]),
     ]
     .into_iter()
     .enumerate()
     {
+        let network = networks::network(name).unwrap();
         let preprocessing = preprocessing(16);
         let model = Model {
             network: &network,
