@@ -331,7 +331,7 @@ impl Queue {
                 sandbox.handle().process.kill();
             }
         }
-        sandbox.ready().await.map(|()| sandbox)
+        sandbox.ready(&self.options).await.map(|()| sandbox)
     }
 
     fn start_attempt(&self) -> Option<Duration> {

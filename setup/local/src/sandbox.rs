@@ -26,7 +26,8 @@ use crate::{
     runtime_api::{self, Delivery, Desk},
 };
 
-/// How long a process may take until it first asks for work.
+/// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit of the
+/// invocation, so here it has both.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// How often the memory of a working process is looked at.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
@@ -93,7 +94,8 @@ impl Sandbox {
     }
 
     /// Waits for the first poll of a new process.
-    pub(crate) async fn ready(&self) -> Result<(), Failed> {
+    pub(crate) async fn ready(&self, options: &Options) -> Result<(), Failed> {
+        let limit = INIT_LIMIT + options.time_limit;
         let failed = |message| Err(Failed::new(FailedKind::Crashed, "Runtime.ExitError", message));
         tokio::select! {
             () = self.desk.polled_more_than(0) => Ok(()),
@@ -101,9 +103,9 @@ impl Sandbox {
                 Some(payload) => Err(Failed { kind: FailedKind::Crashed, payload }),
                 None => failed(format!("Runtime exited before its first poll: {}", describe(status))),
             },
-            () = tokio::time::sleep(INIT_LIMIT) => {
+            () = tokio::time::sleep(limit) => {
                 self.end().await;
-                failed(format!("Runtime did not poll within {} s of its start", INIT_LIMIT.as_secs()))
+                failed(format!("Runtime did not poll within {limit:?} of its start"))
             }
         }
     }
