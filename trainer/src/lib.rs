@@ -1,1 +1,8 @@
-//! The Lambda binary: one event in, the work it asks for done, the next events out.
+//! The Lambda function: one event in, the work it asks for done, the next events out.
+
+pub mod cloud;
+mod error;
+pub mod handler;
+pub mod services;
+
+pub use error::{Error, Fate};

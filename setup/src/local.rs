@@ -1,0 +1,326 @@
+//! `baton local`: the local cloud on a folder, and with a job the whole run in it, from start to model.
+
+use crate::cloud::{Address, Cloud, FUNCTION, TABLE};
+use crate::view::View;
+use crate::watch::Screen;
+use local_cloud::{Counts, Faults, LocalCloud, Log, Options};
+use protocol::{Ending, Event, Fact, Ledger, Reason, RunId};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use storage::{FactLog, Root};
+
+/// How often a run in the local cloud is looked at.
+const LOOK: Duration = Duration::from_millis(400);
+/// The watchdog's tick, and how long it holds work in hand for lost.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Runs the function on this machine, as Lambda would.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  baton local --root efs --job job.json --run my-run --workers 4   a whole run, from start to model\n  \
+    baton local --root efs --job job.json --run my-run --time-limit 20s   the same in many short legs\n  \
+    baton local --root efs   only the cloud, for baton start, watch and stop in another terminal\n\
+    Ctrl-C ends every process; the same command again continues the run."
+)]
+pub struct Local {
+    /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// Start this job and end with it.
+    #[arg(long)]
+    pub job: Option<PathBuf>,
+    /// The run's id.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Number of workers.
+    #[arg(long)]
+    pub workers: Option<u32>,
+    /// Memory of the function in MB; a process that uses more is killed.
+    #[arg(long, default_value_t = 3_008)]
+    pub memory: u32,
+    /// Time limit of an invocation: 20s, 5m.
+    #[arg(long, default_value = "900s", value_parser = duration)]
+    pub time_limit: Duration,
+    /// Functions that run at the same time; without it as many as there are cores.
+    #[arg(long)]
+    pub concurrency: Option<usize>,
+    /// Compute threads of a function; without it the cores are shared out.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Where to listen; only the loopback is allowed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The function's binary; without it the one beside this command.
+    #[arg(long)]
+    pub trainer: Option<PathBuf>,
+    /// Cut a chain of invocations after 16, as Lambda does unless the function allows recursion.
+    #[arg(long)]
+    pub no_recursion: bool,
+    /// What goes wrong on purpose, as JSON: {"seed": 1, "kill": 0.1, "kill_ms": 3000}.
+    #[arg(long, value_parser = faults)]
+    pub faults: Option<Faults>,
+    /// Say what happens as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a run in the local cloud came out.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The run.
+    pub run: RunId,
+    /// Its ledger at the end.
+    pub ledger: Ledger,
+    /// The model's file, if there is one.
+    pub model: Option<PathBuf>,
+    /// What the local cloud counted.
+    pub counts: Counts,
+}
+
+impl Local {
+    /// A local cloud on `root`, with Lambda's limits and this command's defaults.
+    pub fn new(root: &Path) -> Local {
+        Local {
+            root: root.to_owned(),
+            job: None,
+            run: None,
+            workers: None,
+            memory: 3_008,
+            time_limit: Duration::from_secs(900),
+            concurrency: None,
+            threads: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            trainer: None,
+            no_recursion: false,
+            faults: None,
+            json: false,
+        }
+    }
+
+    /// Serves until Ctrl-C, or runs a job to its end.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn run(&self) -> Result<(), String> {
+        if self.job.is_none() && self.run.is_none() {
+            return self.serve().await;
+        }
+        let event = crate::start::event(self.job.as_deref(), self.run.as_deref(), self.workers, true)?;
+        let outcome = self.carry_out(event).await?;
+        self.tell(&outcome);
+        match outcome.ledger.ending {
+            Some(Ending { why: Reason::Failed(why), .. }) => {
+                Err(format!("run {} failed: {why}", outcome.run))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn serve(&self) -> Result<(), String> {
+        let (cloud, _address) = self.start()?.await?;
+        println!(
+            "{}",
+            serde_json::json!({"endpoint": cloud.endpoint(), "function": FUNCTION, "table": TABLE})
+        );
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                _ = interrupted() => break,
+                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
+            }
+        }
+        cloud.shutdown().await;
+        Ok(())
+    }
+
+    /// Carries out a run from its `start` event to its end.
+    ///
+    /// # Errors
+    /// In words: the event is refused, the local cloud cannot start, or Ctrl-C.
+    pub async fn carry_out(&self, start: Event) -> Result<Outcome, String> {
+        let (cloud, _address) = self.start()?.await?;
+        let client = Cloud::local(&cloud.endpoint()).await;
+        let followed = tokio::select! {
+            followed = self.follow(&cloud, &client, &start) => followed,
+            _ = interrupted() => Err("interrupted; the same command continues the run".into()),
+        };
+        let counts = cloud.counts();
+        cloud.shutdown().await;
+        let (run, ledger) = followed?;
+        let model = ledger.ending.as_ref().and_then(|ending| ending.model.as_ref());
+        let model =
+            model.map(|file| self.root.join("runs").join(run.as_str()).join("model").join(&file.name));
+        Ok(Outcome { run, ledger, model, counts })
+    }
+
+    async fn follow(
+        &self,
+        cloud: &LocalCloud,
+        client: &Cloud,
+        start: &Event,
+    ) -> Result<(RunId, Ledger), String> {
+        let reply = client.send(FUNCTION, start, true).await?;
+        let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
+        if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
+            return Err(format!("refused: {why}"));
+        }
+        let named = reply.get("run").and_then(|run| run.as_str()).or(start.run().map(RunId::as_str));
+        let run = RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?;
+        let mut screen = Screen::new(self.json);
+        let mut tick = tokio::time::interval(TICK);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
+            }
+            if let Ok(Some(view)) = View::read(&client.tables, TABLE, run.as_str()).await {
+                screen.show(&view);
+            }
+            let ledger = read_ledger(&self.root, &run)?;
+            if ledger.ending.is_some() {
+                screen.close();
+                return Ok((run, ledger));
+            }
+        }
+    }
+
+    /// Starts the local cloud; the address file lives as long as what is given back.
+    fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, AddressFile), String>>, String> {
+        std::fs::create_dir_all(&self.root).map_err(|error| format!("{}: {error}", self.root.display()))?;
+        let root = self.root.canonicalize().map_err(|error| format!("{}: {error}", self.root.display()))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let concurrency = self.concurrency.unwrap_or(cores);
+        let threads = self.threads.unwrap_or_else(|| (cores / concurrency.min(cores)).max(1));
+        let mut options = Options::new(self.trainer.clone().map_or_else(beside, Ok)?);
+        options.function = FUNCTION.into();
+        options.tables = vec![TABLE.into()];
+        options.memory_mb = self.memory;
+        options.time_limit = self.time_limit;
+        options.concurrency = concurrency;
+        options.listen = self.listen;
+        options.recursion_allowed = !self.no_recursion;
+        options.faults = self.faults.clone().unwrap_or_default();
+        let log = root.join("local-cloud.log");
+        options.log = Log::file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        options.environment = vec![
+            ("BATON_ROOT".into(), root.display().to_string()),
+            ("BATON_TABLE".into(), TABLE.into()),
+            ("BATON_THREADS".into(), threads.to_string()),
+            ("BATON_PATIENCE_MS".into(), TICK.as_millis().to_string()),
+        ];
+        Ok(async move {
+            let cloud = LocalCloud::start(options).await.map_err(|error| error.to_string())?;
+            let address = AddressFile::write(&root, cloud.endpoint())?;
+            Ok((cloud, address))
+        })
+    }
+
+    /// Says how the run came out.
+    fn tell(&self, outcome: &Outcome) {
+        let (ledger, counts) = (&outcome.ledger, &outcome.counts);
+        let best = ledger.best.as_ref().and_then(|best| best.score.map(|score| (best.stage, score)));
+        let ended = ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
+        let gb_seconds = counts.billed_ms as f64 / 1_000.0 * f64::from(self.memory) / 1_024.0;
+        if self.json {
+            let value = serde_json::json!({
+                "run": outcome.run, "ended": ended, "model": outcome.model,
+                "best": best.map(|(round, score)| serde_json::json!({"round": round, "score": score})),
+                "invocations": counts.invocations, "retries": counts.retries, "gb_seconds": gb_seconds,
+            });
+            println!("{value}");
+            return;
+        }
+        println!("run {}: {ended}", outcome.run);
+        if let Some((round, score)) = best {
+            println!(
+                "  best: round {round}, top-1 {:.4}, top-5 {:.4}, loss {:.4}",
+                score.top1, score.top5, score.loss
+            );
+        }
+        println!(
+            "  {} invocations, {} retries, {gb_seconds:.0} GB-seconds ({:.4} dollars on Lambda)",
+            counts.invocations,
+            counts.retries,
+            ledger.spend.dollars(u64::MAX)
+        );
+        if let Some(model) = &outcome.model {
+            println!("  model: {}", model.display());
+            println!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
+        }
+    }
+}
+
+/// The ledger of a run in a folder.
+///
+/// # Errors
+/// In words: no such run, or a damaged ledger.
+pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
+    let root = Root::open(root).map_err(|error| error.to_string())?;
+    let log = FactLog::<Fact>::open(root.run(run).ledger()).map_err(|error| error.to_string())?;
+    let facts = log.read(Duration::from_secs(30)).map_err(|error| error.to_string())?;
+    let ledger = Ledger::fold(facts).map_err(|error| error.to_string())?;
+    ledger.ok_or_else(|| format!("run {run} has an empty ledger: start it again"))
+}
+
+/// The file that tells other commands where the local cloud of a folder listens; removed with it.
+struct AddressFile(PathBuf);
+
+impl AddressFile {
+    fn write(root: &Path, endpoint: String) -> Result<AddressFile, String> {
+        let path = Address::path(root);
+        let text = serde_json::to_vec(&Address { endpoint }).map_err(|error| error.to_string())?;
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(AddressFile(path))
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The trainer binary beside this command.
+fn beside() -> Result<PathBuf, String> {
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let trainer = here.with_file_name("trainer");
+    if trainer.is_file() {
+        return Ok(trainer);
+    }
+    Err(format!(
+        "{} is not there: build it (cargo build --release) or name it with --trainer",
+        trainer.display()
+    ))
+}
+
+/// Ctrl-C, or the polite signal of a service manager.
+async fn interrupted() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let Ok(mut terminate) = terminate else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// `20s`, `5m`, `1500ms`, or seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        _ => return Err(format!("found {text:?}, expected a time such as 20s, 5m or 1500ms")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("found {text:?}, expected a time such as 20s"))?;
+    Ok(Duration::from_secs_f64(number * seconds))
+}
+
+fn faults(text: &str) -> Result<Faults, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}

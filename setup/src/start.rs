@@ -1,0 +1,112 @@
+//! `baton start` and `baton stop`: an event to the function, local or on AWS.
+
+use crate::cloud::{Cloud, FUNCTION};
+use protocol::{Event, Job, RunId, StartEvent};
+use std::path::{Path, PathBuf};
+
+/// Starts a run, or makes one that exists move.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  baton start --root efs --job job.json --run my-run --workers 4   on the local cloud\n  \
+    baton start --run my-run   makes a run on AWS that stands still move"
+)]
+pub struct Start {
+    /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
+    #[arg(long)]
+    pub root: Option<PathBuf>,
+    /// The job; without it the function takes job.json at the root of its file system.
+    #[arg(long)]
+    pub job: Option<PathBuf>,
+    /// The run's id; without it one is made from the time.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Number of workers.
+    #[arg(long)]
+    pub workers: Option<u32>,
+    /// The function's name.
+    #[arg(long, default_value = FUNCTION)]
+    pub function: String,
+    /// Only print the event, for the test console.
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Ends a run, with its best model so far.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  baton stop --root efs --run my-run")]
+pub struct Stop {
+    /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
+    #[arg(long)]
+    pub root: Option<PathBuf>,
+    /// The run; without it the current one.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// The function's name.
+    #[arg(long, default_value = FUNCTION)]
+    pub function: String,
+}
+
+impl Start {
+    /// Sends the event and prints the answer.
+    ///
+    /// # Errors
+    /// In words: a job or id that is not allowed, or what the cloud said.
+    pub async fn run(&self) -> Result<(), String> {
+        let event = event(self.job.as_deref(), self.run.as_deref(), self.workers, false)?;
+        if self.print {
+            println!("{}", event.to_json());
+            return Ok(());
+        }
+        answer(&Cloud::find(self.root.as_deref()).await?.send(&self.function, &event, true).await?)
+    }
+}
+
+impl Stop {
+    /// Sends the event and prints the answer.
+    ///
+    /// # Errors
+    /// In words: an id that is not allowed, or what the cloud said.
+    pub async fn run(&self) -> Result<(), String> {
+        let event = Event::Stop { run: run_id(self.run.as_deref())? };
+        answer(&Cloud::find(self.root.as_deref()).await?.send(&self.function, &event, true).await?)
+    }
+}
+
+/// A `start` event from what a command line gives.
+///
+/// # Errors
+/// In words: the job's file, key or value that is not allowed.
+pub fn event(
+    job: Option<&Path>,
+    run: Option<&str>,
+    workers: Option<u32>,
+    force: bool,
+) -> Result<Event, String> {
+    let job = job.map(read_job).transpose()?.map(Box::new);
+    let start = StartEvent { workers, run: run_id(run)?, job, force };
+    // Through the parser: the ranges of an event are stated there and nowhere else.
+    Event::from_value(Event::Start(start).to_json()).map_err(|error| error.to_string())
+}
+
+/// Reads and checks a job.
+///
+/// # Errors
+/// In words: the file, and the key that is not allowed.
+pub fn read_job(path: &Path) -> Result<Job, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Job::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn run_id(run: Option<&str>) -> Result<Option<RunId>, String> {
+    run.map(RunId::new).transpose().map_err(|error| error.to_string())
+}
+
+/// Prints the function's answer; a refusal is an error.
+fn answer(reply: &str) -> Result<(), String> {
+    println!("{reply}");
+    let value: serde_json::Value = serde_json::from_str(reply).unwrap_or_default();
+    match value.get("refused").and_then(|why| why.as_str()) {
+        Some(why) => Err(format!("refused: {why}")),
+        None => Ok(()),
+    }
+}

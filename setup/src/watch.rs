@@ -1,0 +1,172 @@
+//! `baton watch`: how a run stands, live in a terminal, as plain lines elsewhere.
+
+use crate::cloud::Cloud;
+use crate::view::View;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Watches a run until it ends.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
+    baton watch --run my-run --table baton   a run on AWS, with your own credentials\n  \
+    baton watch --root efs --run my-run --json --once"
+)]
+pub struct Watch {
+    /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
+    #[arg(long)]
+    pub root: Option<PathBuf>,
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// The DynamoDB table.
+    #[arg(long, default_value = crate::cloud::TABLE)]
+    pub table: String,
+    /// One JSON object per change instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Say how it stands now, and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+impl Watch {
+    /// Watches.
+    ///
+    /// # Errors
+    /// In words: the table does not answer, or there is no such run.
+    pub async fn run(&self) -> Result<(), String> {
+        let cloud = Cloud::find(self.root.as_deref()).await?;
+        let mut screen = Screen::new(self.json);
+        let begun = Instant::now();
+        loop {
+            match View::read(&cloud.tables, &self.table, &self.run).await? {
+                Some(view) => {
+                    screen.show(&view);
+                    if view.ended || self.once {
+                        screen.close();
+                        return Ok(());
+                    }
+                }
+                None if self.once || begun.elapsed() > Duration::from_secs(20) => {
+                    return Err(format!(
+                        "run: found {:?}, expected a run in table {:?}",
+                        self.run, self.table
+                    ));
+                }
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+}
+
+/// Draws views: a moving line in a terminal, a line per change elsewhere.
+pub struct Screen {
+    json: bool,
+    bar: Option<ProgressBar>,
+    told: BTreeSet<u32>,
+    last: Option<(View, Instant)>,
+    last_line: String,
+}
+
+impl Screen {
+    /// A screen on standard error; JSON goes to standard output.
+    pub fn new(json: bool) -> Screen {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(1_000);
+            let style = ProgressStyle::with_template("  {bar:30} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Screen { json, bar, told: BTreeSet::new(), last: None, last_line: String::new() }
+    }
+
+    /// Shows a view if it says anything new.
+    pub fn show(&mut self, view: &View) {
+        let quiet = self.last.as_ref().is_some_and(|(last, at)| {
+            last == view || (last.stage == view.stage && !view.ended && at.elapsed() < Duration::from_secs(3))
+        });
+        if self.json {
+            if self.last.as_ref().is_none_or(|(last, _)| last != view) {
+                println!("{}", serde_json::to_string(view).unwrap_or_default());
+            }
+        } else {
+            self.tell_rounds(view);
+            match &self.bar {
+                Some(bar) => {
+                    bar.set_position((view.share() * 1_000.0) as u64);
+                    bar.set_message(line(view));
+                }
+                None if !quiet => self.say_if_new(view),
+                None => {}
+            }
+        }
+        if !quiet {
+            self.last = Some((view.clone(), Instant::now()));
+        }
+    }
+
+    /// A line for each round that was scored since the last view; of many only some.
+    fn tell_rounds(&mut self, view: &View) {
+        let every = (view.rounds / 20).max(1);
+        for (stage, score) in &view.scores {
+            let last = *stage == view.rounds;
+            if self.told.insert(*stage) && (*stage == 1 || stage % every == 0 || last) {
+                self.say(&format!(
+                    "  round {stage:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
+                    score.loss, score.top1, score.top5
+                ));
+            }
+        }
+    }
+
+    fn say_if_new(&mut self, view: &View) {
+        let line = line(view);
+        if self.last_line != line {
+            eprintln!("  {line}");
+            self.last_line = line;
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Leaves the terminal as it was.
+    pub fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A view in one line.
+fn line(view: &View) -> String {
+    let stage = match view.stage {
+        0 => "features".to_owned(),
+        stage => format!("round {stage} of {}", view.rounds),
+    };
+    let legs: u32 =
+        view.reports.values().filter(|r| r.stage == view.stage).map(|r| r.leg + 1).max().unwrap_or(0);
+    let mut line = format!("{}: {stage}, {} of {} workers done", view.run, view.workers_done, view.workers);
+    if legs > 1 {
+        line += &format!(", leg {legs}");
+    }
+    if view.stage == 0 && !view.ended {
+        line += &format!(", {:.0} %, {:.1} images/s", 100.0 * view.share(), view.images_per_second());
+        if let Some(left) = view.seconds_left() {
+            line += &format!(", {left:.0} s left");
+        }
+    }
+    if let Some((round, best)) = view.best() {
+        line += &format!(", best top-1 {:.4} in round {round}", best.top1);
+    }
+    if view.ended { format!("{line}, {}", view.status) } else { line }
+}

@@ -1,0 +1,68 @@
+//! What can go wrong with an event, and what Lambda is told about it.
+
+/// What becomes of an event that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Fail the invocation: the event is delivered again.
+    Retry,
+    /// Answer with the reason; never delivered again.
+    Refuse,
+    /// The run cannot go on: it is recorded as failed, with the reason.
+    Halt,
+}
+
+/// Why an event was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The event or its job is not allowed, or the ledger contradicts itself.
+    #[error(transparent)]
+    Protocol(#[from] protocol::Error),
+    /// A file cannot be read or written, or is damaged.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The data, the weights or the training.
+    #[error(transparent)]
+    Learning(#[from] learning::Error),
+    /// The event is newer than the ledger that we see.
+    #[error("ahead of the ledger: {0}; it will be delivered again")]
+    Ahead(String),
+    /// An event could not be sent.
+    #[error("the event {event} could not be sent: {reason}")]
+    Send {
+        /// The event.
+        event: String,
+        /// What the service said.
+        reason: String,
+    },
+    /// There is no run that the event could mean.
+    #[error("run: found {found}, expected a run that was started; send {{\"start\": true}} first")]
+    NoRun {
+        /// What the event says.
+        found: String,
+    },
+}
+
+impl Error {
+    /// What becomes of the event.
+    pub fn fate(&self) -> Fate {
+        match self {
+            Error::Protocol(protocol::Error::Contradiction { .. } | protocol::Error::Schema { .. }) => {
+                Fate::Halt
+            }
+            Error::Protocol(_) | Error::NoRun { .. } => Fate::Refuse,
+            Error::Storage(error) if is_damage(error) => Fate::Halt,
+            Error::Learning(error) if error.fate() == learning::Fate::Halt => Fate::Halt,
+            Error::Storage(_) | Error::Learning(_) | Error::Ahead(_) | Error::Send { .. } => Fate::Retry,
+        }
+    }
+}
+
+fn is_damage(error: &storage::Error) -> bool {
+    !matches!(
+        error,
+        storage::Error::Io { .. }
+            | storage::Error::Missing { .. }
+            | storage::Error::Busy { .. }
+            | storage::Error::LockLost { .. }
+    )
+}

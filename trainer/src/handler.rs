@@ -1,0 +1,81 @@
+//! The switch: one event, from parsing to reply.
+//!
+//! ```text
+//! parse ─ decide under the lock ─ work outside it ─ publish ─ record under the lock ─ send what is due ─ report
+//! ```
+
+mod combine;
+mod finish;
+mod pace;
+mod reply;
+mod start;
+mod tick;
+mod turn;
+mod worker;
+
+pub use reply::Reply;
+
+use crate::services::{Invocation, Services};
+use crate::{Error, Fate};
+use protocol::{Decision, Event, Ledger, RunId};
+use turn::Turn;
+
+/// Carries out one event.
+///
+/// # Errors
+/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again. Everything else is
+/// answered.
+pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> Result<Reply, Error> {
+    let reply = Event::parse(payload).map_err(Error::from).and_then(|event| match &event {
+        Event::Start(start) => start::start(services, start, &event, invocation),
+        Event::Tick { run: None } => tick::tick_all(services, &event, invocation),
+        _ => {
+            let run = current_run(services, &event)?;
+            act(Turn::open(services, invocation, &run)?, &event)
+        }
+    });
+    services.progress.flush();
+    match reply {
+        Err(error) if error.fate() != Fate::Retry => Ok(Reply::refused(error.to_string())),
+        reply => reply,
+    }
+}
+
+/// Does what the ledger says of an event.
+fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
+    let (decision, ledger) = turn.decide(event)?;
+    match decision {
+        Decision::Work(target) => {
+            let done = match target.worker {
+                Some(worker) => worker::leg(&turn, &ledger, target, worker),
+                None => combine::combine(&turn, &ledger, target),
+            };
+            halt_or_retry(&turn, ledger, done)
+        }
+        Decision::Finish(reason) => finish::finish(&turn, &ledger, reason),
+        Decision::Resend(targets) => turn.send(&ledger, &targets),
+        Decision::Ignore(why) => Ok(Reply::ignored(why)),
+        Decision::Ahead(why) => Err(Error::Ahead(why)),
+    }
+}
+
+/// A run that cannot go on is recorded as failed, with its best model so far.
+fn halt_or_retry(turn: &Turn<'_>, ledger: Ledger, done: Result<Reply, Error>) -> Result<Reply, Error> {
+    match done {
+        Err(error) if error.fate() == Fate::Halt => {
+            finish::finish(turn, &ledger, protocol::Reason::Failed(error.to_string()))
+        }
+        done => done,
+    }
+}
+
+/// The run that an event means: the one it names, or the one that was started last.
+fn current_run(services: &Services, event: &Event) -> Result<RunId, Error> {
+    if let Some(run) = event.run() {
+        return Ok(run.clone());
+    }
+    match start::runs(services)?.pop() {
+        Some(run) => Ok(run),
+        None => Err(Error::NoRun { found: "none, and no run was ever started".into() }),
+    }
+}

@@ -1,0 +1,47 @@
+//! The combine of a stage: reduce what its workers published, score it, open the next stage.
+
+use super::{Reply, Turn};
+use crate::Error;
+use learning::CombineOrder;
+use protocol::{Combined, Fact, FileRef, Ledger, Target};
+
+pub(super) fn combine(turn: &Turn<'_>, ledger: &Ledger, target: Target) -> Result<Reply, Error> {
+    let services = turn.services;
+    let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
+    let combined = services.learner.combine(&CombineOrder {
+        root: &services.root,
+        run: &ledger.run,
+        job: &ledger.job,
+        workers: ledger.workers.len() as u32,
+        stage: target.stage,
+        features: &ledger.features,
+        state: ledger.last.as_ref().and_then(|last| last.state.as_ref()),
+        results: &results,
+        threads: services.settings.threads,
+    })?;
+    let combined = Combined {
+        stage: target.stage,
+        state: combined.state,
+        features: combined.features,
+        score: combined.score,
+    };
+    let invocation = turn.invocation.id.clone();
+    let score = combined.score;
+    let (recorded, ledger) = turn.record(Fact::CombineDone { combined, invocation, at_ms: turn.now_ms() })?;
+    if let Some(score) = score.filter(|_| recorded.new) {
+        services.progress.score(&ledger.run, target.stage, &score, turn.now_ms());
+    }
+    let reply = turn.send(&ledger, &recorded.due)?;
+    tidy_up(turn, &ledger, target.stage, &recorded.retired);
+    Ok(reply)
+}
+
+/// Removes what nobody reads any more. What stays because this was cut short is a leak of some kilobytes, no harm.
+fn tidy_up(turn: &Turn<'_>, ledger: &Ledger, stage: u32, retired: &[u32]) {
+    let folder = turn.services.root.run(&ledger.run);
+    let combined = retired.iter().map(|&old| folder.remove_combined(old, &[]));
+    let stages = stage.checked_sub(2).map(|old| folder.remove_stage(old).map(drop));
+    for error in combined.chain(stages).filter_map(Result::err) {
+        tracing::warn!(run = %ledger.run, stage, %error, "an old file was not removed");
+    }
+}

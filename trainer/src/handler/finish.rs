@@ -1,0 +1,30 @@
+//! The end of a run: the best model so far is published, then the end is recorded.
+
+use super::{Reply, Turn};
+use crate::{Error, Fate};
+use protocol::{Ending, Fact, Ledger, Reason};
+
+pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Reply, Error> {
+    let services = turn.services;
+    let best = ledger.best.as_ref().and_then(|best| best.state.as_ref());
+    let publish = |state| {
+        services.learner.finish(
+            &services.root,
+            &ledger.run,
+            &ledger.job,
+            &ledger.features,
+            state,
+            services.settings.threads,
+        )
+    };
+    let ending = match best.map(publish).transpose().map_err(Error::from) {
+        Ok(model) => Ending { why, model },
+        Err(error) if error.fate() == Fate::Retry => return Err(error),
+        Err(error) => {
+            let why = Reason::Failed(format!("{why}; then the model could not be published: {error}"));
+            Ending { why, model: None }
+        }
+    };
+    let (_, ledger) = turn.record(Fact::Ended { ending, at_ms: turn.now_ms() })?;
+    Ok(Reply::done(&ledger, &[]))
+}

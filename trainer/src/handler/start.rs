@@ -1,0 +1,118 @@
+//! `start`: begin a run, or make one that exists move.
+
+use super::{Reply, Turn, act};
+use crate::Error;
+use crate::services::{Invocation, Services};
+use protocol::{Event, Fact, FeatureStore, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
+use serde::{Deserialize, Serialize};
+use storage::{FactLog, Record};
+
+/// Workers of a run when neither the event nor the job says.
+const WORKERS: u32 = 5;
+
+pub(super) fn start(
+    services: &Services,
+    start: &StartEvent,
+    event: &Event,
+    invocation: &Invocation,
+) -> Result<Reply, Error> {
+    let (job, workers, features) = match plan(services, start) {
+        Ok(plan) => plan,
+        Err(error) => {
+            // A run that exists moves on even if its data set could not be planned with again.
+            let Some(turn) = start.run.as_ref().and_then(|run| Turn::open(services, invocation, run).ok())
+            else {
+                return Err(error);
+            };
+            return act(turn, event);
+        }
+    };
+    let at_ms = services.clock.now_ms();
+    let run = enlist(services, start, invocation, at_ms)?;
+    let first = Fact::Started { schema: LEDGER_SCHEMA, run: run.clone(), job, workers, features, at_ms };
+    let folder = services.root.run(&run);
+    folder.create()?;
+    let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
+    let turn = Turn::with(services, invocation, log);
+    if !new {
+        same_job(&turn, start)?;
+        return act(turn, event);
+    }
+    let ledger = Ledger::start(first)?;
+    services.progress.ledger(&ledger, true, at_ms);
+    turn.send(&ledger, &ledger.due())
+}
+
+/// The job, its number of workers and its features, after everything that it names has been checked.
+fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, FeatureStore), Error> {
+    let job = match &start.job {
+        Some(job) => job.clone(),
+        None => Box::new(default_job(services)?),
+    };
+    let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
+    let plan = services.learner.plan(&services.root, &job)?;
+    Ok((job, workers, FeatureStore { key: plan.features_key, manifest: plan.manifest }))
+}
+
+fn default_job(services: &Services) -> Result<Job, Error> {
+    let path = services.root.job_json();
+    let text = std::fs::read(&path).map_err(|error| {
+        protocol::Error::refused(
+            "job",
+            format!("none, and {}: {error}", path.display()),
+            "a job in the event or there",
+        )
+    })?;
+    Ok(Job::parse(&text)?)
+}
+
+/// A run's job is fixed: a start that brings another is refused.
+fn same_job(turn: &Turn<'_>, start: &StartEvent) -> Result<(), Error> {
+    let Some(job) = &start.job else { return Ok(()) };
+    let ledger = turn.read()?;
+    if ledger.job == **job {
+        return Ok(());
+    }
+    let expected = "the job that the run was started with, or no job, or another run id";
+    Err(protocol::Error::refused("job", format!("another job than run {} has", ledger.run), expected).into())
+}
+
+/// One start in the index of runs. The last one's run is the current run.
+#[derive(Serialize, Deserialize)]
+struct Enlisted {
+    run: RunId,
+    /// The invocation that started it: its redelivery, which has the same, means the same run.
+    invocation: String,
+}
+
+impl Record for Enlisted {
+    const SCHEMA: u32 = 1;
+}
+
+/// Enters a run into the index, and names it if the event did not.
+fn enlist(
+    services: &Services,
+    start: &StartEvent,
+    invocation: &Invocation,
+    now_ms: u64,
+) -> Result<RunId, Error> {
+    let index = FactLog::<Enlisted>::from(services.root.runs_index()?);
+    index.update(services.settings.lock_wait, |runs| {
+        let ours = |entry: &&Enlisted| match &start.run {
+            Some(run) => entry.run == *run,
+            None => entry.invocation == invocation.id,
+        };
+        if let Some(entry) = runs.iter().find(ours) {
+            return Ok::<_, Error>((Vec::new(), entry.run.clone()));
+        }
+        let run = start.run.clone().unwrap_or_else(|| RunId::from_time(now_ms));
+        Ok((vec![Enlisted { run: run.clone(), invocation: invocation.id.clone() }], run))
+    })
+}
+
+/// All runs in the order of their starts.
+pub(super) fn runs(services: &Services) -> Result<Vec<RunId>, Error> {
+    let index = FactLog::<Enlisted>::from(services.root.runs_index()?);
+    let entries = index.read(services.settings.lock_wait)?;
+    Ok(entries.into_iter().map(|entry| entry.run).collect())
+}

@@ -1,0 +1,147 @@
+//! One invocation's turn at a run: decide and record under the ledger's lock, send outside it.
+
+use crate::Error;
+use crate::handler::Reply;
+use crate::services::{Invocation, Services};
+use protocol::{Decision, Event, Fact, Lease, Ledger, Moment, Recorded, RunId, Target};
+use storage::{FactLog, NewFacts};
+
+/// How often an update whose lock was lost is done again.
+const LOCK_TRIES: usize = 5;
+
+pub(super) struct Turn<'a> {
+    pub(super) services: &'a Services,
+    pub(super) invocation: &'a Invocation,
+    log: FactLog<Fact>,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn at a run that exists.
+    pub(super) fn open(
+        services: &'a Services,
+        invocation: &'a Invocation,
+        run: &RunId,
+    ) -> Result<Turn<'a>, Error> {
+        let log = match FactLog::open(services.root.run(run).ledger()) {
+            Err(storage::Error::Missing { .. }) => return Err(Error::NoRun { found: run.to_string() }),
+            opened => opened?,
+        };
+        Ok(Turn { services, invocation, log })
+    }
+
+    pub(super) fn with(services: &'a Services, invocation: &'a Invocation, log: FactLog<Fact>) -> Turn<'a> {
+        Turn { services, invocation, log }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.services.clock.now_ms()
+    }
+
+    /// Decides what to do with an event and records that it begins, or is sent again, in one holding of the lock.
+    pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Ledger), Error> {
+        let found = self.update(|ledger| {
+            let now_ms = self.now_ms();
+            let patience_ms = self.services.settings.patience_ms;
+            let moment = Moment { now_ms, invocation: &self.invocation.id, patience_ms };
+            let decision = ledger.decide(event, moment)?;
+            let fact = match &decision {
+                Decision::Work(target) => Some(Fact::Begun { target: *target, lease: self.lease(now_ms) }),
+                Decision::Resend(targets) => {
+                    Some(Fact::SentAgain { targets: targets.clone(), at_ms: now_ms })
+                }
+                _ => None,
+            };
+            if let Some(fact) = &fact {
+                ledger.record(fact)?;
+            }
+            Ok((fact, decision))
+        })?;
+        self.services.progress.ledger(&found.1, false, self.now_ms());
+        Ok(found)
+    }
+
+    /// Records a fact.
+    pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Ledger), Error> {
+        let found = self.update(|ledger| {
+            let recorded = ledger.record(&fact)?;
+            if recorded.new {
+                return Ok((Some(fact.clone()), recorded));
+            }
+            // Known: only what is sent again is recorded, so that it is paid for.
+            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms() };
+            if recorded.due.is_empty() {
+                return Ok((None, recorded));
+            }
+            ledger.record(&again)?;
+            Ok((Some(again), recorded))
+        })?;
+        let milestone = matches!(fact, Fact::CombineDone { .. } | Fact::Ended { .. });
+        self.services.progress.ledger(&found.1, milestone, self.now_ms());
+        Ok(found)
+    }
+
+    /// The ledger as it stands.
+    pub(super) fn read(&self) -> Result<Ledger, Error> {
+        self.update(|_| Ok((None, ()))).map(|((), ledger)| ledger)
+    }
+
+    /// Sends what is due, unless that would pass a limit: then the run ends.
+    pub(super) fn send(&self, ledger: &Ledger, targets: &[Target]) -> Result<Reply, Error> {
+        if let Some(reason) = ledger.must_end(self.now_ms()) {
+            return super::finish::finish(self, ledger, reason);
+        }
+        for target in targets {
+            self.services.invoke.send(&ledger.event(*target))?;
+        }
+        Ok(Reply::done(ledger, targets))
+    }
+
+    fn lease(&self, now_ms: u64) -> Lease {
+        Lease {
+            invocation: self.invocation.id.clone(),
+            at_ms: now_ms,
+            until_ms: self.invocation.deadline_ms,
+            memory_mb: self.invocation.memory_mb,
+        }
+    }
+
+    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again.
+    fn update<R>(
+        &self,
+        change: impl Fn(&mut Ledger) -> Result<(Option<Fact>, R), Error>,
+    ) -> Result<(R, Ledger), Error> {
+        let mut tries = 0;
+        loop {
+            let mut seen = self.services.ledgers.take(self.log.path());
+            let updated = self.log.update_after(self.services.settings.lock_wait, &mut seen.known, |new| {
+                let mut ledger =
+                    caught_up(seen.ledger.take(), new)?.ok_or_else(|| Error::NoRun { found: self.name() })?;
+                let (fact, result) = change(&mut ledger)?;
+                Ok::<_, Error>((fact.into_iter().collect(), (result, ledger)))
+            });
+            tries += 1;
+            match updated {
+                Ok((result, ledger)) => {
+                    seen.ledger = Some(ledger.clone());
+                    self.services.ledgers.put(self.log.path(), seen);
+                    return Ok((result, ledger));
+                }
+                Err(Error::Storage(storage::Error::LockLost { .. })) if tries < LOCK_TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("an empty ledger, {}", self.log.path().display())
+    }
+}
+
+/// The ledger with the facts that are new to this process.
+fn caught_up(ledger: Option<Ledger>, new: NewFacts<Fact>) -> Result<Option<Ledger>, Error> {
+    let (false, Some(mut ledger)) = (new.all, ledger) else { return Ok(Ledger::fold(new.facts)?) };
+    for fact in &new.facts {
+        ledger.record(fact)?;
+    }
+    Ok(Some(ledger))
+}

@@ -1,0 +1,86 @@
+//! One leg of one worker: compute until the work or the time ends, publish, record, pass the baton on.
+
+use super::pace::Pace;
+use super::{Reply, Turn};
+use crate::Error;
+use crate::services::WorkerReport;
+use learning::{Assignment, Work};
+use protocol::{Fact, Ledger, Target};
+
+/// How often a working leg looks whether its run has been ended, in milliseconds.
+const LOOK_EVERY_MS: u64 = 2_000;
+
+pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32) -> Result<Reply, Error> {
+    let services = turn.services;
+    let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
+    let mut work = services.learner.work(&Assignment {
+        root: &services.root,
+        run: &ledger.run,
+        job: &ledger.job,
+        workers: ledger.workers.len() as u32,
+        stage: target.stage,
+        worker,
+        features: &ledger.features,
+        place: ledger.workers[worker as usize].place.as_ref(),
+        state: ledger.last.as_ref().and_then(|last| last.state.as_ref()),
+        threads: services.settings.threads,
+    })?;
+    let first = work.progress().done;
+    let mut looked_ms = turn.now_ms();
+    let finished = loop {
+        let now_ms = turn.now_ms();
+        if work.progress().finished() || pace.must_stop(now_ms) {
+            break work.progress().finished();
+        }
+        if now_ms > looked_ms + LOOK_EVERY_MS {
+            looked_ms = now_ms;
+            if let Some(ending) = turn.read()?.ending {
+                return Ok(Reply::ignored(format!("the run was ended meanwhile: {}", ending.why)));
+            }
+        }
+        work.step()?;
+        pace.stepped(turn.now_ms());
+        services.progress.worker(&report(ledger, target, worker, &*work, first, &pace, turn.now_ms()));
+    };
+    let last = report(ledger, target, worker, &*work, first, &pace, turn.now_ms());
+    let fact = end_leg(turn, target, &mut *work, finished)?;
+    services.progress.worker(&WorkerReport { last: true, ..last });
+    let (recorded, ledger) = turn.record(fact)?;
+    turn.send(&ledger, &recorded.due)
+}
+
+/// Publishes the result or the place.
+fn end_leg(turn: &Turn<'_>, target: Target, work: &mut dyn Work, finished: bool) -> Result<Fact, Error> {
+    let invocation = turn.invocation.id.clone();
+    if finished {
+        let result = work.publish()?;
+        return Ok(Fact::WorkerDone { target, result, invocation, at_ms: turn.now_ms() });
+    }
+    let done = work.progress().done;
+    let place = work.save()?;
+    Ok(Fact::LegDone { target, place, done, invocation, at_ms: turn.now_ms() })
+}
+
+fn report<'a>(
+    ledger: &'a Ledger,
+    target: Target,
+    worker: u32,
+    work: &dyn Work,
+    first: u64,
+    pace: &Pace,
+    now_ms: u64,
+) -> WorkerReport<'a> {
+    let progress = work.progress();
+    WorkerReport {
+        run: &ledger.run,
+        workers: ledger.workers.len() as u32,
+        stage: target.stage,
+        worker,
+        leg: target.leg,
+        done: progress.done,
+        of: progress.of,
+        images_per_second: progress.done.saturating_sub(first) as f64 / pace.seconds(),
+        now_ms,
+        last: false,
+    }
+}

@@ -1,0 +1,169 @@
+//! The ports that the handler needs: whatever it asks of the world goes through one of these.
+
+use crate::Error;
+use learning::{Assignment, CombineOrder, Combined, Plan, Work};
+use protocol::{Event, FeatureStore, FileRef, Job, Ledger, RunId, Score};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use storage::{Known, Root};
+
+/// The handler's world.
+pub struct Services {
+    /// The shared file system.
+    pub root: Root,
+    /// Sends events to copies of this function.
+    pub invoke: Box<dyn Invoke>,
+    /// Shows how the run stands; losing it never stops or changes training.
+    pub progress: Box<dyn Progress>,
+    /// The time.
+    pub clock: Box<dyn Clock>,
+    /// What trains.
+    pub learner: Box<dyn Learner>,
+    /// This sandbox's settings.
+    pub settings: Settings,
+    /// The ledgers that this process has read, so that a long one is read once.
+    pub ledgers: Ledgers,
+}
+
+/// Ledgers as this process last saw them, by their files. A view only: each is caught up under its lock.
+#[derive(Default)]
+pub struct Ledgers(Mutex<HashMap<PathBuf, Seen>>);
+
+/// A ledger as far as it was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) known: Known,
+    pub(crate) ledger: Option<Ledger>,
+}
+
+impl Ledgers {
+    pub(crate) fn take(&self, file: &Path) -> Seen {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(file).unwrap_or_default()
+    }
+
+    pub(crate) fn put(&self, file: &Path, seen: Seen) {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(file.to_owned(), seen);
+    }
+}
+
+/// What a sandbox is set to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Compute threads.
+    pub threads: usize,
+    /// How long the ledger's lock is waited for.
+    pub lock_wait: Duration,
+    /// How long after its time a `tick` holds work to be lost, in milliseconds.
+    pub patience_ms: u64,
+}
+
+/// One delivery of an event by the platform.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Lambda's request id; a redelivery has the same.
+    pub id: String,
+    /// When the platform kills this invocation, in milliseconds since 1970.
+    pub deadline_ms: u64,
+    /// The function's memory, in MB.
+    pub memory_mb: u32,
+}
+
+/// Sends events, asynchronously: each is queued by the platform when this returns.
+pub trait Invoke: Send + Sync {
+    /// Queues one event.
+    ///
+    /// # Errors
+    /// [`Error::Send`]; the event may have been queued all the same.
+    fn send(&self, event: &Event) -> Result<(), Error>;
+}
+
+/// The time.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+}
+
+/// Shows progress. Never blocks for long, never fails.
+pub trait Progress: Send + Sync {
+    /// A ledger has changed; at a milestone (a start, a combine, an end) the report is not to be dropped.
+    fn ledger(&self, ledger: &Ledger, milestone: bool, now_ms: u64);
+    /// A round has been scored.
+    fn score(&self, run: &RunId, stage: u32, score: &Score, now_ms: u64);
+    /// A worker is this far.
+    fn worker(&self, report: &WorkerReport<'_>);
+    /// What was reported is passed on now, or given up within a second: the sandbox is about to freeze.
+    fn flush(&self);
+}
+
+/// How far a worker is.
+#[derive(Clone, Debug)]
+pub struct WorkerReport<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The run's number of workers.
+    pub workers: u32,
+    /// The stage.
+    pub stage: u32,
+    /// The worker.
+    pub worker: u32,
+    /// Its leg.
+    pub leg: u32,
+    /// Images done, of how many in this worker's stage.
+    pub done: u64,
+    /// All of the worker's images in this stage.
+    pub of: u64,
+    /// Images a second in this leg.
+    pub images_per_second: f64,
+    /// When.
+    pub now_ms: u64,
+    /// Whether the leg ends with this.
+    pub last: bool,
+}
+
+/// What trains: `learning`, or in simulations something cheap whose result shows any loss or double count.
+pub trait Learner: Send + Sync {
+    /// See [`learning::plan`].
+    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, learning::Error>;
+    /// See [`learning::work`].
+    fn work(&self, assignment: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error>;
+    /// See [`learning::combine`].
+    fn combine(&self, order: &CombineOrder<'_>) -> Result<Combined, learning::Error>;
+    /// See [`learning::finish`].
+    fn finish(
+        &self,
+        root: &Root,
+        run: &RunId,
+        job: &Job,
+        features: &FeatureStore,
+        best: &FileRef,
+        threads: usize,
+    ) -> Result<FileRef, learning::Error>;
+}
+
+/// The real thing.
+pub struct Learning;
+
+impl Learner for Learning {
+    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, learning::Error> {
+        learning::plan(root, job)
+    }
+    fn work(&self, assignment: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
+        learning::work(assignment)
+    }
+    fn combine(&self, order: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
+        learning::combine(order)
+    }
+    fn finish(
+        &self,
+        root: &Root,
+        run: &RunId,
+        job: &Job,
+        features: &FeatureStore,
+        best: &FileRef,
+        threads: usize,
+    ) -> Result<FileRef, learning::Error> {
+        learning::finish(root, run, job, features, best, threads)
+    }
+}
