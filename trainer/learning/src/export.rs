@@ -237,7 +237,8 @@ fn how(model: &Model, torchvision: Option<&str>, features: usize) -> String {
     } else {
         "all values in the order channels, height, width"
     };
-    let owner = if networks::is_torchvisions(name) { "torchvision.models" } else { "Baton's trainer/networks" };
+    let owner =
+        if networks::is_torchvisions(name) { "torchvision.models" } else { "Baton's trainer/networks" };
     let layers: Vec<String> = (0..model.head.len()).map(|number| format!("head.{number}")).collect();
     format!(
         "no class of torchvision computes this model. The layers of `{name}` in {owner} up to `{cut}` (tensors \

@@ -1,4 +1,5 @@
-//! burn against activations of real networks, against torchvision's logits of seeded ones, on every device.
+//! burn on every device, and the compiled frozen pass, against activations of real networks and against torchvision's
+//! logits of seeded ones.
 
 use super::*;
 use crate::images::Preprocessing;
@@ -35,14 +36,34 @@ fn holds(network: &str, file: &str, images: &str, expectations: &[(&str, bool, &
         let part = networks::network(network).unwrap().up_to(point).unwrap();
         weights.check(&part).unwrap();
         let expected = activations.tensor(name, activations.shape(name).unwrap()).unwrap();
-        for (device_name, device) in devices() {
-            let net = BurnNet::new(&part, &weights, &device).unwrap();
-            let found = net.features(&prepared, n, (side, side), pool).unwrap();
+        for (engine, found) in outputs(&part, &weights, &prepared, n, side, pool) {
             let error = largest_error(&found, &expected);
-            println!("{name} on {device_name}: {error:.1e} of the largest value");
-            assert!(error < TOLERANCE, "{name} on {device_name}: {error}");
+            println!("{name} with {engine}: {error:.1e} of the largest value");
+            assert!(error < TOLERANCE, "{name} with {engine}: {error}");
         }
     }
+}
+
+/// What burn on each device gives, and what the compiled pass gives.
+fn outputs(
+    network: &Network,
+    parameters: &dyn Parameters,
+    images: &[f32],
+    n: usize,
+    side: usize,
+    pool: bool,
+) -> Vec<(&'static str, Vec<f32>)> {
+    let on_device = |(name, device): (&'static str, Device)| {
+        let net = BurnNet::new(network, parameters, &device).unwrap();
+        (name, net.features(images, n, (side, side), pool).unwrap())
+    };
+    let mut all: Vec<_> = devices().into_iter().map(on_device).collect();
+    let options = frozen::Options { threads: 2, pool, ..Default::default() };
+    let mut compiled = frozen::Compiled::new(network, (side, side), parameters, options).unwrap();
+    let mut rows = vec![0.0; n * compiled.features()];
+    compiled.run(images, n, &mut rows).unwrap();
+    all.push(("the compiled pass", rows));
+    all
 }
 
 #[test]
@@ -74,16 +95,21 @@ fn squeezenets_give_the_reference_activations() {
 fn seeded_networks_give_torchvisions_logits() {
     let reference = reference("logits.safetensors");
     assert_eq!(reference.names().len(), 5);
+    let (n, side) = (2, 64);
+    let channels_first = Seeded::default().uniform("image", n * 3 * side * side);
+    let pixel = |index: usize| (index / (side * side), index % (side * side));
+    let channels_last: Vec<f32> = (0..n * side * side)
+        .map(pixel)
+        .flat_map(|(image, pixel)| [0, 1, 2].map(|channel| (image * 3 + channel) * side * side + pixel))
+        .map(|index| channels_first[index])
+        .collect();
     for name in reference.names() {
-        let expected = reference.tensor(&name, &[2, 1000]).unwrap();
+        let expected = reference.tensor(&name, &[n, 1000]).unwrap();
         let network = networks::network(&name).unwrap();
-        for (device_name, device) in devices() {
-            let net = BurnNet::new(&network, &Seeded::default(), &device).unwrap();
-            let values = TensorData::new(Seeded::default().uniform("image", 2 * 3 * 64 * 64), [2, 3, 64, 64]);
-            let logits = net.forward(Tensor::from_data(values, (&device, DType::F32)), false).unwrap();
-            let error = largest_error(&logits.try_into_vec_as::<f32>().unwrap(), &expected);
-            println!("{name} on {device_name}: {error:.1e} of the largest logit");
-            assert!(error < TOLERANCE, "{name} on {device_name}: {error}");
+        for (engine, found) in outputs(&network, &Seeded::default(), &channels_last, n, side, false) {
+            let error = largest_error(&found, &expected);
+            println!("{name} with {engine}: {error:.1e} of the largest logit");
+            assert!(error < TOLERANCE, "{name} with {engine}: {error}");
         }
     }
 }
