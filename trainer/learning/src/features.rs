@@ -11,4 +11,4 @@ mod units;
 pub(crate) use compute::FeatureWork;
 pub(crate) use gather::combine;
 pub use recipe::{Plan, Recipe, plan};
-pub use store::{Rows, Store};
+pub use store::{Rows, Store, Window};

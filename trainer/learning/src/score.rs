@@ -77,11 +77,10 @@ impl Tally {
 /// Scores a head on a split of a feature store.
 pub(crate) fn score(store: &Store, rows: &Rows, trainer: &Trainer, parameters: &[f32]) -> Result<Scored> {
     let mut tally = Tally::new(store.classes());
-    let mut features = Vec::new();
     for first in (0..rows.len()).step_by(ROWS) {
         let range: Range<usize> = first..rows.len().min(first + ROWS);
-        rows.read(range.clone(), &mut features)?; // [rows, columns]
-        tally.add(&trainer.scores(parameters, &features)?, &rows.labels()[range])?;
+        let features = rows.read(range.clone())?; // [rows, columns]
+        tally.add(&trainer.scores(parameters, features)?, &rows.labels()[range])?;
     }
     Ok(tally.scored())
 }

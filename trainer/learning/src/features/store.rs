@@ -38,6 +38,11 @@ pub struct Standard {
 }
 
 impl Standard {
+    /// A row, standardised.
+    fn row(&self, row: &[f32]) -> impl Iterator<Item = f32> {
+        row.iter().zip(&self.mean).zip(&self.inverse).map(|((value, mean), inverse)| (value - mean) * inverse)
+    }
+
     fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_exact_mut(self.mean.len()) {
             for ((value, mean), inverse) in row.iter_mut().zip(&self.mean).zip(&self.inverse) {
@@ -159,8 +164,19 @@ pub struct Rows {
     labels: Vec<u32>,
     length: usize,
     standard: Option<Arc<Standard>>,
+    /// Up to this size, in bytes as f32, all rows are kept.
+    keep_bytes: usize,
     /// All rows, when they are few.
     kept: OnceLock<Vec<f32>>,
+}
+
+/// Rows that are loaded, in the order in which they lie in the store.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// For each row asked for: where it is in `values`, or in the kept rows.
+    places: Vec<u32>,
+    /// As stored, `[rows, columns]`; not used while all rows are kept.
+    values: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -185,6 +201,7 @@ impl Rows {
             shards: manifest.split(split).map(shard).collect(),
             labels: Vec::new(),
             standard,
+            keep_bytes: KEEP_BYTES,
             kept: OnceLock::new(),
         }
     }
@@ -204,49 +221,82 @@ impl Rows {
         &self.labels
     }
 
-    /// Reads a range of rows in place of what `rows` held: `[range.len(), columns]`.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] names the shard.
-    pub fn read(&self, range: Range<usize>, rows: &mut Vec<f32>) -> Result<()> {
-        let indices: Vec<u32> = range.map(|row| row as u32).collect();
-        self.gather(&indices, rows)
+    /// Whether all rows fit into memory, so that there is nothing to read ahead.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.length * self.columns * 4 <= self.keep_bytes
     }
 
-    /// Reads rows by their index in place of what `rows` held: `[indices.len(), columns]`.
+    /// Loads rows by their index, for [`Rows::batch`] to take from; `window`'s memory is used again.
     ///
     /// Rows that lie side by side in a shard are read at once, in whatever order they are asked for.
     ///
     /// # Errors
     /// [`Error::Storage`] names the shard.
-    pub fn gather(&self, indices: &[u32], rows: &mut Vec<f32>) -> Result<()> {
-        let columns = self.columns;
-        rows.resize(indices.len() * columns, 0.0);
-        if let Some(kept) = self.kept()? {
-            for (row, &index) in rows.chunks_exact_mut(columns).zip(indices) {
-                row.copy_from_slice(&kept[index as usize * columns..][..columns]);
-            }
+    pub fn load(&self, indices: &[u32], window: &mut Window) -> Result<()> {
+        window.places.clear();
+        if self.kept()?.is_some() {
+            window.places.extend_from_slice(indices);
             return Ok(());
         }
-        let mut places: Vec<(u32, u32)> = indices.iter().copied().zip(0..).collect(); // (row, place)
-        places.sort_unstable();
-        let mut run_rows = Vec::new();
-        for run in places.chunk_by(|a, b| a.0 + 1 == b.0) {
-            run_rows.resize(run.len() * columns, 0.0);
-            self.read_run(run[0].0 as usize, &mut run_rows)?;
-            for (row, &(_, place)) in run_rows.chunks_exact(columns).zip(run) {
-                rows[place as usize * columns..][..columns].copy_from_slice(row);
+        let mut order: Vec<(u32, u32)> = indices.iter().copied().zip(0..).collect(); // (row, position)
+        order.sort_unstable();
+        window.places.resize(indices.len(), 0);
+        window.values.resize(indices.len() * self.columns, 0.0);
+        let mut place = 0;
+        for run in order.chunk_by(|a, b| a.0 + 1 == b.0) {
+            let values = &mut window.values[place * self.columns..][..run.len() * self.columns];
+            self.read_run(run[0].0 as usize, values)?;
+            for &(_, position) in run {
+                window.places[position as usize] = place as u32;
+                place += 1;
             }
-        }
-        if let Some(standard) = &self.standard {
-            standard.apply(rows);
         }
         Ok(())
     }
 
+    /// Some of the loaded rows, in the order in which they were asked for, standardised: `[range.len(), columns]`.
+    ///
+    /// # Errors
+    /// Those of [`Rows::load`].
+    ///
+    /// # Panics
+    /// When so many rows are not loaded.
+    pub fn batch(&self, window: &Window, range: Range<usize>) -> Result<Vec<f32>> {
+        let kept = self.kept()?;
+        let values = kept.unwrap_or(&window.values);
+        let standard = self.standard.as_ref().filter(|_| kept.is_none());
+        let mut batch = Vec::with_capacity(range.len() * self.columns);
+        for &place in &window.places[range] {
+            let row = &values[place as usize * self.columns..][..self.columns];
+            match standard {
+                Some(standard) => batch.extend(standard.row(row)),
+                None => batch.extend_from_slice(row),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Rows by their index, standardised: `[indices.len(), columns]`.
+    ///
+    /// # Errors
+    /// Those of [`Rows::load`].
+    pub fn gather(&self, indices: &[u32]) -> Result<Vec<f32>> {
+        let mut window = Window::default();
+        self.load(indices, &mut window)?;
+        self.batch(&window, 0..indices.len())
+    }
+
+    /// A range of rows, standardised: `[range.len(), columns]`.
+    ///
+    /// # Errors
+    /// Those of [`Rows::load`].
+    pub fn read(&self, range: Range<usize>) -> Result<Vec<f32>> {
+        self.gather(&range.map(|row| row as u32).collect::<Vec<_>>())
+    }
+
     /// All rows, when they are few enough to keep.
     fn kept(&self) -> Result<Option<&[f32]>> {
-        if self.length * self.columns * 4 > KEEP_BYTES {
+        if !self.is_kept() {
             return Ok(None);
         }
         if self.kept.get().is_none() {
@@ -302,3 +352,6 @@ pub(super) fn read_rows(npy: &Npy, first: usize, rows: &mut [f32]) -> Result<()>
     halves.convert_to_f32_slice(rows);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,10 @@ use protocol::Job;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Rows of features with their classes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batch<'a> {
     /// `[rows, inputs]`.
-    pub(crate) features: &'a [f32],
+    pub(crate) features: Vec<f32>,
     /// `[rows]`.
     pub(crate) labels: &'a [u32],
 }
@@ -61,7 +61,7 @@ impl Trainer {
     }
 
     /// The scores before softmax, `[rows, classes]`.
-    pub(crate) fn scores(&self, parameters: &[f32], features: &[f32]) -> Result<Vec<f32>> {
+    pub(crate) fn scores(&self, parameters: &[f32], features: Vec<f32>) -> Result<Vec<f32>> {
         self.pool.install(|| {
             let layers = self.tensors(parameters, &self.device, false);
             let scores = forward(&layers, self.rows(features, &self.device)); // [rows, classes]
@@ -69,9 +69,9 @@ impl Trainer {
         })
     }
 
-    fn rows(&self, features: &[f32], device: &Device) -> Tensor<2> {
+    fn rows(&self, features: Vec<f32>, device: &Device) -> Tensor<2> {
         let rows = features.len() / self.shape.inputs;
-        tensor(features.to_vec(), [rows, self.shape.inputs], device)
+        tensor(features, [rows, self.shape.inputs], device)
     }
 
     /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.

@@ -38,7 +38,7 @@ fn curve(job: &Job) -> Vec<f64> {
             rows.iter().flat_map(|&r| &features[r * INPUTS..(r + 1) * INPUTS]).copied().collect();
         let labels: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
         let mut gradient = vec![0.0; shape.parameters()];
-        let batch = Batch { features: &features, labels: &labels };
+        let batch = Batch { features, labels: &labels };
         let loss = trainer.add_gradient(&state.parameters, batch, &mut gradient).unwrap();
         gradient.iter_mut().for_each(|g| *g /= BATCH as f32);
         optimizer.step(rate(job, step as f64, 1.0), &gradient, &mut state);

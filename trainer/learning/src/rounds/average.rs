@@ -7,15 +7,18 @@ use super::order::order;
 use super::round::Round;
 use super::saved::{Notes, notes, number, read_state_and_notes, state_tensors};
 use super::share;
+use crate::features::Window;
 use crate::head::{Batch, State, rate};
 use crate::work::{Assignment, Progress, Work};
 use crate::{Error, Result};
 use protocol::FileRef;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 
 /// Multiply-adds of one call of `step`, about: some milliseconds.
 const STEP_WORK: usize = 20_000_000;
-/// Bytes of features read ahead at a time.
+/// Bytes of features loaded at a time: a window of the order of a large set.
 const WINDOW_BYTES: usize = 32 << 20;
 
 /// A worker's round.
@@ -38,9 +41,11 @@ pub(crate) struct AverageWork {
 struct Pass {
     number: usize,
     rows: Vec<u32>,
-    /// The steps whose features are read, and these features.
-    window: std::ops::Range<usize>,
-    features: Vec<f32>,
+    /// The steps whose features are loaded, and these features.
+    steps: Range<usize>,
+    window: Window,
+    /// The steps whose features are being loaded, and the thread that does it.
+    next: Option<(Range<usize>, JoinHandle<Result<Window>>)>,
 }
 
 impl AverageWork {
@@ -89,11 +94,6 @@ impl AverageWork {
         self.share.len().div_ceil(self.batch())
     }
 
-    /// The images of a step, by their place in the pass.
-    fn places(&self, step: usize) -> std::ops::Range<usize> {
-        step * self.batch()..self.share.len().min((step + 1) * self.batch())
-    }
-
     /// The worker's images in the order of a pass.
     fn rows_of(&self, pass: usize) -> Vec<u32> {
         if pass == 0 {
@@ -107,32 +107,69 @@ impl AverageWork {
         order.into_iter().map(|place| share[place as usize]).collect()
     }
 
-    /// Makes sure that the features of the next step are read; gives its number in the pass.
-    fn read_ahead(&mut self) -> Result<usize> {
-        let (pass, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
-        if self.pass.as_ref().is_none_or(|current| current.number != pass) {
-            self.pass =
-                Some(Pass { number: pass, rows: self.rows_of(pass), window: 0..0, features: Vec::new() });
+    /// Makes sure that the features of the next step are loaded; gives its number in the pass.
+    fn load(&mut self) -> Result<usize> {
+        let (number, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
+        let mut pass = match self.pass.take().filter(|pass| pass.number == number) {
+            Some(pass) => pass,
+            None => {
+                let rows = self.rows_of(number);
+                Pass { number, rows, steps: 0..0, window: Window::default(), next: None }
+            }
+        };
+        if !pass.steps.contains(&step) {
+            match pass.next.take().filter(|(steps, _)| steps.contains(&step)) {
+                Some((steps, loading)) => {
+                    pass.window = loading.join().map_err(|_| Error::Thread("loads features"))??;
+                    pass.steps = steps;
+                }
+                None => {
+                    pass.steps = self.window_from(step);
+                    let rows = &pass.rows[self.places_of(&pass.steps)];
+                    self.round.train()?.load(rows, &mut pass.window)?;
+                }
+            }
+            pass.next = self.load_ahead(&pass)?;
         }
-        let step_bytes = self.batch() * self.round.store.columns() * 4;
-        let end = (step + (WINDOW_BYTES / step_bytes).max(1)).min(self.steps_in_pass());
-        let places = self.places(step).start..self.places(end - 1).end;
-        if let Some(current) = self.pass.as_mut().filter(|current| !current.window.contains(&step)) {
-            self.round.train()?.gather(&current.rows[places], &mut current.features)?;
-            current.window = step..end;
-        }
+        self.pass = Some(pass);
         Ok(step)
     }
 
+    /// Starts to load the features of the steps after those that are loaded.
+    fn load_ahead(&self, pass: &Pass) -> Result<Option<(Range<usize>, JoinHandle<Result<Window>>)>> {
+        let steps = self.window_from(pass.steps.end);
+        if self.round.train()?.is_kept() || steps.is_empty() {
+            return Ok(None);
+        }
+        let (store, rows) = (self.round.store.clone(), pass.rows[self.places_of(&steps)].to_vec());
+        let load = move || {
+            let mut window = Window::default();
+            store.need("train")?.load(&rows, &mut window)?;
+            Ok(window)
+        };
+        let thread = thread::Builder::new().name("load".into()).spawn(load);
+        Ok(Some((steps, thread.map_err(|_| Error::Thread("loads features"))?)))
+    }
+
+    /// As many steps from `first` on as are loaded at a time.
+    fn window_from(&self, first: usize) -> Range<usize> {
+        let step_bytes = self.batch() * self.round.store.columns() * 4;
+        first..(first + (WINDOW_BYTES / step_bytes).max(1)).min(self.steps_in_pass())
+    }
+
+    /// The images of some steps, by their place in the pass.
+    fn places_of(&self, steps: &Range<usize>) -> Range<usize> {
+        steps.start * self.batch()..self.share.len().min(steps.end * self.batch())
+    }
+
     fn one_step(&mut self) -> Result<()> {
-        let step = self.read_ahead()?;
-        let places = self.places(step);
+        let step = self.load()?;
         let Some(pass) = &self.pass else { return Ok(()) };
-        let columns = self.round.store.columns();
-        let labels = self.round.train()?.labels();
-        let labels: Vec<u32> = pass.rows[places.clone()].iter().map(|&row| labels[row as usize]).collect();
-        let skipped = places.start - self.places(pass.window.start).start;
-        let features = &pass.features[skipped * columns..(skipped + places.len()) * columns];
+        let (places, loaded) = (self.places_of(&(step..step + 1)), self.places_of(&pass.steps).start);
+        let train = self.round.train()?;
+        let labels: Vec<u32> =
+            pass.rows[places.clone()].iter().map(|&row| train.labels()[row as usize]).collect();
+        let features = train.batch(&pass.window, places.start - loaded..places.end - loaded)?;
         self.gradient.fill(0.0);
         let batch = Batch { features, labels: &labels };
         let loss = self.round.trainer.add_gradient(&self.state.parameters, batch, &mut self.gradient)?;

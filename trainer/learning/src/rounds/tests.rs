@@ -20,8 +20,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let store = crate::features::Store::open(&sample.root, features, job.standardise).unwrap();
     let train = store.split("train").unwrap();
     let (rows, columns, classes) = (train.len(), store.columns(), store.classes());
-    let mut all = Vec::new();
-    train.read(0..rows, &mut all).unwrap();
+    let all = train.read(0..rows).unwrap();
     let shape = HeadShape::new(job, columns, classes);
     let mut parameters: Vec<f64> = shape.initial(job.seed).into_iter().map(f64::from).collect();
     let mut velocity = vec![0.0; parameters.len()];
@@ -97,6 +96,21 @@ fn legs_cut_anywhere_give_the_same_bytes() {
             std::fs::read_dir(sample.root.run(&RunId::new(format!("{name}-cut")).unwrap()).stage(1)).unwrap();
         assert!(places.count() > 3, "{name} was cut");
     }
+}
+
+#[test]
+fn a_store_larger_than_memory_is_gone_through_in_windows() {
+    let sample = Sample::new();
+    let features = sample.store([26_000, 20], 1_024, 10); // 106 MB: more than is kept
+    let job = job(json!({"rounds": 1, "batch": 64, "learning_rate": 0.01}));
+    let whole = sample.rounds("whole", &job, 1, &features, 0);
+    let cut = sample.rounds("cut", &job, 1, &features, 9);
+    let (whole, cut) = (whole[0].state.as_ref().unwrap(), cut[0].state.as_ref().unwrap());
+    assert_eq!(whole.xxh3, cut.xxh3);
+    let folder = sample.root.run(&RunId::new("whole").unwrap()).combined();
+    let notes = storage::read_tensors(&folder, whole).unwrap().metadata;
+    let loss: f64 = notes["train_loss"].parse().unwrap();
+    assert!(loss < 2.0, "mean loss {loss}: it has learned more than chance, ln 10 = 2.3");
 }
 
 #[test]
