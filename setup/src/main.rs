@@ -1,2 +1,59 @@
 //! The baton command.
-fn main() {}
+
+use clap::{Parser, Subcommand};
+use setup::Failure;
+use setup::{evaluate, export, fetch, local, predict, pretrain, start, watch, weights};
+use std::process::ExitCode;
+
+/// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
+#[derive(Parser)]
+#[command(name = "baton", version)]
+struct Baton {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Local(local::Local),
+    Start(start::Start),
+    Stop(start::Stop),
+    Watch(watch::Watch),
+    Predict(predict::Predict),
+    Evaluate(evaluate::Evaluate),
+    Export(export::Export),
+    Fetch(fetch::Fetch),
+    Weights(weights::Weights),
+    Pretrain(pretrain::Pretrain),
+}
+
+fn main() -> ExitCode {
+    match run(Baton::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("baton: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Local(local) => on_runtime(local.run()),
+        Command::Start(start) => on_runtime(start.run()),
+        Command::Stop(stop) => on_runtime(stop.run()),
+        Command::Watch(watch) => on_runtime(watch.run()),
+        Command::Predict(predict) => predict.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Export(export) => export.run(),
+        Command::Fetch(fetch) => fetch.run(),
+        Command::Weights(weights) => weights.run(),
+        Command::Pretrain(pretrain) => pretrain.run(),
+    }
+}
+
+/// Carries out a command that talks to a cloud.
+fn on_runtime(command: impl Future<Output = Result<(), String>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::from(error.to_string()))?;
+    Ok(runtime.block_on(command)?)
+}

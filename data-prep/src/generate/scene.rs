@@ -32,27 +32,27 @@ pub(super) fn draw(class: &Class, random: &mut Random, side: usize) -> Vec<u8> {
     let ground = Paint::draw(random);
     let ink = Paint::draw_apart(random, ground.colour);
     let mut canvas = Canvas::new(side, &ground);
-    canvas.stain(random, 0.10);
-    for _ in 0..random.below(5) {
+    canvas.stain(random, 0.06);
+    for _ in 0..random.below(4) {
         clutter(&mut canvas, random);
     }
     match class.kind {
         Kind::Shape => shape(&mut canvas, random, class.pattern, &ink),
         Kind::Texture => texture(&mut canvas, random, class.pattern, &ink),
     }
-    for _ in 0..random.below(3) {
+    for _ in 0..random.below(2) {
         clutter(&mut canvas, random);
     }
-    canvas.stain(random, 0.05);
+    canvas.stain(random, 0.03);
     canvas.develop(random)
 }
 
 fn shape(canvas: &mut Canvas, random: &mut Random, pattern: Pattern, ink: &Paint) {
-    let radius = random.range(0.20, 0.40);
+    let radius = random.range(0.28, 0.44);
     let reach = 0.5 - radius * 0.85;
     let centre = (0.5 + random.range(-reach, reach), 0.5 + random.range(-reach, reach));
     let vary = [random.unit(), random.unit(), random.unit(), random.unit()];
-    let place = Place::draw(random, centre, radius, 0.25);
+    let place = Place::draw(random, centre, radius, 0.2);
     canvas.paint(ink, |x, y| {
         let (x, y) = place.of(x, y);
         pattern(&At { x, y, vary: &vary })
@@ -81,7 +81,7 @@ fn texture(canvas: &mut Canvas, random: &mut Random, pattern: Pattern, ink: &Pai
 fn clutter(canvas: &mut Canvas, random: &mut Random) {
     let paint = Paint::draw(random);
     let centre = (random.unit(), random.unit());
-    let size = random.range(0.03, 0.09);
+    let size = random.range(0.02, 0.06);
     let place = Place::draw(random, centre, size, 0.4);
     let kind = random.below(3);
     canvas.paint(&paint, |x, y| {
@@ -120,7 +120,7 @@ impl Place {
 impl Paint {
     fn draw(random: &mut Random) -> Paint {
         let colour = [random.unit(), random.unit(), random.unit()];
-        let slope = [random.range(-0.3, 0.3), random.range(-0.3, 0.3), random.range(-0.3, 0.3)];
+        let slope = [random.range(-0.2, 0.2), random.range(-0.2, 0.2), random.range(-0.2, 0.2)];
         let (sin, cos) = random.range(0.0, TAU).sin_cos();
         Paint { colour, slope, along: (cos, sin) }
     }
@@ -130,7 +130,7 @@ impl Paint {
         loop {
             let paint = Paint::draw(random);
             let distance = (0..3).map(|c| (paint.colour[c] - other[c]).powi(2)).sum::<f32>().sqrt();
-            if distance > 0.55 {
+            if distance > 0.7 {
                 return paint;
             }
         }
@@ -189,7 +189,7 @@ impl Canvas {
     fn develop(mut self, random: &mut Random) -> Vec<u8> {
         let (sin, cos) = random.range(0.0, TAU).sin_cos();
         let (light, exposure) = (random.range(0.0, 0.6), random.range(0.7, 1.2));
-        let noise = random.range(0.01, 0.08);
+        let noise = random.range(0.01, 0.05);
         self.each(|x, y, pixel| {
             let gain = exposure * (1.0 + light * ((x - 0.5) * cos + (y - 0.5) * sin));
             pixel.iter_mut().for_each(|value| *value = *value * gain + noise * random.normal());

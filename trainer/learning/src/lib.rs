@@ -1,1 +1,27 @@
 //! Weights, frozen features, heads, training, reduction and scoring. The only place that names burn.
+
+pub mod baseline;
+pub mod burn_net;
+pub mod device;
+mod error;
+pub mod export;
+pub mod features;
+mod head;
+pub mod images;
+pub mod model;
+pub mod predict;
+pub mod pretrain;
+pub mod random;
+pub mod reduce;
+mod rounds;
+#[cfg(test)]
+mod sample;
+pub mod score;
+#[cfg(test)]
+mod testing;
+pub mod untrained;
+pub mod weights;
+mod work;
+
+pub use error::{Error, Fate, Result};
+pub use work::{Assignment, CombineOrder, Combined, Plan, Progress, Work, combine, finish, plan, work};

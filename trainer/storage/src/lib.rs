@@ -20,7 +20,7 @@ mod small_disk;
 mod tensors;
 
 pub use error::{Error, Result};
-pub use facts::{FactLog, Record};
+pub use facts::{FactLog, NewFacts, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
 pub use log::{Created, Known, Log, News};

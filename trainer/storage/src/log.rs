@@ -9,6 +9,7 @@ mod medium;
 
 use crate::folder::{create_folder, refresh, sync_folder};
 use crate::{Error, Result, entropy};
+pub use frames::Known;
 use medium::Medium;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -24,15 +25,6 @@ const LOOK_FOR: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
-}
-
-/// How far a reader knows a log: what lies before is durable and never changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// The file's device and number.
-    file: (u64, u64),
-    /// Its whole bytes so far.
-    whole: usize,
 }
 
 /// The records that a reader does not know yet.
@@ -208,16 +200,23 @@ fn transact<R, E: From<Error>>(
     known: &mut Known,
     f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
 ) -> Result<R, E> {
-    let (identity, length) = file.identity().map_err(|source| medium::lost_or_io("look at", path, source))?;
-    let all = known.whole == 0 || known.file != identity || length < known.whole as u64;
-    let base = if all { 0 } else { known.whole };
-    let bytes = file.read_from(base as u64).map_err(|source| medium::lost_or_io("read", path, source))?;
-    let contents = frames::decode(path, base, &bytes)?;
+    let read = |file: &mut dyn Medium, from: usize| {
+        file.read_from(from as u64).map_err(|source| medium::lost_or_io("read", path, source))
+    };
+    let mut bytes = read(file, known.at)?;
+    let all = !known.is_of(&bytes);
+    let base = if all { Known::default() } else { known.clone() };
+    if known.at > base.at {
+        bytes = read(file, 0)?;
+    }
+    let end = base.at + bytes.len();
+    let contents = frames::decode(path, base.clone(), &bytes[base.whole - base.at..])?;
     let (append, result) = f(News { all, records: &contents.records })?;
-    let mut whole = contents.whole;
+    let mut now_known = contents.known;
     if !append.is_empty() {
-        let frame = frames::encode(path, whole, &append)?;
-        if whole < base + bytes.len() {
+        let whole = now_known.whole;
+        let (frame, with_frame) = frames::encode(path, whole, &append)?;
+        if whole < end {
             file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
         }
@@ -227,12 +226,12 @@ fn transact<R, E: From<Error>>(
             let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
-        whole += frame.len();
+        now_known = with_frame;
     }
     // Also when nothing was appended: the last holder may have died between its write and its fsync, and what is
     // acted on must be durable.
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
-    *known = Known { file: identity, whole };
+    *known = now_known;
     Ok(result)
 }
 

@@ -24,32 +24,59 @@ pub(super) const MAX_RECORD: usize = 1 << 20;
 /// The longest body of a frame, in bytes: what one update may append.
 const MAX_BODY: usize = 1 << 24;
 
-/// What a log's file holds.
-pub(super) struct Contents {
-    /// All records, oldest first.
-    pub(super) records: Vec<Vec<u8>>,
-    /// How many bytes of the file are whole; what follows is a torn tail.
+/// How far a log is known: what lies before is durable and never changes.
+///
+/// The last known frame is told again by its place and checksum. So a log that was removed and begun anew, perhaps with
+/// the same file number, is not taken for the one that was known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Where the last known frame begins.
+    pub(super) at: usize,
+    /// Its checksum.
+    checksum: u64,
+    /// Where it ends: how many bytes of the file are known, and whole.
     pub(super) whole: usize,
 }
 
-/// Reads a log's file from the offset `base` on, where a frame begins, or from its start.
+impl Known {
+    /// Whether a file whose bytes from `at` on are these is the one that is known.
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        let last = Window { base: self.at, bytes }.frame_at(self.at);
+        last.is_some_and(|body| Known::after(self.at, body) == *self)
+    }
+
+    /// A log is known up to the end of the frame at `at` with this body.
+    fn after(at: usize, body: &[u8]) -> Known {
+        Known { at, checksum: xxh3_64_with_seed(body, at as u64), whole: at + HEAD + body.len() }
+    }
+}
+
+/// What a log's file holds.
+pub(super) struct Contents {
+    /// The records, oldest first.
+    pub(super) records: Vec<Vec<u8>>,
+    /// How far the file is whole; what follows is a torn tail.
+    pub(super) known: Known,
+}
+
+/// Reads a log's file: `bytes` are those behind what is `known`, all of them when nothing is.
 ///
 /// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
 /// not whole but has a whole frame behind it was whole once: that is damage.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of a later version.
-pub(super) fn decode(path: &Path, base: usize, bytes: &[u8]) -> Result<Contents> {
-    let file = Window { base, bytes };
-    let mut contents = Contents { records: Vec::new(), whole: base };
-    if base == 0 {
+pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents> {
+    let file = Window { base: known.whole, bytes };
+    let mut contents = Contents { records: Vec::new(), known };
+    if file.base == 0 {
         if !check_header(path, &file)? {
             return Ok(contents);
         }
-        contents.whole = HEAD;
+        contents.known.whole = HEAD;
     }
-    while contents.whole < file.end() {
-        let at = contents.whole;
+    while contents.known.whole < file.end() {
+        let at = contents.known.whole;
         let Some(body) = file.frame_at(at) else {
             return match file.next_frame(at + 1) {
                 None => Ok(contents),
@@ -60,16 +87,17 @@ pub(super) fn decode(path: &Path, base: usize, bytes: &[u8]) -> Result<Contents>
             };
         };
         split(path, at, body, &mut contents.records)?;
-        contents.whole += HEAD + body.len();
+        contents.known = Known::after(at, body);
     }
     Ok(contents)
 }
 
-/// The bytes to append at `offset`: the header when the file is empty, then one frame with all `records`.
+/// The bytes to append at `offset`: the header when the file is empty, then one frame with all `records`; and how far
+/// the log is known with them.
 ///
 /// # Errors
 /// [`Error::Unfit`] when a record, or all together, are too long.
-pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<Vec<u8>> {
+pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<(Vec<u8>, Known)> {
     let mut bytes = if offset == 0 { header() } else { Vec::new() };
     let start = bytes.len();
     bytes.resize(start + HEAD, 0);
@@ -84,11 +112,11 @@ pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<
     if length > MAX_BODY {
         return Err(too_long(path, "the records of one update", MAX_BODY, length));
     }
-    let checksum = xxh3_64_with_seed(&bytes[start + HEAD..], (offset + start) as u64);
+    let known = Known::after(offset + start, &bytes[start + HEAD..]);
     bytes[start..start + 4].copy_from_slice(MARK);
     bytes[start + 4..start + 8].copy_from_slice(&(length as u32).to_le_bytes());
-    bytes[start + 8..start + HEAD].copy_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
+    bytes[start + 8..start + HEAD].copy_from_slice(&known.checksum.to_le_bytes());
+    Ok((bytes, known))
 }
 
 fn too_long(path: &Path, what: &str, most: usize, found: usize) -> Error {
@@ -184,7 +212,7 @@ mod tests {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for records in [vec![b"one".to_vec()], vec![b"two".to_vec(), Vec::new()], vec![b"FRM1 four".to_vec()]]
         {
-            bytes.extend(encode(path(), bytes.len(), &records).unwrap());
+            bytes.extend(encode(path(), bytes.len(), &records).unwrap().0);
             ends.push(bytes.len());
         }
         (bytes, ends)
@@ -193,29 +221,49 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let (bytes, _) = sample();
-        let contents = decode(path(), 0, &bytes).unwrap();
+        let contents = decode(path(), Known::default(), &bytes).unwrap();
         assert_eq!(contents.records, [&b"one"[..], b"two", b"", b"FRM1 four"]);
-        assert_eq!(contents.whole, bytes.len());
+        assert_eq!(contents.known.whole, bytes.len());
     }
 
     #[test]
     fn what_follows_a_known_part_is_decoded_alone() {
         let (bytes, ends) = sample();
-        let contents = decode(path(), ends[0], &bytes[ends[0]..]).unwrap();
+        let known = |end: usize| decode(path(), Known::default(), &bytes[..end]).unwrap().known;
+        let contents = decode(path(), known(ends[0]), &bytes[ends[0]..]).unwrap();
         assert_eq!(contents.records, [&b"two"[..], b"", b"FRM1 four"]);
-        assert_eq!(contents.whole, bytes.len());
-        let torn = decode(path(), ends[1], &bytes[ends[1]..bytes.len() - 1]).unwrap();
-        assert_eq!((torn.records.len(), torn.whole), (0, ends[1]));
+        assert_eq!(contents.known, known(bytes.len()));
+        let torn = decode(path(), known(ends[1]), &bytes[ends[1]..bytes.len() - 1]).unwrap();
+        assert_eq!((torn.records.len(), torn.known), (0, known(ends[1])));
+    }
+
+    #[test]
+    fn another_log_is_not_taken_for_the_known_one() {
+        let (bytes, ends) = sample();
+        let known = decode(path(), Known::default(), &bytes[..ends[1]]).unwrap().known;
+        assert_eq!((known.at, known.whole), (ends[0], ends[1]));
+        assert!(known.is_of(&bytes[known.at..]));
+        for at in known.at..known.whole {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert!(!known.is_of(&other[known.at..]), "byte {at}");
+        }
+        assert!(!known.is_of(&bytes[known.at..known.whole - 1]) && !known.is_of(&[]));
+        assert!(!Known::default().is_of(&bytes));
     }
 
     #[test]
     fn a_tail_torn_at_any_byte_is_cut_and_nothing_else() {
         let (bytes, ends) = sample();
         for cut in 0..bytes.len() {
-            let contents = decode(path(), 0, &bytes[..cut]).unwrap();
+            let contents = decode(path(), Known::default(), &bytes[..cut]).unwrap();
             let whole = ends.iter().copied().filter(|&end| end <= cut).max();
             assert_eq!(contents.records.len(), [0, 1, 3, 4][ends.iter().filter(|&&end| end <= cut).count()]);
-            assert_eq!(contents.whole, whole.unwrap_or(if cut < HEAD { 0 } else { HEAD }), "cut at {cut}");
+            assert_eq!(
+                contents.known.whole,
+                whole.unwrap_or(if cut < HEAD { 0 } else { HEAD }),
+                "cut at {cut}"
+            );
         }
     }
 
@@ -225,7 +273,11 @@ mod tests {
         for from in ends[1]..bytes.len() {
             let mut torn = bytes.clone();
             torn[ends[1]..=from].fill(0);
-            assert_eq!(decode(path(), 0, &torn).unwrap().whole, ends[1], "zeros up to {from}");
+            assert_eq!(
+                decode(path(), Known::default(), &torn).unwrap().known.whole,
+                ends[1],
+                "zeros up to {from}"
+            );
         }
     }
 
@@ -235,7 +287,9 @@ mod tests {
         for at in 0..ends[1] {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x40;
-            let Err(error) = decode(path(), 0, &damaged) else { panic!("damage at byte {at} was not seen") };
+            let Err(error) = decode(path(), Known::default(), &damaged) else {
+                panic!("damage at byte {at} was not seen")
+            };
             assert!(matches!(error, Error::Damaged { .. }), "{error}");
             assert!(error.to_string().contains("ledger is damaged"), "{error}");
         }
@@ -247,13 +301,13 @@ mod tests {
         bytes[8] = 7;
         let check = xxh3_64(&bytes[..12]) as u32;
         bytes[12..16].copy_from_slice(&check.to_le_bytes());
-        let error = decode(path(), 0, &bytes).err().unwrap();
+        let error = decode(path(), Known::default(), &bytes).err().unwrap();
         assert!(matches!(error, Error::Schema { found: 7, known: 1, .. }), "{error}");
     }
 
     #[test]
     fn another_kind_of_file_is_not_taken_for_a_torn_log() {
-        let error = decode(path(), 0, b"{\"schema\": 1}, and more of it").err().unwrap();
+        let error = decode(path(), Known::default(), b"{\"schema\": 1}, and more of it").err().unwrap();
         assert!(error.to_string().contains("header of a Baton log"), "{error}");
     }
 

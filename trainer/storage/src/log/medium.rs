@@ -3,14 +3,12 @@
 use crate::Error;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A locked file.
 pub(super) trait Medium {
-    /// Which file it is, however often it is opened; and its length.
-    fn identity(&mut self) -> io::Result<((u64, u64), u64)>;
-    /// All bytes of the file from `offset` on.
+    /// All bytes of the file from `offset` on; none when it is shorter.
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>>;
     /// Cuts the file to `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
@@ -21,11 +19,6 @@ pub(super) trait Medium {
 }
 
 impl Medium for File {
-    fn identity(&mut self) -> io::Result<((u64, u64), u64)> {
-        let metadata = self.metadata()?;
-        Ok(((metadata.dev(), metadata.ino()), metadata.len()))
-    }
-
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.metadata()?.len().saturating_sub(offset) as usize];
         self.read_exact_at(&mut bytes, offset)?;

@@ -150,13 +150,9 @@ impl Faulty {
 }
 
 impl Medium for Faulty {
-    fn identity(&mut self) -> io::Result<((u64, u64), u64)> {
-        Ok(((1, 1), self.bytes.len() as u64))
-    }
-
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         self.operation()?;
-        Ok(self.bytes[offset as usize..].to_vec())
+        Ok(self.bytes.get(offset as usize..).unwrap_or_default().to_vec())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -201,13 +197,15 @@ fn whatever_fails_the_log_keeps_its_records_and_the_next_holder_goes_on() {
             assert_eq!(lost, errno != 28, "EIO and ESTALE mean that the lock is lost: {error}");
             // The holder may have died before it could cut what it had written.
             let mut next = Faulty::new(&medium.bytes, 0, 0, 0);
-            let before = frames::decode(Path::new("ledger"), 0, &next.bytes).unwrap().records.len();
+            let before =
+                frames::decode(Path::new("ledger"), Known::default(), &next.bytes).unwrap().records.len();
             assert!(
                 before == 1 || (before == 2 && fails_at == 4),
                 "{before} records after operation {fails_at}"
             );
             append_to(&mut next).unwrap();
-            let records = frames::decode(Path::new("ledger"), 0, &next.durable).unwrap().records;
+            let records =
+                frames::decode(Path::new("ledger"), Known::default(), &next.durable).unwrap().records;
             assert_eq!(records.len(), before + 1);
         }
     }
@@ -249,8 +247,15 @@ fn a_reader_that_knows_a_part_gets_only_what_is_new() {
     bytes.extend([9; 7]);
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(folder.path().join("keeps the number taken"), b"").unwrap();
-    Log::create(&path, b"other", WAIT).unwrap();
-    assert_eq!(read(&mut known).unwrap(), (true, b"other".to_vec()));
+    // Removed and begun anew in the same file: shorter, as long, and longer than what was known.
+    for other in [&b"x"[..], b"another two", &[7; 500]] {
+        std::fs::write(&path, b"").unwrap();
+        Log::create(&path, other, WAIT).unwrap();
+        let before = known.clone();
+        assert_eq!(read(&mut known).unwrap(), (true, other.to_vec()));
+        assert_eq!(read(&mut before.clone()).unwrap(), (true, other.to_vec()));
+        log.update_after(WAIT, &mut before.clone(), |_| -> Result<_> { Ok((vec![b"more".to_vec()], ())) })
+            .unwrap();
+        assert_eq!(log.read(WAIT).unwrap(), [other, b"more"]);
+    }
 }

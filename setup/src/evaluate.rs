@@ -1,0 +1,168 @@
+//! `baton evaluate`: a run's model on a data set: loss, top-1, top-5 and which class is taken for which.
+
+use crate::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
+use learning::model::Evaluation;
+use learning::predict::Predictor;
+use protocol::RunId;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use storage::Root;
+use storage::dataset::Dataset;
+
+/// Scores a run's model on a split of a data set, with the confusion matrix.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  baton evaluate --root efs --run my-run   on the validation split of its own data set\n  \
+    baton evaluate --root efs --run my-run --dataset other --split test --json"
+)]
+pub struct Evaluate {
+    /// The folder that stands for EFS.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// The data set; without it the one that the run was trained on.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// The split.
+    #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
+    pub split: String,
+    /// Compute threads; without it as many as there are cores.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Evaluate {
+    /// Scores and prints.
+    ///
+    /// # Errors
+    /// A run without a model, a data set that is not there or has other classes.
+    pub fn run(&self) -> Result<(), Failure> {
+        let root = Root::open(&self.root)?;
+        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
+        let name = self.dataset.clone().unwrap_or_else(|| predictor.model().dataset.clone());
+        let dataset = open_same_classes(&root, &name, &predictor.model().classes)?;
+        let split = dataset.split(&self.split)?;
+        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new(split.len() as u64) };
+        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} images").expect("a valid template"));
+        let scored = Evaluation::from(predictor.evaluate(split, |images| bar.inc(images as u64))?);
+        bar.finish_and_clear();
+        if self.json {
+            let classes = dataset.classes();
+            println!(
+                "{}",
+                json!({"run": run, "dataset": name, "split": self.split, "score": scored.score,
+                    "classes": classes, "confusion": scored.confusion})
+            );
+        } else {
+            println!("run {run} on {name}/{}: {} images", self.split, scored.score.images);
+            print!("{}", describe(&scored, dataset.classes()));
+        }
+        Ok(())
+    }
+}
+
+/// Opens a data set whose labels mean what the model's do.
+pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> Result<Dataset, Failure> {
+    let dataset = Dataset::open(root.dataset(name)?)?;
+    if dataset.classes() == classes {
+        return Ok(dataset);
+    }
+    let list = |classes: &[String]| classes.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    Err(Failure::input(format!(
+        "data set {name:?} has {} classes ({}…), the model {} ({}…): they must be the same, in the same order",
+        dataset.classes().len(),
+        list(dataset.classes()),
+        classes.len(),
+        list(classes)
+    )))
+}
+
+/// Classes of which the whole matrix is shown; of more, only what is most often mistaken.
+const MATRIX: usize = 20;
+/// Mistakes that are listed.
+const MISTAKES: usize = 20;
+
+fn describe(scored: &Evaluation, classes: &[String]) -> String {
+    let score = scored.score;
+    let mut text = format!("  loss {:.4}  top-1 {:.4}  top-5 {:.4}\n", score.loss, score.top1, score.top5);
+    if classes.len() <= MATRIX {
+        matrix(&mut text, scored, classes)
+    } else {
+        mistakes(&mut text, scored, classes)
+    }
+    text
+}
+
+/// A row for each true class, a column for each predicted one.
+fn matrix(text: &mut String, scored: &Evaluation, classes: &[String]) {
+    let longest = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0).clamp(4, 24);
+    let _ = write!(text, "\n  {:longest$} ", "true");
+    for class in classes {
+        let _ = write!(text, " {:>5}", shorten(class, 5));
+    }
+    let _ = writeln!(text, "  right");
+    for (class, row) in classes.iter().zip(&scored.confusion) {
+        let _ = write!(text, "  {:longest$} ", shorten(class, longest));
+        for &count in row {
+            let _ = if count == 0 { write!(text, " {:>5}", "·") } else { write!(text, " {count:>5}") };
+        }
+        let total: u64 = row.iter().sum();
+        let right = classes.iter().position(|c| c == class).map_or(0, |index| row[index]);
+        let share = if total == 0 { 0.0 } else { right as f64 / total as f64 };
+        let _ = writeln!(text, "  {share:.3}");
+    }
+}
+
+fn mistakes(text: &mut String, scored: &Evaluation, classes: &[String]) {
+    let mut found: Vec<(u64, usize, usize)> = Vec::new();
+    for (truth, row) in scored.confusion.iter().enumerate() {
+        found.extend(
+            row.iter().enumerate().filter(|(p, n)| *p != truth && **n > 0).map(|(p, n)| (*n, truth, p)),
+        );
+    }
+    found.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
+    let _ = writeln!(text, "\n  most often mistaken (--json has the whole matrix):");
+    for (count, truth, predicted) in found.into_iter().take(MISTAKES) {
+        let _ = writeln!(text, "  {count:5}  {} taken for {}", classes[truth], classes[predicted]);
+    }
+}
+
+fn shorten(name: &str, width: usize) -> String {
+    name.chars().take(width).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Score;
+
+    #[test]
+    fn the_matrix_has_a_row_for_each_class_and_its_share() {
+        let score = Score { loss: 0.5, top1: 0.75, top5: 1.0, images: 4 };
+        let scored = Evaluation { score, confusion: vec![vec![2, 0], vec![1, 1]] };
+        let text = describe(&scored, &["cat".into(), "dog".into()]);
+        assert!(text.contains("loss 0.5000  top-1 0.7500"), "{text}");
+        assert!(text.contains("cat ") && text.contains("    2     ·  1.000"), "{text}");
+        assert!(text.contains("    1     1  0.500"), "{text}");
+    }
+
+    #[test]
+    fn of_many_classes_the_worst_mistakes_are_listed_first() {
+        let mut confusion = vec![vec![0; 30]; 30];
+        confusion[3][4] = 7;
+        confusion[9][1] = 8;
+        let classes: Vec<String> = (0..30).map(|i| format!("class{i}")).collect();
+        let score = Score { loss: 0.5, top1: 0.0, top5: 1.0, images: 15 };
+        let text = describe(&Evaluation { score, confusion }, &classes);
+        let (first, second) = (text.find("class9 taken for class1"), text.find("class3 taken for class4"));
+        assert!(first.is_some() && second.is_some() && first < second, "{text}");
+    }
+}

@@ -1,0 +1,80 @@
+//! `baton export`: a run's model as one file for use elsewhere, torchvision's own class where there is one.
+
+use crate::Failure;
+use learning::export::{Linear, Model, export};
+use learning::model;
+use learning::weights::open_installed;
+use protocol::RunId;
+use std::path::PathBuf;
+use storage::{Root, TensorData};
+
+/// Writes a run's whole network with its new head as safetensors, and labels and preprocessing as JSON.
+///
+/// At the default cut with a softmax head the file is torchvision's own model with its last layer replaced; at any
+/// other cut model.json in the folder says what to compute.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  baton export --root efs --run my-run --out exported\n\nThen, in Python:\n  \
+    model = torchvision.models.vgg19(num_classes=10)\n  \
+    model.load_state_dict(safetensors.torch.load_file('exported/model.safetensors'))"
+)]
+pub struct Export {
+    /// The folder that stands for EFS.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// The folder to write into.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Say what was written as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Export {
+    /// Writes the files.
+    ///
+    /// # Errors
+    /// A run without a model, weights that are no longer those of the run, files that are there already.
+    pub fn run(&self) -> Result<(), Failure> {
+        let root = Root::open(&self.root)?;
+        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let folder = root.run(&run).model();
+        let model = model::Model::open(&folder)?;
+        let installed = open_installed(&root.weights(&model.weights)?)?;
+        if installed.sha256 != model.weights_sha256 {
+            let (name, sha256) = (&model.weights, &model.weights_sha256);
+            return Err(Failure::input(format!(
+                "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): install those again"
+            )));
+        }
+        let head = model.layers(&folder)?.into_iter().map(|(weight, bias)| match (weight.data, bias.data) {
+            (TensorData::F32(weight), TensorData::F32(bias)) => {
+                Ok(Linear { weight: weight.into_owned(), bias: bias.into_owned() })
+            }
+            _ => Err(Failure::input(format!("the head of run {run} is not in f32"))),
+        });
+        let head = head.collect::<Result<Vec<_>, _>>()?;
+        let network = networks::network(&model.network).map_err(Failure::input)?;
+        let exported = export(
+            &Model {
+                network: &network,
+                cut: &model.cut,
+                pool: model.pool,
+                backbone: &installed.weights,
+                head: &head,
+                labels: &model.classes,
+                preprocessing: model.preprocessing,
+            },
+            &self.out,
+        )?;
+        if self.json {
+            println!("{}", serde_json::to_string(&exported).map_err(|error| error.to_string())?);
+        } else {
+            println!("{}: {}", self.out.display(), exported.how);
+        }
+        Ok(())
+    }
+}

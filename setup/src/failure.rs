@@ -1,0 +1,54 @@
+//! What a command ends with when it fails: words for the user and an exit code for scripts.
+
+use std::fmt::{self, Display};
+use std::io;
+use std::path::Path;
+
+/// A command's failure. Exit codes: 1 anything else, 2 wrong usage (clap's own), 3 bad input, 4 reading or writing.
+#[derive(Debug)]
+pub struct Failure {
+    /// The process's exit code.
+    pub code: u8,
+    /// What went wrong, where, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// Something that was given cannot be used.
+    pub fn input(why: impl Display) -> Failure {
+        Failure { code: 3, message: why.to_string() }
+    }
+
+    /// The operating system refused or failed an operation on a file.
+    pub fn io(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure { code: 4, message: format!("cannot {action} {}: {error}", path.display()) }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Failure {
+        Failure { code: 1, message }
+    }
+}
+
+impl From<learning::Error> for Failure {
+    fn from(error: learning::Error) -> Failure {
+        let code = match error {
+            learning::Error::Io { .. } | learning::Error::Storage(storage::Error::Io { .. }) => 4,
+            _ => 3,
+        };
+        Failure { code, message: error.to_string() }
+    }
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Failure {
+        learning::Error::from(error).into()
+    }
+}

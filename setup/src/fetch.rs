@@ -1,0 +1,150 @@
+//! `baton fetch`: public data sets and pretrained weights, from their official places to where a job finds them.
+
+mod download;
+mod sources;
+
+use crate::Failure;
+use data_prep::{Options, Source as Images, prepare};
+use download::{Download, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+use learning::weights::{Normalisation, install};
+use serde_json::json;
+use sources::{Kind, SOURCES, Source};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use storage::Root;
+
+/// Downloads a data set or pretrained weights and puts them where a job finds them.
+///
+/// A download that was interrupted is continued; its SHA-256 is verified. Downloads are kept in ROOT/downloads.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub struct Fetch {
+    /// What to fetch; see the list below.
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// The folder that stands for EFS.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// Take the files from this folder's URL in place of the official ones; checksums stay.
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Say what was fetched as JSON, and no progress.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn after_help() -> String {
+    let mut text = String::from("Known names:\n");
+    for Source { name, base, file, bytes, .. } in SOURCES {
+        let _ = writeln!(text, "  {name:15} {:>4} MB  {base}/{file}", bytes.div_ceil(1_000_000));
+    }
+    text + "\nExamples:\n  baton fetch cifar10 vgg19 --root efs   the data set and the network of the README's real job\n\n\
+        Without a network, or behind a proxy that forbids it: put the file into ROOT/downloads by hand and give the\n\
+        same command again."
+}
+
+impl Fetch {
+    /// Fetches one after the other.
+    ///
+    /// # Errors
+    /// An unknown name, no network (the message says what to fetch by hand), a wrong checksum.
+    pub fn run(&self) -> Result<(), Failure> {
+        let sources = self.names.iter().map(|name| {
+            sources::find(name).ok_or_else(|| {
+                let known: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
+                Failure::input(format!("unknown name {name:?}; known are {}", known.join(", ")))
+            })
+        });
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
+        let root = Root::open(&self.root)?;
+        for source in sources {
+            let file = self.download(source)?;
+            let made = match source.kind {
+                Kind::Cifar => self.make_dataset(&root, source, &file)?,
+                Kind::Weights => {
+                    let network = networks::network(source.name).map_err(Failure::input)?;
+                    let folder = root.weights(source.name)?;
+                    install(&folder, &file, &network, Normalisation::IMAGENET)?;
+                    folder
+                }
+            };
+            if self.json {
+                println!("{}", json!({"name": source.name, "file": file, "made": made}));
+            } else {
+                println!("{}: {}", source.name, made.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn download(&self, source: &Source) -> Result<PathBuf, Failure> {
+        let folder = self.root.join("downloads");
+        std::fs::create_dir_all(&folder).map_err(Failure::io("create", &folder))?;
+        let base = self.mirror.as_deref().unwrap_or(source.base).trim_end_matches('/');
+        let path = folder.join(source.file);
+        let waits = [1, 3, 10, 30].map(Duration::from_secs).to_vec();
+        let download = Download {
+            url: format!("{base}/{}", source.file),
+            path: path.clone(),
+            sha256: source.sha256.into(),
+            waits: if self.mirror.is_some() { Vec::new() } else { waits },
+        };
+        let bar = self.bar("{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left");
+        bar.set_message(source.file);
+        let result = download.run(&|Progress { done, of }| {
+            bar.set_length(of.unwrap_or(source.bytes));
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        result.map_err(|error| explain(error, source, &path))?;
+        Ok(path)
+    }
+
+    fn make_dataset(&self, root: &Root, source: &Source, archive: &Path) -> Result<PathBuf, Failure> {
+        let folder = root.dataset(source.name)?;
+        let bar = self.bar("{msg} {bar:30} {pos}/{len} images, {per_sec}");
+        bar.set_message(source.name);
+        let images = Images::Cifar { path: archive.into(), coarse: false };
+        let made = prepare(&images, &Options::new(&folder), &|progress| match progress {
+            data_prep::Progress::Planned { images } => bar.set_length(images as u64),
+            data_prep::Progress::Done { images } => bar.inc(images as u64),
+            data_prep::Progress::Unreadable(_) => {}
+        });
+        bar.finish_and_clear();
+        made.map_err(Failure::input)?;
+        Ok(folder)
+    }
+
+    fn bar(&self, template: &str) -> ProgressBar {
+        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        bar.with_style(ProgressStyle::with_template(template).expect("a valid template"))
+    }
+}
+
+/// Says what to do by hand.
+fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
+    let Source { base, file, sha256, bytes, .. } = source;
+    let megabytes = bytes.div_ceil(1_000_000);
+    match error {
+        download::Error::Network(why) => Failure {
+            code: 4,
+            message: format!(
+                "could not download {file}: {why}\n  Fetch it by hand, on any machine:  {base}/{file}   (about {megabytes} \
+                 MB, SHA-256 {sha256}{})\n  Put it here:  {}\n  Then give the same command again; it will verify the \
+                 file and go on without the network.",
+                if sha256.len() < 64 { "…" } else { "" },
+                path.display()
+            ),
+        },
+        download::Error::Checksum { .. } => Failure {
+            code: 3,
+            message: format!(
+                "{error}: it is damaged or another file. Remove it if it is still there, and try again."
+            ),
+        },
+        error => Failure { code: 4, message: error.to_string() },
+    }
+}

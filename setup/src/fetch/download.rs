@@ -1,0 +1,182 @@
+//! One file from the network: continued where it was interrupted, and there under its name only when it is right.
+
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::StatusCode;
+
+/// A file to be had.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// Where it lies.
+    pub url: String,
+    /// Where it goes.
+    pub path: PathBuf,
+    /// How its SHA-256 begins, in hex.
+    pub sha256: String,
+    /// Waits before each further try after the connection was lost.
+    pub waits: Vec<Duration>,
+}
+
+/// Why a file could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server was not reached, or did not deliver, however often it was tried.
+    #[error("{0}")]
+    Network(String),
+    /// The file that came is not the one that is meant.
+    #[error("{} has SHA-256 {found}, expected {expected}", .path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// How it should begin.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The file could not be written or read.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// How far a download is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Bytes here.
+    pub done: u64,
+    /// Bytes in all, when the server tells.
+    pub of: Option<u64>,
+}
+
+/// How one try to get the rest ended.
+enum Try {
+    Complete,
+    /// The connection was lost, or the server is in trouble: worth trying again.
+    Lost(String),
+}
+
+impl Download {
+    /// Gets the file, or finds it there; either way its checksum is verified.
+    ///
+    /// An interrupted download lies beside as `.part` and is continued. A file with a wrong checksum is removed when it
+    /// was downloaded, and left when it was put there by hand.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn run(&self, progress: &dyn Fn(Progress)) -> Result<(), Error> {
+        if self.path.exists() {
+            return self.verify(&self.path);
+        }
+        let part = self.part();
+        let agent: Agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(20)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut waits = self.waits.iter();
+        while let Try::Lost(why) = self.resume(&agent, &part, progress)? {
+            let Some(wait) = waits.next() else { return Err(Error::Network(why)) };
+            sleep(*wait);
+        }
+        if let Err(error) = self.verify(&part) {
+            fs::remove_file(&part).map_err(failed("remove", &part))?;
+            return Err(error);
+        }
+        fs::rename(&part, &self.path).map_err(failed("rename", &part))
+    }
+
+    fn part(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".part");
+        name.into()
+    }
+
+    /// Asks for what is missing, and appends it.
+    fn resume(&self, agent: &Agent, part: &Path, progress: &dyn Fn(Progress)) -> Result<Try, Error> {
+        let mut file =
+            OpenOptions::new().create(true).append(true).open(part).map_err(failed("open", part))?;
+        let mut done = file.metadata().map_err(failed("open", part))?.len();
+        let mut request = agent.get(&self.url);
+        if done > 0 {
+            request = request.header("Range", format!("bytes={done}-"));
+        }
+        let mut response = match request.call() {
+            Ok(response) => response,
+            Err(error) => return Ok(Try::Lost(format!("{}: {error}", self.url))),
+        };
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::OK => {
+                // The server sends everything from the start.
+                file.set_len(0).map_err(failed("truncate", part))?;
+                done = 0;
+            }
+            // Nothing is missing; the checksum tells whether it is right.
+            StatusCode::RANGE_NOT_SATISFIABLE if done > 0 => return Ok(Try::Complete),
+            status if status.is_server_error() => return Ok(Try::Lost(format!("{}: {status}", self.url))),
+            status => return Err(Error::Network(format!("{}: the server answers {status}", self.url))),
+        }
+        let of = response.body().content_length().map(|length| done + length);
+        let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut chunk = vec![0; 1 << 17];
+        loop {
+            progress(Progress { done, of });
+            let read = match body.read(&mut chunk) {
+                Ok(0) if of.is_some_and(|of| done < of) => return Ok(Try::Lost(self.ended(done))),
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok(Try::Lost(format!("{}: {error}", self.ended(done)))),
+            };
+            file.write_all(&chunk[..read]).map_err(failed("write", part))?;
+            done += read as u64;
+        }
+        file.sync_all().map_err(failed("write", part))?;
+        Ok(Try::Complete)
+    }
+
+    fn ended(&self, done: u64) -> String {
+        format!("{}: the connection was lost after {done} bytes", self.url)
+    }
+
+    fn verify(&self, path: &Path) -> Result<(), Error> {
+        let found = sha256(path).map_err(failed("read", path))?;
+        if found.starts_with(&self.sha256) {
+            return Ok(());
+        }
+        Err(Error::Checksum { path: path.to_owned(), expected: self.sha256.clone(), found })
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}
+
+/// The SHA-256 of a file, in hex.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path)?;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hash.update(&chunk[..read]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests;

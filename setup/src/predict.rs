@@ -1,0 +1,240 @@
+//! `baton predict`: a run's model on images: the five likeliest classes of each, as text, JSON or a picture.
+
+use crate::Failure;
+use crate::evaluate::open_same_classes;
+use crate::sheet::{Entry, draw};
+use learning::predict::Predictor;
+use protocol::RunId;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use storage::Root;
+use storage::dataset::Image;
+
+/// Images are read no larger than data-prep stores them.
+const SHORT_SIDE: u32 = 256;
+/// Classes that are named for each image.
+const TOP: usize = 5;
+/// Images that are read and classified together.
+const BATCH: usize = 64;
+
+/// Classifies images with a run's model: the five likeliest classes with their probabilities.
+///
+/// When an image lies in a folder that has the name of a class, or comes from a data set, its true class is shown too.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  baton predict --root efs --run my-run photo.jpg another.png\n  \
+    baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \
+    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\n\
+    Exit codes: 0 classified, 2 wrong usage, 3 no model or an image that cannot be read, 4 could not read or write.")]
+pub struct Predict {
+    /// The folder that stands for EFS.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// Images, or folders of images.
+    #[arg(required_unless_present = "dataset", conflicts_with = "dataset", value_name = "IMAGE|FOLDER")]
+    pub images: Vec<PathBuf>,
+    /// Take the images from this data set.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// From this split of the data set.
+    #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
+    pub split: String,
+    /// At most so many images, spread over all that there are.
+    #[arg(long)]
+    pub count: Option<usize>,
+    /// Draw the images with predicted and true class into this PNG.
+    #[arg(long, value_name = "PNG")]
+    pub sheet: Option<PathBuf>,
+    /// Compute threads; without it as many as there are cores.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Say it as JSON, an object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An image with its name and, if known, its true class.
+struct Sample {
+    name: String,
+    truth: Option<usize>,
+    image: Image,
+}
+
+/// A sample with what the model says.
+struct Answer {
+    sample: Sample,
+    /// Class and probability, the likeliest first.
+    top: Vec<(usize, f32)>,
+}
+
+impl Predict {
+    /// Classifies, prints and draws.
+    ///
+    /// # Errors
+    /// A run without a model; an image that cannot be read (the others are classified all the same).
+    pub fn run(&self) -> Result<(), Failure> {
+        let root = Root::open(&self.root)?;
+        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
+        let classes = predictor.model().classes.clone();
+        let (mut answers, mut unreadable, mut right, mut known) = (Vec::new(), 0, 0, 0);
+        self.each_batch(&root, &classes, &mut unreadable, &mut |samples| {
+            let images: Vec<Image> = samples.iter().map(|sample| sample.image.clone()).collect();
+            for (sample, probabilities) in samples.into_iter().zip(predictor.probabilities(&images)?) {
+                let answer = Answer { top: likeliest(&probabilities), sample };
+                self.print(&answer, &classes);
+                known += usize::from(answer.sample.truth.is_some());
+                right += usize::from(answer.sample.truth == Some(answer.top[0].0));
+                if self.sheet.is_some() {
+                    answers.push(answer);
+                }
+            }
+            Ok(())
+        })?;
+        if known > 0 && !self.json {
+            println!("{right} of {known} right ({:.1} %)", 100.0 * right as f64 / known as f64);
+        }
+        if let Some(path) = &self.sheet {
+            draw_sheet(&answers, &classes, path)?;
+        }
+        match unreadable {
+            0 => Ok(()),
+            1 => Err(Failure::input("1 image could not be read")),
+            n => Err(Failure::input(format!("{n} images could not be read"))),
+        }
+    }
+
+    /// Reads all images, some at a time; those that cannot be read are named and counted.
+    fn each_batch(
+        &self,
+        root: &Root,
+        classes: &[String],
+        unreadable: &mut usize,
+        classify: &mut dyn FnMut(Vec<Sample>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(name) = &self.dataset {
+            let dataset = open_same_classes(root, name, classes)?;
+            let split = dataset.split(&self.split)?;
+            let labels = split.labels()?;
+            for chosen in spread(split.len(), self.count).chunks(BATCH) {
+                let mut samples = Vec::new();
+                for &index in chosen {
+                    let mut images = Vec::new();
+                    split.read_images(index..index + 1, &mut images)?;
+                    let name = format!("{name}/{}[{index}]", self.split);
+                    let truth = Some(labels[index] as usize);
+                    samples.extend(images.pop().map(|image| Sample { name, truth, image }));
+                }
+                classify(samples)?;
+            }
+            return Ok(());
+        }
+        let mut files = Vec::new();
+        self.images.iter().try_for_each(|path| list(path, &mut files))?;
+        for chosen in spread(files.len(), self.count).chunks(BATCH) {
+            let mut samples = Vec::new();
+            for path in chosen.iter().map(|&index| &files[index]) {
+                match read(path) {
+                    Ok(image) => {
+                        let folder = path.parent().and_then(Path::file_name);
+                        let truth =
+                            classes.iter().position(|class| folder.is_some_and(|f| f == class.as_str()));
+                        samples.push(Sample { name: path.display().to_string(), truth, image });
+                    }
+                    Err(why) => {
+                        *unreadable += 1;
+                        eprintln!("baton: {}: {why}", path.display());
+                    }
+                }
+            }
+            classify(samples)?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, answer: &Answer, classes: &[String]) {
+        let Answer { sample, top } = answer;
+        let truth = sample.truth.map(|truth| classes[truth].as_str());
+        if self.json {
+            let top: Vec<_> =
+                top.iter().map(|(c, p)| json!({"class": classes[*c], "probability": p})).collect();
+            println!("{}", json!({"image": sample.name, "true": truth, "top": top}));
+            return;
+        }
+        let list: Vec<String> = top.iter().map(|(class, p)| format!("{} {p:.3}", classes[*class])).collect();
+        let mark =
+            truth.map(|t| if t == classes[top[0].0] { "  (right)".into() } else { format!("  (is {t})") });
+        println!("{}: {}{}", sample.name, list.join(", "), mark.unwrap_or_default());
+    }
+}
+
+/// `count` of `len` places, evenly spread.
+fn spread(len: usize, count: Option<usize>) -> Vec<usize> {
+    let count = count.unwrap_or(len).min(len);
+    (0..count).map(|i| i * len / count).collect()
+}
+
+/// The files below a path, in the order of their names; hidden ones are left out.
+fn list(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(Failure::io("list", path))? {
+        entries.push(entry.map_err(Failure::io("list", path))?.path());
+    }
+    entries.sort();
+    let hidden =
+        |entry: &&PathBuf| entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    entries.iter().filter(|entry| !hidden(entry)).try_for_each(|entry| list(entry, files))
+}
+
+fn read(path: &Path) -> Result<Image, String> {
+    let content = std::fs::read(path).map_err(|error| error.to_string())?;
+    data_prep::decode(&content, SHORT_SIDE)
+}
+
+fn likeliest(probabilities: &[f32]) -> Vec<(usize, f32)> {
+    let mut all: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    all.truncate(TOP);
+    all
+}
+
+fn draw_sheet(answers: &[Answer], classes: &[String], path: &Path) -> Result<(), Failure> {
+    let entry = |answer: &Answer| {
+        let (class, probability) = answer.top[0];
+        Entry {
+            image: answer.sample.image.clone(),
+            predicted: format!("{} {:.0}%", classes[class], 100.0 * probability),
+            truth: answer.sample.truth.map(|truth| classes[truth].clone()),
+            right: answer.sample.truth.map(|truth| truth == class),
+        }
+    };
+    let entries: Vec<Entry> = answers.iter().map(entry).collect();
+    let sheet = draw(&entries).ok_or_else(|| Failure::input("there is no image to draw"))?;
+    let failed =
+        |error: image::ImageError| Failure { code: 4, message: format!("{}: {error}", path.display()) };
+    sheet.save_with_format(path, image::ImageFormat::Png).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_spread_over_all() {
+        assert_eq!(spread(10, Some(4)), [0, 2, 5, 7]);
+        assert_eq!(spread(3, Some(9)), [0, 1, 2]);
+        assert_eq!(spread(0, None), [0; 0]);
+    }
+
+    #[test]
+    fn the_likeliest_come_first_and_equal_ones_in_the_order_of_the_classes() {
+        let found = likeliest(&[0.1, 0.3, 0.05, 0.3, 0.05, 0.2]);
+        assert_eq!(found.iter().map(|(class, _)| *class).collect::<Vec<_>>(), [1, 3, 5, 0, 2]);
+    }
+}

@@ -1,0 +1,129 @@
+//! `baton weights`: installs pretrained weights from a file, and lists those that are there.
+
+use crate::Failure;
+use clap::Subcommand;
+use learning::weights::{Normalisation, install, open_installed};
+use serde_json::json;
+use std::path::PathBuf;
+use storage::Root;
+
+/// Pretrained weights under ROOT/weights.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Weights {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do with weights.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Action {
+    /// Installs a .safetensors or .pth file with torchvision's names.
+    ///
+    /// Every tensor's name and shape is checked against the network. A file that holds only the convolutional part is
+    /// fine for a job whose cut lies there.
+    #[command(after_help = "Examples:\n  baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
+        baton weights add mine best.safetensors --network resnet50 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
+    Add {
+        /// The name under which jobs find them.
+        name: String,
+        /// The weights file.
+        file: PathBuf,
+        /// The folder that stands for EFS.
+        #[arg(long)]
+        root: PathBuf,
+        /// The network that they are of; without it the one of that name.
+        #[arg(long)]
+        network: Option<String>,
+        /// What the network was trained to have subtracted from red, green and blue in 0..1; ImageNet's without it.
+        #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
+        mean: Option<Vec<f32>>,
+        /// What the difference is divided by.
+        #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
+        std: Option<Vec<f32>>,
+        /// Say it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the installed weights.
+    #[command(after_help = "Example:\n  baton weights list --root efs")]
+    List {
+        /// The folder that stands for EFS.
+        #[arg(long)]
+        root: PathBuf,
+        /// Say it as JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Weights {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A file that does not fit the network, a name that is taken by others.
+    pub fn run(&self) -> Result<(), Failure> {
+        match &self.action {
+            Action::Add { name, file, root, network, mean, std, json } => {
+                let network = networks::network(network.as_ref().unwrap_or(name)).map_err(Failure::input)?;
+                let usual = Normalisation::IMAGENET;
+                let three = |given: &Option<Vec<f32>>, usual: [f32; 3]| {
+                    given.as_deref().map_or(Ok(usual), |given| {
+                        given
+                            .try_into()
+                            .map_err(|_| Failure::input("--mean and --std take three numbers: R,G,B"))
+                    })
+                };
+                let normalisation =
+                    Normalisation { mean: three(mean, usual.mean)?, std: three(std, usual.std)? };
+                let root = Root::open(root)?;
+                install(&root.weights(name)?, file, &network, normalisation)?;
+                tell(&root, name, *json)
+            }
+            Action::List { root, json } => {
+                let root = Root::open(root)?;
+                let folder = root.path().join("weights");
+                let mut names = Vec::new();
+                if folder.is_dir() {
+                    for entry in std::fs::read_dir(&folder).map_err(Failure::io("list", &folder))? {
+                        let entry = entry.map_err(Failure::io("list", &folder))?;
+                        names.extend(entry.file_name().into_string());
+                    }
+                }
+                names.sort();
+                if names.is_empty() && !json {
+                    println!(
+                        "none in {}; `baton fetch` and `baton weights add` install some",
+                        folder.display()
+                    );
+                }
+                names.iter().try_for_each(|name| tell(&root, name, *json))
+            }
+        }
+    }
+}
+
+/// One line about installed weights.
+fn tell(root: &Root, name: &str, json: bool) -> Result<(), Failure> {
+    let folder = root.weights(name)?;
+    let installed = match open_installed(&folder) {
+        Ok(installed) => installed,
+        Err(error) if !json => {
+            println!("{name:16} {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (network, reaches, sha256) = (&installed.network, &installed.reaches, &installed.sha256);
+    if json {
+        println!(
+            "{}",
+            json!({"name": name, "network": network, "reaches": reaches, "sha256": sha256,
+            "normalisation": installed.normalisation, "folder": folder})
+        );
+    } else {
+        let part = if reaches == "logits" { "whole".into() } else { format!("up to {reaches}") };
+        println!("{name:16} {network}, {part}, sha256 {}…", &sha256[..16]);
+    }
+    Ok(())
+}
