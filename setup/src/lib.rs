@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod cloud;
+pub mod demo;
 pub mod evaluate;
 pub mod export;
 mod failure;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use setup::Failure;
-use setup::{evaluate, export, fetch, local, predict, pretrain, start, watch, weights};
+use setup::{demo, evaluate, export, fetch, local, predict, pretrain, start, watch, weights};
 use std::process::ExitCode;
 
 /// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
@@ -15,6 +15,7 @@ struct Baton {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Local(local::Local),
     Start(start::Start),
     Stop(start::Stop),
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Demo(demo) => on_runtime(demo.run()),
         Command::Local(local) => on_runtime(local.run()),
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),
@@ -53,7 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Carries out a command that talks to a cloud.
-fn on_runtime(command: impl Future<Output = Result<(), String>>) -> Result<(), Failure> {
+fn on_runtime<E: Into<Failure>>(command: impl Future<Output = Result<(), E>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::from(error.to_string()))?;
-    Ok(runtime.block_on(command)?)
+    runtime.block_on(command).map_err(Into::into)
 }

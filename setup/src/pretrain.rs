@@ -25,7 +25,7 @@ pub struct Pretrain {
     #[arg(long)]
     pub out: PathBuf,
     /// Optimizer steps.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 1_500)]
     pub steps: u64,
     /// Images in a step.
     #[arg(long, default_value_t = 64)]

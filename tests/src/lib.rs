@@ -26,7 +26,7 @@ impl World {
             size: 48,
             seed: 5,
         };
-        prepare(&Source::Generated(generated), &options, &|_| ()).expect("the data set");
+        prepare(&Source::Generate(generated), &options, &|_| ()).expect("the data set");
         setup::assets::install_baton_small(folder.path()).expect("the weights");
         World { folder }
     }

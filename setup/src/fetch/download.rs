@@ -11,20 +11,20 @@ use ureq::http::StatusCode;
 
 /// A file to be had.
 #[derive(Clone, Debug)]
-pub struct Download {
+pub(super) struct Download {
     /// Where it lies.
-    pub url: String,
+    pub(super) url: String,
     /// Where it goes.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// How its SHA-256 begins, in hex.
-    pub sha256: String,
+    pub(super) sha256: String,
     /// Waits before each further try after the connection was lost.
-    pub waits: Vec<Duration>,
+    pub(super) waits: Vec<Duration>,
 }
 
 /// Why a file could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// The server was not reached, or did not deliver, however often it was tried.
     #[error("{0}")]
     Network(String),
@@ -52,11 +52,11 @@ pub enum Error {
 
 /// How far a download is.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Bytes here.
-    pub done: u64,
+    pub(super) done: u64,
     /// Bytes in all, when the server tells.
-    pub of: Option<u64>,
+    pub(super) of: Option<u64>,
 }
 
 /// How one try to get the rest ended.
@@ -74,7 +74,7 @@ impl Download {
     ///
     /// # Errors
     /// Any [`Error`].
-    pub fn run(&self, progress: &dyn Fn(Progress)) -> Result<(), Error> {
+    pub(super) fn run(&self, progress: &dyn Fn(Progress)) -> Result<(), Error> {
         if self.path.exists() {
             return self.verify(&self.path);
         }
@@ -165,7 +165,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error 
 }
 
 /// The SHA-256 of a file, in hex.
-pub fn sha256(path: &Path) -> io::Result<String> {
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut file = File::open(path)?;
     let mut chunk = vec![0; 1 << 20];

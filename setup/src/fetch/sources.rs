@@ -2,24 +2,24 @@
 
 /// One file on the network and what becomes of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
+pub(super) struct Source {
     /// The name that the user gives, and the folder's under `datasets/` or `weights/`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// The official folder.
-    pub base: &'static str,
+    pub(super) base: &'static str,
     /// The file's name there.
-    pub file: &'static str,
+    pub(super) file: &'static str,
     /// How the file begins in hex when hashed with SHA-256: whole, or as much as the publisher tells.
-    pub sha256: &'static str,
+    pub(super) sha256: &'static str,
     /// About how many bytes it has.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// What it is.
-    pub kind: Kind,
+    pub(super) kind: Kind,
 }
 
 /// What a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A CIFAR archive: becomes a data set.
     Cifar,
     /// torchvision's ImageNet weights of the network of that name.
@@ -35,7 +35,7 @@ const fn weights(name: &'static str, file: &'static str, sha256: &'static str, b
 }
 
 /// Every source.
-pub const SOURCES: [Source; 16] = [
+pub(super) const SOURCES: [Source; 16] = [
     Source {
         name: "cifar10",
         base: TORONTO,
@@ -69,7 +69,7 @@ pub const SOURCES: [Source; 16] = [
 ];
 
 /// The source of that name.
-pub fn find(name: &str) -> Option<&'static Source> {
+pub(super) fn find(name: &str) -> Option<&'static Source> {
     SOURCES.iter().find(|source| source.name == name)
 }
 

@@ -1,7 +1,8 @@
-//! The model of a run: `head.safetensors` with plain linear layers, and `model.json` that says how to use them.
+//! The model of a run: a head's file with plain linear layers, and `model.json` that names it and says how to use it.
 //!
 //! Standardisation is folded into the first layer (W/σ, b − Wμ/σ), so the layers read features as the cut gives them.
-//! Both files are published once and depend on nothing but the run's job and its best state.
+//! Both files depend on nothing but the run's job and its best state. `model.json` is published once; the head is named
+//! by its content, so that of two that end a run at different bests each names its own.
 
 use crate::features::{Recipe, Store};
 use crate::head::{HeadShape, Optimizer, Trainer};
@@ -16,10 +17,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use storage::{Once, Root, Tensor, write_tensors_once};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// The tensors' file in a run's `model` folder.
-pub const HEAD: &str = "head.safetensors";
 /// The description's file.
 pub const MODEL: &str = "model.json";
 /// The newest schema of `model.json`.
@@ -136,9 +135,10 @@ fn publish_head(
         tensors.push(Tensor::f32(weight, &[layer.outputs, layer.inputs], &parameters[layer.weight]));
         tensors.push(Tensor::f32(bias, &[layer.outputs], &parameters[layer.bias]));
     }
-    match write_tensors_once(folder, HEAD, &tensors, &BTreeMap::new())? {
+    let name = format!("head-{:016x}.safetensors", xxh3_64(bytemuck::cast_slice(parameters)));
+    match write_tensors_once(folder, &name, &tensors, &BTreeMap::new())? {
         Once::Published(file) => Ok(file),
-        Once::AlreadyThere => reference(folder, HEAD),
+        Once::AlreadyThere => reference(folder, &name),
     }
 }
 

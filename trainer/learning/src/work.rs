@@ -133,7 +133,7 @@ pub fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
     }
 }
 
-/// Publishes a run's model, once: `model/head.safetensors`, then `model/model.json`; gives the latter.
+/// Publishes a run's model, once: its head's tensors, then `model/model.json` that names them; gives the latter.
 ///
 /// # Errors
 /// Any of this crate.

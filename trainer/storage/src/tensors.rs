@@ -93,7 +93,7 @@ pub fn write_tensors(
     publish(folder, stem, "safetensors", |file| encode_tensors(file, tensors, metadata))
 }
 
-/// Publishes arrays under a fixed name, `model/head.safetensors` for instance; the first file of that name stays.
+/// Publishes arrays under a name of the caller's; the first file of that name stays.
 ///
 /// # Errors
 /// As [`write_tensors`].
