@@ -1,7 +1,7 @@
 //! Images per second of a frozen pass with random weights: `cargo bench -p frozen -- vgg19 --threads 2`.
 //!
-//! Options: `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --isa portable --layers`. Prints the median
-//! and the best round, in direct and in real (Winograd) operations, and the share of the measured FMA peak.
+//! Options: `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --together <images> --isa portable --layers`.
+//! Prints the median and the best round, the direct operations they stand for, and the measured FMA peak.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -29,7 +29,8 @@ fn main() -> Result<(), Failure> {
 
     let peak = frozen::peak(isa.unwrap_or_else(Isa::best)).ok_or("this CPU lacks that instruction set")?;
     let start = Instant::now();
-    let options = Options { threads, isa, ..Options::default() };
+    let together = option("--together").map(|word| word.parse()).transpose()?;
+    let options = Options { threads, isa, batch: together, ..Options::default() };
     let mut compiled = Compiled::new(&network, (size, size), &Noise, options)?;
     println!("compiled in {:.2} s, {} images go together", start.elapsed().as_secs_f64(), compiled.batch());
     let images: Vec<f32> = noise(batch * size * size * 3, 1.0);

@@ -39,6 +39,12 @@ pub(crate) fn strip_rows(floats: usize) -> usize {
 /// The most images that ever go through the network together.
 pub(crate) const MOST_IMAGES: usize = 64;
 
+/// Output rows of `width` pixels that a separable block computes together: enough pixels to read its weights
+/// seldom, few enough for the rows in between to stay in the level-2 cache.
+pub(crate) fn separable_rows(width: usize) -> usize {
+    56usize.div_ceil(width)
+}
+
 /// Images that go through the network together.
 ///
 /// Weights are read once for all of them; activations grow with them. `per_image` is the plan's floats for one.

@@ -72,6 +72,8 @@ pub(crate) enum Kind {
         residual: bool,
         pool: bool,
     },
+    /// Steps that go row by row together: a 1×1 convolution (or none), a depthwise one, a 1×1 convolution.
+    Separable(Vec<Step>),
     Linear {
         inputs: usize,
         outputs: usize,
@@ -97,7 +99,69 @@ pub(crate) fn fuse(network: &Network, sizes: &[Size]) -> (Vec<Step>, Vec<NodeId>
     for id in 0..network.nodes.len() {
         fuser.visit(id);
     }
-    (fuser.steps, fuser.value)
+    let output = fuser.value[network.output()];
+    (separable(fuser.steps, output), fuser.value)
+}
+
+/// Joins the steps around each depthwise convolution, so that what lies between them never leaves the cache.
+fn separable(mut steps: Vec<Step>, output: NodeId) -> Vec<Step> {
+    let mut at = 0;
+    while at < steps.len() {
+        let readers =
+            |value| steps.iter().flat_map(|step| &step.inputs).filter(|&&input| input == value).count();
+        // Step `at` only feeds the next one.
+        let feeds = |at: usize| {
+            let next = steps.get(at + 1).and_then(|next| next.inputs.first());
+            next == Some(&steps[at].output) && readers(steps[at].output) == 1 && steps[at].output != output
+        };
+        let is_depthwise = |at: usize| steps.get(at).is_some_and(Step::is_depthwise);
+        let is_last = |at: usize| steps.get(at).is_some_and(|step| step.is_pointwise(true));
+        let joins = is_depthwise(at) && is_last(at + 1) && feeds(at);
+        let expands = joins && at > 0 && steps[at - 1].is_pointwise(false) && feeds(at - 1);
+        if joins {
+            at -= usize::from(expands);
+            let parts: Vec<Step> = steps.drain(at..at + 2 + usize::from(expands)).collect();
+            let last = &parts[parts.len() - 1];
+            let inputs = parts[0].inputs.iter().chain(&last.inputs[1..]).copied().collect();
+            let (node, output, clamp) = (parts[0].node, last.output, last.clamp);
+            steps.insert(at, Step { node, kind: Kind::Separable(parts), inputs, output, clamp });
+        }
+        at += 1;
+    }
+    steps
+}
+
+impl Step {
+    /// A 3×3 depthwise convolution with padding 1.
+    fn is_depthwise(&self) -> bool {
+        match &self.kind {
+            Kind::Conv { conv, residual: false, pool: false, .. } => {
+                conv.is_depthwise() && conv.kernel == 3 && conv.padding == 1
+            }
+            _ => false,
+        }
+    }
+
+    fn is_pointwise(&self, residual_allowed: bool) -> bool {
+        match &self.kind {
+            Kind::Conv { conv, residual, .. } => {
+                (conv.kernel, conv.stride, conv.padding, conv.groups) == (1, 1, 0, 1)
+                    && (residual_allowed || !residual)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether every channel has its own window.
+pub(crate) trait IsDepthwise {
+    fn is_depthwise(&self) -> bool;
+}
+
+impl IsDepthwise for Conv {
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.inputs && self.inputs == self.outputs
+    }
 }
 
 struct Fuser<'a> {

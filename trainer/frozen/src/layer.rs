@@ -5,11 +5,12 @@ mod direct;
 mod elementwise;
 mod linear;
 mod pooling;
+mod separable;
 mod winograd;
 
 use crate::Error;
 use crate::choice;
-use crate::fuse::{Clamp, Kind, Size, Step};
+use crate::fuse::{Clamp, IsDepthwise, Kind, Size, Step};
 use crate::parameters::Source;
 use crate::plan::padded;
 use crate::strips::Crew;
@@ -69,9 +70,8 @@ pub(crate) fn compile(
             let affine = source.affine(step.node, &shape, conv.bias, *norm)?;
             let finish =
                 Activation { clamp: step.clamp, residual: residual.then(|| inputs[inputs.len() - 1]) };
-            let depthwise = conv.groups == conv.inputs && conv.inputs == conv.outputs && conv.groups > 1;
             let before_pool = if *pool { None } else { Some(output.size) };
-            if depthwise && !residual && input.pitch == input.columns() {
+            if conv.is_depthwise() && !residual && input.pitch == input.columns() {
                 Box::new(depthwise::Depthwise::new(conv, affine, input, output, step.clamp)?)
             } else if choice::winograd_pays(conv, before_pool.unwrap_or(convolved(conv, input.size))) {
                 Box::new(winograd::Winograd::new(conv, affine, input, output, finish, *pool)?)
@@ -79,6 +79,7 @@ pub(crate) fn compile(
                 Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
             }
         }
+        Kind::Separable(parts) => Box::new(separable::Separable::new(parts, source, inputs, output)?),
         &Kind::Linear { inputs, outputs } => {
             let affine = source.affine(step.node, &[outputs, inputs], true, None)?;
             Box::new(linear::Linear::new(affine, inputs, input, output, step.clamp))

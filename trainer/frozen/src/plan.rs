@@ -88,7 +88,9 @@ fn concatenated_in_place(
         value != output
             && sizes[value].channels.is_multiple_of(LANES)
             && reads(steps, value) == 1
-            && steps.iter().any(|step| step.output == value && matches!(step.kind, Kind::Conv { .. }))
+            && steps.iter().any(|step| {
+                step.output == value && matches!(step.kind, Kind::Conv { .. } | Kind::Separable(_))
+            })
     };
     let whole = |step: &Step| step.kind == Kind::Concat;
     let in_place: Vec<bool> =

@@ -140,6 +140,29 @@ fn grouped_and_depthwise() {
     close("3 groups", &chain(vec![conv(3, 12, 1, 1, 0), Op::Conv(grouped)]), (9, 9), 2, 1);
 }
 
+/// Inverted residuals, which run a few rows at a time, and the same layers where they may not be joined.
+#[test]
+fn separable_blocks() {
+    for (side, channels, wide, stride) in
+        [(5, 8, 20, 1), (7, 16, 48, 2), (14, 24, 40, 1), (31, 8, 24, 2), (60, 8, 8, 1)]
+    {
+        let mut ops = vec![conv(3, channels, 1, 1, 0), conv(channels, wide, 1, 1, 0), Op::Relu6];
+        ops.extend([depthwise(wide, 3, stride), Op::Relu6, conv(wide, channels + 3, 1, 1, 0)]);
+        close("expanded", &chain(ops.clone()), (side, side + 1), 3, side as u64);
+        let mut nodes = chain(ops).nodes;
+        if stride == 1 {
+            nodes[6].op = conv(wide, channels, 1, 1, 0);
+            nodes.push(Node { name: String::new(), op: Op::Add, inputs: vec![6, 1] });
+            close("with a residual", &network_of(nodes.clone()), (side, side + 1), 3, side as u64);
+            nodes.push(Node { name: String::new(), op: Op::Concat, inputs: vec![5, 7] });
+            close("with a second reader", &network_of(nodes), (side, side + 1), 2, side as u64);
+        }
+        let plain =
+            vec![conv(3, wide, 3, 2, 1), depthwise(wide, 3, stride), conv(wide, 16, 1, 1, 0), Op::Relu];
+        close("not expanded", &chain(plain), (side, side), 2, side as u64);
+    }
+}
+
 #[test]
 fn pools_norms_and_linear_layers() {
     for (size, stride, padding, ceil) in

@@ -44,7 +44,7 @@ impl Vector for Avx2 {
     }
     #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
 }
 

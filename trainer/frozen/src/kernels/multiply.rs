@@ -11,7 +11,7 @@ const TILE: usize = 6;
 /// Depth of a block of a panel: 256 × 16 floats are 16 KB, half of a level-1 cache.
 const BLOCK: usize = 256;
 
-/// `c[m] = clamp(Σ a[rows[m]..] · b + bias + residual[m])`.
+/// `c[c_rows[m]..] = clamp(Σ a[rows[m]..] · b + bias + residual[m])`.
 pub(crate) struct Multiply<'a> {
     /// Where the rows lie.
     pub(crate) a: &'a [f32],
@@ -28,8 +28,8 @@ pub(crate) struct Multiply<'a> {
     /// Columns, a multiple of [`LANES`].
     pub(crate) columns: usize,
     pub(crate) c: &'a mut [f32],
-    /// Floats from a row of `c` to the next.
-    pub(crate) c_pitch: usize,
+    /// Offset in `c` of each row.
+    pub(crate) c_rows: &'a [usize],
     /// What is done to a finished sum; nothing for the products inside a Winograd convolution.
     pub(crate) finish: Option<Finish<'a>>,
 }
@@ -56,7 +56,11 @@ impl Multiply<'_> {
             "rows of a multiply lie outside its input"
         );
         assert!(self.b.len() >= self.segments * self.depth * columns);
-        assert!(self.c.len() >= (rows - 1) * self.c_pitch + columns);
+        let fits = |r: &usize| r + columns <= self.c.len();
+        assert!(
+            self.c_rows.len() == rows && self.c_rows.iter().all(fits),
+            "rows of a multiply lie outside its output"
+        );
         if let Some(finish) = &self.finish {
             assert!(finish.bias.len() >= columns);
             if let Some((residual, pitch)) = finish.residual {
@@ -174,12 +178,15 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
         for r in 0..R {
             rows[r] = a.add(*job.rows.get_unchecked(row + r));
         }
-        let c = job.c.as_mut_ptr().add(row * job.c_pitch + column);
+        let mut c = [job.c.as_mut_ptr().add(column); R];
+        for r in 0..R {
+            c[r] = c[r].add(*job.c_rows.get_unchecked(row + r));
+        }
         let mut sum = [[V::splat(0.0); N]; R];
         if !block.first {
             for r in 0..R {
                 for n in 0..N {
-                    sum[r][n] = V::load(c.add(r * job.c_pitch + n * LANES));
+                    sum[r][n] = V::load(c[r].add(n * LANES));
                 }
             }
         }
@@ -205,7 +212,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
         }
         for r in 0..R {
             for n in 0..N {
-                sum[r][n].store(c.add(r * job.c_pitch + n * LANES));
+                sum[r][n].store(c[r].add(n * LANES));
             }
         }
     }

@@ -32,13 +32,7 @@ impl Depthwise {
         clamp: Clamp,
     ) -> Result<Self, Error> {
         let &Conv { kernel, stride, padding, .. } = conv;
-        let (window, columns) = (kernel * kernel, input.columns());
-        let mut weights = Buffer::zeroed(window * columns).map_err(no_memory)?;
-        for (channel, window) in affine.weight.chunks_exact(window).enumerate() {
-            for (at, weight) in window.iter().enumerate() {
-                weights[at * columns + channel] = *weight;
-            }
-        }
+        let weights = pack(kernel * kernel, input.columns(), &affine.weight).map_err(no_memory)?;
         Ok(Depthwise { input, output, kernel, stride, padding, weights, bias: lanes_of(&affine.bias), clamp })
     }
 
@@ -105,4 +99,15 @@ impl Layer for Depthwise {
     fn algorithm(&self) -> &'static str {
         "depthwise"
     }
+}
+
+/// torchvision's `[channels, 1, kernel, kernel]` to `[kernel, kernel, columns]`.
+pub(super) fn pack(window: usize, columns: usize, weight: &[f32]) -> std::io::Result<Buffer> {
+    let mut packed = Buffer::zeroed(window * columns)?;
+    for (channel, window) in weight.chunks_exact(window).enumerate() {
+        for (at, weight) in window.iter().enumerate() {
+            packed[at * columns + channel] = *weight;
+        }
+    }
+    Ok(packed)
 }

@@ -29,6 +29,8 @@ pub(crate) struct Direct {
     strip: usize,
     /// Where the pixels of the largest strip start.
     rows: Vec<usize>,
+    /// Where their outputs start.
+    out_rows: Vec<usize>,
 }
 
 impl Direct {
@@ -57,10 +59,24 @@ impl Direct {
         let width = output.size.width;
         let strip = (choice::strip_rows(kernel * conv.inputs * stride.min(kernel)) / width).max(1);
         let strip = strip.min(output.size.height.div_ceil(threads)).max(1);
+        let out_rows = (0..strip * width).map(|m| m * output.pitch).collect();
         let rows = (0..strip * width).map(|m| (m / width * line + m % width * pixel) * stride).collect();
         let weights = pack(conv, &affine.weight).map_err(no_memory)?;
         let bias = lanes_of(&affine.bias);
-        Ok(Direct { input, output, kernel, stride, padding, weights, bias, activation, copied, strip, rows })
+        Ok(Direct {
+            input,
+            output,
+            kernel,
+            stride,
+            padding,
+            weights,
+            bias,
+            activation,
+            copied,
+            strip,
+            rows,
+            out_rows,
+        })
     }
 
     /// Channels that are read.
@@ -131,7 +147,7 @@ impl Layer for Direct {
                 b: &self.weights,
                 columns: self.output.columns(),
                 c: strip,
-                c_pitch: self.output.pitch,
+                c_rows: &self.out_rows[..rows.len() * width],
                 finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, residual }),
             });
         });
@@ -148,7 +164,7 @@ impl Layer for Direct {
 }
 
 /// torchvision's weights to panels; a group's weights stand among zeros.
-fn pack(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
+pub(super) fn pack(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
     let (window, inputs) = (conv.kernel * conv.kernel, conv.inputs / conv.groups);
     let depth = window * conv.inputs;
     let mut packed = Buffer::zeroed(depth * padded(conv.outputs))?;

@@ -37,6 +37,8 @@ pub(crate) struct Winograd {
     block: usize,
     /// Where the transformed tiles of a block start.
     rows: Vec<usize>,
+    /// Where their products start.
+    m_rows: Vec<usize>,
 }
 
 impl Winograd {
@@ -62,6 +64,7 @@ impl Winograd {
             zeros: vec![0.0; input.columns()],
             block,
             rows: (0..block).map(|tile| tile * (input.columns() + 2 * LANES)).collect(),
+            m_rows: (0..block).map(|tile| tile * choice::WINOGRAD_OUTPUTS).collect(),
         })
     }
 
@@ -129,12 +132,20 @@ impl Winograd {
                     b: &weights[product * depth * width..],
                     columns: width,
                     c: &mut m[product * self.m_pitch()..],
-                    c_pitch: width,
+                    c_rows: &self.m_rows[..tiles.len()],
                     finish: None,
                 });
             }
             for (at, tile) in tiles.clone().enumerate() {
-                self.transform_output(crew, tile, &m[at * width..], from..from + width, inputs, strip, first);
+                self.transform_output(
+                    crew,
+                    tile,
+                    &m[at * choice::WINOGRAD_OUTPUTS..],
+                    from..from + width,
+                    inputs,
+                    strip,
+                    first,
+                );
             }
         }
     }

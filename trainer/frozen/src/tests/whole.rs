@@ -38,7 +38,8 @@ fn the_same_bits_however_dealt() {
     ]);
     let squeezenet = network("squeezenet1_1").expect("known");
     let resnet = network("resnet18").expect("known");
-    for (network, side) in [(&small, 36), (&squeezenet, 40), (&resnet, 36)] {
+    let mobilenet = network("mobilenet_v2").expect("known");
+    for (network, side) in [(&small, 36), (&squeezenet, 40), (&resnet, 36), (&mobilenet, 36)] {
         let mut random = Random::new(3);
         let weights = random.weights(network);
         let images = random.normal(9 * side * side * 3, 1.0);
