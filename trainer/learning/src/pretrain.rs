@@ -228,3 +228,69 @@ impl Moments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, Stream};
+    use crate::weights::Normalisation;
+
+    const SIDE: usize = 16;
+
+    fn options(steps: u64, rate: f64) -> Options {
+        let normalisation = Normalisation { mean: [0.5; 3], std: [0.25; 3] };
+        let preprocessing = Preprocessing { size: SIDE, normalisation };
+        Options { steps, batch: 8, rate, weight_decay: 0.02, seed: 3, preprocessing }
+    }
+
+    /// Images with stripes across or along, in turn.
+    fn stripes(step: u64) -> Examples {
+        let mut examples = Examples::default();
+        for index in 0..8 {
+            let mut stream = Stream::new(5, Purpose::Order, step as u32, index);
+            let (phase, light) = (stream.below(4) as usize, stream.below(80) as u8);
+            let byte = |i: usize| {
+                let (x, y) = (i / 3 % SIDE, i / 3 / SIDE);
+                let at = if index % 2 == 0 { x } else { y };
+                if (at + phase) % 4 < 2 { 150 + light } else { light }
+            };
+            examples.images.extend((0..SIDE * SIDE * 3).map(byte));
+            examples.labels.push(index % 2);
+        }
+        examples
+    }
+
+    #[test]
+    fn the_weights_do_not_depend_on_the_number_of_threads() {
+        let weights = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let network = networks::network("baton_small").unwrap();
+            let trained = pool.install(|| pretrain(&network, &options(3, 1e-3), stripes, |_| {})).unwrap();
+            let mut bytes = Vec::new();
+            trained.write(&mut bytes).unwrap();
+            bytes
+        };
+        let one = weights(1);
+        assert!(one.len() > 4 * 218_924);
+        assert_eq!(one, weights(2));
+        assert_eq!(one, weights(3));
+    }
+
+    #[test]
+    fn a_network_learns_what_it_is_shown() {
+        let network = networks::network("baton_small").unwrap();
+        let mut losses = Vec::new();
+        let trained = pretrain(&network, &options(40, 2e-3), stripes, |step| losses.push(step.loss)).unwrap();
+        assert!(losses[0] > 2.0 && losses[39] < 0.3, "{losses:?}");
+        assert_eq!(trained.top1(&stripes(1_000)).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn examples_that_do_not_fit_are_refused() {
+        let network = networks::network("baton_small").unwrap();
+        let short = |_| Examples { images: vec![0; 5], labels: vec![0] };
+        assert!(matches!(pretrain(&network, &options(1, 1e-3), short, |_| {}), Err(Error::Argument { .. })));
+        let other = |_| Examples { images: vec![0; SIDE * SIDE * 3], labels: vec![28] };
+        assert!(matches!(pretrain(&network, &options(1, 1e-3), other, |_| {}), Err(Error::Argument { .. })));
+    }
+}
