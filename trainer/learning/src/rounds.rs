@@ -4,6 +4,7 @@ mod average;
 mod gradient;
 mod merge;
 mod order;
+mod pass;
 mod round;
 mod saved;
 

@@ -99,7 +99,10 @@ impl FeatureWork {
             self.rows = saved.take_f32("rows", &rows)?;
             let unit = self.units.get(self.finished.len()).map_or(0, |unit| unit.images.len());
             let count = self.done_rows();
-            if rows.get(1) != Some(&self.recipe.columns) || count > unit || count % self.step_images != 0 {
+            if rows.get(1) != Some(&self.recipe.columns)
+                || count > unit
+                || !count.is_multiple_of(self.step_images)
+            {
                 return Err(damaged(format!("rows of shape {rows:?}")));
             }
         }

@@ -4,22 +4,18 @@
 //! times, the first time as dealt, then in orders of (seed, r, worker, pass). The last batch of a pass may be smaller.
 
 use super::order::order;
+use super::pass::Pass;
 use super::round::Round;
 use super::saved::{Notes, notes, number, read_state_and_notes, state_tensors};
 use super::share;
-use crate::features::Window;
 use crate::head::{Batch, State, rate};
 use crate::work::{Assignment, Progress, Work};
 use crate::{Error, Result};
 use protocol::FileRef;
-use std::ops::Range;
 use std::path::PathBuf;
-use std::thread::{self, JoinHandle};
 
 /// Multiply-adds of one call of `step`, about: some milliseconds.
 const STEP_WORK: usize = 20_000_000;
-/// Bytes of features loaded at a time: a window of the order of a large set.
-const WINDOW_BYTES: usize = 32 << 20;
 
 /// A worker's round.
 pub(crate) struct AverageWork {
@@ -33,19 +29,9 @@ pub(crate) struct AverageWork {
     done: usize,
     /// Sum of the losses of this round's images.
     loss: f64,
-    pass: Option<Pass>,
+    /// The pass that is under way, and its number in this round.
+    pass: Option<(usize, Pass)>,
     gradient: Vec<f32>,
-}
-
-/// The pass that is under way.
-struct Pass {
-    number: usize,
-    rows: Vec<u32>,
-    /// The steps whose features are loaded, and these features.
-    steps: Range<usize>,
-    window: Window,
-    /// The steps whose features are being loaded, and the thread that does it.
-    next: Option<(Range<usize>, JoinHandle<Result<Window>>)>,
 }
 
 impl AverageWork {
@@ -107,69 +93,14 @@ impl AverageWork {
         order.into_iter().map(|place| share[place as usize]).collect()
     }
 
-    /// Makes sure that the features of the next step are loaded; gives its number in the pass.
-    fn load(&mut self) -> Result<usize> {
-        let (number, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
-        let mut pass = match self.pass.take().filter(|pass| pass.number == number) {
-            Some(pass) => pass,
-            None => {
-                let rows = self.rows_of(number);
-                Pass { number, rows, steps: 0..0, window: Window::default(), next: None }
-            }
-        };
-        if !pass.steps.contains(&step) {
-            match pass.next.take().filter(|(steps, _)| steps.contains(&step)) {
-                Some((steps, loading)) => {
-                    pass.window = loading.join().map_err(|_| Error::Thread("loads features"))??;
-                    pass.steps = steps;
-                }
-                None => {
-                    pass.steps = self.window_from(step);
-                    let rows = &pass.rows[self.places_of(&pass.steps)];
-                    self.round.train()?.load(rows, &mut pass.window)?;
-                }
-            }
-            pass.next = self.load_ahead(&pass)?;
-        }
-        self.pass = Some(pass);
-        Ok(step)
-    }
-
-    /// Starts to load the features of the steps after those that are loaded.
-    fn load_ahead(&self, pass: &Pass) -> Result<Option<(Range<usize>, JoinHandle<Result<Window>>)>> {
-        let steps = self.window_from(pass.steps.end);
-        if self.round.train()?.is_kept() || steps.is_empty() {
-            return Ok(None);
-        }
-        let (store, rows) = (self.round.store.clone(), pass.rows[self.places_of(&steps)].to_vec());
-        let load = move || {
-            let mut window = Window::default();
-            store.need("train")?.load(&rows, &mut window)?;
-            Ok(window)
-        };
-        let thread = thread::Builder::new().name("load".into()).spawn(load);
-        Ok(Some((steps, thread.map_err(|_| Error::Thread("loads features"))?)))
-    }
-
-    /// As many steps from `first` on as are loaded at a time.
-    fn window_from(&self, first: usize) -> Range<usize> {
-        let step_bytes = self.batch() * self.round.store.columns() * 4;
-        first..(first + (WINDOW_BYTES / step_bytes).max(1)).min(self.steps_in_pass())
-    }
-
-    /// The images of some steps, by their place in the pass.
-    fn places_of(&self, steps: &Range<usize>) -> Range<usize> {
-        steps.start * self.batch()..self.share.len().min(steps.end * self.batch())
-    }
-
     fn one_step(&mut self) -> Result<()> {
-        let step = self.load()?;
-        let Some(pass) = &self.pass else { return Ok(()) };
-        let (places, loaded) = (self.places_of(&(step..step + 1)), self.places_of(&pass.steps).start);
-        let train = self.round.train()?;
-        let labels: Vec<u32> =
-            pass.rows[places.clone()].iter().map(|&row| train.labels()[row as usize]).collect();
-        let features = train.batch(&pass.window, places.start - loaded..places.end - loaded)?;
+        let (number, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
+        let mut pass = match self.pass.take().filter(|(under_way, _)| *under_way == number) {
+            Some((_, pass)) => pass,
+            None => Pass::new(self.round.store.clone(), self.rows_of(number), self.batch()),
+        };
+        let (features, labels) = pass.batch(step)?; // [n, columns], [n]
+        self.pass = Some((number, pass));
         self.gradient.fill(0.0);
         let batch = Batch { features, labels: &labels };
         let loss = self.round.trainer.add_gradient(&self.state.parameters, batch, &mut self.gradient)?;
@@ -177,7 +108,7 @@ impl AverageWork {
             return Err(self.round.not_finite("the loss", Some(self.worker)));
         }
         self.loss += loss;
-        let scale = 1.0 / places.len() as f32;
+        let scale = 1.0 / labels.len() as f32;
         self.gradient.iter_mut().for_each(|g| *g *= scale);
         let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
         let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;

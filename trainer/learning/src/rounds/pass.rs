@@ -1,0 +1,81 @@
+//! One pass over a worker's images: batch after batch, the features of the next ones loaded while these are used.
+
+use crate::features::{Store, Window};
+use crate::{Error, Result};
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// Bytes of features loaded at a time: a window of the order of a large set.
+const WINDOW_BYTES: usize = 32 << 20;
+
+/// The images of a pass, in order.
+pub(super) struct Pass {
+    store: Arc<Store>,
+    rows: Vec<u32>,
+    batch: usize,
+    /// The steps whose features are loaded, and these features.
+    loaded: Range<usize>,
+    window: Window,
+    /// The steps whose features are being loaded, and the thread that does it.
+    loading: Option<(Range<usize>, JoinHandle<Result<Window>>)>,
+}
+
+impl Pass {
+    /// A pass over training images by their index, in batches of `batch`; the last may be smaller.
+    pub(super) fn new(store: Arc<Store>, rows: Vec<u32>, batch: usize) -> Pass {
+        Pass { store, rows, batch, loaded: 0..0, window: Window::default(), loading: None }
+    }
+
+    /// The features `[n, columns]` and labels of a step's images.
+    pub(super) fn batch(&mut self, step: usize) -> Result<(Vec<f32>, Vec<u32>)> {
+        if !self.loaded.contains(&step) {
+            self.load(step)?;
+        }
+        let train = self.store.need("train")?;
+        let (images, first) = (self.images(&(step..step + 1)), self.images(&self.loaded).start);
+        let labels = self.rows[images.clone()].iter().map(|&row| train.labels()[row as usize]).collect();
+        Ok((train.batch(&self.window, images.start - first..images.end - first)?, labels))
+    }
+
+    /// Loads the features of a step and of some after it, and starts to load those of the steps that follow.
+    fn load(&mut self, step: usize) -> Result<()> {
+        let mut used = Window::default(); // its memory is used again
+        match self.loading.take().filter(|(steps, _)| steps.contains(&step)) {
+            Some((steps, thread)) => {
+                let window = thread.join().map_err(|_| Error::Thread("loads features"))??;
+                used = mem::replace(&mut self.window, window);
+                self.loaded = steps;
+            }
+            None => {
+                self.loaded = self.window_from(step);
+                let rows = &self.rows[self.images(&self.loaded)];
+                self.store.need("train")?.load(rows, &mut self.window)?;
+            }
+        }
+        let next = self.window_from(self.loaded.end);
+        if !next.is_empty() && !self.store.need("train")?.is_kept() {
+            let (store, rows) = (self.store.clone(), self.rows[self.images(&next)].to_vec());
+            let load = move || {
+                store.need("train")?.load(&rows, &mut used)?;
+                Ok(used)
+            };
+            let thread = thread::Builder::new().name("load".into()).spawn(load);
+            self.loading = Some((next, thread.map_err(|_| Error::Thread("loads features"))?));
+        }
+        Ok(())
+    }
+
+    /// As many steps from `first` on as are loaded at a time.
+    fn window_from(&self, first: usize) -> Range<usize> {
+        let step_bytes = self.batch * self.store.columns() * 4;
+        let steps = self.rows.len().div_ceil(self.batch);
+        first..(first + (WINDOW_BYTES / step_bytes).max(1)).min(steps)
+    }
+
+    /// The images of some steps, by their place in the pass.
+    fn images(&self, steps: &Range<usize>) -> Range<usize> {
+        steps.start * self.batch..self.rows.len().min(steps.end * self.batch)
+    }
+}
