@@ -152,6 +152,7 @@ fn excerpt(record: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_folders::temporary;
 
     const WAIT: Duration = Duration::from_secs(5);
 
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn facts_are_appended_and_read_back_in_order() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let path = folder.path().join("ledger");
         let (log, new) = FactLog::create(&path, &Event::Begun { schema: 3 }, WAIT).unwrap();
         assert!(new);
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_no_such_fact_is_named() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let log = Log::create(folder.path().join("ledger"), b"{\"worker\": 3}", WAIT).unwrap().into_log();
         let error = FactLog::<Event>::from(log).read(WAIT).unwrap_err().to_string();
         assert!(
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_later_schema_is_named_even_when_its_facts_are_not_known() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let first = b"{\"fact\": \"Begun\", \"schema\": 4, \"new\": 1}";
         let log = Log::create(folder.path().join("ledger"), first, WAIT).unwrap().into_log();
         let error = FactLog::<Event>::from(log).read(WAIT).unwrap_err();

@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use crate::arrays::write_npy;
     use crate::publish::publish;
+    use crate::test_folders::temporary;
     use std::fs;
 
     fn shard(split: &str, first_image: u64, rows: u64) -> FeatureShard {
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_published_once_and_read_back() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         assert_eq!(FeatureManifest::find(folder.path()).unwrap(), None);
         assert_eq!(FeatureManifest::find(&folder.path().join("not-there")).unwrap(), None);
         let first = manifest(vec![shard("train", 0, 5), shard("val", 0, 2), shard("train", 5, 1)]);
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn shards_are_opened_only_if_they_are_what_the_manifest_says() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let write = |shape: &[u64], values: &[f32]| {
             publish(folder.path(), "shard", "npy", |file| write_npy(file, shape, values)).unwrap()
         };
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn gaps_overlaps_and_short_files_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let mut short = shard("train", 0, 5);
         short.file.bytes = 59;
         let gap = vec![shard("train", 0, 5), shard("train", 6, 1)];
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn later_schemas_unknown_keys_and_damage_are_named() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         manifest(vec![shard("train", 0, 5)]).publish(folder.path()).unwrap();
         let path = folder.path().join(NAME);
         let text = fs::read_to_string(&path).unwrap();

@@ -15,9 +15,9 @@ mod names;
 mod opened;
 mod publish;
 mod root;
-#[cfg(test)]
-mod small_disk;
 mod tensors;
+#[cfg(test)]
+mod test_folders;
 
 pub use error::{Error, Result};
 pub use facts::{FactLog, NewFacts, Record};

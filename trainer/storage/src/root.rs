@@ -190,6 +190,7 @@ fn tempfile_name(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_folders::temporary;
 
     fn run(root: &Root) -> RunFolder {
         root.run(&RunId::new("a-run").unwrap())
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_root_that_is_no_folder_is_refused_with_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let missing = Root::open(folder.path().join("x")).unwrap_err().to_string();
         assert!(missing.contains("found nothing") && missing.contains("mount the file system"), "{missing}");
         fs::write(folder.path().join("file"), "").unwrap();
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn names_from_outside_do_not_leave_the_root() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let root = Root::open(folder.path()).unwrap();
         for name in ["../x", ".hidden", "", "a/b"] {
             assert!(
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_old_stage_goes_and_its_neighbours_stay() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let run = run(&Root::open(folder.path()).unwrap());
         run.create().unwrap();
         run.create().unwrap();
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_last_run_in_the_index_is_the_current_one() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let root = Root::open(folder.path()).unwrap();
         let wait = std::time::Duration::from_secs(5);
         for id in ["a", "b"] {

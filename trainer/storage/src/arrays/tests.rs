@@ -1,10 +1,11 @@
 //! Arrays written and read back, and headers that must be refused.
 
 use super::*;
+use crate::test_folders::temporary;
 use tempfile::TempDir;
 
 fn file_with(bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("a.npy");
     std::fs::write(&path, bytes).unwrap();
     (folder, path)

@@ -1,12 +1,13 @@
 //! Datasets written and read back, and damaged ones.
 
 use super::*;
+use crate::test_folders::temporary;
 use std::fs;
 use tempfile::TempDir;
 
 /// Writes a dataset of two shards, 3 and 2 images, two classes; `size(i)` is the height and width of image `i`.
 fn write(geometry: Geometry, size: impl Fn(usize) -> (usize, usize)) -> (TempDir, Vec<Image>) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let images: Vec<Image> = (0..5)
         .map(|i| {
             let (height, width) = size(i);
@@ -165,7 +166,7 @@ fn digest_follows_the_data_and_not_the_name() {
 
 #[test]
 fn shards_are_written_whole_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let name = |part: &str| format!("train-{part}.npy");
     let image = Image { height: 2, width: 2, pixels: vec![0; 12] };
     let fixed = Geometry::fixed(2, 3, 3);

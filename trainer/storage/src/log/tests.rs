@@ -1,5 +1,5 @@
 use super::*;
-use crate::small_disk::SmallDisk;
+use crate::test_folders::{SmallDisk, temporary};
 use std::fs;
 use std::thread;
 
@@ -11,7 +11,7 @@ fn append(log: &Log, record: &[u8]) -> Result<usize> {
 
 #[test]
 fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("ledger");
     let log = Log::create(&path, b"first", WAIT).unwrap().into_log();
     let whole = fs::read(&path).unwrap().len();
@@ -28,7 +28,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
 
 #[test]
 fn damage_is_named_and_left_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("ledger");
     let log = Log::create(&path, b"first", WAIT).unwrap().into_log();
     append(&log, b"second").unwrap();
@@ -44,7 +44,7 @@ fn damage_is_named_and_left_as_it_is() {
 
 #[test]
 fn of_many_creators_one_is_first() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("runs/a/ledger");
     let create = |n: u8| matches!(Log::create(&path, &[n], WAIT).unwrap(), Created::New(_)).then_some(n);
     let create = &create;
@@ -58,7 +58,7 @@ fn of_many_creators_one_is_first() {
 
 #[test]
 fn a_log_whose_creator_died_is_empty_and_can_be_begun() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("ledger");
     fs::write(&path, b"").unwrap();
     assert!(Log::open(&path).unwrap().read(WAIT).unwrap().is_empty());
@@ -69,7 +69,7 @@ fn a_log_whose_creator_died_is_empty_and_can_be_begun() {
 
 #[test]
 fn a_log_that_is_not_there_is_named_and_not_made() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("ledger");
     let error = Log::open(&path).unwrap_err();
     assert!(matches!(&error, Error::Missing { .. }), "{error}");
@@ -78,7 +78,7 @@ fn a_log_that_is_not_there_is_named_and_not_made() {
 
 #[test]
 fn a_lock_held_by_others_is_waited_for_and_no_longer() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
     let held = log.lock(WAIT).unwrap();
     let start = Instant::now();
@@ -91,7 +91,7 @@ fn a_lock_held_by_others_is_waited_for_and_no_longer() {
 
 #[test]
 fn threads_that_append_together_lose_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let log = &Log::open_or_create(folder.path().join("ledger")).unwrap();
     thread::scope(|scope| {
         for thread in 0..8_u32 {
@@ -110,7 +110,7 @@ fn threads_that_append_together_lose_nothing() {
 
 #[test]
 fn an_update_that_fails_appends_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
     let error = log.update(WAIT, |_| Err::<(Vec<Vec<u8>>, ()), _>(Error::unfit("fact", "new", "old")));
     assert!(matches!(error, Err(Error::Unfit { .. })));
@@ -226,7 +226,7 @@ fn a_write_that_a_death_cut_short_at_any_byte_does_not_count() {
 
 #[test]
 fn a_reader_that_knows_a_part_gets_only_what_is_new() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let path = folder.path().join("ledger");
     let log = Log::create(&path, b"one", WAIT).unwrap().into_log();
     let mut known = Known::default();

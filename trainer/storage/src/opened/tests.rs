@@ -1,5 +1,6 @@
 use super::*;
 use crate::publish::publish;
+use crate::test_folders::temporary;
 use std::fs;
 use std::io::Write;
 use std::thread;
@@ -12,7 +13,7 @@ fn published(folder: &Path, bytes: &[u8]) -> FileRef {
 
 #[test]
 fn what_was_published_is_read_whole_and_in_parts() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let opened = open(folder.path(), &published(folder.path(), &bytes)).unwrap();
     opened.verify().unwrap();
@@ -27,7 +28,7 @@ fn what_was_published_is_read_whole_and_in_parts() {
 
 #[test]
 fn damage_at_any_place_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let file = published(folder.path(), &[1; 100]);
     let path = folder.path().join(&file.name);
     for at in 0..100 {
@@ -47,7 +48,7 @@ fn damage_at_any_place_is_named() {
 
 #[test]
 fn a_file_that_comes_late_is_awaited_and_one_that_does_not_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let file = published(folder.path(), b"x");
     let (path, away) = (folder.path().join(&file.name), folder.path().join("away"));
     fs::rename(&path, &away).unwrap();
@@ -64,14 +65,14 @@ fn a_file_that_comes_late_is_awaited_and_one_that_does_not_is_named() {
 
 #[test]
 fn a_name_that_leaves_the_folder_is_not_opened() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let file = FileRef { name: "../x".into(), bytes: 1, xxh3: String::new() };
     assert!(matches!(open(folder.path(), &file).unwrap_err(), Error::Name { .. }));
 }
 
 #[test]
 fn looking_for_files_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     assert!(find(&folder.path().join("x")).unwrap().is_none());
     assert!(find(&folder.path().join("not/there")).unwrap().is_none());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::small_disk::SmallDisk;
+use crate::test_folders::{SmallDisk, temporary};
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use xxhash_rust::xxh3::xxh3_128;
@@ -15,7 +15,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn what_is_published_is_whole_and_described() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let bytes: Vec<u8> = (0..700_000_u32).map(|n| n as u8).collect();
     let file = publish(folder.path(), "worker-003", "bin", |file| {
         bytes.chunks(1_000).try_for_each(|chunk| file.write_all(chunk))
@@ -30,7 +30,7 @@ fn what_is_published_is_whole_and_described() {
 
 #[test]
 fn every_attempt_has_a_name_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     fs::create_dir(folder.path().join("stage")).unwrap();
     let files = [0, 1]
         .map(|_| publish(folder.path(), "stage/worker-003", "bin", |file| file.write_all(b"x")).unwrap());
@@ -40,7 +40,7 @@ fn every_attempt_has_a_name_of_its_own() {
 
 #[test]
 fn a_writer_that_fails_leaves_nothing_and_its_error_comes_out() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let error = publish(folder.path(), "x", "bin", |file| {
         file.write_all(&[0; 1_000_000])?;
         Err(Error::damaged(Path::new("shard"), "this", "that").into())
@@ -71,7 +71,7 @@ fn a_full_disk_leaves_nothing_half_written() {
 
 #[test]
 fn a_folder_that_is_read_only_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     match publish(folder.path(), "x", "bin", |_| Ok(())) {
         Err(error) => assert!(error.to_string().contains("give this user access"), "{error}"),
@@ -86,7 +86,7 @@ fn a_folder_that_is_read_only_is_named() {
 
 #[test]
 fn of_many_that_publish_once_the_first_wins_and_stays() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     for round in 0..20 {
         let (folder, name) = (folder.path(), format!("model-{round}.json"));
         let once = |n: u8| publish_once(folder, &name, |file| file.write_all(&[n; 1_000])).unwrap();

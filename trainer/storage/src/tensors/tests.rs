@@ -1,4 +1,5 @@
 use super::*;
+use crate::test_folders::temporary;
 use safetensors::SafeTensors;
 use std::fs;
 
@@ -21,7 +22,7 @@ fn sample() -> Vec<Tensor<'static>> {
 
 #[test]
 fn arrays_and_metadata_come_back_to_the_bit() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let file = write_tensors(folder.path(), "worker-003", &sample(), &metadata()).unwrap();
     let mut read = read_tensors(folder.path(), &file).unwrap();
     assert_eq!(read.metadata, metadata());
@@ -68,7 +69,7 @@ fn the_reference_library_reads_what_we_write_aligned() {
 
 #[test]
 fn we_read_what_the_reference_library_writes_and_refuse_its_other_types() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let publish_as = |dtype: Dtype| {
         let bytes = 1.5_f32.to_le_bytes();
         let view = safetensors::tensor::TensorView::new(dtype, vec![32 / dtype.bitsize()], &bytes).unwrap();
@@ -83,7 +84,7 @@ fn we_read_what_the_reference_library_writes_and_refuse_its_other_types() {
 
 #[test]
 fn damage_at_any_byte_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let tensors = [Tensor::f32("a", &[2], vec![1.0, 2.0]), Tensor::u8("b", &[1], vec![3])];
     let file = write_tensors(folder.path(), "x", &tensors, &metadata()).unwrap();
     let path = folder.path().join(&file.name);
@@ -103,7 +104,7 @@ fn damage_at_any_byte_is_named() {
 
 #[test]
 fn what_is_asked_for_and_not_there_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let file = write_tensors(folder.path(), "x", &sample(), &BTreeMap::new()).unwrap();
     let mut read = read_tensors(folder.path(), &file).unwrap();
     let error = read.take_f32("head.bias", &[2]).unwrap_err().to_string();
@@ -119,7 +120,7 @@ fn what_is_asked_for_and_not_there_is_named() {
 
 #[test]
 fn arrays_that_cannot_be_right_are_not_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let one = || Tensor::f32("a", &[2], vec![1.0, 2.0]);
     let wrong: [Vec<Tensor<'_>>; 4] = [
         vec![one(), one()],
@@ -136,7 +137,7 @@ fn arrays_that_cannot_be_right_are_not_written() {
 
 #[test]
 fn a_fixed_name_is_written_once() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = temporary();
     let write = |x: f32| {
         let tensors = [Tensor::f32("a", &[1], vec![x])];
         write_tensors_once(folder.path(), "head.safetensors", &tensors, &BTreeMap::new()).unwrap()
