@@ -14,6 +14,8 @@ use storage::{FactLog, Root};
 const LOOK: Duration = Duration::from_millis(400);
 /// The watchdog's tick, and how long it holds work in hand for lost.
 const TICK: Duration = Duration::from_secs(10);
+/// How often a `start` is sent whose function dies on it.
+const START_TRIES: usize = 6;
 
 /// Runs the function on this machine, as Lambda would.
 #[derive(Clone, Debug, clap::Args)]
@@ -160,7 +162,7 @@ impl Local {
         client: &Cloud,
         start: &Event,
     ) -> Result<(RunId, Ledger), String> {
-        let reply = client.send(FUNCTION, start, true).await?;
+        let reply = insist(client, start).await?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
             return Err(format!("refused: {why}"));
@@ -250,6 +252,18 @@ impl Local {
             println!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
         }
     }
+}
+
+/// Sends the `start` event and waits for its answer. A function that dies on it is asked again: starting twice is safe.
+async fn insist(client: &Cloud, start: &Event) -> Result<String, String> {
+    let mut reply = client.send(FUNCTION, start, true).await;
+    for _ in 1..START_TRIES {
+        if reply.is_ok() {
+            break;
+        }
+        reply = client.send(FUNCTION, start, true).await;
+    }
+    reply
 }
 
 /// The ledger of a run in a folder.

@@ -139,7 +139,8 @@ impl Progress for DynamoProgress {
     }
 
     fn worker(&self, report: &WorkerReport<'_>) {
-        if !self.due(&self.last_worker, report.workers) && !(report.last && report.stage == 0) {
+        let last_of_features = report.last && report.stage == 0;
+        if !last_of_features && !self.due(&self.last_worker, report.workers) {
             return;
         }
         let fields = vec![
