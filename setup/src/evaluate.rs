@@ -4,7 +4,6 @@ use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 use learning::model::Evaluation;
 use learning::predict::Predictor;
-use protocol::RunId;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -45,7 +44,7 @@ impl Evaluate {
     /// A run without a model, a data set that is not there or has other classes.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let run = crate::run_with_model(&root, &self.run)?;
         let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
         let name = self.dataset.clone().unwrap_or_else(|| predictor.model().dataset.clone());
         let dataset = open_same_classes(&root, &name, &predictor.model().classes)?;

@@ -4,7 +4,6 @@ use crate::Failure;
 use learning::export::{Linear, Model, export};
 use learning::model;
 use learning::weights::open_installed;
-use protocol::RunId;
 use std::path::PathBuf;
 use storage::{Root, TensorData};
 
@@ -40,7 +39,7 @@ impl Export {
     /// A run without a model, weights that are no longer those of the run, files that are there already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let run = crate::run_with_model(&root, &self.run)?;
         let folder = root.run(&run).model();
         let model = model::Model::open(&folder)?;
         let installed = open_installed(&root.weights(&model.weights)?)?;

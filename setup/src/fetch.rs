@@ -1,7 +1,11 @@
 //! `baton fetch`: public data sets and pretrained weights, from their official places to where a job finds them.
 
 mod download;
+#[cfg(test)]
+mod server;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use crate::Failure;
 use data_prep::{Options, Source as Images, prepare};
@@ -61,21 +65,26 @@ impl Fetch {
         std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
         let root = Root::open(&self.root)?;
         for source in sources {
-            let file = self.download(source)?;
-            let made = match source.kind {
-                Kind::Cifar => self.make_dataset(&root, source, &file)?,
-                Kind::Weights => {
-                    let network = networks::network(source.name).map_err(Failure::input)?;
-                    let folder = root.weights(source.name)?;
-                    install(&folder, &file, &network, Normalisation::IMAGENET)?;
-                    folder
-                }
-            };
-            if self.json {
-                println!("{}", json!({"name": source.name, "file": file, "made": made}));
-            } else {
-                println!("{}: {}", source.name, made.display());
+            self.fetch(&root, source)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, root: &Root, source: &Source) -> Result<(), Failure> {
+        let file = self.download(source)?;
+        let made = match source.kind {
+            Kind::Cifar => self.make_dataset(root, source, &file)?,
+            Kind::Weights => {
+                let network = networks::network(source.name).map_err(Failure::input)?;
+                let folder = root.weights(source.name)?;
+                install(&folder, &file, &network, Normalisation::IMAGENET)?;
+                folder
             }
+        };
+        if self.json {
+            println!("{}", json!({"name": source.name, "file": file, "made": made}));
+        } else {
+            println!("{}: {}", source.name, made.display());
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use crate::Failure;
 use crate::evaluate::open_same_classes;
 use crate::sheet::{Entry, draw};
 use learning::predict::Predictor;
-use protocol::RunId;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::Root;
@@ -76,7 +75,7 @@ impl Predict {
     /// A run without a model; an image that cannot be read (the others are classified all the same).
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = RunId::new(&self.run).map_err(Failure::input)?;
+        let run = crate::run_with_model(&root, &self.run)?;
         let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
         let classes = predictor.model().classes.clone();
         let (mut answers, mut unreadable, mut right, mut known) = (Vec::new(), 0, 0, 0);

@@ -27,7 +27,7 @@ const MARGIN: u32 = 8;
 /// Pixels of a font's dot.
 const DOT: u32 = 2;
 /// Height of a line of text.
-const LINE: u32 = (GLYPH.1 + 2) * DOT;
+const LINE: u32 = (GLYPH.1 + 1) * DOT;
 const CELL: (u32, u32) = (SIDE + 2 * MARGIN, SIDE + MARGIN + 2 * LINE + MARGIN);
 
 const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn every_image_is_on_the_sheet_in_its_place() {
-        let entries = [entry(48, 48, Some(true)), entry(300, 100, Some(false)), entry(2, 200, None)];
+        let entries = [entry(48, 48, Some(true)), entry(300, 100, Some(false)), entry(20, 200, None)];
         let sheet = draw(&entries).unwrap();
         assert_eq!(sheet.dimensions(), (3 * CELL.0, CELL.1 + MARGIN));
         for column in 0..3 {
