@@ -33,8 +33,12 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
 ];
 
 /// Files outside `trainer/frozen/src/kernels` that may say `unsafe`, each with one reason at the place.
-const MAY_BE_UNSAFE: [&str; 4] =
-    ["setup/local/src/process.rs", "trainer/learning/src/weights/mapped.rs", "trainer/frozen/src/kernels", "trainer/frozen/src/memory.rs"];
+const MAY_BE_UNSAFE: [&str; 4] = [
+    "setup/local/src/process.rs",
+    "trainer/learning/src/weights/mapped.rs",
+    "trainer/frozen/src/kernels",
+    "trainer/frozen/src/memory.rs",
+];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -19,7 +19,8 @@ pub fn install_baton_small(root: &Path) -> Result<(), Failure> {
     let folder = Root::open(root)?.weights("baton_small")?;
     let file = root.join("baton_small.safetensors");
     std::fs::write(&file, BATON_SMALL).map_err(Failure::io("write", &file))?;
-    let installed = install(&folder, &file, &networks::network("baton_small").map_err(Failure::input)?, NORMALISATION);
+    let installed =
+        install(&folder, &file, &networks::network("baton_small").map_err(Failure::input)?, NORMALISATION);
     std::fs::remove_file(&file).map_err(Failure::io("remove", &file))?;
     installed?;
     Ok(())

@@ -42,7 +42,9 @@ impl Demo {
     pub async fn run(&self) -> Result<(), Failure> {
         let begun = Instant::now();
         std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
-        self.say(&format!("1. data: {IMAGES_PER_CLASS} + {VAL_PER_CLASS} pictures each of ten kinds of patterns"));
+        self.say(&format!(
+            "1. data: {IMAGES_PER_CLASS} + {VAL_PER_CLASS} pictures each of ten kinds of patterns"
+        ));
         generate(&self.root.join("datasets/patterns"))?;
         self.say("2. network: baton_small, pretrained on 28 other kinds of patterns");
         install_baton_small(&self.root)?;
@@ -85,7 +87,11 @@ impl Demo {
         println!("   raw pixels           top-1 {raw:.3}");
         println!("   untrained network    top-1 {untrained:.3}");
         println!("   pretrained network   top-1 {:.3}", best.top1);
-        println!("done in {seconds:.0} s, {} invocations; the model: {}", outcome.counts.invocations, model.display());
+        println!(
+            "done in {seconds:.0} s, {} invocations; the model: {}",
+            outcome.counts.invocations,
+            model.display()
+        );
         println!("look at its answers:  target/release/baton predict --root {root} --run {} \\", outcome.run);
         println!("                          --dataset patterns --split val --count 24 --sheet answers.png");
         Ok(())

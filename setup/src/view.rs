@@ -156,7 +156,11 @@ impl View {
     pub fn images_per_second(&self) -> f64 {
         let newest = self.reports.values().map(|report| report.at_ms).max().unwrap_or(0);
         let live = |r: &&WorkerReport| r.stage == self.stage && r.done < r.of && r.at_ms + 15_000 >= newest;
-        self.reports.values().filter(live).map(|report| report.images_per_second).fold(0.0, |sum, rate| sum + rate)
+        self.reports
+            .values()
+            .filter(live)
+            .map(|report| report.images_per_second)
+            .fold(0.0, |sum, rate| sum + rate)
     }
 
     /// Seconds until the stage at hand is done, if it can be told.
