@@ -21,10 +21,10 @@ pub(crate) fn winograd_pays(conv: &Conv, output: Size) -> bool {
 /// should stay in the level-2 cache where they can.
 pub(crate) fn winograd_tiles(inputs: usize) -> usize {
     match inputs {
-        0..=64 => 24,
-        65..=128 => 24,
-        129..=256 => 48,
-        _ => 64,
+        0..=64 => 36,
+        65..=128 => 48,
+        129..=256 => 72,
+        _ => 96,
     }
 }
 

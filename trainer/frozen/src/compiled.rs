@@ -96,10 +96,7 @@ impl Compiled {
         let threads = threads.thread_name(|at| format!("frozen-{at}")).build();
         let threads = threads.map_err(|source| Error::Threads { threads: options.threads, source })?;
         let source = Source { network, parameters };
-        let layers = threads.install(|| {
-            let stage = |step: &Step| stage(step, &source, &plan, &sizes, options.threads);
-            steps.iter().map(stage).collect::<Result<Vec<Stage>, Error>>()
-        })?;
+        let layers = threads.install(|| stages(&steps, &source, &plan, &sizes, options.threads))?;
         let scratch = layers.iter().map(|stage| stage.layer.scratch()).max().unwrap_or(0);
         let buffers = |what, lengths: &mut dyn Iterator<Item = usize>| {
             let made: Result<Vec<Buffer>, _> = lengths.map(Buffer::zeroed).collect();
@@ -174,6 +171,31 @@ impl Compiled {
         };
         self.layers.iter().map(time).collect()
     }
+}
+
+/// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice while they
+/// are packed, so the largest come when nothing else is there yet.
+fn stages(
+    steps: &[Step],
+    source: &Source,
+    plan: &Plan,
+    sizes: &[Size],
+    threads: usize,
+) -> Result<Vec<Stage>, Error> {
+    let weights = |step: &Step| -> usize {
+        source.network.nodes[step.node]
+            .parameters()
+            .iter()
+            .map(|parameter| parameter.shape.iter().product::<usize>())
+            .sum()
+    };
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(weights(&steps[at])));
+    let mut made: Vec<Option<Stage>> = steps.iter().map(|_| None).collect();
+    for at in order {
+        made[at] = Some(stage(&steps[at], source, plan, sizes, threads)?);
+    }
+    Ok(made.into_iter().flatten().collect())
 }
 
 fn stage(step: &Step, source: &Source, plan: &Plan, sizes: &[Size], threads: usize) -> Result<Stage, Error> {

@@ -49,6 +49,17 @@ impl Clamp {
     }
 }
 
+/// The activation of one number. Comparisons, not `clamp`: NaN stays NaN.
+pub(crate) fn clamped(x: f32, clamp: Clamp) -> f32 {
+    if x < clamp.low {
+        clamp.low
+    } else if x > clamp.high {
+        clamp.high
+    } else {
+        x
+    }
+}
+
 /// One step of the pass.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Step {

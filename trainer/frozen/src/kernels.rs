@@ -25,7 +25,7 @@ mod portable;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use depthwise::DepthwiseRow;
-pub(crate) use dot::Dot;
+pub(crate) use dot::{Dot, GROUP, PIECE};
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
 pub(crate) use peak::Peak;

@@ -82,7 +82,7 @@ pub(crate) fn compile(
         Kind::Separable(parts) => Box::new(separable::Separable::new(parts, source, inputs, output)?),
         &Kind::Linear { inputs, outputs } => {
             let affine = source.affine(step.node, &[outputs, inputs], true, None)?;
-            Box::new(linear::Linear::new(affine, inputs, input, output, step.clamp))
+            Box::new(linear::Linear::new(affine, input, output, step.clamp)?)
         }
         Kind::Norm => {
             let (scale, shift) = source.norm(step.node, input.size.channels)?;

@@ -10,8 +10,7 @@ use crate::{BoxError, Error};
 pub trait Parameters: Sync {
     /// The parameter of that name and shape.
     ///
-    /// A large linear layer's weights are kept as they come when they are owned, so owned is better than a borrowed
-    /// file map for those: it is then in memory once.
+    /// Each is asked for once, the largest first, and dropped as soon as it is packed.
     ///
     /// Errors: there is none of that name, or it has another shape.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError>;

@@ -1,38 +1,49 @@
-//! Rows of weights times rows of inputs, for linear layers: the weights stay as the file has them.
+//! Rows of weights times rows of inputs, for linear layers.
 //!
-//! A linear layer of a small batch is bound by reading its weights. They are read once, in order, while a piece of
-//! the inputs stays in the cache; each sum runs over the same lanes in the same order whatever the batch.
+//! A linear layer of a small batch is bound by reading its weights. They are packed in the order in which they are
+//! read, once, while a piece of the inputs stays in the cache; each sum runs over the same lanes in the same order
+//! whatever the batch.
 use super::vector::{LANES, Vector};
 
-/// Depth of a piece: eight rows of inputs of it fill 64 KB of the level-2 cache.
-const PIECE: usize = 2048;
+/// Outputs of a group, whose weights lie together: six rows by two images are twelve sums in registers.
+pub(crate) const GROUP: usize = 6;
+/// Images of a register tile.
+const IMAGES: usize = 2;
+/// Depth of a piece: eight images' inputs and a group's weights of it fill 28 KB of the level-1 cache.
+pub(crate) const PIECE: usize = 512;
 
-/// `out[o][b] = clamp(weights[o] · inputs[b] + bias[o])` for a run of outputs.
+/// `out[o][b] = weights[o] · inputs[b]` for a run of groups of outputs.
 pub(crate) struct Dot<'a> {
-    /// `[batch]` rows of `input_pitch` floats, zero past `depth` up to a multiple of [`LANES`].
+    /// `[batch]` rows of `input_pitch` floats.
     pub(crate) inputs: &'a [f32],
     pub(crate) input_pitch: usize,
     pub(crate) batch: usize,
-    /// `[outputs]` rows of `depth` floats, a multiple of [`LANES`].
+    /// `[depth / PIECE][groups][PIECE / LANES][GROUP][LANES]`; the last piece is as long as is left.
     pub(crate) weights: &'a [f32],
+    /// Groups of the layer.
+    pub(crate) groups: usize,
+    /// A multiple of [`LANES`].
     pub(crate) depth: usize,
-    /// `[outputs]`
-    pub(crate) bias: &'a [f32],
-    pub(crate) low: f32,
-    pub(crate) high: f32,
-    /// `[outputs, batch]`
-    pub(crate) out: &'a mut [f32],
-    /// Partial sums `[outputs, batch, LANES]`.
+    /// The first group of the run; `out` says how many follow.
+    pub(crate) first: usize,
+    /// Sums by lane `[groups of the run * GROUP, batch, LANES]`.
     pub(crate) sums: &'a mut [f32],
+    /// `[groups of the run * GROUP, batch]`
+    pub(crate) out: &'a mut [f32],
 }
 
 impl Dot<'_> {
     pub(super) fn check(&self) {
-        let outputs = self.bias.len();
+        let run = self.run_length();
         assert!(self.batch > 0 && self.depth > 0 && self.depth.is_multiple_of(LANES));
         assert!(self.inputs.len() >= (self.batch - 1) * self.input_pitch + self.depth);
-        assert!(self.weights.len() >= outputs * self.depth);
-        assert!(self.out.len() >= outputs * self.batch && self.sums.len() >= outputs * self.batch * LANES);
+        assert!(self.first + run <= self.groups && self.out.len() == run * GROUP * self.batch);
+        assert!(self.weights.len() >= self.groups * GROUP * self.depth);
+        assert!(self.sums.len() >= self.out.len() * LANES);
+    }
+
+    fn run_length(&self) -> usize {
+        self.out.len() / (GROUP * self.batch)
     }
 }
 
@@ -40,83 +51,65 @@ impl Dot<'_> {
 /// `job.check()` has passed and `V`'s instruction set exists.
 #[inline(always)]
 pub(super) unsafe fn run<V: Vector>(job: &mut Dot) {
-    let outputs = job.bias.len();
-    job.sums[..outputs * job.batch * LANES].fill(0.0);
+    job.sums[..job.out.len() * LANES].fill(0.0);
     let mut from = 0;
     while from < job.depth {
-        let to = (from + PIECE).min(job.depth);
-        let mut output = 0;
-        while output < outputs {
-            let rows = if outputs - output >= 3 { 3 } else { 1 };
+        let length = PIECE.min(job.depth - from);
+        for group in 0..job.run_length() {
             let mut image = 0;
             while image < job.batch {
-                let images = if job.batch - image >= 4 { 4 } else { 1 };
-                // SAFETY: this function's contract; the rows and images exist.
+                let images = IMAGES.min(job.batch - image);
+                // SAFETY: this function's contract; the group, the piece and the images exist.
                 unsafe {
-                    match (rows, images) {
-                        (3, 4) => piece::<V, 3, 4>(job, output, image, from, to),
-                        (3, _) => piece::<V, 3, 1>(job, output, image, from, to),
-                        (_, 4) => piece::<V, 1, 4>(job, output, image, from, to),
-                        _ => piece::<V, 1, 1>(job, output, image, from, to),
+                    match images {
+                        IMAGES => piece::<V, IMAGES>(job, group, image, from, length),
+                        _ => piece::<V, 1>(job, group, image, from, length),
                     }
                 }
                 image += images;
             }
-            output += rows;
         }
-        from = to;
+        from += length;
     }
-    for (output, bias) in job.bias.iter().enumerate() {
-        for image in 0..job.batch {
-            let at = output * job.batch + image;
-            let sum: f32 = job.sums[at * LANES..][..LANES].iter().sum::<f32>() + bias;
-            // Comparisons, not `clamp`: NaN stays NaN.
-            job.out[at] = if sum < job.low {
-                job.low
-            } else if sum > job.high {
-                job.high
-            } else {
-                sum
-            };
-        }
+    for (out, lanes) in job.out.iter_mut().zip(job.sums.chunks_exact(LANES)) {
+        *out = lanes.iter().sum();
     }
 }
 
-/// `R` rows of weights by `N` images over depth `from..to`.
+/// One group by `N` images over one piece.
 #[inline(always)]
-unsafe fn piece<V: Vector, const R: usize, const N: usize>(
+unsafe fn piece<V: Vector, const N: usize>(
     job: &mut Dot,
-    output: usize,
+    group: usize,
     image: usize,
     from: usize,
-    to: usize,
+    length: usize,
 ) {
-    // SAFETY: `check` bounds weights by outputs, inputs by images, and sums by both.
+    // SAFETY: `check` bounds weights by groups and depth, inputs by images, and sums by the run and the batch.
     unsafe {
-        let weights = job.weights.as_ptr().add(output * job.depth);
-        let inputs = job.inputs.as_ptr().add(image * job.input_pitch);
-        let sums = job.sums.as_mut_ptr().add((output * job.batch + image) * LANES);
-        let mut sum = [[V::splat(0.0); N]; R];
-        for r in 0..R {
+        let before = from * job.groups * GROUP + (job.first + group) * GROUP * length;
+        let weights = job.weights.as_ptr().add(before);
+        let inputs = job.inputs.as_ptr().add(image * job.input_pitch + from);
+        let sums = job.sums.as_mut_ptr().add((group * GROUP * job.batch + image) * LANES);
+        let mut sum = [[V::splat(0.0); N]; GROUP];
+        for r in 0..GROUP {
             for n in 0..N {
                 sum[r][n] = V::load(sums.add((r * job.batch + n) * LANES));
             }
         }
-        let mut k = from;
-        while k < to {
+        for k in (0..length).step_by(LANES) {
             let mut x = [V::splat(0.0); N];
             for n in 0..N {
                 x[n] = V::load(inputs.add(n * job.input_pitch + k));
             }
-            for r in 0..R {
-                let w = V::load(weights.add(r * job.depth + k));
+            for r in 0..GROUP {
+                let w = V::load(weights.add(k * GROUP + r * LANES));
                 for n in 0..N {
                     sum[r][n] = sum[r][n].fma(w, x[n]);
                 }
             }
-            k += LANES;
         }
-        for r in 0..R {
+        for r in 0..GROUP {
             for n in 0..N {
                 sum[r][n].store(sums.add((r * job.batch + n) * LANES));
             }

@@ -1,18 +1,7 @@
 //! Layers that move or combine single numbers: those that no convolution took in.
 use super::{Layer, View, lanes_of};
-use crate::fuse::Clamp;
+use crate::fuse::{Clamp, clamped};
 use crate::strips::{Crew, even};
-
-/// Comparisons, not `clamp`: NaN stays NaN.
-fn clamped(x: f32, clamp: Clamp) -> f32 {
-    if x < clamp.low {
-        clamp.low
-    } else if x > clamp.high {
-        clamp.high
-    } else {
-        x
-    }
-}
 
 /// Runs `work` on each image's part of `out`.
 fn each_image(crew: &Crew, n: usize, output: View, out: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync) {

@@ -211,8 +211,8 @@ impl Winograd {
 impl Layer for Winograd {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
         let wide = self.tiles_wide();
-        // At least a block of tiles in a strip, unless that leaves threads idle.
-        let rows = self.block.div_ceil(wide).max(1);
+        // A block of tiles in a strip, or a row of tiles where that is more.
+        let rows = (self.block / wide).max(1);
         let strips = even(n * self.tiles_high(), rows, crew.threads);
         let floats = |rows: &Range<usize>| {
             (self.rows_before(rows.end) - self.rows_before(rows.start)) * self.output.row()
