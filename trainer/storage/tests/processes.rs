@@ -4,7 +4,6 @@
 //! are then the same shared folder as each client sees it. Without it, all processes share one local folder.
 
 use protocol::FileRef;
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,23 +66,25 @@ fn child() {
     let Ok(task) = std::env::var("BATON_CHILD") else { return };
     let folder = PathBuf::from(std::env::var("BATON_CHILD_FOLDER").unwrap());
     match task.split_once(':').unwrap() {
-        ("count", _) => count(&folder),
+        ("count", counter) => count(&folder, counter),
         ("stage", number) => finish_stages(&folder, number.parse().unwrap()),
         (other, _) => panic!("no task {other}"),
     }
 }
 
-/// Appends the number of records for ever, and says each number once it is safe.
-fn count(folder: &Path) {
+/// Appends the number of records and its own name for ever, and says each record once it is safe.
+fn count(folder: &Path, counter: &str) {
     let log = Log::open(folder.join("ledger")).unwrap();
+    let name = format!("{counter}-{}", std::process::id());
     loop {
         let append = |records: &[Vec<u8>]| {
-            let number = records.len();
-            Ok::<_, Error>((vec![number.to_string().into_bytes()], number))
+            // Of different lengths, so that a record which is written over another one shows.
+            let record = format!("{} {name} {}", records.len(), "x".repeat(records.len() * 7 % 30));
+            Ok::<_, Error>((vec![record.clone().into_bytes()], record))
         };
         match log.update(WAIT, append) {
             // One write: a kill leaves either the whole line or nothing.
-            Ok(number) => std::io::stdout().write_all(format!("safe {number}\n").as_bytes()).unwrap(),
+            Ok(record) => std::io::stdout().write_all(format!("safe {record}\n").as_bytes()).unwrap(),
             Err(Error::LockLost { .. }) => {}
             Err(error) => panic!("{error}"),
         }
@@ -93,7 +94,7 @@ fn count(folder: &Path) {
 /// A process that counts, and the numbers that it has called safe.
 struct Counter {
     child: Child,
-    safe: Arc<Mutex<Vec<usize>>>,
+    safe: Arc<Mutex<Vec<String>>>,
     reader: JoinHandle<()>,
 }
 
@@ -106,8 +107,7 @@ impl Counter {
         let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 // On one core the test harness has written the test's name before the first number.
-                let number = line.split_once("safe ").map(|(_, number)| number.parse::<usize>().unwrap());
-                said.lock().unwrap().extend(number);
+                said.lock().unwrap().extend(line.split_once("safe ").map(|(_, record)| record.to_owned()));
             }
         });
         Counter { child, safe, reader }
@@ -118,7 +118,7 @@ impl Counter {
     }
 
     /// `kill -9`, then all that it had called safe.
-    fn kill(mut self) -> Vec<usize> {
+    fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.reader.join().unwrap();
@@ -148,13 +148,17 @@ fn what_a_killed_process_called_safe_is_in_the_log_and_nothing_is_lost() {
     safe.extend(counters.into_iter().flat_map(Counter::kill));
     let records = log.read(WAIT).unwrap();
     println!("{KILLS} kills, {} records, {} of them called safe", records.len(), safe.len());
-    for (number, record) in records.iter().enumerate() {
-        assert_eq!(record, number.to_string().as_bytes(), "an update did not see the one before it");
+    let records: Vec<_> = records.into_iter().map(|record| String::from_utf8(record).unwrap()).collect();
+    for record in &safe {
+        let number: usize = record.split(' ').next().unwrap().parse().unwrap();
+        let there = records.get(number);
+        assert_eq!(there, Some(record), "what was called safe is gone");
     }
-    let distinct: BTreeSet<usize> = safe.iter().copied().collect();
-    assert_eq!(distinct.len(), safe.len(), "two processes called the same number theirs");
-    assert!(safe.iter().all(|&number| number < records.len()), "a number that was called safe is gone");
-    assert!(records.len() <= safe.len() + KILLS + 6, "more records than updates");
+    for (number, record) in records.iter().enumerate() {
+        assert!(record.starts_with(&format!("{number} ")), "an update did not see the one before: {record}");
+    }
+    let unsaid = records.len() - safe.len();
+    assert!(unsaid <= KILLS + 6, "{unsaid} records that nobody called safe");
 }
 
 const WORKERS: usize = 16;
