@@ -129,7 +129,8 @@ fn separable(mut steps: Vec<Step>, output: NodeId) -> Vec<Step> {
         let is_last = |at: usize| steps.get(at).is_some_and(|step| step.is_pointwise(true));
         let joins = is_depthwise(at) && is_last(at + 1) && feeds(at);
         let expands = joins && at > 0 && steps[at - 1].is_pointwise(false) && feeds(at - 1);
-        if joins {
+        // The caller's images, value 0, have no room for whole lanes: their lines cannot be copied as they are.
+        if joins && (expands || steps[at].inputs[0] != 0) {
             at -= usize::from(expands);
             let parts: Vec<Step> = steps.drain(at..at + 2 + usize::from(expands)).collect();
             let last = &parts[parts.len() - 1];

@@ -79,6 +79,26 @@ fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), 
     );
 }
 
+/// Every kernel at the smallest size that reaches its edges; the one test that is quick under Miri:
+/// `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-permissive-provenance -Zmiri-tree-borrows" cargo miri test -p frozen
+/// smallest`.
+#[test]
+fn smallest_of_every_kernel() {
+    let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };
+    let linear = Op::Linear { inputs: 16, outputs: 7 };
+    close("winograd", &chain(vec![conv(3, 16, 2, 1, 0), conv(16, 16, 3, 1, 1), pool(2)]), (4, 5), 1, 1);
+    close("direct", &chain(vec![conv(3, 5, 3, 2, 1), conv(5, 24, 2, 1, 0), pool(2)]), (6, 5), 1, 2);
+    close(
+        "separable",
+        &chain(vec![depthwise(3, 3, 1), conv(3, 16, 1, 1, 0), depthwise(16, 3, 1)]),
+        (2, 3),
+        1,
+        3,
+    );
+    let average = Op::AdaptiveAvgPool { height: 1, width: 1 };
+    close("linear", &chain(vec![conv(3, 16, 1, 1, 0), average, Op::Flatten, linear]), (2, 2), 3, 4);
+}
+
 #[test]
 fn convolutions_of_odd_sizes() {
     let mut seed = 0;

@@ -147,12 +147,16 @@ pub(crate) fn rows_of_features(crew: &Crew, view: View, pool: bool, input: &[f32
     );
 }
 
-/// `[height, width, channels]` to `[channels, height, width]`.
+/// `[height, width, channels]` to `[channels, height, width]`, some pixels at a time so that they stay in the cache.
 fn flattened(view: View, image: &[f32], out: &mut [f32]) {
+    const BLOCK: usize = 16;
     let pixels = view.size.pixels();
-    for (channel, map) in out.chunks_exact_mut(pixels).enumerate() {
-        for (pixel, to) in map.iter_mut().enumerate() {
-            *to = image[pixel * view.pitch + channel];
+    for from in (0..pixels).step_by(BLOCK) {
+        let block = from..pixels.min(from + BLOCK);
+        for (channel, map) in out.chunks_exact_mut(pixels).enumerate() {
+            for (pixel, to) in block.clone().zip(&mut map[block.clone()]) {
+                *to = image[pixel * view.pitch + channel];
+            }
         }
     }
 }
