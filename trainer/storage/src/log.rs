@@ -10,7 +10,7 @@ mod medium;
 use crate::folder::{create_folder, refresh, sync_folder};
 use crate::{Error, Result, entropy};
 pub use frames::Known;
-use medium::Medium;
+use medium::{Locked, Medium};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -137,8 +137,8 @@ impl Log {
         known: &mut Known,
         f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
     ) -> Result<R, E> {
-        let mut file = self.lock(wait)?;
-        let result = transact(&self.path, &mut file, known, f);
+        let file = self.lock(wait)?;
+        let result = transact(&self.path, &mut Locked { file: &file, path: &self.path }, known, f);
         // What counts is on disk by now, and closing the file frees the lock as well.
         let _ = fs2::FileExt::unlock(&file);
         result
@@ -210,8 +210,10 @@ fn transact<R, E: From<Error>>(
         bytes = read(file, 0)?;
     }
     let end = base.at + bytes.len();
+    check_alone(path, file, end, "after reading")?;
     let contents = frames::decode(path, base.clone(), &bytes[base.whole - base.at..])?;
     let (append, result) = f(News { all, records: &contents.records })?;
+    check_alone(path, file, end, "before writing")?;
     let mut now_known = contents.known;
     if !append.is_empty() {
         let whole = now_known.whole;
@@ -233,6 +235,16 @@ fn transact<R, E: From<Error>>(
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
     *known = now_known;
     Ok(result)
+}
+
+/// Checks that the file is as long as what was read of it.
+fn check_alone(path: &Path, file: &mut impl Medium, end: usize, when: &str) -> Result<()> {
+    let length = file.length_anew().map_err(|source| medium::lost_or_io("look at", path, source))?;
+    if length == end as u64 {
+        return Ok(());
+    }
+    let source = io::Error::other(format!("{when} it has {length} bytes, {end} were read"));
+    Err(Error::LockLost { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn count(folder: &Path, counter: &str) {
         match log.update(WAIT, append) {
             // One write: a kill leaves either the whole line or nothing.
             Ok(record) => std::io::stdout().write_all(format!("safe {record}\n").as_bytes()).unwrap(),
-            Err(Error::LockLost { .. }) => {}
+            Err(error @ Error::LockLost { .. }) => eprintln!("{name}: {error}"),
             Err(error) => panic!("{error}"),
         }
     }

@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// A locked file.
 pub(super) trait Medium {
+    /// The file's length as the server has it now: asked through a new opening, which no cache answers.
+    fn length_anew(&mut self) -> io::Result<u64>;
     /// All bytes of the file from `offset` on; none when it is shorter.
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>>;
     /// Cuts the file to `length` bytes.
@@ -18,23 +20,33 @@ pub(super) trait Medium {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-impl Medium for File {
+/// A locked file on disk, and where it lies.
+pub(super) struct Locked<'a> {
+    pub(super) file: &'a File,
+    pub(super) path: &'a Path,
+}
+
+impl Medium for Locked<'_> {
+    fn length_anew(&mut self) -> io::Result<u64> {
+        Ok(File::open(self.path)?.metadata()?.len())
+    }
+
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.metadata()?.len().saturating_sub(offset) as usize];
-        self.read_exact_at(&mut bytes, offset)?;
+        let mut bytes = vec![0; self.file.metadata()?.len().saturating_sub(offset) as usize];
+        self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.file.set_len(length)
     }
 
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        FileExt::write_all_at(self, bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        self.file.sync_all()
     }
 }
 

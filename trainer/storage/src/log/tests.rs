@@ -1,3 +1,5 @@
+//! Tests of `log`.
+
 use super::*;
 use crate::test_folders::{SmallDisk, temporary};
 use std::fs;
@@ -150,6 +152,10 @@ impl Faulty {
 }
 
 impl Medium for Faulty {
+    fn length_anew(&mut self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         self.operation()?;
         Ok(self.bytes.get(offset as usize..).unwrap_or_default().to_vec())

@@ -1,3 +1,5 @@
+//! Tests of `opened`.
+
 use super::*;
 use crate::publish::publish;
 use crate::test_folders::temporary;

@@ -1,3 +1,5 @@
+//! Tests of `publish`.
+
 use super::*;
 use crate::test_folders::{SmallDisk, temporary};
 use std::os::unix::fs::PermissionsExt;

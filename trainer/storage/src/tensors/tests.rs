@@ -1,3 +1,5 @@
+//! Tests of `tensors`.
+
 use super::*;
 use crate::test_folders::temporary;
 use safetensors::SafeTensors;
