@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Baton's frozen pass beside PyTorch (eager, channels last) and ONNX Runtime on this machine.
+"""Measures Baton's frozen pass beside burn, PyTorch (eager, channels last) and ONNX Runtime on this machine.
 
     python3 tests/peers/run.py                        # all networks, one and two threads
     python3 tests/peers/run.py vgg19 --threads 2 --rounds 5
@@ -24,7 +24,7 @@ import venv
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NETWORKS = {"vgg19": 224, "vgg16": 64, "resnet50": 224, "mobilenet_v2": 224, "squeezenet1_1": 224}
-PEERS = ["pytorch eager", "pytorch channels last", "onnx runtime"]
+PEERS = ["onnx runtime", "pytorch channels last", "pytorch eager", "burn flex", "burn ndarray"]
 PACKAGES = ["torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"]
 
 
@@ -36,12 +36,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contender")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a peer runs in a turn")
     parser.add_argument("--avx2", action="store_true", help="hide AVX-512 from PyTorch")
+    parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers to leave out")
     parser.add_argument("--venv", type=pathlib.Path, help="an environment that has the peers")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         return print(json.dumps(peer(options)))
     python = environment(options.venv)
+    build = ["cargo", "bench", "--quiet", "--workspace", "--locked", "--bench", "frozen", "--bench", "burn", "--no-run"]
+    subprocess.run(build, cwd=ROOT, check=True)
     for network in options.networks:
         for threads in options.threads:
             compare(python, network, threads, options)
@@ -62,11 +65,13 @@ def environment(folder):
 
 def compare(python, network, threads, options):
     """Alternates the contenders on one network and prints a table."""
-    seen = {name: [] for name in ["baton", *PEERS]}
+    peers = [name for name in PEERS if name not in options.without]
+    seen = {name: [] for name in ["baton", *peers]}
     for _ in range(options.rounds):
         seen["baton"].append(baton(network, threads, options))
-        for name in PEERS:
-            seen[name].append(run_peer(python, name, network, threads, options))
+        for name in peers:
+            contender = burn if name.startswith("burn") else run_peer
+            seen[name].append(contender(python, name, network, threads, options))
     size = NETWORKS.get(network, 224)
     print(f"\n{network} at {size} px, batch {options.batch}, {threads} threads ({options.rounds} rounds, medians)")
     print(f"  {'':<22}{'images/s':>10}{'per CPU s':>11}{'peak MB':>9}{'baton/it':>10}{'by CPU s':>10}")
@@ -84,14 +89,25 @@ def compare(python, network, threads, options):
 
 
 def baton(network, threads, options):
-    size = NETWORKS.get(network, 224)
     rounds = max(3, int(options.seconds))
-    command = ["cargo", "bench", "--quiet", "-p", "frozen", "--bench", "frozen", "--", network]
-    flags = {"--threads": threads, "--size": size, "--batch": options.batch, "--rounds": rounds}
+    return bench("frozen", network, options, rounds, ["--threads", str(threads)], {})
+
+
+def burn(_python, name, network, threads, options):
+    device = name.removeprefix("burn ")
+    return bench("burn", network, options, 1, ["--device", device], {"RAYON_NUM_THREADS": str(threads)})
+
+
+def bench(name, network, options, rounds, words, environment):
+    """Runs one of our benchmarks on a network and reads what it prints."""
+    command = ["cargo", "bench", "--quiet", "--workspace", "--locked", "--bench", name, "--", network, *words]
+    flags = {"--size": NETWORKS.get(network, 224), "--batch": options.batch, "--rounds": rounds}
     command += [str(word) for flag in flags.items() for word in flag]
-    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    rate = re.search(r"median ([\d.]+), best [\d.]+ images/s, ([\d.]+) per busy CPU", text)
-    memory = re.search(r"peak memory (\d+) MB", text)
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    rate = re.search(r"median ([\d.]+), best [\d.]+ images/s, ([\d.]+) per busy CPU", done.stdout)
+    memory = re.search(r"peak memory (\d+) MB", done.stdout)
     return {"rate": float(rate[1]), "cpu": float(rate[2]), "memory": float(memory[1])}
 
 

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use frozen::{BoxError, Compiled, Isa, Options, Parameters};
-use networks::{Network, network};
+use meter::{Round, summary};
+use networks::network;
+
+mod meter;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -40,9 +43,7 @@ fn main() -> Result<(), Failure> {
 
     let mut rounds = Vec::new();
     for _ in 0..number("--rounds", 10)? {
-        let (start, busy) = (Instant::now(), processor_seconds());
-        compiled.run(&images, batch, &mut features)?;
-        rounds.push((start.elapsed().as_secs_f64(), processor_seconds() - busy));
+        rounds.push(Round::of(|| compiled.run(&images, batch, &mut features))?);
     }
     if arguments.iter().any(|word| word == "--layers") {
         for (layer, before) in compiled.profile().iter().zip(before) {
@@ -51,34 +52,14 @@ fn main() -> Result<(), Failure> {
         }
     }
     println!("peak {:.1} GFLOP/s a thread", peak / 1e9);
-    report(name, &network, size, batch, threads, rounds)
-}
-
-fn report(
-    name: &str,
-    network: &Network,
-    size: usize,
-    batch: usize,
-    threads: usize,
-    mut rounds: Vec<(f64, f64)>,
-) -> Result<(), Failure> {
-    rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (median, best) = (rounds[rounds.len() / 2].0, rounds[0].0);
-    let busy = rounds.iter().map(|round| round.1).fold(f64::INFINITY, f64::min);
-    let direct = 2e-9 * network.multiply_adds(size, size)? as f64 * batch as f64;
+    let (median, busy) =
+        summary(&format!("{name} at {size} px, batch {batch}, {threads} threads"), batch, rounds);
+    let direct = 2e-9 * network.multiply_adds(size, size)? as f64;
     println!(
-        "{name} at {size} px, batch {batch}, {threads} threads: median {:.2}, best {:.2} images/s, {:.2} per busy CPU",
-        batch as f64 / median,
-        batch as f64 / best,
-        batch as f64 / busy
+        "  {:.0} direct GFLOP/s at the median, {:.0} per busy CPU; {direct:.2} GFLOP an image",
+        direct * median,
+        direct * busy
     );
-    println!(
-        "  {:.0} direct GFLOP/s at the median, {:.0} per busy CPU; {:.2} GFLOP an image",
-        direct / median,
-        direct / busy,
-        direct / batch as f64
-    );
-    println!("  peak memory {} MB", peak_memory() >> 20);
     Ok(())
 }
 
@@ -107,23 +88,4 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
         ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
     };
     std::iter::repeat_with(next).take(count).collect()
-}
-
-/// CPU seconds of this process, all threads: what other processes take from us does not count.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/schedstat");
-    let own = |text: String| text.split(' ').next().and_then(|word| word.parse::<f64>().ok());
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let each = threads
-        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
-        .filter_map(own);
-    let total: f64 = each.sum();
-    if total > 0.0 { total * 1e-9 } else { stat.ok().and_then(own).unwrap_or(0.0) * 1e-9 }
-}
-
-/// The most bytes that were resident.
-fn peak_memory() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(0) << 10
 }

@@ -1,0 +1,42 @@
+//! The same frozen pass as `cargo bench -p frozen`, computed by burn on one of its devices: what Baton is measured against.
+//!
+//! `RAYON_NUM_THREADS=2 cargo bench -p learning --bench burn -- vgg19 --device flex`, with
+//! `--size 224 --batch 8 --rounds 3`; burn takes its threads from rayon's own environment variable.
+
+use learning::burn_net::BurnNet;
+use learning::device::device;
+use learning::random::{Purpose, Stream};
+use learning::untrained::Untrained;
+use meter::{Round, summary};
+use networks::network;
+use protocol::Device;
+
+#[path = "../../frozen/benches/meter/mod.rs"]
+mod meter;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let option = |name: &str| arguments.iter().skip_while(|word| *word != name).nth(1);
+    let number =
+        |name: &str, otherwise: usize| option(name).map_or(Ok(otherwise), |word| word.parse::<usize>());
+    let name = arguments.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str);
+    let (size, batch) = (number("--size", 224)?, number("--batch", 8)?);
+    let named = match option("--device").map_or("flex", String::as_str) {
+        "flex" => Device::Flex,
+        "ndarray" => Device::Ndarray,
+        other => return Err(format!("--device is flex or ndarray, found `{other}`").into()),
+    };
+    let whole = network(name)?;
+    let network = whole.up_to(whole.default_cut)?;
+    let net = BurnNet::new(&network, &Untrained { seed: 1 }, &device(named)?)?;
+    let mut stream = Stream::new(1, Purpose::Untrained, 0, 0);
+    let images: Vec<f32> = (0..batch * size * size * 3).map(|_| stream.symmetric(1.0)).collect();
+    let mut pass = || net.features(&images, batch, (size, size), false);
+    pass()?;
+    let rounds = (0..number("--rounds", 3)?).map(|_| Round::of(&mut pass)).collect::<Result<_, _>>()?;
+    let threads = std::env::var("RAYON_NUM_THREADS").unwrap_or_else(|_| "all".into());
+    summary(&format!("{name} at {size} px, batch {batch}, {threads} threads, burn {named:?}"), batch, rounds);
+    Ok(())
+}
