@@ -6,6 +6,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod export;
 mod failure;
+pub mod features;
 pub mod fetch;
 pub mod local;
 pub mod predict;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use setup::Failure;
-use setup::{demo, evaluate, export, fetch, local, predict, pretrain, start, watch, weights};
+use setup::{demo, evaluate, export, features, fetch, local, predict, pretrain, start, watch, weights};
 use std::process::ExitCode;
 
 /// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
@@ -25,6 +25,7 @@ enum Command {
     Export(export::Export),
     Fetch(fetch::Fetch),
     Weights(weights::Weights),
+    Features(features::Features),
     Pretrain(pretrain::Pretrain),
 }
 
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Export(export) => export.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Weights(weights) => weights.run(),
+        Command::Features(features) => features.run(),
         Command::Pretrain(pretrain) => pretrain.run(),
     }
 }

@@ -56,7 +56,7 @@ impl FeatureWork {
         let recipe = Recipe::open(a.root, a.job)?;
         let key = recipe.key();
         if key != a.features.key {
-            let what = format!("data set {:?} or weights {:?}", a.job.dataset, a.job.weights());
+            let what = format!("data set {:?}, weights {:?} or CPU", a.job.dataset, a.job.weights());
             let expected = format!("what the run was started with, feature key {}", a.features.key);
             return Err(Error::argument(what, expected, format!("another, feature key {key}")));
         }

@@ -136,9 +136,10 @@ impl Recipe {
 
     /// All that decides the features, in words.
     pub fn made_of(&self) -> Map<String, Value> {
+        // Another instruction set rounds otherwise.
         let engine = match self.job.frozen {
-            FrozenEngine::Baton => "baton".to_owned(),
-            FrozenEngine::Burn => format!("burn {:?}", self.job.device).to_lowercase(),
+            FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best()),
+            FrozenEngine::Burn => format!("burn {:?}", self.job.device),
         };
         let made_of = json!({
             "version": VERSION,
@@ -151,7 +152,7 @@ impl Recipe {
             "preprocessing": self.preprocessing,
             "features": self.job.features,
             "unit_images": self.job.unit_images,
-            "engine": engine,
+            "engine": engine.to_lowercase(),
         });
         match made_of {
             Value::Object(map) => map,
