@@ -96,7 +96,8 @@ def worker():
         command = lambda *words: subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         release, root = ROOT / "target" / "release", folder / "efs"
         (root / "datasets").mkdir(parents=True)
-        command(release / "data-prep", "generate", "--out", root / "datasets" / "shapes", "--images-per-class", "16")
+        images = ["--set", "novel", "--images-per-class", "8", "--val-per-class", "4"]
+        command(release / "data-prep", "generate", *images, "--out", root / "datasets" / "shapes")
         write_vgg19(folder / "vgg19.safetensors")
         command(release / "baton", "weights", "add", "vgg19", folder / "vgg19.safetensors", "--root", root)
         (folder / "vgg19.safetensors").unlink()

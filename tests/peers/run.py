@@ -67,11 +67,14 @@ def compare(python, network, threads, options):
     """Alternates the contenders on one network and prints a table."""
     peers = [name for name in PEERS if name not in options.without]
     seen = {name: [] for name in ["baton", *peers]}
-    for _ in range(options.rounds):
+    for turn in range(options.rounds):
         seen["baton"].append(baton(network, threads, options))
         for name in peers:
-            contender = burn if name.startswith("burn") else run_peer
-            seen[name].append(contender(python, name, network, threads, options))
+            if name.startswith("burn"):
+                # An order of magnitude behind: one turn tells it.
+                seen[name] += [burn(name, network, threads, options)] if turn == 0 else []
+            else:
+                seen[name].append(run_peer(python, name, network, threads, options))
     size = NETWORKS.get(network, 224)
     print(f"\n{network} at {size} px, batch {options.batch}, {threads} threads ({options.rounds} rounds, medians)")
     print(f"  {'':<22}{'images/s':>10}{'per CPU s':>11}{'peak MB':>9}{'baton/it':>10}{'by CPU s':>10}")
@@ -93,7 +96,7 @@ def baton(network, threads, options):
     return bench("frozen", network, options, rounds, ["--threads", str(threads)], {})
 
 
-def burn(_python, name, network, threads, options):
+def burn(name, network, threads, options):
     device = name.removeprefix("burn ")
     return bench("burn", network, options, 1, ["--device", device], {"RAYON_NUM_THREADS": str(threads)})
 
