@@ -4,12 +4,11 @@
 //! from one open file.
 
 use crate::Error;
+use crate::disk::{self, Access, File};
 use npyz::{NpyHeader, Order, WriteOptions, WriterBuilder};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A plain array's header is about 128 bytes; a longer one is a structured type or damage.
@@ -149,7 +148,7 @@ impl Npy {
     /// payload that is too short or too long.
     pub fn open(path: impl Into<PathBuf>) -> Result<Npy, Error> {
         let path = path.into();
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = disk::open(&path, Access::Read).map_err(Error::io("open", &path))?;
         Npy::from_file(path, file)
     }
 
@@ -157,9 +156,9 @@ impl Npy {
     ///
     /// # Errors
     /// As [`Npy::open`].
-    pub fn from_file(path: PathBuf, mut file: File) -> Result<Npy, Error> {
-        let length = file.metadata().map_err(Error::io("read the length of", &path))?.len();
-        let (header, payload) = read_header(&mut file, &path)?;
+    pub(crate) fn from_file(path: PathBuf, file: File) -> Result<Npy, Error> {
+        let length = file.length().map_err(Error::io("read the length of", &path))?;
+        let (header, payload) = read_header(&file, &path)?;
         let array = |expected: &str, found: String| Error::array(&path, expected, found);
 
         let descr = header.dtype().descr();
@@ -283,9 +282,8 @@ fn is_named(dtype: Dtype, descr: &str) -> bool {
 /// Parses the header and says where the payload starts.
 ///
 /// The length and the nesting are bounded before npyz sees the text, because its parser is recursive.
-fn read_header(file: &mut File, path: &Path) -> Result<(NpyHeader, u64), Error> {
-    let mut head = Vec::new();
-    file.take(MAX_HEADER_BYTES as u64).read_to_end(&mut head).map_err(Error::io("read", path))?;
+fn read_header(file: &File, path: &Path) -> Result<(NpyHeader, u64), Error> {
+    let head = file.read_from(0, MAX_HEADER_BYTES as u64).map_err(Error::io("read", path))?;
     let array = |found: String| Error::array(path, "a .npy file of format 1.0, 2.0 or 3.0", found);
     if head.len() < 10 || &head[..6] != b"\x93NUMPY" {
         return Err(array("no .npy header at its start".into()));

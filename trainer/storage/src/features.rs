@@ -3,6 +3,7 @@
 //! Invariant: the shards of each split cover its images without gap or overlap, in the manifest's order.
 
 use crate::arrays::{Dtype, Npy};
+use crate::disk::File;
 use crate::opened::{await_file, find, open};
 use crate::publish::{Once, publish_once};
 use crate::{Error, PATIENCE, Result};
@@ -10,8 +11,7 @@ use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 const NAME: &str = "features.json";
@@ -175,9 +175,8 @@ struct AnySchema {
     schema: u32,
 }
 
-fn read(path: &Path, mut file: File) -> Result<FeatureManifest> {
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(Error::io("read", path))?;
+fn read(path: &Path, file: File) -> Result<FeatureManifest> {
+    let text = file.read_from(0, u64::MAX).map_err(Error::io("read", path))?;
     let not_a_manifest =
         |error: serde_json::Error| Error::damaged(path, "a manifest of features", error.to_string());
     let AnySchema { schema } = serde_json::from_slice(&text).map_err(not_a_manifest)?;

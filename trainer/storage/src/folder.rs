@@ -1,7 +1,7 @@
 //! Folders on the shared file system: made durably, seen freshly, removed with patience.
 
-use crate::{Error, Result, entropy};
-use std::fs::{self, File};
+use crate::disk::{self, Access};
+use crate::{Error, Result};
 use std::io;
 use std::path::Path;
 
@@ -13,15 +13,15 @@ pub fn create_folder(path: &Path) -> Result<()> {
     if path.as_os_str().is_empty() {
         return Ok(());
     }
-    match fs::create_dir(path) {
+    match disk::on(|disk| disk.create_dir(path)) {
         Ok(()) => {}
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && is_dir(path) => return Ok(()),
         Err(source) if source.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent() else {
                 return Err(Error::io("create the folder", path)(source));
             };
             create_folder(parent)?;
-            match fs::create_dir(path) {
+            match disk::on(|disk| disk.create_dir(path)) {
                 Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::io("create the folder", path)(source));
                 }
@@ -39,7 +39,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
 /// [`Error::Io`].
 pub fn sync_folder(path: &Path) -> Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("sync the folder", path))
+    disk::on(|disk| disk.sync_dir(path)).map_err(Error::io("sync the folder", path))
 }
 
 /// Makes this machine forget what it believes about the names in a folder.
@@ -50,16 +50,16 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`].
 pub fn refresh(folder: &Path) -> Result<()> {
-    let probe = folder.join(format!(".refresh-{:016x}", entropy::random()));
-    match File::create_new(&probe) {
+    let probe = folder.join(format!(".refresh-{:016x}", disk::random()));
+    match disk::open(&probe, Access::CreateNew) {
         // Another machine's removal of the whole folder may take the probe along.
-        Ok(_) => match fs::remove_file(&probe) {
+        Ok(_) => match disk::on(|disk| disk.remove_file(&probe)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", &probe)(source))
             }
             _ => Ok(()),
         },
-        Err(_) => fs::read_dir(folder).map(|names| names.for_each(drop)).map_err(Error::io("list", folder)),
+        Err(_) => disk::on(|disk| disk.list(folder)).map(drop).map_err(Error::io("list", folder)),
     }
 }
 
@@ -71,10 +71,10 @@ pub fn refresh(folder: &Path) -> Result<()> {
 /// [`Error::Io`].
 pub fn remove_folder(path: &Path) -> Result<bool> {
     for _ in 0..3 {
-        match fs::remove_dir_all(path) {
+        match disk::on(|disk| disk.remove_dir_all(path)) {
             Ok(()) => return Ok(true),
             Err(source) => match source.kind() {
-                io::ErrorKind::NotFound if !path.is_dir() => return Ok(true),
+                io::ErrorKind::NotFound if !is_dir(path) => return Ok(true),
                 io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty => {}
                 io::ErrorKind::ResourceBusy => return Ok(false),
                 _ => return Err(Error::io("remove", path)(source)),
@@ -82,4 +82,8 @@ pub fn remove_folder(path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn is_dir(path: &Path) -> bool {
+    disk::on(|disk| disk.is_dir(path))
 }

@@ -5,6 +5,7 @@
 
 pub mod arrays;
 pub mod dataset;
+pub mod disk;
 mod entropy;
 mod error;
 mod facts;

@@ -7,15 +7,14 @@
 mod frames;
 mod medium;
 
+use crate::disk::{self, Access, File, Stopwatch};
 use crate::folder::{create_folder, refresh, sync_folder};
-use crate::{Error, Result, entropy};
+use crate::{Error, Result};
 pub use frames::Known;
 use medium::{Locked, Medium};
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a log that is not there is looked for. Its folder is refreshed each time, so that a name once found
 /// missing does not stay missing.
@@ -79,8 +78,7 @@ impl Log {
         let path = path.into();
         let folder = path.parent().unwrap_or(Path::new("."));
         create_folder(folder)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        file.map_err(Error::io("create", &path))?;
+        disk::open(&path, Access::UpdateOrCreate).map_err(Error::io("create", &path))?;
         sync_folder(folder)?;
         Ok(Log { path })
     }
@@ -138,9 +136,9 @@ impl Log {
         f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
     ) -> Result<R, E> {
         let file = self.lock(wait)?;
-        let result = transact(&self.path, &mut Locked { file: &file, path: &self.path }, known, f);
+        let result = transact(&self.path, &mut Locked { file: &*file, path: &self.path }, known, f);
         // What counts is on disk by now, and closing the file frees the lock as well.
-        let _ = fs2::FileExt::unlock(&file);
+        let _ = file.unlock();
         result
     }
 
@@ -148,9 +146,9 @@ impl Log {
     /// own tries. Who has waited longer asks more often, so that many who finish together all get their turn.
     fn lock(&self, wait: Duration) -> Result<File> {
         let file = self.file()?;
-        let start = Instant::now();
+        let start = Stopwatch::start();
         loop {
-            match fs2::FileExt::try_lock_exclusive(&file) {
+            match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}
                 Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
@@ -160,14 +158,14 @@ impl Log {
             if waited >= wait {
                 return Err(Error::Busy { path: self.path.clone(), waited });
             }
-            sleep(pause(waited).min(wait - waited));
+            disk::sleep(pause(waited).min(wait - waited));
         }
     }
 
     fn file(&self) -> Result<File> {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         loop {
-            match OpenOptions::new().read(true).write(true).open(&self.path) {
+            match disk::open(&self.path, Access::Update) {
                 Err(source) if is_stale(&source) => {}
                 opened => return opened.map_err(Error::io("open", &self.path)),
             }
@@ -175,7 +173,7 @@ impl Log {
             if waited >= LOOK_FOR {
                 return Err(Error::Missing { path: self.path.clone(), waited });
             }
-            sleep(Duration::from_millis(100));
+            disk::sleep(Duration::from_millis(100));
             // The folder itself may be what is not there yet; then the next look says so.
             let _ = refresh(self.path.parent().unwrap_or(Path::new(".")));
         }
@@ -190,7 +188,7 @@ pub(crate) fn is_stale(source: &io::Error) -> bool {
 /// How long to pause before asking for the lock again: 10 to 50 ms at first, 10 to 20 ms after a second.
 fn pause(waited: Duration) -> Duration {
     let spread = 40_000 - 30_000 * waited.as_micros().min(1_000_000) as u64 / 1_000_000;
-    Duration::from_micros(10_000 + entropy::random() % spread)
+    Duration::from_micros(10_000 + disk::random() % spread)
 }
 
 /// One update on a locked file: read what is new, ask `f`, append as one write, make it durable.

@@ -1,18 +1,16 @@
 //! Opening what others published: the folder is refreshed, the file awaited, its length and checksum checked.
 
 use crate::arrays::Npy;
+use crate::disk::{self, Access, File, Stopwatch};
 use crate::folder::refresh;
 use crate::log::is_stale;
 use crate::names::check_file_name;
 use crate::publish::hex;
 use crate::{Error, Result};
 use protocol::FileRef;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 /// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
@@ -45,7 +43,7 @@ pub fn open_within(folder: &Path, reference: &FileRef, patience: Duration) -> Re
     check_file_name(&reference.name)?;
     let path = folder.join(&reference.name);
     let file = await_file(&path, patience)?;
-    let length = file.metadata().map_err(Error::io("look at", &path))?.len();
+    let length = file.length().map_err(Error::io("look at", &path))?;
     if length != reference.bytes {
         return Err(Error::damaged(&path, format!("{} bytes", reference.bytes), format!("{length} bytes")));
     }
@@ -63,7 +61,7 @@ pub fn find(path: &Path) -> Result<Option<File>> {
         Err(Error::Io { source, .. }) if is_stale(&source) => return Ok(None),
         refreshed => refreshed?,
     }
-    match File::open(path) {
+    match disk::open(path, Access::Read) {
         Err(source) if is_stale(&source) => Ok(None),
         opened => opened.map(Some).map_err(Error::io("open", path)),
     }
@@ -71,7 +69,7 @@ pub fn find(path: &Path) -> Result<Option<File>> {
 
 /// Opens `path`, looking for it in its refreshed folder until `patience` ends.
 pub(crate) fn await_file(path: &Path, patience: Duration) -> Result<File> {
-    let start = Instant::now();
+    let start = Stopwatch::start();
     loop {
         if let Some(file) = find(path)? {
             return Ok(file);
@@ -80,7 +78,7 @@ pub(crate) fn await_file(path: &Path, patience: Duration) -> Result<File> {
         if waited >= patience {
             return Err(Error::Missing { path: path.to_owned(), waited });
         }
-        sleep(Duration::from_millis(250).min(patience - waited));
+        disk::sleep(Duration::from_millis(250).min(patience - waited));
     }
 }
 
@@ -93,11 +91,6 @@ impl Opened {
     /// Its length in bytes.
     pub fn bytes(&self) -> u64 {
         self.reference.bytes
-    }
-
-    /// The open file, for readers that read parts of it.
-    pub fn file(&self) -> &File {
-        &self.file
     }
 
     /// The file as an array whose rows are read on demand. The bytes are not checked: see [`Opened::verify`].

@@ -3,13 +3,12 @@
 //! A unique temporary name, write, fsync, close, rename or link, fsync of the folder; an error of any of these is an
 //! error of the publication, and takes the temporary file along.
 
+use crate::disk::{self, Access, File};
 use crate::folder::sync_folder;
 use crate::names::check_file_name;
-use crate::{Error, Result, entropy};
+use crate::{Error, Result};
 use protocol::FileRef;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -67,7 +66,7 @@ impl Publication {
     /// # Errors
     /// [`Error::Io`], [`Error::Name`].
     pub fn begin(folder: &Path, stem: &str, extension: &str) -> Result<Publication> {
-        Publication::begin_named(folder, format!("{stem}-{:016x}.{extension}", entropy::random()))
+        Publication::begin_named(folder, format!("{stem}-{:016x}.{extension}", disk::random()))
     }
 
     /// Begins a file whose name is given; who finishes it takes the place of one that has the name.
@@ -75,8 +74,8 @@ impl Publication {
         check_file_name(&name)?;
         let target = folder.join(&name);
         let last = name.rsplit('/').next().unwrap_or(&name);
-        let temporary = target.with_file_name(format!(".{last}-{:016x}.tmp", entropy::random()));
-        let file = File::create_new(&temporary).map_err(Error::io("create", &temporary))?;
+        let temporary = target.with_file_name(format!(".{last}-{:016x}.tmp", disk::random()));
+        let file = disk::open(&temporary, Access::CreateNew).map_err(Error::io("create", &temporary))?;
         let hashed = Hashed { file, hash: Box::new(Xxh3::new()), bytes: 0 };
         Ok(Publication { file: BufWriter::with_capacity(1 << 18, hashed), name, target, temporary })
     }
@@ -87,7 +86,8 @@ impl Publication {
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<FileRef> {
         let reference = self.settle()?;
-        fs::rename(&self.temporary, &self.target).map_err(Error::io("publish", &self.target))?;
+        disk::on(|disk| disk.rename(&self.temporary, &self.target))
+            .map_err(Error::io("publish", &self.target))?;
         sync_folder(self.folder())?;
         Ok(reference)
     }
@@ -95,16 +95,16 @@ impl Publication {
     /// As [`Publication::finish`], but leaves a file that has the name already as it is.
     fn finish_first(mut self) -> Result<Once> {
         let reference = self.settle()?;
-        let linked = fs::hard_link(&self.temporary, &self.target);
+        let linked = disk::on(|disk| disk.hard_link(&self.temporary, &self.target));
         // A link whose answer got lost is sent again, and then finds its own file there.
-        let ours = linked.is_ok() || same_file(&self.temporary, &self.target);
+        let ours = linked.is_ok() || disk::on(|disk| disk.same_file(&self.temporary, &self.target));
         match linked {
             Err(source) if !ours && source.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(Error::io("publish", &self.target)(source));
             }
             _ => {}
         }
-        fs::remove_file(&self.temporary).map_err(Error::io("remove", &self.temporary))?;
+        disk::on(|disk| disk.remove_file(&self.temporary)).map_err(Error::io("remove", &self.temporary))?;
         sync_folder(self.folder())?;
         Ok(if ours { Once::Published(reference) } else { Once::AlreadyThere })
     }
@@ -113,7 +113,7 @@ impl Publication {
     fn settle(&mut self) -> Result<FileRef> {
         self.file.flush().map_err(Error::io("write", &self.temporary))?;
         let hashed = self.file.get_ref();
-        hashed.file.sync_all().map_err(Error::io("sync", &self.temporary))?;
+        hashed.file.sync().map_err(Error::io("sync", &self.temporary))?;
         Ok(FileRef { name: self.name.clone(), bytes: hashed.bytes, xxh3: hex(&hashed.hash) })
     }
 
@@ -135,7 +135,7 @@ impl Write for Publication {
 impl Drop for Publication {
     fn drop(&mut self) {
         // After a rename nothing has this name any more: it is unique.
-        let _ = fs::remove_file(&self.temporary);
+        let _ = disk::on(|disk| disk.remove_file(&self.temporary));
     }
 }
 
@@ -148,27 +148,20 @@ struct Hashed {
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.file.write_at(bytes, self.bytes)?;
         self.hash.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
 /// A checksum as a [`FileRef`] has it.
 pub(crate) fn hex(hash: &Xxh3) -> String {
     format!("{:032x}", hash.digest128())
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    match (fs::symlink_metadata(a), fs::symlink_metadata(b)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Where everything lies on the shared file system.
 
+use crate::disk::{self, Access};
 use crate::folder::{create_folder, refresh, remove_folder, sync_folder};
 use crate::log::Log;
 use crate::names::check_name;
 use crate::{Error, Result};
 use protocol::RunId;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +22,14 @@ impl Root {
     /// [`Error::Unfit`] or [`Error::Io`], with what to do.
     pub fn open(path: impl Into<PathBuf>) -> Result<Root> {
         let path = path.into();
-        if !path.is_dir() {
+        if !disk::on(|disk| disk.is_dir(&path)) {
             let found = if path.exists() { "a file" } else { "nothing" };
             let expected = "a folder: mount the file system there or make the folder";
             return Err(Error::unfit(format!("the root {}", path.display()), expected, found));
         }
         let probe = tempfile_name(&path);
-        fs::write(&probe, b"").map_err(Error::io("write to the root", &path))?;
-        fs::remove_file(&probe).map_err(Error::io("remove", &probe))?;
+        disk::open(&probe, Access::CreateNew).map_err(Error::io("write to the root", &path))?;
+        disk::on(|disk| disk.remove_file(&probe)).map_err(Error::io("remove", &probe))?;
         Ok(Root { path })
     }
 
@@ -164,17 +164,16 @@ impl RunFolder {
         let folder = self.combined();
         refresh(&folder)?;
         let (published, unfinished) = (format!("{stage:04}-"), format!(".{stage:04}-"));
-        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let entry = entry.map_err(Error::io("list", &folder))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
+        for name in disk::on(|disk| disk.list(&folder)).map_err(Error::io("list", &folder))? {
             if !(name.starts_with(&published) || name.starts_with(&unfinished))
                 || keep.contains(&name.as_str())
             {
                 continue;
             }
-            match fs::remove_file(entry.path()) {
+            let path = folder.join(&name);
+            match disk::on(|disk| disk.remove_file(&path)) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &entry.path())(source));
+                    return Err(Error::io("remove", &path)(source));
                 }
                 _ => {}
             }
@@ -184,13 +183,14 @@ impl RunFolder {
 }
 
 fn tempfile_name(folder: &Path) -> PathBuf {
-    folder.join(format!(".probe-{:016x}", crate::entropy::random()))
+    folder.join(format!(".probe-{:016x}", disk::random()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_folders::temporary;
+    use std::fs;
 
     fn run(root: &Root) -> RunFolder {
         root.run(&RunId::new("a-run").unwrap())

@@ -8,7 +8,6 @@ use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 /// The schema of `dataset.json` that this version writes; a later one is refused by name.
@@ -133,8 +132,7 @@ impl Manifest {
     /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`].
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST);
-        let mut bytes = Vec::new();
-        await_file(&path, PATIENCE)?.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        let bytes = await_file(&path, PATIENCE)?.read_from(0, u64::MAX).map_err(Error::io("read", &path))?;
         let damaged = |e: serde_json::Error| Error::damaged(&path, "a dataset's manifest", e.to_string());
         let Schema { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
         if schema > DATASET_SCHEMA {

@@ -1,9 +1,8 @@
 //! The few operations of a locked file that an update needs: the seam where tests let them fail.
 
 use crate::Error;
-use std::fs::File;
+use crate::disk::{self, Access, OpenFile};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A locked file.
@@ -22,23 +21,21 @@ pub(super) trait Medium {
 
 /// A locked file on disk, and where it lies.
 pub(super) struct Locked<'a> {
-    pub(super) file: &'a File,
+    pub(super) file: &'a dyn OpenFile,
     pub(super) path: &'a Path,
 }
 
 impl Medium for Locked<'_> {
     fn length_anew(&mut self) -> io::Result<u64> {
-        Ok(File::open(self.path)?.metadata()?.len())
+        disk::open(self.path, Access::Read)?.length()
     }
 
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.file.metadata()?.len().saturating_sub(offset) as usize];
-        self.file.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
+        self.file.read_from(offset, u64::MAX)
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.file.set_length(length)
     }
 
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -46,7 +43,7 @@ impl Medium for Locked<'_> {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_all()
+        self.file.sync()
     }
 }
 

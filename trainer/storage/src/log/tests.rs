@@ -83,7 +83,7 @@ fn a_lock_held_by_others_is_waited_for_and_no_longer() {
     let folder = temporary();
     let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
     let held = log.lock(WAIT).unwrap();
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let error = log.read(Duration::from_millis(200)).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(5));

@@ -58,7 +58,7 @@ fn a_file_that_comes_late_is_awaited_and_one_that_does_not_is_named() {
     assert!(matches!(&error, Error::Missing { path: missing, .. } if *missing == path), "{error}");
     thread::scope(|scope| {
         scope.spawn(|| {
-            sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(300));
             fs::rename(&away, &path).unwrap();
         });
         assert_eq!(open(folder.path(), &file).unwrap().read().unwrap(), b"x");

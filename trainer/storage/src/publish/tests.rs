@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::test_folders::{SmallDisk, temporary};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use xxhash_rust::xxh3::xxh3_128;

@@ -1,0 +1,272 @@
+//! The disk: every call that this crate makes of the operating system, for files, waiting and names, in one place.
+//!
+//! The system's own is the default. [`within`] puts another in its place for what a thread does: one that counts calls,
+//! that crashes between two of them, or that simulates a network file system with several clients.
+
+use crate::entropy;
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be read.
+    Read,
+    /// To be read and written.
+    Update,
+    /// To be read and written; made when it is not there.
+    UpdateOrCreate,
+    /// To be written; its name must be new.
+    CreateNew,
+}
+
+/// A disk, its clock and its randomness.
+pub trait Disk: Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> io::Result<File>;
+    /// Makes a folder.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether there is such a folder.
+    fn is_dir(&self, path: &Path) -> bool;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// The names in a folder, freshly read.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Gives a file a name, which is taken from whatever has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file another name, which must be new.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Whether two names are those of one file.
+    fn same_file(&self, a: &Path, b: &Path) -> bool;
+    /// Takes a name away.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Takes a folder away with all that is in it.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The time since some moment.
+    fn now(&self) -> Duration;
+    /// Waits.
+    fn sleep(&self, time: Duration);
+    /// 64 bits that no other call in any process gives.
+    fn random(&self) -> u64;
+}
+
+/// An open file. Dropping it closes it and frees its lock.
+pub type File = Box<dyn OpenFile>;
+
+/// What is done with an open file. Several threads may read from one at once.
+pub trait OpenFile: Debug + Send + Sync {
+    /// Its length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Reads some bytes; none at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes some bytes.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts it, or lengthens it with zeros.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Makes its bytes durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Takes the lock that at most one holds, or answers `WouldBlock`.
+    fn try_lock(&self) -> io::Result<()>;
+    /// Gives the lock back.
+    fn unlock(&self) -> io::Result<()>;
+}
+
+impl dyn OpenFile + '_ {
+    /// Fills the buffer.
+    pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    buffer = &mut buffer[read..];
+                    offset += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all bytes.
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// All bytes from `offset` on, `most` of them at most; none when the file is shorter.
+    pub(crate) fn read_from(&self, offset: u64, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length()?.saturating_sub(offset).min(most) as usize];
+        self.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Arc<dyn Disk>>> = const { RefCell::new(None) };
+}
+
+/// Does `f` with all that this crate does on this thread going to `disk`. Threads that `f` starts have the system's.
+pub fn within<R>(disk: Arc<dyn Disk>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Arc<dyn Disk>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            HERE.set(self.0.take());
+        }
+    }
+    let _restore = Restore(HERE.replace(Some(disk)));
+    f()
+}
+
+/// The disk of this thread.
+pub(crate) fn on<R>(f: impl FnOnce(&dyn Disk) -> R) -> R {
+    match HERE.with_borrow(Clone::clone) {
+        Some(disk) => f(&*disk),
+        None => f(&System),
+    }
+}
+
+/// Opens a file on the disk of this thread.
+pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
+    on(|disk| disk.open(path, access))
+}
+
+/// How long something has been waited for.
+pub(crate) struct Stopwatch(Duration);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch(on(|disk| disk.now()))
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        on(|disk| disk.now()).saturating_sub(self.0)
+    }
+}
+
+/// Waits.
+pub(crate) fn sleep(time: Duration) {
+    on(|disk| disk.sleep(time));
+}
+
+/// 64 bits that no other call in any process gives.
+pub(crate) fn random() -> u64 {
+    on(|disk| disk.random())
+}
+
+/// The operating system's own file system, clock and randomness.
+#[derive(Clone, Copy, Debug)]
+pub struct System;
+
+impl Disk for System {
+    fn open(&self, path: &Path, access: Access) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        match access {
+            Access::Read => options.read(true),
+            Access::Update => options.read(true).write(true),
+            Access::UpdateOrCreate => options.read(true).write(true).create(true).truncate(false),
+            Access::CreateNew => options.write(true).create_new(true),
+        };
+        Ok(Box::new(options.open(path)?))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        fs::read_dir(path)?.map(name).collect()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn same_file(&self, a: &Path, b: &Path) -> bool {
+        match (fs::symlink_metadata(a), fs::symlink_metadata(b)) {
+            (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+            _ => false,
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn now(&self) -> Duration {
+        static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn random(&self) -> u64 {
+        entropy::random()
+    }
+}
+
+impl OpenFile for fs::File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    fn try_lock(&self) -> io::Result<()> {
+        fs2::FileExt::try_lock_exclusive(self)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        fs2::FileExt::unlock(self)
+    }
+}
