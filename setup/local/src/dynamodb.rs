@@ -58,7 +58,7 @@ impl Refusal {
 /// Answers one call as the service does, or as the fault says.
 pub(crate) async fn answer(tables: &Tables, fault: TableFault, target: &str, body: &[u8]) -> Response {
     match fault {
-        TableFault::None => {}
+        TableFault::None | TableFault::Unreachable => {}
         TableFault::Hang => std::future::pending().await,
         TableFault::Fail => {
             let refusal = Refusal::new("InternalServerError", "the table fails on purpose");

@@ -28,6 +28,13 @@ pub struct Faults {
     pub kill: f64,
     /// The longest time until that signal.
     pub kill_ms: u64,
+    /// The process stops within [`Faults::freeze_ms`] of receiving an event, until its time limit has passed and its
+    /// event is tried again; then it goes on where it was, as a sandbox does that Lambda froze with work in it.
+    pub freeze: f64,
+    /// The longest time until it stops.
+    pub freeze_ms: u64,
+    /// The longest time from its time limit until it goes on.
+    pub thaw_ms: u64,
     /// An idle process is ended rather than used again, so that the next event meets a cold one.
     pub recycle: f64,
     /// How DynamoDB behaves.
@@ -45,6 +52,8 @@ pub enum TableFault {
     Fail,
     /// No call is ever answered.
     Hang,
+    /// Nobody listens where processes that start from now on look for it.
+    Unreachable,
 }
 
 impl Default for Faults {
@@ -59,6 +68,9 @@ impl Default for Faults {
             lose_reply: 0.0,
             kill: 0.0,
             kill_ms: 1000,
+            freeze: 0.0,
+            freeze_ms: 1000,
+            thaw_ms: 1000,
             recycle: 0.0,
             table: TableFault::None,
         }
@@ -74,6 +86,7 @@ impl Faults {
             ("faults.throttle", self.throttle),
             ("faults.lose_reply", self.lose_reply),
             ("faults.kill", self.kill),
+            ("faults.freeze", self.freeze),
             ("faults.recycle", self.recycle),
         ];
         match chances.into_iter().find(|(_, chance)| !(0.0..=1.0).contains(chance)) {
@@ -83,6 +96,15 @@ impl Faults {
             None => Ok(()),
         }
     }
+}
+
+/// What the faults hold ready for one attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Plan {
+    /// When it is killed.
+    pub(crate) kill_after: Option<Duration>,
+    /// When it stops, and how long after its time limit it goes on.
+    pub(crate) freeze: Option<(Duration, Duration)>,
 }
 
 /// What is drawn for; each has a sequence of its own, so that one fault's chance does not move another's draws.
@@ -97,13 +119,16 @@ pub(crate) enum Draw {
     Kill,
     KillMs,
     Recycle,
+    Freeze,
+    FreezeMs,
+    ThawMs,
 }
 
 /// Random numbers that depend only on the seed, on what they are for, and on how many were drawn for it before.
 #[derive(Debug)]
 pub(crate) struct Dice {
     seed: u64,
-    drawn: [u64; Draw::Recycle as usize + 1],
+    drawn: [u64; Draw::ThawMs as usize + 1],
 }
 
 impl Dice {
@@ -120,6 +145,15 @@ impl Dice {
     /// A duration from 0 to the given milliseconds.
     pub(crate) fn within_ms(&mut self, draw: Draw, longest: u64) -> Duration {
         Duration::from_millis(self.next(draw) % longest.saturating_add(1).max(1))
+    }
+
+    /// What happens to an attempt.
+    pub(crate) fn plan(&mut self, faults: &Faults) -> Plan {
+        let (kill, freeze) = (self.hit(Draw::Kill, faults.kill), self.hit(Draw::Freeze, faults.freeze));
+        let kill_after = self.within_ms(Draw::KillMs, faults.kill_ms);
+        let freeze_after = self.within_ms(Draw::FreezeMs, faults.freeze_ms);
+        let thaw_after = self.within_ms(Draw::ThawMs, faults.thaw_ms);
+        Plan { kill_after: kill.then_some(kill_after), freeze: freeze.then_some((freeze_after, thaw_after)) }
     }
 
     fn next(&mut self, draw: Draw) -> u64 {

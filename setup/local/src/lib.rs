@@ -24,4 +24,4 @@ pub use error::Error;
 pub use faults::{Faults, TableFault};
 pub use log::{Log, Source};
 pub use options::Options;
-pub use status::{Counts, Failure, LiveProcess, Status};
+pub use status::{Counts, Failure, Kill, LiveProcess, Status};

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    Counts, Error, Failure, Faults, LiveProcess, Options, Status,
-    faults::{Dice, Draw},
+    Counts, Error, Failure, Faults, Kill, LiveProcess, Options, Status,
+    faults::{Dice, Draw, Plan},
     invocation::{Failed, FailedKind, Invocation, Outcome, Waiter, epoch_ms},
     lineage::Trace,
     log::Source,
@@ -53,6 +53,7 @@ struct State {
     handles: Vec<Handle>,
     counts: Counts,
     failures: Vec<Failure>,
+    kills: Vec<Kill>,
     closed: bool,
 }
 
@@ -85,6 +86,7 @@ impl Queue {
             handles: Vec::new(),
             counts: Counts::default(),
             failures: Vec::new(),
+            kills: Vec::new(),
             closed: false,
         };
         let (state, load) = (Mutex::new(state), watch::Sender::new(Load::default()));
@@ -219,6 +221,7 @@ impl Queue {
             queued: state.waiting.len(),
             processes,
             failures: state.failures.clone(),
+            kills: state.kills.clone(),
         }
     }
 
@@ -269,6 +272,10 @@ impl Queue {
     async fn run(self: Arc<Self>, job: Job, idle: Option<Sandbox>) {
         let (outcome, sandbox) = self.attempt(&job.invocation, idle).await;
         let rested = match sandbox {
+            Some(sandbox) if sandbox.stopped() => {
+                self.runtime.spawn(sandbox.go_on_late(self.options.clone()));
+                None
+            }
             Some(sandbox) if sandbox.alive() => sandbox.rest().await.then_some(sandbox),
             _ => None,
         };
@@ -295,13 +302,13 @@ impl Queue {
                 Err(failed) => return (Outcome::Failed(failed), None),
             },
         };
-        let kill_after = self.start_attempt();
+        let plan = self.start_attempt();
         let id = &invocation.request_id;
         let pid = sandbox.pid();
         let say = |line: String| self.options.log.line(pid, Source::Platform, &line);
         say(format!("START RequestId: {id} Version: $LATEST"));
-        let start = Instant::now();
-        let outcome = sandbox.invoke(invocation, &self.options, kill_after).await;
+        let (start, started_ms) = (Instant::now(), epoch_ms());
+        let outcome = sandbox.invoke(invocation, &self.options, plan).await;
         let took_ms = start.elapsed().as_micros().div_ceil(1000) as u64;
         if let Outcome::Failed(failed) = &outcome {
             say(String::from_utf8_lossy(&failed.payload).into_owned());
@@ -311,14 +318,21 @@ impl Queue {
             format!("Billed Duration: {took_ms} ms Memory Size: {size} MB Max Memory Used: {used} MB");
         say(format!("END RequestId: {id}"));
         say(format!("REPORT RequestId: {id} {report}"));
-        let counts = &mut self.state().counts;
+        let State { counts, kills, .. } = &mut *self.state();
         counts.billed_ms += took_ms;
         counts.peak_memory_mb = counts.peak_memory_mb.max(used);
+        counts.frozen += u64::from(sandbox.stopped());
+        kills.extend(sandbox.killed_ms().map(|at_ms| Kill {
+            request_payload: String::from_utf8_lossy(&invocation.payload).into_owned(),
+            started_ms,
+            at_ms,
+        }));
         (outcome, Some(sandbox))
     }
 
     async fn cold_start(&self) -> Result<Sandbox, Failed> {
-        let started = Sandbox::start(&self.options, &self.endpoint).await;
+        let table = self.faults().table;
+        let started = Sandbox::start(&self.options, &self.endpoint, table).await;
         let sandbox = started.map_err(|error| {
             let message = format!("cannot start {}: {error}", self.options.program.display());
             Failed::new(FailedKind::Crashed, "Runtime.InvalidEntrypoint", message)
@@ -334,12 +348,10 @@ impl Queue {
         sandbox.ready(&self.options).await.map(|()| sandbox)
     }
 
-    fn start_attempt(&self) -> Option<Duration> {
+    fn start_attempt(&self) -> Plan {
         let State { faults, dice, counts, .. } = &mut *self.state();
         counts.invocations += 1;
-        let killed = dice.hit(Draw::Kill, faults.kill);
-        let after = dice.within_ms(Draw::KillMs, faults.kill_ms);
-        killed.then_some(after)
+        dice.plan(faults)
     }
 
     /// Draws the consequence of an attempt: the answer goes to its caller; an event that failed is tried again.

@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    Options,
+    Options, TableFault,
+    faults::Plan,
     invocation::{ACCOUNT, Failed, FailedKind, Invocation, Outcome, REGION, epoch_ms},
     log::{Log, Source},
     memory,
@@ -29,6 +30,8 @@ use crate::{
 /// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit of the
 /// invocation, so here it has both.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
+/// An address at which nobody listens: the loopback's port 9 is for discarding and needs root.
+const NOWHERE: &str = "http://127.0.0.1:9";
 /// How often the memory of a working process is looked at.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
@@ -41,6 +44,10 @@ pub(crate) struct Sandbox {
     deliveries: u64,
     deadline: Instant,
     peak_memory_mb: u64,
+    /// When the faults killed it, in milliseconds since 1970.
+    killed_ms: Option<u64>,
+    /// How long after its time limit a process goes on that the faults have stopped.
+    thaw_after: Option<Duration>,
 }
 
 impl Drop for Sandbox {
@@ -59,16 +66,19 @@ pub(crate) struct Handle {
 
 impl Sandbox {
     /// Starts a process, without waiting for its first poll.
-    pub(crate) async fn start(options: &Options, endpoint: &str) -> io::Result<Self> {
+    pub(crate) async fn start(options: &Options, endpoint: &str, fault: TableFault) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let command = command(options, endpoint, &listener.local_addr()?.to_string());
+        let table = if fault == TableFault::Unreachable { NOWHERE } else { endpoint };
+        let command = command(options, endpoint, &listener.local_addr()?.to_string(), table);
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", options.function);
         let desk = Desk::new(arn);
         let Started { process, stdout, stderr } = Process::start(command).await?;
         let routes = runtime_api::router(desk.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
+        let deadline = Instant::now();
+        let (killed_ms, thaw_after) = (None, None);
         let sandbox =
-            Self { process, desk, server, deliveries: 0, deadline: Instant::now(), peak_memory_mb: 0 };
+            Self { process, desk, server, deliveries: 0, deadline, peak_memory_mb: 0, killed_ms, thaw_after };
         let pid = sandbox.pid();
         options.log.line(pid, Source::Platform, "INIT_START");
         copy_lines(ChildStdout::from_std(stdout)?, pid, Source::Stdout, options.log.clone());
@@ -111,16 +121,12 @@ impl Sandbox {
     }
 
     /// Makes one attempt at an event, and ends the process when the attempt leaves it unfit for another.
-    pub(crate) async fn invoke(
-        &mut self,
-        invocation: &Invocation,
-        options: &Options,
-        kill_after: Option<Duration>,
-    ) -> Outcome {
+    pub(crate) async fn invoke(&mut self, invocation: &Invocation, options: &Options, plan: Plan) -> Outcome {
         let start = Instant::now();
         let deadline_ms = epoch_ms() + options.time_limit.as_millis() as u64;
         self.deadline = start + options.time_limit;
-        let mut kill_at = kill_after.map(|after| start + after);
+        let mut kill_at = plan.kill_after.map(|after| start + after);
+        let mut freeze_at = plan.freeze.map(|(after, _)| start + after);
         let mut memory_ticks = interval(MEMORY_EVERY);
         let mut answer = self.desk.hand_over(Delivery { invocation: invocation.clone(), deadline_ms });
         self.deliveries += 1;
@@ -136,7 +142,13 @@ impl Sandbox {
                 () = sleep_until(self.deadline) => break timed_out(&invocation.request_id, options.time_limit),
                 () = sleep_until(kill_at.unwrap_or(self.deadline)), if kill_at.is_some() => {
                     self.process.kill();
+                    self.killed_ms = Some(epoch_ms());
                     kill_at = None;
+                }
+                () = sleep_until(freeze_at.unwrap_or(self.deadline)), if freeze_at.is_some() => {
+                    self.process.freeze();
+                    self.thaw_after = plan.freeze.map(|(_, thaw)| thaw);
+                    freeze_at = None;
                 }
                 _ = memory_ticks.tick() => {
                     let used = self.look_at_memory();
@@ -147,8 +159,37 @@ impl Sandbox {
             }
         };
         self.desk.clear();
-        self.end().await;
+        if !self.stopped() {
+            self.end().await;
+        }
         Outcome::Failed(failed)
+    }
+
+    /// When the faults killed the process, in milliseconds since 1970.
+    pub(crate) fn killed_ms(&self) -> Option<u64> {
+        self.killed_ms
+    }
+
+    /// Whether the faults have stopped the process in an attempt that is given up by now.
+    pub(crate) fn stopped(&self) -> bool {
+        self.thaw_after.is_some() && self.alive()
+    }
+
+    /// Lets a stopped process go on where it was, as if it still had its event, until it asks for the next one or has
+    /// had its time once more.
+    pub(crate) async fn go_on_late(self, options: Options) {
+        let wait = self.thaw_after.unwrap_or_default();
+        tokio::select! {
+            _ = self.process.exited() => return,
+            () = tokio::time::sleep(wait) => self.process.thaw(),
+        }
+        options.log.line(self.pid(), Source::Platform, "THAWED after its time limit");
+        tokio::select! {
+            () = self.desk.polled_more_than(self.deliveries) => {}
+            _ = self.process.exited() => {}
+            () = tokio::time::sleep(options.time_limit) => {}
+        }
+        self.end().await;
     }
 
     /// Waits until the process asks for its next event and freezes it; false when it will not serve any more.
@@ -195,7 +236,7 @@ fn out_of_memory(id: &str, used_mb: u64, memory_mb: u32) -> Failed {
 }
 
 /// The command with Lambda's environment, and nothing through which the function could reach the real AWS.
-fn command(options: &Options, endpoint: &str, runtime_api: &str) -> Command {
+fn command(options: &Options, endpoint: &str, runtime_api: &str, table: &str) -> Command {
     let program = std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
     let task_root = program.parent().unwrap_or(Path::new("/")).to_owned();
     let function = options.function.as_str();
@@ -219,7 +260,7 @@ fn command(options: &Options, endpoint: &str, runtime_api: &str) -> Command {
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
-        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_ENDPOINT_URL_DYNAMODB", table),
         ("LANG", "en_US.UTF-8"),
         ("TZ", ":UTC"),
     ];

@@ -21,6 +21,8 @@ pub struct Counts {
     pub timeouts: u64,
     /// Attempts whose process ended by itself or by a signal.
     pub crashes: u64,
+    /// Attempts in which the faults stopped the process until its time had passed.
+    pub frozen: u64,
     /// Attempts whose process used more memory than it has.
     pub out_of_memory: u64,
     /// Failed attempts that were put back for another.
@@ -56,6 +58,17 @@ pub struct Failure {
     pub at_ms: u64,
 }
 
+/// A process that the faults killed while it had an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    /// The event.
+    pub request_payload: String,
+    /// When it got the event, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When it was killed.
+    pub at_ms: u64,
+}
+
 /// A process of the function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveProcess {
@@ -82,4 +95,6 @@ pub struct Status {
     pub processes: Vec<LiveProcess>,
     /// The events that were given up.
     pub failures: Vec<Failure>,
+    /// The processes that the faults killed.
+    pub kills: Vec<Kill>,
 }

@@ -321,7 +321,28 @@ async fn faults_do_what_they_say() {
     cloud.invoke_event(r#"{"do": "sleep", "ms": 2000}"#).unwrap();
     idle(&cloud).await;
     assert_eq!((cloud.counts().crashes, cloud.failures().len()), (3, 1));
+    let kills = cloud.status().kills;
+    assert!(kills.iter().all(|kill| kill.request_payload.contains("2000") && kill.at_ms >= kill.started_ms));
+    assert_eq!(kills.len(), 3);
     assert!(cloud.failures()[0].response_payload.contains("signal: killed"), "{:?}", cloud.failures());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_stopped_past_its_time_limit_goes_on_where_it_was() {
+    let cloud = start(|options| {
+        options.time_limit = Duration::from_millis(500);
+        options.retry_waits.clear();
+        options.faults = Faults { freeze: 1.0, freeze_ms: 1, thaw_ms: 1, ..Faults::default() };
+    })
+    .await;
+    let notes = Notes::new();
+    cloud.invoke_event(notes.event(json!({ "do": "sleep then note", "ms": 100 }))).unwrap();
+    idle(&cloud).await;
+    // The event is given up, and only then its process comes to its second line.
+    assert_eq!((cloud.counts().frozen, cloud.counts().timeouts, cloud.failures().len()), (1, 1, 1));
+    assert_eq!(notes.runs().len(), 1);
+    eventually("it goes on", || notes.runs().len() == 2);
+    eventually("it is ended when it asks for more", || cloud.counts().live == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,6 +360,12 @@ async fn the_table_can_fail_and_comes_back() {
     assert!(failed.json()["__type"].as_str().unwrap().ends_with("#InternalServerError"));
     cloud.set_faults(Faults { table: local_cloud::TableFault::Hang, ..Faults::default() }).unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(200), call()).await.is_err());
+    let nowhere = Faults { table: local_cloud::TableFault::Unreachable, ..Faults::default() };
+    cloud.set_faults(nowhere).unwrap();
+    let told = invoke(&cloud, "RequestResponse", r#"{"do": "environment"}"#).await.json();
+    let address = told["environment"]["AWS_ENDPOINT_URL_DYNAMODB"].as_str().unwrap().to_owned();
+    let refused = std::net::TcpStream::connect(address.trim_start_matches("http://")).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{address}");
     cloud.set_faults(Faults::default()).unwrap();
     assert_eq!(call().await.status, 200);
 }

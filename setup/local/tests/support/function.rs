@@ -39,6 +39,11 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
             thread::sleep(Duration::from_millis(body["ms"].as_u64().unwrap()));
             Ok(json!({}))
         }
+        "sleep then note" => {
+            thread::sleep(Duration::from_millis(body["ms"].as_u64().unwrap()));
+            note(&body, id);
+            Ok(json!({}))
+        }
         "error" => Err("as told".into()),
         "fail twice" if runs < 3 => Err(format!("run {runs} fails")),
         "fail twice" => Ok(json!({})),
