@@ -157,6 +157,8 @@ def cut(model, network, torch):
     """The network up to Baton's default cut, just below the last layer."""
     if network.startswith("vgg"):
         model.classifier = model.classifier[:-2]
+        if NETWORKS.get(network, 224) // 32 % 7:
+            model.avgpool = spread(NETWORKS[network] // 32, torch)
     elif network.startswith("resnet"):
         model.fc = torch.nn.Identity()
     elif network.startswith("mobilenet"):
@@ -164,6 +166,24 @@ def cut(model, network, torch):
     elif network.startswith("squeezenet"):
         model.classifier = torch.nn.Identity()
     return model
+
+
+def spread(side, torch):
+    """Adaptive average pooling of a square map to 7 by 7 as two small products: ONNX has no such operator."""
+    matrix = torch.zeros(7, side)
+    for row in range(7):
+        first, last = row * side // 7, -(-(row + 1) * side // 7)
+        matrix[row, first:last] = 1 / (last - first)
+
+    class Pooling(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("matrix", matrix)
+
+        def forward(self, maps):
+            return self.matrix @ maps @ self.matrix.T
+
+    return Pooling()
 
 
 def onnx_runtime(model, images, threads, torch):
