@@ -1,6 +1,7 @@
 //! What Baton carries: the small network's weights.
 
 use crate::Failure;
+use crate::output::write_whole;
 use learning::weights::{Normalisation, install};
 use std::path::Path;
 use storage::Root;
@@ -18,7 +19,7 @@ const BATON_SMALL: &[u8] = include_bytes!("../assets/baton_small.safetensors");
 pub fn install_baton_small(root: &Path) -> Result<(), Failure> {
     let folder = Root::open(root)?.weights("baton_small")?;
     let file = root.join("baton_small.safetensors");
-    std::fs::write(&file, BATON_SMALL).map_err(Failure::io("write", &file))?;
+    write_whole(&file, BATON_SMALL)?;
     let installed =
         install(&folder, &file, &networks::network("baton_small").map_err(Failure::input)?, NORMALISATION);
     std::fs::remove_file(&file).map_err(Failure::io("remove", &file))?;

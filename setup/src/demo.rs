@@ -61,7 +61,7 @@ impl Demo {
         let mut local = Local::new(&self.root);
         local.json = self.json;
         let start = json!({"start": true, "run": self.run, "workers": WORKERS, "job": job()?, "force": true});
-        Ok(local.carry_out(Event::from_value(start).map_err(Failure::input)?).await?)
+        local.carry_out(Event::from_value(start).map_err(Failure::input)?).await
     }
 
     fn say(&self, text: &str) {
@@ -115,6 +115,6 @@ fn generate(out: &Path) -> Result<(), Failure> {
         size: 48,
         seed: 1,
     };
-    prepare(&Source::Generate(what), &Options::new(out), &|_| ()).map_err(Failure::input)?;
+    prepare(&Source::Generate(what), &Options::new(out), &|_| ())?;
     Ok(())
 }

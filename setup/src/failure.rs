@@ -20,8 +20,8 @@ impl Failure {
     }
 
     /// The operating system refused or failed an operation on a file.
-    pub fn io(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
-        move |error| Failure { code: 4, message: format!("cannot {action} {}: {error}", path.display()) }
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+        move |error| storage::Error::io(action, path)(error).into()
     }
 }
 
@@ -44,6 +44,12 @@ impl From<learning::Error> for Failure {
             _ => 3,
         };
         Failure { code, message: error.to_string() }
+    }
+}
+
+impl From<data_prep::Error> for Failure {
+    fn from(error: data_prep::Error) -> Failure {
+        Failure { code: if error.is_bad_input() { 3 } else { 4 }, message: error.to_string() }
     }
 }
 

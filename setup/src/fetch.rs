@@ -123,7 +123,7 @@ impl Fetch {
             data_prep::Progress::Unreadable(_) => {}
         });
         bar.finish_and_clear();
-        made.map_err(Failure::input)?;
+        made?;
         Ok(folder)
     }
 

@@ -9,6 +9,7 @@ mod failure;
 pub mod features;
 pub mod fetch;
 pub mod local;
+mod output;
 pub mod predict;
 pub mod pretrain;
 pub mod sheet;

@@ -1,19 +1,26 @@
 //! `baton local`: the local cloud on a folder, and with a job the whole run in it, from start to model.
 
+mod standstill;
+
+use crate::Failure;
 use crate::cloud::{Address, Cloud, FUNCTION, TABLE};
+use crate::output::write_whole;
 use crate::view::View;
 use crate::watch::Screen;
-use local_cloud::{Counts, Faults, LocalCloud, Log, Options};
+use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use protocol::{Ending, Event, Fact, Ledger, Reason, RunId};
+use standstill::Standstill;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::{FactLog, Root};
 
 /// How often a run in the local cloud is looked at.
 const LOOK: Duration = Duration::from_millis(400);
-/// The watchdog's tick, and how long it holds work in hand for lost.
-const TICK: Duration = Duration::from_secs(10);
+/// How long the ledger may not be read, and how long a view may take, before a run in the local cloud is given up or
+/// shown no more: a full disk becomes free again, and a table that hangs is only a view.
+const UNREADABLE: Duration = Duration::from_secs(120);
+const VIEW: Duration = Duration::from_secs(2);
 /// How often a `start` is sent whose function dies on it.
 const START_TRIES: usize = 6;
 
@@ -44,6 +51,12 @@ pub struct Local {
     /// Time limit of an invocation: 20s, 5m.
     #[arg(long, default_value = "900s", value_parser = duration)]
     pub time_limit: Duration,
+    /// How often the watchdog looks, and how long after its time it holds work to be lost.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub tick: Duration,
+    /// End when nothing has moved for so long after an event was given up, a full disk for instance.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub give_up: Duration,
     /// Functions that run at the same time; without it as many as there are cores.
     #[arg(long)]
     pub concurrency: Option<usize>,
@@ -78,6 +91,8 @@ pub struct Outcome {
     pub model: Option<PathBuf>,
     /// What the local cloud counted.
     pub counts: Counts,
+    /// The processes that its faults killed.
+    pub kills: Vec<Kill>,
 }
 
 impl Local {
@@ -90,6 +105,8 @@ impl Local {
             workers: None,
             memory: 3_008,
             time_limit: Duration::from_secs(900),
+            tick: Duration::from_secs(10),
+            give_up: Duration::from_secs(60),
             concurrency: None,
             threads: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -104,7 +121,7 @@ impl Local {
     ///
     /// # Errors
     /// In words.
-    pub async fn run(&self) -> Result<(), String> {
+    pub async fn run(&self) -> Result<(), Failure> {
         if self.job.is_none() && self.run.is_none() {
             return self.serve().await;
         }
@@ -113,19 +130,19 @@ impl Local {
         self.tell(&outcome);
         match outcome.ledger.ending {
             Some(Ending { why: Reason::Failed(why), .. }) => {
-                Err(format!("run {} failed: {why}", outcome.run))
+                Err(format!("run {} failed: {why}", outcome.run).into())
             }
             _ => Ok(()),
         }
     }
 
-    async fn serve(&self) -> Result<(), String> {
+    async fn serve(&self) -> Result<(), Failure> {
         let (cloud, _address) = self.start()?.await?;
         println!(
             "{}",
             serde_json::json!({"endpoint": cloud.endpoint(), "function": FUNCTION, "table": TABLE})
         );
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(self.tick.max(LOOK));
         loop {
             tokio::select! {
                 _ = interrupted() => break,
@@ -140,20 +157,20 @@ impl Local {
     ///
     /// # Errors
     /// In words: the event is refused, the local cloud cannot start, or Ctrl-C.
-    pub async fn carry_out(&self, start: Event) -> Result<Outcome, String> {
+    pub async fn carry_out(&self, start: Event) -> Result<Outcome, Failure> {
         let (cloud, _address) = self.start()?.await?;
         let client = Cloud::local(&cloud.endpoint()).await;
         let followed = tokio::select! {
             followed = self.follow(&cloud, &client, &start) => followed,
-            _ = interrupted() => Err("interrupted; the same command continues the run".into()),
+            _ = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
         };
-        let counts = cloud.counts();
+        let Status { counts, kills, .. } = cloud.status();
         cloud.shutdown().await;
         let (run, ledger) = followed?;
         let model = ledger.ending.as_ref().and_then(|ending| ending.model.as_ref());
         let model =
             model.map(|file| self.root.join("runs").join(run.as_str()).join("model").join(&file.name));
-        Ok(Outcome { run, ledger, model, counts })
+        Ok(Outcome { run, ledger, model, counts, kills })
     }
 
     async fn follow(
@@ -161,37 +178,47 @@ impl Local {
         cloud: &LocalCloud,
         client: &Cloud,
         start: &Event,
-    ) -> Result<(RunId, Ledger), String> {
+    ) -> Result<(RunId, Ledger), Failure> {
         let reply = insist(client, start).await?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
-            return Err(format!("refused: {why}"));
+            return Err(Failure::input(format!("refused: {why}")));
         }
         let named = reply.get("run").and_then(|run| run.as_str()).or(start.run().map(RunId::as_str));
         let run = RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?;
         let mut screen = Screen::new(self.json);
-        let mut tick = tokio::time::interval(TICK);
+        let mut standstill = Standstill::new(self.give_up);
+        let mut tick = tokio::time::interval(self.tick.max(LOOK));
         tick.tick().await;
+        let mut read = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
             }
-            if let Ok(Some(view)) = View::read(&client.tables, TABLE, run.as_str()).await {
+            let view = View::read(&client.tables, TABLE, run.as_str());
+            if let Ok(Ok(Some(view))) = tokio::time::timeout(VIEW, view).await {
                 screen.show(&view);
             }
-            let ledger = read_ledger(&self.root, &run)?;
-            if ledger.ending.is_some() {
-                screen.close();
-                return Ok((run, ledger));
+            match read_ledger(&self.root, &run) {
+                Ok(ledger) if ledger.ending.is_some() => {
+                    screen.close();
+                    return Ok((run, ledger));
+                }
+                Ok(ledger) => {
+                    standstill.look(&ledger, &cloud.status())?;
+                    read = Instant::now();
+                }
+                Err(error) if read.elapsed() > UNREADABLE => return Err(error.into()),
+                Err(_) => {}
             }
         }
     }
 
     /// Starts the local cloud; the address file lives as long as what is given back.
-    fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, AddressFile), String>>, String> {
-        std::fs::create_dir_all(&self.root).map_err(|error| format!("{}: {error}", self.root.display()))?;
-        let root = self.root.canonicalize().map_err(|error| format!("{}: {error}", self.root.display()))?;
+    fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, AddressFile), Failure>>, Failure> {
+        std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
+        let root = self.root.canonicalize().map_err(Failure::io("open", &self.root))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = self.concurrency.unwrap_or(cores);
         let threads = self.threads.unwrap_or_else(|| (cores / concurrency.min(cores)).max(1));
@@ -205,12 +232,12 @@ impl Local {
         options.recursion_allowed = !self.no_recursion;
         options.faults = self.faults.clone().unwrap_or_default();
         let log = root.join("local-cloud.log");
-        options.log = Log::file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        options.log = Log::file(&log).map_err(Failure::io("write", &log))?;
         options.environment = vec![
             ("BATON_ROOT".into(), root.display().to_string()),
             ("BATON_TABLE".into(), TABLE.into()),
             ("BATON_THREADS".into(), threads.to_string()),
-            ("BATON_PATIENCE_MS".into(), TICK.as_millis().to_string()),
+            ("BATON_PATIENCE_MS".into(), self.tick.as_millis().to_string()),
         ];
         Ok(async move {
             let cloud = LocalCloud::start(options).await.map_err(|error| error.to_string())?;
@@ -282,10 +309,10 @@ pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
 struct AddressFile(PathBuf);
 
 impl AddressFile {
-    fn write(root: &Path, endpoint: String) -> Result<AddressFile, String> {
+    fn write(root: &Path, endpoint: String) -> Result<AddressFile, Failure> {
         let path = Address::path(root);
         let text = serde_json::to_vec(&Address { endpoint }).map_err(|error| error.to_string())?;
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_whole(&path, &text)?;
         Ok(AddressFile(path))
     }
 }

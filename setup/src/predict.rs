@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::evaluate::open_same_classes;
+use crate::output::write_whole;
 use crate::sheet::{Entry, draw};
 use learning::predict::Predictor;
 use serde_json::json;
@@ -215,9 +216,9 @@ fn draw_sheet(answers: &[Answer], classes: &[String], path: &Path) -> Result<(),
     };
     let entries: Vec<Entry> = answers.iter().map(entry).collect();
     let sheet = draw(&entries).ok_or_else(|| Failure::input("there is no image to draw"))?;
-    let failed =
-        |error: image::ImageError| Failure { code: 4, message: format!("{}: {error}", path.display()) };
-    sheet.save_with_format(path, image::ImageFormat::Png).map_err(failed)
+    let mut png = std::io::Cursor::new(Vec::new());
+    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| error.to_string())?;
+    write_whole(path, png.get_ref())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::assets::NORMALISATION;
+use crate::output::write_whole;
 use data_prep::generate::ClassSet;
 use indicatif::{ProgressBar, ProgressStyle};
 use learning::images::Preprocessing;
@@ -65,8 +66,9 @@ impl Pretrain {
         bar.finish_and_clear();
         let classes = ClassSet::Base.names().len();
         let top1 = trained.top1(&examples(seed, HELD_OUT, classes * 50))?;
-        let mut file = std::fs::File::create(&self.out).map_err(Failure::io("create", &self.out))?;
+        let mut file = Vec::new();
         trained.write(&mut file).map_err(Failure::io("write", &self.out))?;
+        write_whole(&self.out, &file)?;
         println!("{}: top-1 {top1:.3} on {} images that it has not seen", self.out.display(), classes * 50);
         Ok(())
     }

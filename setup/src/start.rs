@@ -1,5 +1,6 @@
 //! `baton start` and `baton stop`: an event to the function, local or on AWS.
 
+use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION};
 use protocol::{Event, Job, RunId, StartEvent};
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ impl Start {
     ///
     /// # Errors
     /// In words: a job or id that is not allowed, or what the cloud said.
-    pub async fn run(&self) -> Result<(), String> {
+    pub async fn run(&self) -> Result<(), Failure> {
         let event = event(self.job.as_deref(), self.run.as_deref(), self.workers, false)?;
         if self.print {
             println!("{}", event.to_json());
@@ -66,7 +67,7 @@ impl Stop {
     ///
     /// # Errors
     /// In words: an id that is not allowed, or what the cloud said.
-    pub async fn run(&self) -> Result<(), String> {
+    pub async fn run(&self) -> Result<(), Failure> {
         let event = Event::Stop { run: run_id(self.run.as_deref())? };
         answer(&Cloud::find(self.root.as_deref()).await?.send(&self.function, &event, true).await?)
     }
@@ -81,32 +82,32 @@ pub fn event(
     run: Option<&str>,
     workers: Option<u32>,
     force: bool,
-) -> Result<Event, String> {
+) -> Result<Event, Failure> {
     let job = job.map(read_job).transpose()?.map(Box::new);
     let start = StartEvent { workers, run: run_id(run)?, job, force };
     // Through the parser: the ranges of an event are stated there and nowhere else.
-    Event::from_value(Event::Start(start).to_json()).map_err(|error| error.to_string())
+    Event::from_value(Event::Start(start).to_json()).map_err(Failure::input)
 }
 
 /// Reads and checks a job.
 ///
 /// # Errors
 /// In words: the file, and the key that is not allowed.
-pub fn read_job(path: &Path) -> Result<Job, String> {
-    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Job::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+pub fn read_job(path: &Path) -> Result<Job, Failure> {
+    let text = std::fs::read(path).map_err(Failure::io("read", path))?;
+    Job::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", path.display())))
 }
 
-fn run_id(run: Option<&str>) -> Result<Option<RunId>, String> {
-    run.map(RunId::new).transpose().map_err(|error| error.to_string())
+fn run_id(run: Option<&str>) -> Result<Option<RunId>, Failure> {
+    run.map(RunId::new).transpose().map_err(Failure::input)
 }
 
 /// Prints the function's answer; a refusal is an error.
-fn answer(reply: &str) -> Result<(), String> {
+fn answer(reply: &str) -> Result<(), Failure> {
     println!("{reply}");
     let value: serde_json::Value = serde_json::from_str(reply).unwrap_or_default();
     match value.get("refused").and_then(|why| why.as_str()) {
-        Some(why) => Err(format!("refused: {why}")),
+        Some(why) => Err(Failure::input(format!("refused: {why}"))),
         None => Ok(()),
     }
 }

@@ -43,6 +43,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of trouble it is: Lambda's `errorType`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Storage(_) | Error::Learning(learning::Error::Storage(_) | learning::Error::Io { .. }) => {
+                "Storage"
+            }
+            Error::Protocol(_) | Error::NoRun { .. } => "Protocol",
+            Error::Learning(_) => "Learning",
+            Error::Ahead(_) => "Ahead",
+            Error::Send { .. } => "Send",
+        }
+    }
+
     /// What becomes of the event.
     pub fn fate(&self) -> Fate {
         match self {

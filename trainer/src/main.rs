@@ -1,6 +1,6 @@
 //! The Lambda function's process: environment to services to `lambda_runtime`, nothing else.
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 use std::env;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(move |event| invoked(services.clone(), event))).await
 }
 
-async fn invoked(services: Arc<Services>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+async fn invoked(services: Arc<Services>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     let invocation = Invocation {
         id: event.context.request_id.clone(),
         deadline_ms: event.context.deadline,
@@ -46,7 +46,10 @@ async fn invoked(services: Arc<Services>, event: LambdaEvent<Value>) -> Result<V
         answer
     });
     match answer.await {
-        Ok(answer) => Ok(answer.map(|reply| reply.to_json().clone())?),
+        Ok(Ok(reply)) => Ok(reply.to_json().clone()),
+        Ok(Err(error)) => {
+            Err(Diagnostic { error_type: error.kind().into(), error_message: error.to_string() })
+        }
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

@@ -16,9 +16,7 @@ pub(super) fn members(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<
     let mut magic = [0; 2];
     let gzipped = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
     file.rewind().map_err(Error::io("read", path))?;
-    let damaged = |e: io::Error| {
-        Error::input(path, "a whole tar archive, gzipped or not", format!("a truncated or damaged one ({e})"))
-    };
+    let damaged = |e: io::Error| Error::input(path, "a whole tar archive, gzipped or not", truncated(&e));
     if gzipped {
         let mut stream = MultiGzDecoder::new(file);
         let members = read_members(path, &mut stream, wanted)?;
@@ -39,9 +37,7 @@ fn read_members(
     stream: impl Read,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Vec<u8>)>> {
-    let damaged = |e: io::Error| {
-        Error::input(path, "a whole tar archive, gzipped or not", format!("a truncated or damaged one ({e})"))
-    };
+    let damaged = |e: io::Error| Error::input(path, "a whole tar archive, gzipped or not", truncated(&e));
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     let mut archive = tar::Archive::new(stream);
     for entry in archive.entries().map_err(damaged)? {
@@ -69,4 +65,8 @@ fn read_members(
         members.push((name, content));
     }
     Ok(members)
+}
+
+fn truncated(error: &io::Error) -> String {
+    format!("a truncated or damaged one ({error}): fetch or copy it again")
 }

@@ -94,7 +94,11 @@ fn part(
         let before = paths.len();
         walk(&class_folder, 0, &mut paths)?;
         if paths.len() == before {
-            return Err(Error::input(&class_folder, "images of this class", "an empty folder"));
+            return Err(Error::input(
+                &class_folder,
+                "images of this class",
+                "an empty folder: put some there or remove it",
+            ));
         }
         labels.resize(paths.len(), label as u32);
     }

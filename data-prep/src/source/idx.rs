@@ -56,7 +56,7 @@ impl Idx {
         if content.starts_with(&[0x1f, 0x8b]) {
             let mut plain = Vec::new();
             let read = MultiGzDecoder::new(&content[..]).take(MAX_LOADED_BYTES + 1).read_to_end(&mut plain);
-            read.map_err(|e| input(format!("truncated or damaged gzip ({e})")))?;
+            read.map_err(|e| input(format!("truncated or damaged gzip ({e}): fetch or copy it again")))?;
             content = plain;
         }
         let start = 4 + 4 * dimensions;
