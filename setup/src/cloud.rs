@@ -68,7 +68,8 @@ impl Cloud {
         Cloud::with(&config)
     }
 
-    fn with(config: &SdkConfig) -> Cloud {
+    /// The cloud that the configuration leads to.
+    pub(crate) fn with(config: &SdkConfig) -> Cloud {
         Cloud { lambda: aws_sdk_lambda::Client::new(config), tables: aws_sdk_dynamodb::Client::new(config) }
     }
 
@@ -77,8 +78,18 @@ impl Cloud {
     /// # Errors
     /// In words: what Lambda or the function said.
     pub async fn send(&self, function: &str, event: &protocol::Event, wait: bool) -> Result<String, String> {
+        self.send_value(function, &event.to_json(), wait).await
+    }
+
+    /// Sends any JSON; see [`Cloud::send`].
+    pub(crate) async fn send_value(
+        &self,
+        function: &str,
+        value: &serde_json::Value,
+        wait: bool,
+    ) -> Result<String, String> {
         let kind = if wait { InvocationType::RequestResponse } else { InvocationType::Event };
-        let payload = Blob::new(event.to_json().to_string().into_bytes());
+        let payload = Blob::new(value.to_string().into_bytes());
         let call = self.lambda.invoke().function_name(function).invocation_type(kind).payload(payload);
         let reply =
             call.send().await.map_err(|error| format!("{function}: {}", DisplayErrorContext(error)))?;
@@ -91,7 +102,7 @@ impl Cloud {
     }
 }
 
-fn configuration() -> aws_config::ConfigLoader {
+pub(crate) fn configuration() -> aws_config::ConfigLoader {
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http)

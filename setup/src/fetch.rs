@@ -9,6 +9,7 @@ mod tests;
 
 use crate::Failure;
 use data_prep::{Options, Source as Images, prepare};
+pub(crate) use download::sha256;
 use download::{Download, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use learning::weights::{Normalisation, install};

@@ -1,8 +1,12 @@
-//! The baton command: local cloud, start, stop, watch, predict, evaluate, export.
+//! The baton command: local cloud, deploy, start, stop, watch, predict, evaluate, export.
 
 pub mod assets;
+pub mod aws;
 pub mod cloud;
 pub mod demo;
+pub mod deploy;
+pub mod destroy;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 mod failure;
@@ -12,6 +16,8 @@ pub mod local;
 mod output;
 pub mod predict;
 pub mod pretrain;
+pub mod pull;
+pub mod push;
 pub mod sheet;
 pub mod start;
 pub mod view;

@@ -324,7 +324,7 @@ impl Drop for AddressFile {
 }
 
 /// The trainer binary beside this command.
-fn beside() -> Result<PathBuf, String> {
+pub(crate) fn beside() -> Result<PathBuf, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let trainer = here.with_file_name("trainer");
     if trainer.is_file() {

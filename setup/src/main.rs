@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use setup::Failure;
 use setup::{demo, evaluate, export, features, fetch, local, predict, pretrain, start, watch, weights};
+use setup::{deploy, destroy, doctor, pull, push};
 use std::process::ExitCode;
 
 /// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
@@ -16,6 +17,11 @@ struct Baton {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Deploy(deploy::Deploy),
+    Destroy(destroy::Destroy),
+    Doctor(doctor::Doctor),
+    Push(push::Push),
+    Pull(pull::Pull),
     Local(local::Local),
     Start(start::Start),
     Stop(start::Stop),
@@ -42,6 +48,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(demo) => on_runtime(demo.run()),
+        Command::Deploy(deploy) => on_runtime(deploy.run()),
+        Command::Destroy(destroy) => on_runtime(destroy.run()),
+        Command::Doctor(doctor) => on_runtime(doctor.run()),
+        Command::Push(push) => on_runtime(push.run()),
+        Command::Pull(pull) => on_runtime(pull.run()),
         Command::Local(local) => on_runtime(local.run()),
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),

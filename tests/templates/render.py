@@ -1,6 +1,5 @@
 """Renders a template as CloudFormation does: parameters, conditions and intrinsic functions to plain values."""
 
-import ipaddress
 import itertools
 import re
 from pathlib import Path
@@ -130,17 +129,12 @@ class Rendering:
     def _getazs(self, _):
         return ["us-east-1a", "us-east-1b", "us-east-1c"]
 
-    def _cidr(self, argument):
-        block, count, bits = (self.value(part) for part in argument)
-        network = ipaddress.ip_network(block)
-        return [str(n) for n in itertools.islice(network.subnets(new_prefix=32 - int(bits)), int(count))]
-
 
 # What each parameter is tried with. What is not named here keeps its default.
 ROLE = "arn:aws:iam::123456789012:role/LabRole"
 CHOICES = {
     "network.yaml": {
-        "Cidr": ["10.42.0.0/16", "192.168.4.0/22"],
+        "Block": ["10.42", "192.168"],
         "Outbound": ["endpoints", "nat"],
         "ZoneA": ["", "us-east-1c"],
         "ZoneB": ["", "us-east-1d"],

@@ -34,6 +34,14 @@ pub enum Error {
         /// What the service said.
         reason: String,
     },
+    /// An object of the bucket could not be read or written.
+    #[error("the object {key} could not be read or written: {reason}")]
+    Bucket {
+        /// Its key.
+        key: String,
+        /// What the service said.
+        reason: String,
+    },
     /// There is no run that the event could mean.
     #[error("run: found {found}, expected a run that was started; send {{\"start\": true}} first")]
     NoRun {
@@ -53,6 +61,7 @@ impl Error {
             Error::Learning(_) => "Learning",
             Error::Ahead(_) => "Ahead",
             Error::Send { .. } => "Send",
+            Error::Bucket { .. } => "Bucket",
         }
     }
 
@@ -65,7 +74,8 @@ impl Error {
             Error::Protocol(_) | Error::NoRun { .. } => Fate::Refuse,
             Error::Storage(error) if is_damage(error) => Fate::Halt,
             Error::Learning(error) if error.fate() == learning::Fate::Halt => Fate::Halt,
-            Error::Storage(_) | Error::Learning(_) | Error::Ahead(_) | Error::Send { .. } => Fate::Retry,
+            Error::Storage(_) | Error::Learning(_) | Error::Ahead(_) => Fate::Retry,
+            Error::Send { .. } | Error::Bucket { .. } => Fate::Retry,
         }
     }
 }

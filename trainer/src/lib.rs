@@ -1,8 +1,11 @@
 //! The Lambda function: one event in, the work it asks for done, the next events out.
 
 pub mod cloud;
+pub mod errand;
 mod error;
 pub mod handler;
+mod learner;
 pub mod services;
 
 pub use error::{Error, Fate};
+pub use learner::Learning;

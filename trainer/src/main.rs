@@ -1,14 +1,17 @@
 //! The Lambda function's process: environment to services to `lambda_runtime`, nothing else.
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use protocol::Errand;
 use serde_json::{Value, json};
 use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use trainer::cloud::{DynamoProgress, LambdaInvoke, NoProgress, SystemClock, configuration};
+use trainer::cloud::{DynamoProgress, LambdaInvoke, Names, NoProgress, S3Bucket, SystemClock};
+use trainer::cloud::{configuration, probe};
+use trainer::errand::{Bucket, Desk};
 use trainer::handler::handle;
-use trainer::services::{Invocation, Learning, Ledgers, Progress, Services, Settings};
+use trainer::services::{Invocation, Ledgers, Progress, Services, Settings};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,30 +26,29 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    let services = Arc::new(services().await?);
-    lambda_runtime::run(service_fn(move |event| invoked(services.clone(), event))).await
+    let function = Arc::new(Function::of_environment().await?);
+    lambda_runtime::run(service_fn(move |event| invoked(function.clone(), event))).await
 }
 
-async fn invoked(services: Arc<Services>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+async fn invoked(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     let invocation = Invocation {
         id: event.context.request_id.clone(),
         deadline_ms: event.context.deadline,
         memory_mb: u32::try_from(event.context.env_config.memory).unwrap_or(0),
     };
-    let payload = event.payload.to_string();
     let span = span(&event.payload, &invocation);
     let answer = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
         tracing::info!("begins");
-        let answer = handle(&services, payload.as_bytes(), &invocation);
+        let answer = function.answer(&event.payload, &invocation);
         match &answer {
-            Ok(reply) => tracing::info!(reply = %reply.to_json(), "ends"),
+            Ok(reply) => tracing::info!(%reply, "ends"),
             Err(error) => tracing::error!(%error, "fails, to be delivered again"),
         }
         answer
     });
     match answer.await {
-        Ok(Ok(reply)) => Ok(reply.to_json().clone()),
+        Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => {
             Err(Diagnostic { error_type: error.kind().into(), error_message: error.to_string() })
         }
@@ -67,21 +69,67 @@ fn span(event: &Value, invocation: &Invocation) -> tracing::Span {
     )
 }
 
+/// The function: what events are carried out with, and errands.
+struct Function {
+    services: Services,
+    bucket: Option<S3Bucket>,
+    config: aws_config::SdkConfig,
+    names: Names,
+}
+
+impl Function {
+    async fn of_environment() -> Result<Function, lambda_runtime::Error> {
+        let config = configuration().await;
+        let names = Names {
+            function: env::var("AWS_LAMBDA_FUNCTION_NAME")?,
+            watchdog: name("BATON_WATCHDOG"),
+            table: name("BATON_TABLE"),
+            bucket: name("BATON_BUCKET"),
+        };
+        let bucket = names.bucket.clone().map(|name| S3Bucket::new(&config, name, Handle::current()));
+        Ok(Function { services: services(&config, &names)?, bucket, config, names })
+    }
+
+    fn answer(&self, payload: &Value, invocation: &Invocation) -> Result<Value, trainer::Error> {
+        match Errand::from_value(payload) {
+            Ok(None) => {
+                let reply = handle(&self.services, payload.to_string().as_bytes(), invocation)?;
+                Ok(reply.to_json().clone())
+            }
+            Ok(Some(errand)) => self.carry_out(&errand, invocation),
+            Err(refused) => Ok(json!({"refused": refused.to_string()})),
+        }
+    }
+
+    fn carry_out(&self, errand: &Errand, invocation: &Invocation) -> Result<Value, trainer::Error> {
+        let desk = Desk {
+            root: &self.services.root,
+            bucket: self.bucket.as_ref().map(|bucket| bucket as &dyn Bucket),
+            probe: &|| Handle::current().block_on(probe(&self.config, &self.names)),
+            now_ms: &|| self.services.clock.now_ms(),
+            deadline_ms: invocation.deadline_ms,
+        };
+        match desk.carry_out(errand) {
+            Err(error) if error.fate() != trainer::Fate::Retry => Ok(json!({"refused": error.to_string()})),
+            answer => answer,
+        }
+    }
+}
+
 /// The services as the environment says.
-async fn services() -> Result<Services, lambda_runtime::Error> {
+fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, lambda_runtime::Error> {
     let root = env::var("BATON_ROOT").unwrap_or_else(|_| "/mnt/baton".into());
-    let function = env::var("AWS_LAMBDA_FUNCTION_NAME")?;
-    let config = configuration().await;
-    let progress: Box<dyn Progress> = match env::var("BATON_TABLE") {
-        Ok(table) if !table.is_empty() => Box::new(DynamoProgress::new(&config, table, Handle::current())),
-        _ => Box::new(NoProgress),
+    let progress: Box<dyn Progress> = match &names.table {
+        Some(table) => Box::new(DynamoProgress::new(config, table.clone(), Handle::current())),
+        None => Box::new(NoProgress),
     };
+    let (function, watchdog) = (names.function.clone(), names.watchdog.clone());
     Ok(Services {
         root: storage::Root::open(root)?,
-        invoke: Box::new(LambdaInvoke::new(&config, function, Handle::current())),
+        invoke: Box::new(LambdaInvoke::new(config, function, watchdog, Handle::current())),
         progress,
         clock: Box::new(SystemClock),
-        learner: Box::new(Learning),
+        learner: Box::new(trainer::Learning),
         settings: Settings {
             threads: number("BATON_THREADS")?
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -90,6 +138,11 @@ async fn services() -> Result<Services, lambda_runtime::Error> {
         },
         ledgers: Ledgers::default(),
     })
+}
+
+/// A name from the environment, if it is there and not empty.
+fn name(key: &str) -> Option<String> {
+    env::var(key).ok().filter(|name| !name.is_empty())
 }
 
 /// A number from the environment, if it is there.

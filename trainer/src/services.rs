@@ -77,6 +77,15 @@ pub trait Invoke: Send + Sync {
     /// # Errors
     /// [`Error::Send`]; the event may have been queued all the same.
     fn send(&self, event: &Event) -> Result<(), Error>;
+
+    /// Switches the rule that sends ticks on or off; when this returns it is done. Elsewhere than on AWS who runs the
+    /// function ticks all the time, and there is nothing to switch.
+    ///
+    /// # Errors
+    /// [`Error::Send`].
+    fn watch(&self, _on: bool) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// The time.
@@ -140,30 +149,4 @@ pub trait Learner: Send + Sync {
         best: &FileRef,
         threads: usize,
     ) -> Result<FileRef, learning::Error>;
-}
-
-/// The real thing.
-pub struct Learning;
-
-impl Learner for Learning {
-    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, learning::Error> {
-        learning::plan(root, job)
-    }
-    fn work(&self, assignment: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
-        learning::work(assignment)
-    }
-    fn combine(&self, order: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
-        learning::combine(order)
-    }
-    fn finish(
-        &self,
-        root: &Root,
-        run: &RunId,
-        job: &Job,
-        features: &FeatureStore,
-        best: &FileRef,
-        threads: usize,
-    ) -> Result<FileRef, learning::Error> {
-        learning::finish(root, run, job, features, best, threads)
-    }
 }

@@ -5,6 +5,7 @@
 //! ```
 
 mod decide;
+mod errand;
 mod error;
 mod event;
 mod fact;
@@ -18,6 +19,7 @@ mod validate;
 mod tests;
 
 pub use decide::{Decision, Moment};
+pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};

@@ -1,6 +1,6 @@
 //! `start`: begin a run, or make one that exists move.
 
-use super::{Reply, Turn, act};
+use super::{Reply, Turn, act, tick};
 use crate::Error;
 use crate::services::{Invocation, Services};
 use protocol::{Event, Fact, FeatureStore, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
@@ -24,6 +24,7 @@ pub(super) fn start(
             else {
                 return Err(error);
             };
+            tick::watch(services, true);
             return act(turn, event);
         }
     };
@@ -34,6 +35,8 @@ pub(super) fn start(
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
     let turn = Turn::with(services, invocation, log);
+    // After the ledger is there and before anything is sent: see `tick` for who switches it off.
+    tick::watch(services, true);
     if !new {
         same_job(&turn, start)?;
         return act(turn, event);

@@ -3,9 +3,12 @@
 use super::{Reply, Turn, act, start};
 use crate::Error;
 use crate::services::{Invocation, Services};
-use protocol::Event;
+use protocol::{Event, RunId};
 
 /// Ticks every run, the newest first. One run's trouble does not keep the others waiting.
+///
+/// When all have ended the watchdog is switched off. A run that starts meanwhile is in the index before it switches the
+/// watchdog on; so who looks again after switching it off, and finds one, switches it on: it is on whenever a run is.
 pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocation) -> Result<Reply, Error> {
     let mut replies = Vec::new();
     let mut failed = None;
@@ -18,8 +21,31 @@ pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocati
             }
         }
     }
+    if failed.is_none() && all_ended(services, invocation) {
+        watch(services, false);
+        if !all_ended(services, invocation) {
+            watch(services, true);
+        }
+    }
     match failed {
         Some(error) if replies.is_empty() => Err(error),
         _ => Ok(Reply::ticked(replies)),
     }
+}
+
+/// Switches the watchdog. When that fails the run goes on: what it guards against is rare, and a `start` tries again.
+pub(super) fn watch(services: &Services, on: bool) {
+    if let Err(error) = services.invoke.watch(on) {
+        tracing::warn!(on, %error, "the watchdog was not switched");
+    }
+}
+
+/// Whether no run is active. One that cannot be read may be.
+fn all_ended(services: &Services, invocation: &Invocation) -> bool {
+    let ended = |run: &RunId| match Turn::open(services, invocation, run).and_then(|turn| turn.read()) {
+        Ok(ledger) => ledger.ending.is_some(),
+        Err(Error::NoRun { .. }) => true,
+        Err(_) => false,
+    };
+    start::runs(services).is_ok_and(|runs| runs.iter().all(ended))
 }

@@ -1,0 +1,203 @@
+//! `baton doctor`: what a run needs, looked at one by one, each trouble with what to do.
+
+use crate::Failure;
+use crate::aws::{Aws, Stack};
+use aws_sdk_lambda::error::DisplayErrorContext;
+use protocol::Errand;
+use serde_json::{Value, json};
+
+/// Concurrent invocations that a run of five workers wants at once.
+const CONCURRENCY: i32 = 5;
+
+/// Looks whether everything that a run needs is there.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  baton doctor\n  baton doctor --stack my-stack --json")]
+pub struct Doctor {
+    /// The stack's name.
+    #[arg(long, default_value = crate::cloud::FUNCTION)]
+    pub stack: String,
+    /// Say it as JSON, an object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found about one thing.
+struct Finding {
+    what: &'static str,
+    /// What is there, or what is wrong and what to do.
+    found: Result<String, String>,
+}
+
+impl Doctor {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When something is wrong: how many things are.
+    pub async fn run(&self) -> Result<(), Failure> {
+        let aws = Aws::connect().await?;
+        let mut findings = vec![credentials(&aws).await];
+        if findings[0].found.is_ok() {
+            findings.push(quota(&aws).await);
+            match aws.stack(&self.stack).await? {
+                None => findings.push(Finding {
+                    what: "stack",
+                    found: Err(format!("there is no {} in {}: baton deploy", self.stack, aws.region())),
+                }),
+                Some(stack) => findings.extend(self.deployed(&aws, &stack).await),
+            }
+        }
+        findings.iter().for_each(|finding| self.tell(finding));
+        match findings.iter().filter(|finding| finding.found.is_err()).count() {
+            0 => Ok(()),
+            wrong => {
+                Err(Failure::from(format!("{wrong} of {} things are not as they should be", findings.len())))
+            }
+        }
+    }
+
+    async fn deployed(&self, aws: &Aws, stack: &Stack) -> Vec<Finding> {
+        let settled = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
+        let found =
+            if settled { Ok(stack.status.clone()) } else { Err(format!("{}: baton deploy", stack.status)) };
+        let mut findings = vec![Finding { what: "stack", found }];
+        let Some(function) = stack.outputs.get("Function") else {
+            findings.push(Finding {
+                what: "function",
+                found: Err("not deployed to its end: baton deploy".into()),
+            });
+            return findings;
+        };
+        findings.push(state(aws, function).await);
+        findings.push(recursion(aws, function).await);
+        findings.extend(reached(aws, function).await);
+        findings
+    }
+
+    fn tell(&self, Finding { what, found }: &Finding) {
+        match (self.json, found) {
+            (true, Ok(found)) => println!("{}", json!({"what": what, "ok": true, "found": found})),
+            (true, Err(wrong)) => println!("{}", json!({"what": what, "ok": false, "wrong": wrong})),
+            (false, Ok(found)) => println!("  ok     {what:12} {found}"),
+            (false, Err(wrong)) => println!("  WRONG  {what:12} {wrong}"),
+        }
+    }
+}
+
+/// Whether AWS knows us: the account's settings are the least that can be asked for.
+async fn credentials(aws: &Aws) -> Finding {
+    let found = match aws.cloud.lambda.get_account_settings().send().await {
+        Ok(_) => Ok(format!("accepted in {}", aws.region())),
+        Err(error) => Err(format!(
+            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, anew in each session), \
+             or run `aws configure`",
+            DisplayErrorContext(error)
+        )),
+    };
+    Finding { what: "credentials", found }
+}
+
+async fn quota(aws: &Aws) -> Finding {
+    let settings = aws.cloud.lambda.get_account_settings().send().await;
+    let free = settings.ok().and_then(|settings| {
+        settings.account_limit().and_then(|limit| limit.unreserved_concurrent_executions())
+    });
+    let found = match free {
+        Some(free) if free < CONCURRENCY => Err(format!(
+            "{free} concurrent executions are free: start with --workers {free} or fewer, or ask for more \
+                (Service Quotas, Lambda, Concurrent executions)"
+        )),
+        Some(free) => Ok(format!("{free} concurrent executions are free")),
+        None => Ok("the account's concurrency is not told".into()),
+    };
+    Finding { what: "concurrency", found }
+}
+
+/// Whether the function can be invoked; after 14 days without one it is inactive and wakes at the next.
+async fn state(aws: &Aws, function: &str) -> Finding {
+    let found = match aws.cloud.lambda.get_function_configuration().function_name(function).send().await {
+        Err(error) => Err(format!("{}: baton deploy", DisplayErrorContext(error))),
+        Ok(about) => {
+            let state = about.state().map_or("Active", |state| state.as_str());
+            let why = about.state_reason().unwrap_or_default();
+            let is = format!(
+                "{state}, {} MB, {} s",
+                about.memory_size().unwrap_or(0),
+                about.timeout().unwrap_or(0)
+            );
+            match state {
+                "Active" => Ok(is),
+                "Inactive" => {
+                    Ok(format!("{is}: idle for 14 days; the first call wakes it, which takes a minute"))
+                }
+                _ => Err(format!("{is} {why}: wait a minute and look again; if it stays, baton deploy")),
+            }
+        }
+    };
+    Finding { what: "function", found }
+}
+
+async fn recursion(aws: &Aws, function: &str) -> Finding {
+    let asked = aws.cloud.lambda.get_function_recursion_config().function_name(function).send().await;
+    let found = match asked {
+        Err(error) => Err(DisplayErrorContext(error).to_string()),
+        Ok(config) => match config.recursive_loop().map(|setting| setting.as_str()) {
+            Some("Allow") => Ok("allowed; each run has limits of its own".into()),
+            other => Err(format!(
+                "{}: a run would be cut after 16 invocations: baton deploy, or aws lambda \
+                 put-function-recursion-config --function-name {function} --recursive-loop Allow",
+                other.unwrap_or("not told")
+            )),
+        },
+    };
+    Finding { what: "recursion", found }
+}
+
+/// What the function itself reaches, from where it runs.
+async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
+    let answer = match aws.ask(function, &Errand::Probe).await {
+        Ok(answer) => answer,
+        Err(failure) => {
+            let advice = "its log says more: baton logs; a mount that fails is often a mount target that is missing, or a \
+                network without DNS names";
+            return vec![Finding { what: "probe", found: Err(format!("{failure}: {advice}")) }];
+        }
+    };
+    let advices = [
+        ("file_system", "look at the access point's owner and the role's elasticfilesystem actions"),
+        (
+            "lambda",
+            "the network needs an endpoint for Lambda or a NAT gateway, the role lambda:InvokeFunction",
+        ),
+        ("watchdog", "the role needs lambda:InvokeFunction on it; a run goes on without"),
+        (
+            "table",
+            "the network needs the gateway endpoint for DynamoDB, the role dynamodb:PutItem; a run goes on without",
+        ),
+        ("bucket", "the network needs the gateway endpoint for S3, the role s3:GetObject and s3:PutObject"),
+    ];
+    advices.into_iter().filter_map(|(what, advice)| about(what, advice, answer.get(what)?)).collect()
+}
+
+fn about(what: &'static str, advice: &str, answer: &Value) -> Option<Finding> {
+    let found = match answer.get("ok")?.as_bool()? {
+        true => Ok(format!("reached in {} ms", answer.get("ms").unwrap_or(&Value::Null))),
+        false => {
+            Err(format!("{}: {advice}", answer.get("why").and_then(Value::as_str).unwrap_or("not reached")))
+        }
+    };
+    Some(Finding { what, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trouble_comes_with_what_to_do() {
+        let good = about("table", "do this", &json!({"ok": true, "ms": 3})).unwrap();
+        assert_eq!(good.found, Ok("reached in 3 ms".into()));
+        let bad = about("table", "do this", &json!({"ok": false, "why": "timeout"})).unwrap();
+        assert_eq!(bad.found, Err("timeout: do this".into()));
+        assert!(about("table", "", &json!({})).is_none(), "an answer of another version tells nothing");
+    }
+}

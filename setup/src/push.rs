@@ -1,0 +1,184 @@
+//! `baton push`: datasets, weights and a job to the bucket, and from there, by the function, onto its file system.
+
+use crate::Failure;
+use crate::aws::{Aws, said};
+use crate::fetch::sha256;
+use aws_sdk_s3::primitives::ByteStream;
+use protocol::{Errand, Manifest, Pushed};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use storage::Root;
+
+/// How often the function is asked again after an answer that was an error.
+const TRIES: usize = 5;
+/// S3 takes 5 GB in one call.
+const LARGEST: u64 = 5 << 30;
+
+/// Brings datasets, weights and a job from a folder onto the function's file system.
+///
+/// What the bucket or the file system has already, with the same content, is not sent again: the same command goes on
+/// where it was interrupted.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json"
+)]
+pub struct Push {
+    /// The folder with datasets/ and weights/.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// Datasets, by name.
+    #[arg(long)]
+    pub dataset: Vec<String>,
+    /// Weights, by name.
+    #[arg(long)]
+    pub weights: Vec<String>,
+    /// A job, which a `start` without one then takes.
+    #[arg(long)]
+    pub job: Option<PathBuf>,
+    /// The stack's name.
+    #[arg(long, default_value = crate::cloud::FUNCTION)]
+    pub stack: String,
+}
+
+impl Push {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, another content under the same name over there, what AWS said.
+    pub async fn run(&self) -> Result<(), Failure> {
+        let files = self.files()?;
+        if files.is_empty() {
+            return Err(Failure::input("nothing to push: name a --dataset, --weights or a --job"));
+        }
+        let aws = Aws::connect().await?;
+        let bucket = aws.output(&self.stack, "Bucket").await?;
+        let function = aws.output(&self.stack, "Function").await?;
+        let mut manifest = Manifest { schema: Manifest::SCHEMA, files: Vec::new() };
+        for (index, (path, file)) in files.iter().enumerate() {
+            let pushed = describe(path, file)?;
+            let sent = upload(&aws, &bucket, file, &pushed).await?;
+            let how = if sent { "uploaded" } else { "is there" };
+            println!("  {}/{} {path} {how} ({:.1} MB)", index + 1, files.len(), pushed.bytes as f64 / 1e6);
+            manifest.files.push(pushed);
+        }
+        let text = serde_json::to_vec(&manifest).map_err(|error| Failure::from(error.to_string()))?;
+        let key = format!("push/{}.json", &hex(&Sha256::digest(&text))[..32]);
+        let put = aws.objects.put_object().bucket(&bucket).key(&key).body(ByteStream::from(text));
+        put.send().await.map_err(|error| said("upload", &key, error))?;
+        prepare(&aws, &function, &key).await
+    }
+
+    /// What is to be pushed: paths under the root over there, and the files here. What makes a folder visible is last.
+    fn files(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let root = Root::open(&self.root)?;
+        let mut files = Vec::new();
+        for name in &self.dataset {
+            files.extend(folder(&root.dataset(name)?, &format!("datasets/{name}"), "dataset.json")?);
+        }
+        for name in &self.weights {
+            files.extend(folder(&root.weights(name)?, &format!("weights/{name}"), "weights.json")?);
+        }
+        if let Some(job) = &self.job {
+            crate::start::read_job(job)?;
+            files.push(("job.json".to_owned(), job.clone()));
+        }
+        Ok(files)
+    }
+}
+
+/// The files of a folder, `last` at the end.
+fn folder(folder: &Path, path: &str, last: &str) -> Result<Vec<(String, PathBuf)>, Failure> {
+    if !folder.join(last).is_file() {
+        return Err(Failure::input(format!("{} has no {last}: is that the right folder?", folder.display())));
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Failure::io("list", folder))? {
+        let entry = entry.map_err(Failure::io("list", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() && !name.starts_with('.') {
+            files.push((format!("{path}/{name}"), entry.path()));
+        }
+    }
+    files.sort_by_key(|(name, _)| (name.ends_with(&format!("/{last}")), name.clone()));
+    Ok(files)
+}
+
+fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
+    let bytes = std::fs::metadata(file).map_err(Failure::io("look at", file))?.len();
+    if bytes > LARGEST {
+        return Err(Failure::input(format!("{} has more than 5 GB: make smaller shards", file.display())));
+    }
+    let sha256 = sha256(file).map_err(Failure::io("read", file))?;
+    Ok(Pushed { path: path.to_owned(), bytes, sha256 })
+}
+
+/// Uploads a file unless the bucket has its content; says whether it did.
+async fn upload(aws: &Aws, bucket: &str, file: &Path, pushed: &Pushed) -> Result<bool, Failure> {
+    let key = Manifest::key(&pushed.sha256);
+    let head = aws.objects.head_object().bucket(bucket).key(&key).send().await;
+    if head.is_ok_and(|head| head.content_length() == i64::try_from(pushed.bytes).ok()) {
+        return Ok(false);
+    }
+    let body = ByteStream::from_path(file).await;
+    let body = body.map_err(|error| Failure::from(format!("cannot read {}: {error}", file.display())))?;
+    let put = aws.objects.put_object().bucket(bucket).key(&key).body(body);
+    put.send().await.map(|_| true).map_err(|error| said("upload", &pushed.path, error))
+}
+
+/// Asks the function to bring everything in, again and again until all is there.
+async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failure> {
+    let mut from = 0;
+    let mut failed = 0;
+    loop {
+        let errand = Errand::Prepare { manifest: manifest.to_owned(), from };
+        let reply = match aws.ask(function, &errand).await {
+            Ok(reply) => reply,
+            // A refusal (code 3) stays one; a file system that is slow to answer does not.
+            Err(failure) if failure.code != 3 && failed + 1 < TRIES => {
+                failed += 1;
+                eprintln!("  {failure}; again");
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let number = |key: &str| reply.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
+        let (prepared, of) = (number("prepared"), number("of"));
+        println!("  on the file system: {prepared} of {of}, {:.1} MB new", number("bytes") as f64 / 1e6);
+        if prepared >= of {
+            return Ok(());
+        }
+        from = prepared;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_a_folder_visible_is_pushed_last() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dataset = temporary.path().join("datasets/a");
+        std::fs::create_dir_all(&dataset).unwrap();
+        let push = Push {
+            root: temporary.path().to_owned(),
+            dataset: vec!["a".into()],
+            weights: Vec::new(),
+            job: None,
+            stack: "baton".into(),
+        };
+        assert!(push.files().unwrap_err().message.contains("no dataset.json"));
+        for name in ["dataset.json", "a.npy", "z.npy", ".hidden"] {
+            std::fs::write(dataset.join(name), name).unwrap();
+        }
+        let paths: Vec<_> = push.files().unwrap().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["datasets/a/a.npy", "datasets/a/z.npy", "datasets/a/dataset.json"]);
+        let outside = Push { dataset: vec!["../a".into()], ..push };
+        assert!(outside.files().is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! Errands: what the function is asked besides training, as only it reaches the shared file system on AWS.
+
+use crate::event::short;
+use crate::{Error, RunId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the function is asked besides training. None of these changes a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// `{"prepare": "push/….json", "from": 3}`: bring the files of a [`Manifest`] in, from that one on.
+    Prepare {
+        /// The manifest's key in the bucket.
+        manifest: String,
+        /// How many of its files are in already.
+        from: usize,
+    },
+    /// `{"deliver": "my-run"}`: put a run's ledger and model into the bucket.
+    Deliver {
+        /// The run.
+        run: RunId,
+    },
+    /// `{"probe": true}`: say what is reached and what is not.
+    Probe,
+}
+
+/// What is to be brought in: files that lie in the bucket under [`Manifest::key`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`Manifest::SCHEMA`].
+    pub schema: u32,
+    /// The files, in the order in which they become visible.
+    pub files: Vec<Pushed>,
+}
+
+/// A file with what it is to hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pushed {
+    /// Where it belongs under the root: `datasets/cifar10/dataset.json`.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// The schema that this version writes and reads.
+    pub const SCHEMA: u32 = 1;
+
+    /// Where the bytes with this SHA-256 lie in the bucket.
+    pub fn key(sha256: &str) -> String {
+        format!("push/files/{sha256}")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prepare {
+    prepare: String,
+    #[serde(default)]
+    from: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deliver {
+    deliver: RunId,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Probe {
+    probe: bool,
+}
+
+impl Errand {
+    /// Takes an errand from a JSON value; none when it is something else, an event for instance.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it is an errand with another key or a value that is not allowed.
+    pub fn from_value(value: &Value) -> Result<Option<Errand>, Error> {
+        let Some(key) = ["prepare", "deliver", "probe"].into_iter().find(|key| value.get(key).is_some())
+        else {
+            return Ok(None);
+        };
+        let refused = |error: serde_json::Error| Error::refused(key, short(value), error.to_string());
+        let errand = match key {
+            "prepare" => {
+                let Prepare { prepare, from } = Prepare::deserialize(value).map_err(refused)?;
+                if !prepare.starts_with("push/") {
+                    return Err(Error::refused(key, prepare, "the key of a manifest under push/"));
+                }
+                Errand::Prepare { manifest: prepare, from }
+            }
+            "deliver" => Errand::Deliver { run: Deliver::deserialize(value).map_err(refused)?.deliver },
+            _ => match Probe::deserialize(value).map_err(refused)?.probe {
+                true => Errand::Probe,
+                false => return Err(Error::refused(key, "false", "true")),
+            },
+        };
+        Ok(Some(errand))
+    }
+
+    /// The errand as it is sent; [`Errand::from_value`] reads it back.
+    pub fn to_json(&self) -> Value {
+        let json = match self {
+            Errand::Prepare { manifest, from } => {
+                serde_json::to_value(Prepare { prepare: manifest.clone(), from: *from })
+            }
+            Errand::Deliver { run } => serde_json::to_value(Deliver { deliver: run.clone() }),
+            Errand::Probe => serde_json::to_value(Probe { probe: true }),
+        };
+        json.unwrap_or(Value::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_sent_is_read_back_and_events_are_left_alone() {
+        let run = RunId::new("a-run").unwrap();
+        let prepare = Errand::Prepare { manifest: "push/1.json".into(), from: 3 };
+        for errand in [prepare, Errand::Deliver { run }, Errand::Probe] {
+            assert_eq!(Errand::from_value(&errand.to_json()).unwrap(), Some(errand));
+        }
+        for event in [json!({"start": true}), json!({}), json!([1]), json!({"tick": true})] {
+            assert_eq!(Errand::from_value(&event).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_half_an_errand_is_refused_by_name() {
+        for (value, words) in [
+            (json!({"prepare": 1}), "prepare: found"),
+            (json!({"prepare": "runs/x"}), "under push/"),
+            (json!({"prepare": "push/x", "start": true}), "unknown field `start`"),
+            (json!({"prepare": "push/x", "from": -1}), "from"),
+            (json!({"deliver": "../x"}), "deliver: found"),
+            (json!({"probe": false}), "probe: found false"),
+        ] {
+            let error = Errand::from_value(&value).unwrap_err().to_string();
+            assert!(error.contains(words), "{value}: {error}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Objects in S3.
+
+use crate::Error;
+use crate::errand::{Bucket, Take};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::RequestChecksumCalculation;
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use std::path::Path;
+use tokio::runtime::Handle;
+
+/// A bucket in S3.
+pub struct S3Bucket {
+    client: Client,
+    name: String,
+    runtime: Handle,
+}
+
+impl S3Bucket {
+    /// The bucket `name`, with calls carried out on `runtime`.
+    pub fn new(config: &aws_config::SdkConfig, name: String, runtime: Handle) -> S3Bucket {
+        let own = aws_sdk_s3::config::Builder::from(config)
+            // An endpoint of one's own, a test's for instance, knows no bucket names in front of its host's.
+            .force_path_style(config.endpoint_url().is_some())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .build();
+        S3Bucket { client: Client::from_conf(own), name, runtime }
+    }
+
+    /// Puts an empty object.
+    pub(super) async fn touch(&self, key: &str) -> Result<(), String> {
+        let put = self.client.put_object().bucket(&self.name).key(key);
+        put.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+    }
+
+    async fn get(&self, key: &str, from: u64) -> Result<GetObjectOutput, Error> {
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        let get = self.client.get_object().bucket(&self.name).key(key).set_range(range);
+        get.send().await.map_err(|error| failed(key, DisplayErrorContext(error)))
+    }
+}
+
+fn failed(key: &str, reason: impl ToString) -> Error {
+    Error::Bucket { key: key.to_owned(), reason: reason.to_string() }
+}
+
+impl Bucket for S3Bucket {
+    fn read(&self, key: &str) -> Result<Vec<u8>, Error> {
+        self.runtime.block_on(async {
+            let object = self.get(key, 0).await?;
+            Ok(object.body.collect().await.map_err(|error| failed(key, error))?.to_vec())
+        })
+    }
+
+    fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error> {
+        let mut object = self.runtime.block_on(self.get(key, from))?;
+        // The writing of a piece is not a task of the runtime: it may take its time.
+        while let Some(piece) = self.runtime.block_on(object.body.next()) {
+            if !take(&piece.map_err(|error| failed(key, error))?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, key: &str, file: &Path) -> Result<(), Error> {
+        self.runtime.block_on(async {
+            let body = ByteStream::from_path(file).await.map_err(|error| failed(key, error))?;
+            let put = self.client.put_object().bucket(&self.name).key(key).body(body);
+            put.send().await.map(drop).map_err(|error| failed(key, DisplayErrorContext(error)))
+        })
+    }
+}
