@@ -10,5 +10,5 @@ mod units;
 
 pub(crate) use compute::FeatureWork;
 pub(crate) use gather::combine;
-pub use recipe::{Plan, Recipe, plan};
+pub use recipe::{Recipe, plan};
 pub use store::{Rows, Store, Window};

@@ -3,7 +3,7 @@
 use super::units::{SPLITS, Unit, units};
 use crate::images::Preprocessing;
 use crate::weights::{Installed, open_installed};
-use crate::{Error, Result};
+use crate::{Error, Plan, Result};
 use networks::Network;
 use protocol::{FeatureType, FileRef, FrozenEngine, Job, Pooling};
 use serde_json::{Map, Value, json};
@@ -20,23 +20,6 @@ const VERSION: u32 = 1;
 const STEP_WORK: u64 = 160_000_000_000;
 /// The most images in one step.
 const STEP_IMAGES: u64 = 32;
-
-/// What a run will do, as far as its job, data set and weights say.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// The feature store's key, also its folder's name.
-    pub features_key: String,
-    /// The store's manifest, if the store is there already.
-    pub manifest: Option<FileRef>,
-    /// Images to train on.
-    pub train_images: u64,
-    /// Images to validate on.
-    pub val_images: u64,
-    /// The classes, in the order of the labels.
-    pub classes: Vec<String>,
-    /// Feature shards, the pieces that workers are dealt.
-    pub units: u64,
-}
 
 /// Checks everything that a job names, before anything is sent.
 ///
