@@ -59,10 +59,9 @@ def moto():
 def ministack(folder, **more):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    env = environment(
-        BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), AWS_ENDPOINT_URL=url, TMPDIR=str(folder), LAMBDA_STRICT="0",
-        STATE_DIR=str(folder / "state"), S3_DATA_DIR=str(folder / "s3"), **more,
-    )
+    own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": url, "TMPDIR": str(folder),
+           "STATE_DIR": str(folder / "state"), "S3_DATA_DIR": str(folder / "s3")}
+    env = environment(**{**own, **more})
     return serving([sys.executable, "-m", "ministack"], url, "/_ministack/health", env)
 
 

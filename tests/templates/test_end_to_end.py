@@ -1,0 +1,174 @@
+"""The whole way in MiniStack, a cloud that we did not write: deploy, push, start, watch, pull, destroy, as a user would.
+
+The function is the real binary from the real zip; the run ends in the same model bytes as under `baton local`; IAM is
+enforced by MiniStack while it runs, and its trail is held against the template's policy.
+"""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+from pathlib import Path
+
+import boto3
+import iam
+import pytest
+import standins
+from render import FOLDER, Rendering, load
+
+STACK = "baton"
+# Resources that MiniStack 1.5.33 does not know as types of their own, or at all. It is given a template without them.
+UNKNOWN = ["FunctionToFiles", "FilesFromFunction", "Budget"]
+# Refuses what is not encrypted, as it should: MiniStack is asked by plain HTTP here.
+REFUSES_PLAIN = ["BucketPolicy"]
+UNKNOWN_OF_NETWORK = ["Internet", "NatAddress", "NatGateway", "PrivateToNat"]
+
+
+def without(template, names):
+    """The template without some resources and without the mention of them in DependsOn."""
+    for name in names:
+        template, count = re.subn(rf"(?ms)^  {name}:\n.*?(?=^  \S|^\S)", "", template)
+        assert count == 1, name
+        template = re.sub(rf", {name}\b", "", template)
+        template = re.sub(rf"    DependsOn: {name}\n", "", template)
+    return template
+
+
+class Cloud:
+    """MiniStack with a deployed stack, the folder that is its EFS, and the folder of the user."""
+
+    def __init__(self, url, folder, binaries):
+        self.url, self.folder, self.binaries = url, folder, binaries
+        self.efs, self.user, self.templates = (folder / name for name in ("efs", "user", "templates"))
+        for made in (self.efs, self.templates):
+            made.mkdir()
+        network = without((FOLDER / "network.yaml").read_text(), UNKNOWN_OF_NETWORK)
+        trainer = without((FOLDER / "trainer.yaml").read_text(), UNKNOWN + REFUSES_PLAIN)
+        # MiniStack mounts nothing: the function is told the folder itself.
+        told = trainer.replace("BATON_ROOT: /mnt/baton", f"BATON_ROOT: {self.efs}")
+        # Its policies know a rule of the default bus as rule/default/NAME; the service's own ARN is rule/NAME.
+        rule = "Resource: !Sub 'arn:aws:events:${AWS::Region}:${AWS::AccountId}:rule/default/${Watchdog}'"
+        adapted = told.replace("Resource: !GetAtt Watchdog.Arn", rule)
+        assert trainer != told != adapted
+        (self.templates / "network.yaml").write_text(network)
+        (self.templates / "trainer.yaml").write_text(adapted)
+
+    def client(self, service):
+        key = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        return boto3.client(service, endpoint_url=self.url, **key)
+
+    def baton(self, *arguments, wrong=False):
+        command = [self.binaries / "baton", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=self.folder,
+                              env=standins.environment(AWS_ENDPOINT_URL=self.url))
+        assert (done.returncode != 0) == wrong, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def rule(self):
+        [rule] = self.client("events").list_rules()["Rules"]
+        return rule["State"]
+
+    def tick(self):
+        reply = self.client("lambda").invoke(FunctionName=STACK, Payload=b'{"tick":true}')
+        assert "FunctionError" not in reply, reply["Payload"].read()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory, repository):
+    binaries = Path(os.environ.get("BATON_BINARIES", repository / "target" / "release"))
+    assert (binaries / "baton").is_file(), "cargo build --release makes it"
+    folder = tmp_path_factory.mktemp("cloud")
+    more = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1", "AUTH": "true"}
+    # What the functions call goes through a recorder.
+    port = standins.free_port()
+    with standins.ministack(folder, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", **more) as url:
+        with iam.recording(port, url.removeprefix("http://")) as calls:
+            cloud = Cloud(url, folder, binaries)
+            cloud.calls = calls
+            yield cloud
+
+
+def model(root, run):
+    return {path.name: path.read_bytes() for path in (root / "runs" / run / "model").iterdir()}
+
+
+def test_a_run_from_deploy_to_destroy(cloud):
+    # The same job under `baton local`: what the model must be, to the byte.
+    cloud.baton("demo", "--root", cloud.user, "--run", "demo", "--json")
+    ledger = cloud.baton("start", "--root", cloud.user, "--run", "demo", "--print")
+    assert json.loads(ledger)["run"] == "demo"
+    job = cloud.folder / "job.json"
+    job.write_text(json.dumps(demo_job()))
+
+    dry = cloud.baton("deploy", "--dry-run", "--templates", cloud.templates)
+    assert "+ Vpc" in dry and "costs when nothing runs" in dry
+    assert cloud.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
+
+    said = cloud.baton("deploy", "--templates", cloud.templates)
+    assert "+ FileSystem" in said and "+ Function" in said and '{"start": true' in said and "$14.60" in said
+    again = cloud.baton("deploy", "--templates", cloud.templates)
+    assert again.count("is as it should be") == 2, again
+    assert cloud.rule() == "DISABLED"
+
+    doctor = cloud.baton("doctor", wrong=True)
+    # MiniStack does not take RecursiveLoop from a template, and does not cut chains either.
+    assert re.search(r"WRONG  recursion", doctor) and doctor.count("WRONG") == 1, doctor
+    for reached in ("file_system", "lambda", "watchdog", "table", "bucket"):
+        assert re.search(rf"ok     {reached} +reached", doctor), doctor
+
+    push = ("push", "--root", cloud.user, "--dataset", "patterns", "--weights", "baton_small", "--job", job)
+    first = cloud.baton(*push)
+    assert "uploaded" in first
+    second = cloud.baton(*push)
+    assert "uploaded" not in second and "0.0 MB new" in second
+    pushed = (cloud.efs / "weights/baton_small/weights.safetensors").read_bytes()
+    assert pushed == (cloud.user / "weights/baton_small/weights.safetensors").read_bytes()
+
+    # Without a job in the event: the pushed one.
+    started = cloud.baton("start", "--run", "demo", "--workers", 3)
+    assert '"sent"' in started and cloud.rule() == "ENABLED"
+    watched = cloud.baton("watch", "--run", "demo")
+    assert "ended" in watched or "finished" in watched or "round" in watched, watched
+
+    cloud.baton("pull", "--run", "demo", "--root", cloud.folder / "pulled")
+    assert model(cloud.folder / "pulled", "demo") == model(cloud.user, "demo")
+    cloud.tick()
+    assert cloud.rule() == "DISABLED"
+    allowed_and_used(cloud)
+
+    shown = cloud.baton("destroy", "--templates", cloud.templates)
+    assert "- FileSystem" in shown and "nothing was deleted" in shown
+    cloud.baton("destroy", "--yes", "--templates", cloud.templates)
+    assert "nothing to do" in cloud.baton("destroy")
+    assert not cloud.client("s3").list_buckets()["Buckets"]
+    assert not cloud.client("lambda").list_functions()["Functions"]
+    assert not cloud.client("efs").describe_file_systems()["FileSystems"]
+
+
+def demo_job():
+    return {
+        "dataset": "patterns", "network": "baton_small", "image_size": 48, "unit_images": 32, "rounds": 20, "batch": 16,
+        "learning_rate": 0.02, "weight_decay": 0.001, "seed": 1,
+    }
+
+
+def allowed_and_used(cloud):
+    """Every call of the functions was allowed by the template, and everything that the template allows was used."""
+    given = {"VpcId": "v", "SubnetA": "a", "SubnetB": "b", "CodeKey": "c"}
+    outputs = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    named = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    arns = {
+        "<Table.Arn>": f"arn:aws:dynamodb:us-east-1:*:table/{named['Table']}",
+        "<Bucket.Arn>": f"arn:aws:s3:::{named['Bucket']}",
+        "<Watchdog.Arn>": f"arn:aws:events:us-east-1:*:rule/{named['Watchdog']}",
+    }
+    granted = list(iam.grants(Rendering(load("trainer.yaml"), given, STACK), arns))
+    calls = set(cloud.calls)
+    assert len(cloud.calls) > 100 and len(calls) >= 10, calls
+    assert not iam.refused(calls, granted)
+    assert not iam.unused(calls, granted)
+    # The check itself: one grant less, and one more, are both seen.
+    assert iam.refused(calls, [grant for grant in granted if grant[1] != "dynamodb:PutItem"])
+    assert iam.unused(calls, [*granted, ("More", "dynamodb:GetItem", arns["<Table.Arn>"])])
