@@ -98,8 +98,15 @@ mod tests {
         let job = Job::from_value(json!({"dataset": "d", "network": "vgg19"})).unwrap();
         let features = FeatureStore { key: "k".into(), manifest: None };
         let run = RunId::new("r").unwrap();
-        let started =
-            Fact::Started { schema: LEDGER_SCHEMA, run, job: Box::new(job), workers: 2, features, at_ms: 0 };
+        let started = Fact::Started {
+            schema: LEDGER_SCHEMA,
+            run,
+            job: Box::new(job),
+            workers: 2,
+            features,
+            invocation: String::new(),
+            at_ms: 0,
+        };
         Ledger::start(started).unwrap()
     }
 

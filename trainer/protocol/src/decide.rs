@@ -47,7 +47,12 @@ impl Ledger {
         match event {
             Event::Stop { .. } => Ok(Decision::Finish(Reason::Stopped)),
             Event::Start(start) => {
-                Ok(self.move_on(|hold| start.force || overdue(hold, moment, START_GRACE_MS)))
+                // Its own recorder died before all was sent.
+                let own = !self.combined_by.is_empty() && self.combined_by == moment.invocation;
+                let due = |hold: &Hold| {
+                    start.force || (own && hold.lease.is_none()) || overdue(hold, moment, START_GRACE_MS)
+                };
+                Ok(self.move_on(due))
             }
             Event::Tick { .. } => Ok(self.tick(moment)),
             Event::Worker(worker) => self.decide_worker(worker, moment),

@@ -19,6 +19,9 @@ pub enum Fact {
         workers: u32,
         /// Its feature store; with a manifest if it was there already.
         features: FeatureStore,
+        /// By which invocation; unknown in ledgers of before this was written.
+        #[serde(default)]
+        invocation: String,
         /// When.
         at_ms: u64,
     },
@@ -76,6 +79,17 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
+}
+
+impl Fact {
+    /// The fact as all who read the ledger will see it.
+    ///
+    /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records a score has
+    /// to judge it as everybody else does.
+    pub fn as_read(&self) -> Fact {
+        let text = serde_json::to_vec(self);
+        text.and_then(|text| serde_json::from_slice(&text)).unwrap_or_else(|_| self.clone())
+    }
 }
 
 /// A piece of work that can be sent as an event.

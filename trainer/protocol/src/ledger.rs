@@ -45,7 +45,7 @@ pub struct Ledger {
     pub ending: Option<Ending>,
     /// Rounds whose combined state may still be read; older ones are given back by [`Ledger::record`].
     kept: Vec<u32>,
-    /// The invocation that completed the stage before, and the one that brought the last worker's result.
+    /// The invocation that opened the stage at hand (a start, or the combine before), and the one that brought the last worker's result.
     pub(crate) combined_by: String,
     pub(crate) completed_by: String,
     facts: usize,
@@ -117,7 +117,7 @@ impl Ledger {
 
     /// The ledger of a run that has just started.
     pub fn start(first: Fact) -> Result<Ledger, Error> {
-        let Fact::Started { schema, run, job, workers, features, at_ms } = first else {
+        let Fact::Started { schema, run, job, workers, features, invocation, at_ms } = first else {
             return Err(Error::Contradiction { at: 0, what: "the first fact is not `started`".into() });
         };
         if schema > LEDGER_SCHEMA {
@@ -141,7 +141,7 @@ impl Ledger {
             over: None,
             ending: None,
             kept: Vec::new(),
-            combined_by: String::new(),
+            combined_by: invocation,
             completed_by: String::new(),
             facts: 1,
         };

@@ -41,6 +41,7 @@ fn started(workers: u32, rounds: u32, limits: serde_json::Value) -> Fact {
         job: Box::new(Job::from_value(job).unwrap()),
         workers,
         features: FeatureStore { key: "k".into(), manifest: None },
+        invocation: "the start".into(),
         at_ms: 0,
     }
 }
@@ -259,6 +260,37 @@ fn legs_without_progress_end_the_run() {
             .unwrap();
     }
     assert!(matches!(ledger.must_end(0), Some(Reason::Failed(why)) if why.contains("no progress")));
+}
+
+#[test]
+fn a_start_that_died_before_all_was_sent_sends_the_rest_when_it_is_delivered_again() {
+    let mut ledger = Ledger::start(started(2, 1, json!({}))).unwrap();
+    let lease = Lease { invocation: "i".into(), at_ms: 1, until_ms: 10_000, memory_mb: 1 };
+    ledger.record(&Fact::Begun { target: Target::worker(0, 0, 0), lease }).unwrap();
+    let event = Event::from_value(json!({"start": true, "run": "a-run"})).unwrap();
+    let decide = |invocation| {
+        ledger.decide(&event, Moment { now_ms: 2, invocation, patience_ms: PATIENCE_MS }).unwrap()
+    };
+    assert_eq!(decide("the start"), Decision::Resend(vec![Target::worker(0, 1, 0)]));
+    assert!(matches!(decide("another start"), Decision::Ignore(_)));
+}
+
+#[test]
+fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
+    let score = |top1| Score { loss: 1.0, top1, top5: 1.0, images: 97 };
+    let combined = |stage, top1| {
+        let combined = Combined { stage, state: None, features: None, score: Some(score(top1)) };
+        Fact::CombineDone { combined, invocation: "i".into(), at_ms: 0 }
+    };
+    let top1 = |fact: &Fact| match fact {
+        Fact::CombineDone { combined, .. } => combined.score.unwrap().top1,
+        _ => unreachable!(),
+    };
+    // 12 of 97: JSON gives it back one bit smaller.
+    let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).as_read());
+    let text = serde_json::to_string(&ours).unwrap();
+    assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
+    assert!(!score(top1(&read)).beats(&score(top1(&serde_json::from_str(&text).unwrap()))));
 }
 
 #[test]

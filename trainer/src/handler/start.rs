@@ -30,7 +30,15 @@ pub(super) fn start(
     };
     let at_ms = services.clock.now_ms();
     let run = enlist(services, start, invocation, at_ms)?;
-    let first = Fact::Started { schema: LEDGER_SCHEMA, run: run.clone(), job, workers, features, at_ms };
+    let first = Fact::Started {
+        schema: LEDGER_SCHEMA,
+        run: run.clone(),
+        job,
+        workers,
+        features,
+        invocation: invocation.id.clone(),
+        at_ms,
+    };
     let folder = services.root.run(&run);
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;

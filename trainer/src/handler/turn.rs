@@ -62,8 +62,9 @@ impl<'a> Turn<'a> {
 
     /// Records a fact.
     pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Ledger), Error> {
+        let as_read = fact.as_read();
         let found = self.update(|ledger| {
-            let recorded = ledger.record(&fact)?;
+            let recorded = ledger.record(&as_read)?;
             if recorded.new {
                 return Ok((Some(fact.clone()), recorded));
             }

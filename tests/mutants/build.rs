@@ -1,0 +1,99 @@
+//! Copies the sources of the protocol, the storage and the handler, with every mutation written in beside what it turns
+//! off. Nothing of this is in the crates that are shipped.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+#[path = "src/list.rs"]
+mod list;
+
+use list::MUTATIONS;
+
+/// Each crate's folder of sources, and the files or folders of it that are copied.
+const SOURCES: [(&str, &str, &[&str]); 4] = [
+    ("protocol", "trainer/protocol/src", &["."]),
+    ("storage", "trainer/storage/src", &["."]),
+    ("learning", "trainer/learning/src", &["error.rs", "work/terms.rs"]),
+    ("trainer", "trainer/src", &["error.rs", "services.rs", "handler.rs", "handler"]),
+];
+
+/// The roots of the crates of which only a part is copied.
+const LEARNING: &str = "//! The terms of learning, without its mathematics.\n\nmod error;\n#[path = \"work/terms.rs\"]\nmod terms;\n\n\
+    /// What `error` needs of the weights.\npub mod weights {\n    /// Any error.\n    pub type BoxError = Box<dyn std::error::Error + Send + Sync>;\n}\n\n\
+    pub use error::{Error, Fate, Result};\npub use terms::*;\n";
+const TRAINER: &str = "//! The handler, without the cloud.\n\nmod error;\npub mod handler;\npub mod services;\n\npub use error::{Error, Fate};\n";
+
+fn main() {
+    let workspace = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo says where")).join("../..");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo says where"));
+    let mut unused: Vec<&str> = MUTATIONS.iter().map(|mutation| mutation.name).collect();
+    let mut root = String::new();
+    for (name, folder, parts) in SOURCES {
+        println!("cargo::rerun-if-changed={}", workspace.join(folder).display());
+        let target = out.join(name);
+        let _ = fs::remove_dir_all(&target);
+        for part in parts {
+            copy(&workspace, &Path::new(folder).join(part), &target.join(part), name, &mut unused);
+        }
+        root += &format!("/// From `{folder}`.\n#[path = {:?}]\npub mod {name};\n", target.join("lib.rs"));
+    }
+    fs::write(out.join("learning/lib.rs"), rewritten("learning", LEARNING)).expect("writes");
+    fs::write(out.join("trainer/lib.rs"), rewritten("trainer", TRAINER)).expect("writes");
+    fs::write(out.join("mutants.rs"), root).expect("writes");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src");
+    assert!(unused.is_empty(), "mutations whose text is not in the sources any more: {unused:?}");
+}
+
+fn copy(workspace: &Path, from: &Path, to: &Path, name: &str, unused: &mut Vec<&str>) {
+    let source = workspace.join(from);
+    if source.is_dir() {
+        for entry in fs::read_dir(&source).expect("a folder") {
+            let file = entry.expect("an entry").file_name();
+            copy(workspace, &from.join(&file), &to.join(&file), name, unused);
+        }
+        return;
+    }
+    if from.extension().is_none_or(|extension| extension != "rs") {
+        return;
+    }
+    let mut text = fs::read_to_string(&source).expect("a source file");
+    let from = from.components().collect::<PathBuf>();
+    for mutation in MUTATIONS.iter().filter(|mutation| Path::new(mutation.file) == from) {
+        if text.matches(mutation.original).count() == 1 {
+            let on = format!("crate::mutation::on({:?})", mutation.name);
+            text = text.replace(mutation.original, &mutation.mutant.replace("MUTATED", &on));
+            unused.retain(|name| *name != mutation.name);
+        }
+    }
+    fs::create_dir_all(to.parent().expect("a folder")).expect("makes it");
+    fs::write(to, rewritten(name, &text)).expect("writes");
+}
+
+/// The crate `name` as a module: its own paths begin one step further down, and its siblings are beside it.
+fn rewritten(name: &str, text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1024);
+    let mut rest = text;
+    while let Some(at) = rest.find("::") {
+        let (head, tail) = rest.split_at(at);
+        let word = head.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |end| end + 1);
+        let (before, word) = head.split_at(word);
+        out += before;
+        let first = !before.ends_with("::");
+        let sibling = SOURCES.iter().any(|(sibling, ..)| *sibling == word);
+        match word {
+            "crate" if first && !tail.starts_with("::mutation::") => out += &format!("crate::{name}"),
+            _ if first && sibling => out += &format!("crate::{word}"),
+            _ => out += word,
+        }
+        // The colons themselves, so that what follows them is seen as no first word.
+        out += "::";
+        rest = &tail[2..];
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if rest[word..].starts_with("::") {
+            out += &rest[..word];
+            rest = &rest[word..];
+        }
+    }
+    out + rest
+}

@@ -1,0 +1,93 @@
+//! What must hold at every step and at the end of every schedule.
+
+use super::code::protocol::{Decision, Event, Ledger, Moment, Reason};
+use super::world::World;
+
+/// How a schedule is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// All rounds, or the job's patience; nothing was sent again.
+    Undisturbed,
+    /// All rounds, or the job's patience.
+    Done,
+    /// Or at a limit, or stopped.
+    DoneOrLimit,
+    /// Or it gave up with the reason.
+    AnyEnd,
+}
+
+/// An event is sent: it must be due by what is durable, and paid for.
+pub(crate) fn sent(w: &mut World, event: &Event) {
+    let Some(ledger) = &w.truth.ledger else {
+        return w.violate(format!("{event:?} is sent before the start"));
+    };
+    let moment = Moment { now_ms: w.clock_ms, invocation: "nobody", patience_ms: 180_000 };
+    let wrong = match ledger.decide(event, moment) {
+        Ok(Decision::Ahead(why)) => Some(format!("an event is sent ahead of what is durable: {why}")),
+        Err(error) => Some(error.to_string()),
+        _ if w.tally.sends > ledger.spend.sent => {
+            Some(format!("{} events are sent, {} are recorded", w.tally.sends, ledger.spend.sent))
+        }
+        _ if w.tally.sends > w.setting.invocations => {
+            Some(format!("{} events are sent, {} are allowed", w.tally.sends, w.setting.invocations))
+        }
+        _ => None,
+    };
+    if let Some(what) = wrong {
+        w.violate(what);
+    }
+}
+
+/// A ledger is reported: it must be durable.
+pub(crate) fn reported(w: &mut World, ledger: &Ledger) {
+    w.look();
+    let Some(durable) = &w.truth.ledger else {
+        return w.violate("a run is reported that is not durable".into());
+    };
+    let ahead = ledger.stage > durable.stage
+        || ledger.spend.begun > durable.spend.begun
+        || ledger.spend.sent > durable.spend.sent
+        || (ledger.ending.is_some() && durable.ending.is_none());
+    if ahead {
+        w.violate("what is reported is not durable".into());
+    }
+}
+
+/// The most invocations that a run may cause: the formula of `docs/protocol.md`.
+pub(crate) fn bound(w: &World, sent: u64) -> u64 {
+    3 * (sent + w.tally.outside) + w.tally.duplicates
+}
+
+/// Checks the end of a schedule.
+pub(crate) fn ended(w: &mut World, promise: Promise) {
+    w.look();
+    if w.violation.is_some() {
+        return;
+    }
+    let Some(ledger) = &w.truth.ledger else { return w.violate("the run was never begun".into()) };
+    let rounds = ledger.rounds_done();
+    let wrong = match w.truth.ending() {
+        None => Some("the run does not end".into()),
+        Some(Reason::Rounds) if rounds != w.setting.rounds => Some(format!("ended after {rounds} rounds")),
+        Some(Reason::Rounds | Reason::Patience) => None,
+        Some(Reason::Limit(_) | Reason::Stopped) if promise == Promise::DoneOrLimit => None,
+        Some(_) if promise == Promise::AnyEnd => None,
+        Some(why) => Some(format!("the run ended: {why}")),
+    };
+    let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
+    let (sent, most) = (ledger.spend.sent, w.setting.invocations);
+    let wrong = wrong.or_else(|| {
+        if w.truth.combined != stages {
+            Some(format!("stages were combined in this order: {:?}", w.truth.combined))
+        } else if w.tally.invocations > bound(w, sent) || w.tally.invocations > bound(w, most) {
+            Some(format!("{} invocations, at most {} are possible", w.tally.invocations, bound(w, sent)))
+        } else if promise == Promise::Undisturbed && w.truth.resent > 0 {
+            Some(format!("{} events were sent again although nothing failed", w.truth.resent))
+        } else {
+            None
+        }
+    });
+    if let Some(what) = wrong {
+        w.violate(what);
+    }
+}

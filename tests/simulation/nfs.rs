@@ -1,0 +1,364 @@
+//! A shared NFS as it was measured: one server, clients with caches of their own, locks with a lease.
+//!
+//! A client sees a file as it was when it opened or locked it; what it writes reaches the server at a sync, a close or an
+//! unlock, or in part when it dies; a name that it once found missing stays missing until it touches the folder; a client
+//! that stays away longer than its lease loses its locks, and learns of it by EIO.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+const EIO: i32 = 5;
+
+/// The server.
+#[derive(Default)]
+pub(crate) struct Nfs {
+    names: HashMap<PathBuf, usize>,
+    inodes: Vec<Inode>,
+    /// Whether the disk is full.
+    pub(crate) full: bool,
+}
+
+struct Inode {
+    folder: bool,
+    data: Arc<Vec<u8>>,
+    hash: u64,
+    /// Which open file of which client holds its lock.
+    lock: Option<(usize, usize)>,
+}
+
+/// What a client believes and has not written yet.
+#[derive(Default)]
+pub(crate) struct Client {
+    number: usize,
+    missing: Vec<(PathBuf, u64)>,
+    handles: Vec<Option<Handle>>,
+}
+
+struct Handle {
+    inode: usize,
+    /// The file as this client sees it.
+    view: Arc<Vec<u8>>,
+    /// What it has written and not synced.
+    dirty: Vec<(usize, Vec<u8>)>,
+    lost: bool,
+}
+
+/// What reaches the server of what a dying client has not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Tail {
+    /// Nothing.
+    Lost,
+    /// The first half of each write.
+    Torn,
+    /// All of it.
+    Whole,
+}
+
+fn errno(number: i32) -> io::Error {
+    io::Error::from_raw_os_error(number)
+}
+
+fn kind<T>(kind: io::ErrorKind) -> io::Result<T> {
+    Err(kind.into())
+}
+
+impl Client {
+    pub(crate) fn new(number: usize) -> Client {
+        Client { number, ..Client::default() }
+    }
+
+    fn handle(&mut self, id: usize) -> io::Result<&mut Handle> {
+        self.handles.get_mut(id).and_then(Option::as_mut).ok_or_else(|| errno(EIO))
+    }
+
+    /// Whether it has written something that is not on the server.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.handles.iter().flatten().any(|handle| !handle.dirty.is_empty() && !handle.lost)
+    }
+
+    fn touched(&mut self, folder: &Path) {
+        self.missing.retain(|(path, _)| path.parent() != Some(folder));
+    }
+}
+
+impl Nfs {
+    pub(crate) fn new(root: &Path) -> Nfs {
+        let mut nfs = Nfs::default();
+        nfs.add(root, true);
+        nfs
+    }
+
+    fn add(&mut self, path: &Path, folder: bool) -> usize {
+        let data = Arc::new(Vec::new());
+        self.inodes.push(Inode { folder, hash: xxh3_64(&data), data, lock: None });
+        self.names.insert(path.to_owned(), self.inodes.len() - 1);
+        self.inodes.len() - 1
+    }
+
+    /// What the server has under a name.
+    pub(crate) fn contents(&self, path: &Path) -> Option<&Arc<Vec<u8>>> {
+        self.names.get(path).map(|&inode| &self.inodes[inode].data)
+    }
+
+    /// Everything on the server in one number.
+    pub(crate) fn hash(&self) -> u64 {
+        let name = |(path, &inode): (&PathBuf, &usize)| {
+            let inode = &self.inodes[inode];
+            let lock = inode.lock.map_or(0, |(client, _)| client as u64 + 1);
+            super::random::mix(xxh3_64(path.as_os_str().as_encoded_bytes()), inode.hash ^ lock << 48)
+        };
+        self.names.iter().map(name).fold(u64::from(self.full), u64::wrapping_add)
+    }
+
+    /// Who holds the lock of a file.
+    pub(crate) fn holder(&self, path: &Path) -> Option<usize> {
+        self.names.get(path).and_then(|&inode| self.inodes[inode].lock).map(|(client, _)| client)
+    }
+
+    fn parent(&self, path: &Path) -> io::Result<()> {
+        match path.parent().and_then(|parent| self.names.get(parent)) {
+            Some(&inode) if self.inodes[inode].folder => Ok(()),
+            _ => kind(io::ErrorKind::NotFound),
+        }
+    }
+
+    /// Opens a file. `forget_ms` is how long a missing name stays missing.
+    pub(crate) fn open(
+        &mut self,
+        client: &mut Client,
+        path: &Path,
+        create: bool,
+        new: bool,
+        now_ms: u64,
+        forget_ms: u64,
+    ) -> io::Result<usize> {
+        client.missing.retain(|(_, until)| *until > now_ms);
+        if !create && !new && client.missing.iter().any(|(missing, _)| missing == path) {
+            return kind(io::ErrorKind::NotFound);
+        }
+        let inode = match self.names.get(path) {
+            Some(_) if new => return kind(io::ErrorKind::AlreadyExists),
+            Some(&inode) => inode,
+            None if create || new => {
+                self.parent(path)?;
+                if self.full {
+                    return kind(io::ErrorKind::StorageFull);
+                }
+                client.touched(path.parent().unwrap_or(path));
+                self.add(path, false)
+            }
+            None => {
+                client.missing.push((path.to_owned(), now_ms + forget_ms));
+                return kind(io::ErrorKind::NotFound);
+            }
+        };
+        let view = self.inodes[inode].data.clone();
+        client.handles.push(Some(Handle { inode, view, dirty: Vec::new(), lost: false }));
+        Ok(client.handles.len() - 1)
+    }
+
+    pub(crate) fn length(&self, client: &mut Client, id: usize) -> io::Result<u64> {
+        Ok(client.handle(id)?.view.len() as u64)
+    }
+
+    pub(crate) fn read(
+        &self,
+        client: &mut Client,
+        id: usize,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<usize> {
+        let handle = client.handle(id)?;
+        if handle.lost {
+            return Err(errno(EIO));
+        }
+        let rest = handle.view.get(offset as usize..).unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    pub(crate) fn write(
+        &self,
+        client: &mut Client,
+        id: usize,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<usize> {
+        let handle = client.handle(id)?;
+        put(Arc::make_mut(&mut handle.view), offset as usize, bytes);
+        handle.dirty.push((offset as usize, bytes.to_vec()));
+        Ok(bytes.len())
+    }
+
+    pub(crate) fn set_length(&mut self, client: &mut Client, id: usize, length: u64) -> io::Result<()> {
+        self.sync(client, id)?;
+        let handle = client.handle(id)?;
+        Arc::make_mut(&mut handle.view).resize(length as usize, 0);
+        self.store(handle.inode, handle.view.clone());
+        Ok(())
+    }
+
+    pub(crate) fn sync(&mut self, client: &mut Client, id: usize) -> io::Result<()> {
+        let handle = client.handle(id)?;
+        let dirty = std::mem::take(&mut handle.dirty);
+        if handle.lost {
+            return Err(errno(EIO));
+        }
+        if self.full && !dirty.is_empty() {
+            self.flush(handle.inode, &dirty, Tail::Torn);
+            return kind(io::ErrorKind::StorageFull);
+        }
+        self.flush(handle.inode, &dirty, Tail::Whole);
+        Ok(())
+    }
+
+    /// Takes the lock; `honoured` is false when the server gives it although another has it.
+    pub(crate) fn try_lock(&mut self, client: &mut Client, id: usize, honoured: bool) -> io::Result<()> {
+        let number = client.number;
+        let handle = client.handle(id)?;
+        let inode = &mut self.inodes[handle.inode];
+        if honoured && inode.lock.is_some() {
+            return kind(io::ErrorKind::WouldBlock);
+        }
+        inode.lock = Some((number, id));
+        handle.view = inode.data.clone();
+        Ok(())
+    }
+
+    pub(crate) fn unlock(&mut self, client: &mut Client, id: usize) -> io::Result<()> {
+        let lost = client.handle(id)?.lost;
+        let _ = self.sync(client, id);
+        let number = client.number;
+        let inode = &mut self.inodes[client.handle(id)?.inode];
+        if !lost && inode.lock == Some((number, id)) {
+            inode.lock = None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, client: &mut Client, id: usize) {
+        let _ = self.unlock(client, id);
+        if let Some(handle) = client.handles.get_mut(id) {
+            *handle = None;
+        }
+    }
+
+    pub(crate) fn create_dir(&mut self, client: &mut Client, path: &Path) -> io::Result<()> {
+        if self.names.contains_key(path) {
+            return kind(io::ErrorKind::AlreadyExists);
+        }
+        self.parent(path)?;
+        if self.full {
+            return kind(io::ErrorKind::StorageFull);
+        }
+        client.touched(path.parent().unwrap_or(path));
+        self.add(path, true);
+        Ok(())
+    }
+
+    pub(crate) fn is_dir(&self, path: &Path) -> bool {
+        self.names.get(path).is_some_and(|&inode| self.inodes[inode].folder)
+    }
+
+    pub(crate) fn list(&self, client: &mut Client, path: &Path) -> io::Result<Vec<String>> {
+        if !self.is_dir(path) {
+            return kind(io::ErrorKind::NotFound);
+        }
+        client.touched(path);
+        let inside = self.names.keys().filter(|name| name.parent() == Some(path));
+        let mut names: Vec<_> =
+            inside.filter_map(|name| Some(name.file_name()?.to_string_lossy().into_owned())).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Gives a file a name: `keep` for a second one, that must be new.
+    pub(crate) fn rename(
+        &mut self,
+        client: &mut Client,
+        from: &Path,
+        to: &Path,
+        keep: bool,
+    ) -> io::Result<()> {
+        self.parent(to)?;
+        let Some(&inode) = self.names.get(from) else { return kind(io::ErrorKind::NotFound) };
+        if keep && self.names.contains_key(to) {
+            return kind(io::ErrorKind::AlreadyExists);
+        }
+        if !keep {
+            self.names.remove(from);
+        }
+        client.touched(to.parent().unwrap_or(to));
+        self.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    pub(crate) fn same_file(&self, a: &Path, b: &Path) -> bool {
+        self.names.get(a).is_some_and(|a| self.names.get(b) == Some(a))
+    }
+
+    pub(crate) fn remove_file(&mut self, client: &mut Client, path: &Path) -> io::Result<()> {
+        client.touched(path.parent().unwrap_or(path));
+        self.names.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    pub(crate) fn remove_dir_all(&mut self, path: &Path) -> io::Result<()> {
+        if !self.is_dir(path) {
+            return kind(io::ErrorKind::NotFound);
+        }
+        self.names.retain(|name, _| !name.starts_with(path));
+        Ok(())
+    }
+
+    /// The client's process dies: of what it has not synced so much reaches the server, and its locks are free.
+    pub(crate) fn dies(&mut self, client: &mut Client, tail: Tail) {
+        for handle in client.handles.drain(..).flatten().filter(|handle| !handle.lost) {
+            self.flush(handle.inode, &handle.dirty, tail);
+        }
+        self.free_locks(client.number);
+    }
+
+    /// The client was away for longer than its lease: its locks are lost.
+    pub(crate) fn lease_ends(&mut self, client: &mut Client) {
+        for (id, handle) in client.handles.iter_mut().enumerate() {
+            let Some(handle) = handle else { continue };
+            handle.lost |= self.inodes[handle.inode].lock == Some((client.number, id));
+        }
+        self.free_locks(client.number);
+    }
+
+    fn free_locks(&mut self, client: usize) {
+        for inode in &mut self.inodes {
+            inode.lock = inode.lock.filter(|(holder, _)| *holder != client);
+        }
+    }
+
+    fn flush(&mut self, inode: usize, dirty: &[(usize, Vec<u8>)], tail: Tail) {
+        if dirty.is_empty() || tail == Tail::Lost {
+            return;
+        }
+        let mut data = self.inodes[inode].data.clone();
+        for (offset, bytes) in dirty {
+            let length = if tail == Tail::Torn { bytes.len() / 2 } else { bytes.len() };
+            put(Arc::make_mut(&mut data), *offset, &bytes[..length]);
+        }
+        self.store(inode, data);
+    }
+
+    fn store(&mut self, inode: usize, data: Arc<Vec<u8>>) {
+        let inode = &mut self.inodes[inode];
+        inode.hash = xxh3_64(&data);
+        inode.data = data;
+    }
+}
+
+fn put(data: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if data.len() < offset + bytes.len() {
+        data.resize(offset + bytes.len(), 0);
+    }
+    data[offset..offset + bytes.len()].copy_from_slice(bytes);
+}

@@ -1,0 +1,129 @@
+//! What a simulated run is: its size, its pace, its limits; and what it must give, computed without any world.
+
+use super::code::protocol::{Event, Job, Score};
+use super::random::{Random, mix};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The run's id, and where the shared file system is mounted.
+pub(crate) const RUN: &str = "a-run";
+pub(crate) const ROOT: &str = "/sim";
+/// The key of the feature store.
+pub(crate) const KEY: &str = "features";
+
+/// A run.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) workers: u32,
+    pub(crate) rounds: u32,
+    /// Steps of a worker in a stage: from one to this.
+    pub(crate) most_steps: u64,
+    pub(crate) step_ms: u64,
+    /// The platform's time limit for one invocation.
+    pub(crate) limit_ms: u64,
+    pub(crate) concurrency: usize,
+    /// The job's limit on invocations.
+    pub(crate) invocations: u64,
+    pub(crate) patience: Option<u32>,
+    pub(crate) seed: u64,
+}
+
+impl Setting {
+    /// A run of any size that a schedule takes well under a millisecond for.
+    pub(crate) fn random(seed: u64) -> Setting {
+        let mut random = Random::new(mix(seed, 1));
+        Setting {
+            workers: random.between(1, 4) as u32,
+            rounds: random.between(1, 3) as u32,
+            most_steps: random.between(1, 5),
+            step_ms: random.between(100, 2_500),
+            limit_ms: random.between(6_000, 20_000),
+            concurrency: random.between(1, 6) as usize,
+            invocations: 20_000,
+            patience: random.one_in(8).then_some(1),
+            seed: random.next(),
+        }
+    }
+
+    /// Two workers, two stages: `features` and one round.
+    pub(crate) fn smallest() -> Setting {
+        Setting {
+            workers: 2,
+            rounds: 1,
+            most_steps: 1,
+            step_ms: 1_000,
+            limit_ms: 10_000,
+            concurrency: 6,
+            invocations: 20_000,
+            patience: None,
+            seed: 7,
+        }
+    }
+
+    /// The event that starts it.
+    pub(crate) fn start(&self) -> Value {
+        json!({
+            "start": true, "run": RUN, "workers": self.workers,
+            "job": {
+                "dataset": "d", "network": "vgg19", "rounds": self.rounds, "patience": self.patience,
+                "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
+            },
+        })
+    }
+
+    /// Its job.
+    pub(crate) fn job(&self) -> Job {
+        match Event::from_value(self.start()) {
+            Ok(Event::Start(start)) => *start.job.expect("the start has a job"),
+            other => panic!("the start event is not one: {other:?}"),
+        }
+    }
+
+    /// Steps that a worker's stage takes.
+    pub(crate) fn steps(&self, stage: u32, worker: u32) -> u64 {
+        1 + mix(mix(self.seed, stage.into()), worker.into()) % self.most_steps
+    }
+
+    /// A worker's number after so many steps from what the stage began with.
+    pub(crate) fn worker(&self, stage: u32, worker: u32, before: u64, steps: u64) -> u64 {
+        (0..steps).fold(mix(mix(before, stage.into()), worker.into()), mix)
+    }
+}
+
+/// What a stage began with, and its workers' numbers, in one: any loss, double count or other order shows.
+pub(crate) fn fold(before: u64, workers: impl IntoIterator<Item = u64>) -> u64 {
+    workers.into_iter().fold(mix(before, 0xc0), mix)
+}
+
+/// How good a state is, by its number alone.
+pub(crate) fn score(number: u64) -> Score {
+    Score { loss: 1.0, top1: (number % 97) as f64 / 97.0, top5: 1.0, images: 97 }
+}
+
+/// What a file says: what it is, of which stage and worker, after how many steps, and its number.
+pub(crate) fn contents(what: &str, stage: u32, worker: u32, steps: u64, number: u64) -> String {
+    format!("{what} {stage} {worker} {steps} {number:016x}")
+}
+
+/// A checksum as files are named with.
+pub(crate) fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}
+
+/// The numbers that the stages give when nothing fails.
+pub(crate) struct Expected {
+    /// What stage r begins with; the last is what the run ends with.
+    pub(crate) before: Vec<u64>,
+}
+
+impl Expected {
+    pub(crate) fn of(setting: &Setting) -> Expected {
+        let mut before = vec![0];
+        for stage in 0..=setting.rounds {
+            let start = before[stage as usize];
+            let number = |worker| setting.worker(stage, worker, start, setting.steps(stage, worker));
+            before.push(fold(start, (0..setting.workers).map(number)));
+        }
+        Expected { before }
+    }
+}

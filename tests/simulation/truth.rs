@@ -1,0 +1,173 @@
+//! What is durable on the server, read as it comes: every fact is checked when it lands.
+
+use super::code::protocol::{Fact, FileRef, Ledger, Reason, Target};
+use super::nfs::Nfs;
+use super::setting::{Expected, KEY, ROOT, RUN, Setting, checksum, contents};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The length of a log's header, and of a frame's head.
+const HEAD: usize = 16;
+
+/// The facts that are on the server.
+pub(crate) struct Truth {
+    path: PathBuf,
+    bytes: Arc<Vec<u8>>,
+    at: usize,
+    expected: Expected,
+    results: HashSet<(u32, u32)>,
+    pub(crate) combined: Vec<u32>,
+    pub(crate) facts: usize,
+    pub(crate) resent: u64,
+    /// The ledger that they fold to.
+    pub(crate) ledger: Option<Ledger>,
+    /// When the run's end was seen to be durable.
+    pub(crate) ended_ms: Option<u64>,
+}
+
+impl Truth {
+    pub(crate) fn new(setting: &Setting) -> Truth {
+        Truth {
+            path: Path::new(ROOT).join("runs").join(RUN).join("ledger"),
+            bytes: Arc::default(),
+            at: HEAD,
+            expected: Expected::of(setting),
+            results: HashSet::new(),
+            combined: Vec::new(),
+            facts: 0,
+            resent: 0,
+            ledger: None,
+            ended_ms: None,
+        }
+    }
+
+    /// Where the ledger lies.
+    pub(crate) fn ledger_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads what is new on the server; says what is wrong with it.
+    pub(crate) fn look(&mut self, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
+        let Some(bytes) = nfs.contents(&self.path) else { return Ok(()) };
+        if Arc::ptr_eq(bytes, &self.bytes) {
+            return Ok(());
+        }
+        if bytes.get(..self.at.min(self.bytes.len())) != self.bytes.get(..self.at.min(self.bytes.len())) {
+            return Err("facts that were durable were written over".into());
+        }
+        self.bytes = bytes.clone();
+        let bytes = bytes.clone();
+        while let Some(body) = frame(&bytes, self.at) {
+            let at = self.at;
+            self.at += HEAD + body.len();
+            let mut rest = body;
+            while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+                let (record, tail) =
+                    tail.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or("a frame is cut")?;
+                rest = tail;
+                let fact =
+                    serde_json::from_slice(record).map_err(|e| format!("at byte {at}: no fact: {e}"))?;
+                self.fact(&fact, nfs, setting, now_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, fact: &Fact, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
+        self.facts += 1;
+        match &mut self.ledger {
+            None => self.ledger = Some(Ledger::start(fact.clone()).map_err(|e| e.to_string())?),
+            Some(ledger) => drop(ledger.record(fact).map_err(|e| e.to_string())?),
+        }
+        match fact {
+            Fact::LegDone { target, place, done, .. } => {
+                self.worker_file(nfs, setting, *target, place, "place", *done)
+            }
+            Fact::WorkerDone { target, result, .. } => {
+                let (stage, worker) = (target.stage, target.worker.unwrap_or(u32::MAX));
+                if !self.results.insert((stage, worker)) {
+                    return Err(format!("worker {worker} is counted twice in stage {stage}"));
+                }
+                self.worker_file(nfs, setting, *target, result, "result", setting.steps(stage, worker))
+            }
+            Fact::CombineDone { combined, .. } => {
+                if self.combined.contains(&combined.stage) {
+                    return Err(format!("stage {} is combined twice", combined.stage));
+                }
+                self.combined.push(combined.stage);
+                let (folder, file) = match (&combined.state, &combined.features) {
+                    (Some(state), None) => (self.path.with_file_name("combined"), state),
+                    (None, Some(features)) => (Path::new(ROOT).join("features").join(KEY), features),
+                    _ => return Err("a combine gave neither a state nor features, or both".into()),
+                };
+                let number = self.expected.before[combined.stage as usize + 1];
+                check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
+            }
+            Fact::Ended { ending, .. } => {
+                self.ended_ms = Some(now_ms);
+                let best = self.ledger.as_ref().and_then(|ledger| ledger.best.clone());
+                match (best, &ending.model) {
+                    (None, None) => Ok(()),
+                    (Some(best), Some(model)) => {
+                        let number = self.expected.before[best.stage as usize + 1];
+                        let text = contents("model", best.stage, 0, 0, number);
+                        check(nfs, &self.path.with_file_name("model"), model, &text)
+                    }
+                    (best, model) => Err(format!("the best is {best:?}, the model {model:?}")),
+                }
+            }
+            Fact::SentAgain { targets, .. } => {
+                self.resent += targets.len() as u64;
+                if self.ended_ms.is_some() {
+                    return Err("an event is sent again after the end".into());
+                }
+                Ok(())
+            }
+            Fact::Started { .. } | Fact::Begun { .. } => Ok(()),
+        }
+    }
+
+    fn worker_file(
+        &self,
+        nfs: &Nfs,
+        setting: &Setting,
+        target: Target,
+        file: &FileRef,
+        what: &str,
+        steps: u64,
+    ) -> Result<(), String> {
+        let (stage, worker) = (target.stage, target.worker.unwrap_or(u32::MAX));
+        let before = self.expected.before[stage as usize];
+        let number = setting.worker(stage, worker, before, steps);
+        let folder = self.path.with_file_name("stages").join(format!("{stage:04}"));
+        check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
+    }
+
+    /// Why the run ended, once it has.
+    pub(crate) fn ending(&self) -> Option<&Reason> {
+        self.ledger.as_ref().and_then(|ledger| ledger.ending.as_ref()).map(|ending| &ending.why)
+    }
+}
+
+/// A file that a fact names must be whole on the server when the fact is, and say what a run without faults says.
+fn check(nfs: &Nfs, folder: &Path, file: &FileRef, text: &str) -> Result<(), String> {
+    let path = folder.join(&file.name);
+    if file.xxh3 != checksum(text.as_bytes()) {
+        return Err(format!("{} is not {text:?}, which a run without faults gives", path.display()));
+    }
+    match nfs.contents(&path) {
+        Some(bytes) if bytes.as_slice() == text.as_bytes() => Ok(()),
+        found => Err(format!("a fact names {}, and the server has {found:?}", path.display())),
+    }
+}
+
+/// The body of the whole frame at a place of the log.
+fn frame(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let head = bytes.get(at..at + HEAD)?;
+    let length = u32::from_le_bytes(head[4..8].try_into().ok()?) as usize;
+    let body = bytes.get(at + HEAD..at + HEAD + length)?;
+    let checksum = u64::from_le_bytes(head[8..].try_into().ok()?);
+    (head.starts_with(b"FRM1") && xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+}

@@ -1,0 +1,396 @@
+//! The simulated world: time, the platform's queue, processes and their clients, and what is held against the truth.
+
+use super::code::storage::disk::Disk;
+use super::code::trainer::services::{Invocation, Services};
+use super::nfs::{Client, Nfs, Tail};
+use super::random::{Random, mix};
+use super::setting::{ROOT, Setting};
+use super::truth::Truth;
+use super::{coroutine, seam};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How often the platform delivers an event at most.
+pub(crate) const DELIVERIES: u32 = 3;
+/// After how many steps from event to event the platform's loop detection cuts a chain.
+const HOPS: u32 = 16;
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+/// Works on this thread's world, between two steps of whoever runs in it.
+pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with_borrow_mut(|world| f(world.as_mut().expect("a world")))
+}
+
+/// Puts a world in place.
+pub(crate) fn begin(world: World) {
+    WORLD.set(Some(world));
+}
+
+/// Takes the world away when its schedule is over: what is still suspended in it unwinds.
+pub(crate) fn end() -> World {
+    let processes = with(|w| w.processes.len());
+    for process in 0..processes {
+        kill(process, Tail::Lost);
+    }
+    WORLD.take().expect("a world")
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) setting: Setting,
+    /// Steps are few, time stands still between them, and everything is chosen from outside.
+    pub(crate) exhaustive: bool,
+    pub(crate) random: Random,
+    pub(crate) clock_ms: u64,
+    pub(crate) nfs: Nfs,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) current: usize,
+    pub(crate) queue: Vec<Message>,
+    pub(crate) truth: Truth,
+    pub(crate) rates: Rates,
+    pub(crate) tally: Tally,
+    pub(crate) history: Option<Vec<String>>,
+    pub(crate) violation: Option<String>,
+    /// Locks of vanished clients, and when the server frees them.
+    pub(crate) leases: Vec<(u64, usize)>,
+    pub(crate) full_until_ms: u64,
+    messages: u32,
+}
+
+/// How often things go wrong: once in so many chances; 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rates {
+    pub(crate) kill: u64,
+    pub(crate) freeze: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) delay: u64,
+    pub(crate) lose: u64,
+    pub(crate) throttle: u64,
+    pub(crate) io: u64,
+    pub(crate) answer: u64,
+    pub(crate) full: u64,
+    pub(crate) unhonoured: u64,
+    pub(crate) hops: bool,
+    /// Faults that are left before none happen any more.
+    pub(crate) budget: u32,
+    /// An invocation whose event is not delivered again is spared.
+    pub(crate) spare_last: bool,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) steps: u64,
+    pub(crate) sends: u64,
+    pub(crate) invocations: u64,
+    pub(crate) outside: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) faults: u64,
+    /// The latest that a step of a worker began after the run had ended, in milliseconds.
+    pub(crate) late_step_ms: u64,
+}
+
+/// An event in the platform's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: u32,
+    pub(crate) payload: Arc<str>,
+    pub(crate) deliveries: u32,
+    pub(crate) visible_ms: u64,
+    pub(crate) hops: u32,
+    pub(crate) copy: bool,
+}
+
+/// A sandbox: a process with a file system client of its own, that carries out one invocation after the other.
+pub(crate) struct Process {
+    pub(crate) alive: bool,
+    pub(crate) dying: bool,
+    pub(crate) client: Client,
+    pub(crate) services: Option<Arc<Services>>,
+    /// The coroutine that its invocation runs on.
+    pub(crate) slot: Option<usize>,
+    pub(crate) message: Option<Message>,
+    pub(crate) deadline_ms: u64,
+    pub(crate) point: Point,
+    pub(crate) path: PathBuf,
+    pub(crate) wake_ms: u64,
+    pub(crate) frozen_until_ms: u64,
+    pub(crate) was_frozen: bool,
+    pub(crate) failure: Option<Failure>,
+    /// Its own time, when the world's stands still.
+    pub(crate) elapsed_ms: u64,
+    /// Everything that it has learned from outside, in one number.
+    pub(crate) observed: u64,
+    names: u64,
+}
+
+/// What a process is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Point {
+    Begin,
+    Open,
+    Lock,
+    Read,
+    Cut,
+    Sync,
+    Unlock,
+    Rename,
+    Link,
+    Remove,
+    MakeFolder,
+    List,
+    Send,
+    Sleep,
+}
+
+/// How its next step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// EIO, and nothing was done.
+    Io,
+    /// It was done, and EIO is the answer.
+    Answer,
+    /// A lock is given that another holds.
+    Unhonoured,
+}
+
+impl World {
+    pub(crate) fn new(setting: Setting, rates: Rates, seed: u64, exhaustive: bool, recorded: bool) -> World {
+        World {
+            truth: Truth::new(&setting),
+            setting,
+            exhaustive,
+            random: Random::new(seed),
+            clock_ms: 1_000_000,
+            nfs: Nfs::new(Path::new(ROOT)),
+            processes: Vec::new(),
+            current: 0,
+            queue: Vec::new(),
+            rates,
+            tally: Tally::default(),
+            history: recorded.then(Vec::new),
+            violation: None,
+            leases: Vec::new(),
+            full_until_ms: 0,
+            messages: 0,
+        }
+    }
+
+    /// Writes down in words what happens, when somebody is to read it.
+    pub(crate) fn note(&mut self, words: impl FnOnce(&World) -> String) {
+        if self.history.is_some() {
+            let line = format!("{:>9.3} s  {}", (self.clock_ms - 1_000_000) as f64 / 1000.0, words(self));
+            self.history.as_mut().expect("it is recorded").push(line);
+        }
+    }
+
+    pub(crate) fn violate(&mut self, what: String) {
+        self.note(|_| format!("VIOLATION: {what}"));
+        self.violation.get_or_insert(what);
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        let own = self.processes.get(self.current).map_or(0, |process| process.elapsed_ms);
+        self.clock_ms + own
+    }
+
+    pub(crate) fn me(&mut self) -> &mut Process {
+        &mut self.processes[self.current]
+    }
+
+    /// Compares what is durable with what should be.
+    pub(crate) fn look(&mut self) {
+        if let Err(what) = self.truth.look(&self.nfs, &self.setting, self.clock_ms)
+            && self.violation.is_none()
+        {
+            self.violate(what);
+        }
+    }
+
+    /// Whether something goes wrong now, at such a rate.
+    pub(crate) fn goes_wrong(&mut self, rate: impl Fn(&Rates) -> u64) -> bool {
+        if self.rates.budget == 0 || !self.random.one_in(rate(&self.rates)) {
+            return false;
+        }
+        self.rates.budget -= 1;
+        self.tally.faults += 1;
+        true
+    }
+
+    /// Whether nothing may go wrong with what a process does: it is the last delivery of its event.
+    pub(crate) fn spared(&self, number: usize) -> bool {
+        let last = |message: &Message| message.deliveries >= DELIVERIES;
+        self.rates.spare_last && self.processes[number].message.as_ref().is_none_or(last)
+    }
+
+    /// An event from outside, or from a process.
+    pub(crate) fn enqueue(&mut self, payload: String, hops: u32) {
+        self.messages += 1;
+        let now = self.clock_ms;
+        let mut message = Message {
+            id: self.messages,
+            payload: payload.into(),
+            deliveries: 0,
+            visible_ms: now,
+            hops,
+            copy: false,
+        };
+        if self.rates.hops && hops > HOPS {
+            return self.note(|_| format!("the platform cuts the chain: i{} is not delivered", message.id));
+        }
+        if !self.exhaustive {
+            message.visible_ms += self.random.below(30);
+        }
+        if self.goes_wrong(|rates| rates.lose) {
+            return self.note(|_| format!("i{} is lost", message.id));
+        }
+        if self.goes_wrong(|rates| rates.delay) {
+            message.visible_ms += self.random.below(600_000);
+            self.note(|_| format!("i{} is delayed to {} s", message.id, message.visible_ms / 1000 - 1000));
+        }
+        if self.goes_wrong(|rates| rates.duplicate) {
+            let later = self.random.below(20_000);
+            self.duplicate(&message.clone(), later);
+        }
+        self.queue.push(message);
+    }
+
+    pub(crate) fn duplicate(&mut self, message: &Message, later_ms: u64) {
+        self.tally.duplicates += 1;
+        self.note(|_| format!("i{} is delivered twice", message.id));
+        let visible_ms = message.visible_ms + later_ms;
+        self.queue.push(Message { copy: true, deliveries: DELIVERIES - 1, visible_ms, ..message.clone() });
+    }
+
+    /// An event whose invocation came to nothing is delivered again, unless that was the last time.
+    pub(crate) fn deliver_again(&mut self, mut message: Message) {
+        if message.deliveries >= DELIVERIES {
+            return self.note(|_| format!("i{} is given up by the platform", message.id));
+        }
+        if !self.exhaustive {
+            message.visible_ms = self.clock_ms + self.random.between(1_000, 90_000);
+        }
+        self.queue.push(message);
+    }
+
+    /// Hands a message to a sandbox: one that is idle, or a new one.
+    pub(crate) fn deliver(&mut self, at: usize) -> usize {
+        let mut message = self.queue.swap_remove(at);
+        message.deliveries += 1;
+        self.tally.invocations += 1;
+        let idle =
+            |process: &Process| process.alive && process.message.is_none() && process.frozen_until_ms == 0;
+        let warm = self.processes.iter().position(idle).filter(|_| self.exhaustive || !self.random.one_in(4));
+        let number = warm.unwrap_or_else(|| {
+            self.processes.push(Process::new(self.processes.len()));
+            self.processes.len() - 1
+        });
+        let deadline_ms = self.clock_ms + self.setting.limit_ms;
+        let observed = mix(u64::from(message.id), u64::from(message.deliveries));
+        self.note(|_| {
+            format!("p{number} gets i{} (delivery {}): {}", message.id, message.deliveries, message.payload)
+        });
+        let process = &mut self.processes[number];
+        process.message = Some(message);
+        process.deadline_ms = deadline_ms;
+        process.point = Point::Begin;
+        process.wake_ms = 0;
+        process.elapsed_ms = 0;
+        process.was_frozen = false;
+        process.observed = mix(process.observed, observed);
+        number
+    }
+
+    /// The invocation that a process is to carry out.
+    pub(crate) fn job(&mut self) -> (Option<Arc<Services>>, Arc<str>, Invocation, Setting) {
+        let setting = self.setting.clone();
+        let process = self.me();
+        let message = process.message.as_ref().expect("a message");
+        let id = format!("i{}", message.id);
+        let invocation = Invocation { id, deadline_ms: process.deadline_ms, memory_mb: 1_024 };
+        (process.services.clone(), message.payload.clone(), invocation, setting)
+    }
+}
+
+impl Process {
+    fn new(number: usize) -> Process {
+        Process {
+            alive: true,
+            dying: false,
+            client: Client::new(number),
+            services: None,
+            slot: None,
+            message: None,
+            deadline_ms: 0,
+            point: Point::Begin,
+            path: PathBuf::new(),
+            wake_ms: 0,
+            frozen_until_ms: 0,
+            was_frozen: false,
+            failure: None,
+            elapsed_ms: 0,
+            observed: 0,
+            names: mix(number as u64, 0xface),
+        }
+    }
+
+    /// A number that no other call gives, and that depends on nothing but this process's own past.
+    pub(crate) fn name(&mut self) -> u64 {
+        self.names = mix(self.names, self.observed);
+        self.names
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.alive && self.message.is_some()
+    }
+}
+
+/// A process is no more. Its event will be delivered again.
+pub(crate) fn kill(number: usize, tail: Tail) {
+    let suspended = with(|w| {
+        let process = &mut w.processes[number];
+        if !process.alive {
+            return false;
+        }
+        process.alive = false;
+        w.nfs.dies(&mut process.client, tail);
+        process.dying = process.slot.is_some();
+        let (message, dying) = (process.message.take(), process.dying);
+        if let Some(message) = message {
+            w.deliver_again(message);
+        }
+        w.look();
+        dying
+    });
+    if suspended {
+        coroutine::resume(number);
+    }
+}
+
+/// Spends time on computing.
+pub(crate) fn compute(ms: u64) {
+    if with(|w| w.exhaustive) {
+        return with(|w| w.me().elapsed_ms += ms);
+    }
+    seam::Simulated.sleep(std::time::Duration::from_millis(ms));
+}
+
+/// A worker begins a step of its work: that is to end soon after the run has.
+pub(crate) fn step_begins() {
+    with(|w| {
+        w.look();
+        let now_ms = w.clock_ms;
+        if let Some(ended_ms) = w.truth.ended_ms.filter(|_| !w.exhaustive && !w.me().was_frozen) {
+            w.tally.late_step_ms = w.tally.late_step_ms.max(now_ms - ended_ms);
+        }
+    });
+}
+
+/// What a process finds that must not be.
+pub(crate) fn violation(what: String) {
+    with(|w| w.violate(what));
+}
