@@ -11,6 +11,7 @@ use std::time::Instant;
 mod buffer;
 mod depthwise;
 mod dot;
+mod linear;
 mod maximum;
 mod multiply;
 mod peak;
@@ -26,6 +27,7 @@ mod portable;
 pub(crate) use buffer::Buffer;
 pub(crate) use depthwise::DepthwiseRow;
 pub(crate) use dot::{Dot, GROUP, PIECE};
+pub(crate) use linear::{Gradient, Scores};
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
 pub(crate) use peak::Peak;
@@ -99,6 +101,8 @@ macro_rules! entry_points {
             depthwise_row(DepthwiseRow) = depthwise::run;
             maximum(Window) = maximum::run;
             dot(Dot) = dot::run;
+            scores(Scores) = linear::scores;
+            gradient(Gradient) = linear::gradient;
             peak(Peak) = peak::run;);
     };
     ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
@@ -151,6 +155,10 @@ dispatch! {
     maximum(Window);
     /// A run of a linear layer's outputs.
     dot(Dot);
+    /// A thin linear layer's scores.
+    scores(Scores);
+    /// A thin linear layer's gradient.
+    gradient(Gradient);
     /// Multiply-adds on registers.
     peak(Peak);
 }

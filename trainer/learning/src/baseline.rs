@@ -125,7 +125,7 @@ fn fit(job: &Job, shape: HeadShape, train: &Features) -> Result<Fitted> {
                 labels.push(train.labels[row]);
             }
             let mut gradient = vec![0.0; shape.parameters()];
-            let batch = Batch { features: rows, labels: &labels };
+            let batch = Batch { features: &rows, labels: &labels };
             trainer.add_gradient(&state.parameters, batch, &mut gradient)?;
             gradient.iter_mut().for_each(|g| *g /= labels.len() as f32);
             let done = f64::from(epoch) / f64::from(job.epochs_per_round) + index as f64 / steps;

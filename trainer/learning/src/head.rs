@@ -3,6 +3,7 @@
 mod gradient;
 mod optimizer;
 mod schedule;
+mod softmax;
 
 pub(crate) use gradient::{Batch, Trainer};
 pub(crate) use optimizer::{Optimizer, State};

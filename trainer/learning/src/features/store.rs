@@ -254,18 +254,19 @@ impl Rows {
         Ok(())
     }
 
-    /// Some of the loaded rows, in the order in which they were asked for, standardised: `[range.len(), columns]`.
+    /// Puts some of the loaded rows, in the order in which they were asked for, into `batch`, standardised:
+    /// `[range.len(), columns]`.
     ///
     /// # Errors
     /// Those of [`Rows::load`].
     ///
     /// # Panics
     /// When so many rows are not loaded.
-    pub fn batch(&self, window: &Window, range: Range<usize>) -> Result<Vec<f32>> {
+    pub fn batch(&self, window: &Window, range: Range<usize>, batch: &mut Vec<f32>) -> Result<()> {
         let kept = self.kept()?;
         let values = kept.unwrap_or(&window.values);
         let standard = self.standard.as_ref().filter(|_| kept.is_none());
-        let mut batch = Vec::with_capacity(range.len() * self.columns);
+        batch.clear();
         for &place in &window.places[range] {
             let row = &values[place as usize * self.columns..][..self.columns];
             match standard {
@@ -273,7 +274,7 @@ impl Rows {
                 None => batch.extend_from_slice(row),
             }
         }
-        Ok(batch)
+        Ok(())
     }
 
     /// Rows by their index, standardised: `[indices.len(), columns]`.
@@ -281,9 +282,10 @@ impl Rows {
     /// # Errors
     /// Those of [`Rows::load`].
     pub fn gather(&self, indices: &[u32]) -> Result<Vec<f32>> {
-        let mut window = Window::default();
+        let (mut window, mut rows) = (Window::default(), Vec::new());
         self.load(indices, &mut window)?;
-        self.batch(&window, 0..indices.len())
+        self.batch(&window, 0..indices.len(), &mut rows)?;
+        Ok(rows)
     }
 
     /// A range of rows, standardised: `[range.len(), columns]`.

@@ -1,7 +1,8 @@
-//! The head's loss, gradient and scores for a batch, by burn's autodiff.
+//! The head's loss, gradient and scores for a batch: by burn's autodiff, but for a softmax layer's gradient.
 //!
 //! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
 
+use super::softmax::Softmax;
 use super::{HeadShape, Layer};
 use crate::device::device;
 use crate::{Error, Result};
@@ -10,10 +11,10 @@ use protocol::Job;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Rows of features with their classes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a> {
     /// `[rows, inputs]`.
-    pub(crate) features: Vec<f32>,
+    pub(crate) features: &'a [f32],
     /// `[rows]`.
     pub(crate) labels: &'a [u32],
 }
@@ -25,6 +26,8 @@ pub(crate) struct Trainer {
     smoothing: f64,
     device: Device,
     pool: ThreadPool,
+    /// Its own gradient, if the head is a softmax layer.
+    softmax: Option<Softmax>,
 }
 
 impl Trainer {
@@ -32,15 +35,29 @@ impl Trainer {
         let pool = ThreadPoolBuilder::new().num_threads(1).build();
         let pool =
             pool.map_err(|error| Error::Burn { action: "start its thread", reason: error.to_string() })?;
-        Ok(Trainer { shape, smoothing: job.label_smoothing, device: device(job.device)?, pool })
+        let softmax = shape.hidden.is_none().then(|| Softmax::new(shape, job.label_smoothing));
+        Ok(Trainer { shape, smoothing: job.label_smoothing, device: device(job.device)?, pool, softmax })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
+        match &self.softmax {
+            Some(softmax) => Ok(softmax.add_gradient(parameters, &batch, sum)),
+            None => self.add_gradient_by_autodiff(parameters, batch, sum),
+        }
+    }
+
+    /// The same by burn, whatever the head.
+    pub(super) fn add_gradient_by_autodiff(
+        &self,
+        parameters: &[f32],
+        batch: Batch<'_>,
+        sum: &mut [f32],
+    ) -> Result<f64> {
         self.pool.install(|| {
             let device = self.device.clone().autodiff();
             let layers = self.tensors(parameters, &device, true);
-            let scores = forward(&layers, self.rows(batch.features, &device)); // [rows, classes]
+            let scores = forward(&layers, self.rows(batch.features.to_vec(), &device)); // [rows, classes]
             let targets = self.targets(batch.labels, &device); // [rows, classes]
             let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
             let mut gradients = loss.backward();

@@ -38,7 +38,7 @@ fn curve(job: &Job) -> Vec<f64> {
             rows.iter().flat_map(|&r| &features[r * INPUTS..(r + 1) * INPUTS]).copied().collect();
         let labels: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
         let mut gradient = vec![0.0; shape.parameters()];
-        let batch = Batch { features, labels: &labels };
+        let batch = Batch { features: &features, labels: &labels };
         let loss = trainer.add_gradient(&state.parameters, batch, &mut gradient).unwrap();
         gradient.iter_mut().for_each(|g| *g /= BATCH as f32);
         optimizer.step(rate(job, step as f64, 1.0), &gradient, &mut state);
@@ -88,6 +88,29 @@ fn both_devices_agree() {
     for make in [softmax, mlp] {
         let difference = largest_difference(&curve(&make("flex")), &curve(&make("ndarray")));
         assert!(difference < 1e-4, "{difference}");
+    }
+}
+
+#[test]
+fn a_softmax_layers_own_gradient_is_that_of_autodiff() {
+    let (features, labels) = data();
+    for (device, smoothing) in [("flex", 0.0), ("flex", 0.1), ("ndarray", 0.1)] {
+        if device == "ndarray" && cfg!(not(feature = "ndarray")) {
+            continue;
+        }
+        let job = job(json!({"device": device, "label_smoothing": smoothing}));
+        let shape = HeadShape::new(&job, INPUTS, CLASSES);
+        let trainer = Trainer::new(&job, shape).unwrap();
+        let batch = Batch { features: &features, labels: &labels };
+        let parameters: Vec<f32> = shape.initial(SEED).iter().map(|p| 5.0 * p).collect();
+        let [mut own, mut burn] = [(); 2].map(|()| vec![1.0_f32; shape.parameters()]);
+        let loss = trainer.add_gradient(&parameters, batch, &mut own).unwrap();
+        let by_burn = trainer.add_gradient_by_autodiff(&parameters, batch, &mut burn).unwrap();
+        let largest = burn.iter().fold(0.0_f32, |m, g| m.max(g.abs()));
+        let apart = own.iter().zip(&burn).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs())) / largest;
+        println!("{device}, smoothing {smoothing}: gradients {apart:.1e} of the largest apart");
+        assert!(apart < 2e-6, "{device} {smoothing}: {apart}");
+        assert!((loss / by_burn - 1.0).abs() < 1e-6, "{loss} and {by_burn}");
     }
 }
 

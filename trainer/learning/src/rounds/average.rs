@@ -31,6 +31,8 @@ pub(crate) struct AverageWork {
     loss: f64,
     /// The pass that is under way, and its number in this round.
     pass: Option<(usize, Pass)>,
+    /// The features of the batch at hand, `[n, columns]`; its memory is used again.
+    features: Vec<f32>,
     gradient: Vec<f32>,
 }
 
@@ -64,6 +66,7 @@ impl AverageWork {
             done,
             loss,
             pass: None,
+            features: Vec::new(),
             round,
         })
     }
@@ -99,10 +102,10 @@ impl AverageWork {
             Some((_, pass)) => pass,
             None => Pass::new(self.round.store.clone(), self.rows_of(number), self.batch()),
         };
-        let (features, labels) = pass.batch(step)?; // [n, columns], [n]
+        let labels = pass.batch(step, &mut self.features)?; // [n]
         self.pass = Some((number, pass));
         self.gradient.fill(0.0);
-        let batch = Batch { features, labels: &labels };
+        let batch = Batch { features: &self.features, labels: &labels };
         let loss = self.round.trainer.add_gradient(&self.state.parameters, batch, &mut self.gradient)?;
         if !loss.is_finite() {
             return Err(self.round.not_finite("the loss", Some(self.worker)));

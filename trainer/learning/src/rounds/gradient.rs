@@ -94,7 +94,7 @@ impl Work for GradientWork {
         let train = self.round.train()?;
         let features = train.gather(rows)?; // [rows, columns]
         let labels: Vec<u32> = rows.iter().map(|&row| train.labels()[row as usize]).collect();
-        let batch = Batch { features, labels: &labels };
+        let batch = Batch { features: &features, labels: &labels };
         self.loss += self.round.trainer.add_gradient(&self.parameters, batch, &mut self.gradient)?;
         if !self.loss.is_finite() {
             return Err(self.round.not_finite("the loss", Some(self.worker)));

@@ -28,15 +28,16 @@ impl Pass {
         Pass { store, rows, batch, loaded: 0..0, window: Window::default(), loading: None }
     }
 
-    /// The features `[n, columns]` and labels of a step's images.
-    pub(super) fn batch(&mut self, step: usize) -> Result<(Vec<f32>, Vec<u32>)> {
+    /// Puts the features `[n, columns]` of a step's images into `features` and gives their labels.
+    pub(super) fn batch(&mut self, step: usize, features: &mut Vec<f32>) -> Result<Vec<u32>> {
         if !self.loaded.contains(&step) {
             self.load(step)?;
         }
         let train = self.store.need("train")?;
         let (images, first) = (self.images(&(step..step + 1)), self.images(&self.loaded).start);
         let labels = self.rows[images.clone()].iter().map(|&row| train.labels()[row as usize]).collect();
-        Ok((train.batch(&self.window, images.start - first..images.end - first)?, labels))
+        train.batch(&self.window, images.start - first..images.end - first, features)?;
+        Ok(labels)
     }
 
     /// Loads the features of a step and of some after it, and starts to load those of the steps that follow.
