@@ -120,6 +120,18 @@ fn pairs<'a>(pairs: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>) ->
 }
 
 /// A service's refusal, in words.
-pub(crate) fn said(action: &str, what: &str, error: impl std::error::Error) -> Failure {
-    Failure::from(format!("cannot {action} {what}: {}", DisplayErrorContext(error)))
+pub(crate) fn said(
+    action: &str,
+    what: &str,
+    error: impl ProvideErrorMetadata + std::error::Error,
+) -> Failure {
+    Failure::from(format!("cannot {action} {what}: {}", words(error)))
+}
+
+/// What a service said, or why it was not reached.
+pub(crate) fn words(error: impl ProvideErrorMetadata + std::error::Error) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => DisplayErrorContext(error).to_string(),
+    }
 }

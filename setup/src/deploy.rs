@@ -71,6 +71,9 @@ pub struct Deploy {
     /// Templates to use in place of the built-in ones.
     #[arg(long)]
     pub templates: Option<PathBuf>,
+    /// Print a template as it would be sent, for the console, and end.
+    #[arg(long)]
+    pub print: Option<Print>,
     /// Only show what would change.
     #[arg(long)]
     pub dry_run: bool,
@@ -79,16 +82,29 @@ pub struct Deploy {
     pub yes: bool,
 }
 
+/// One of the two templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Print {
+    /// The network's.
+    Network,
+    /// The trainer's.
+    Trainer,
+}
+
 impl Deploy {
     /// Does it.
     ///
     /// # Errors
     /// In words: a binary that would not start, a change that CloudFormation could not make.
     pub async fn run(&self) -> Result<(), Failure> {
+        if let Some(print) = self.print {
+            let templates = self.of_folder()?.adapted(&self.keep, self.role.is_some());
+            print!("{}", if print == Print::Network { templates.network } else { templates.trainer });
+            return Ok(());
+        }
         let package = Package::of(&self.trainer.clone().map_or_else(beside, Ok)?)?;
         let aws = Aws::connect().await?;
-        let keep = self.kept(&aws).await?;
-        let templates = Templates::load(self.templates.as_deref())?.keeping(&keep);
+        let templates = self.templates(&aws).await?;
         self.tell_package(&package, &aws);
         let network = self.network(&aws, &templates).await?;
         let Some(network) = network else { return self.dry_trainer(&templates) };
@@ -114,14 +130,21 @@ impl Deploy {
         Ok(())
     }
 
-    /// What is to outlive the stack: what is said, or what was said before.
-    async fn kept(&self, aws: &Aws) -> Result<Vec<Keep>, Failure> {
-        if !self.keep.is_empty() {
-            return Ok(self.keep.clone());
-        }
-        let there = aws.stack(&self.stack).await?;
-        let said = there.and_then(|stack| stack.parameters.get(Keep::PARAMETER).cloned());
-        Ok(Keep::of_parameter(&said.unwrap_or_default()))
+    /// The templates as they are to be sent: what is not said now is as it was said before.
+    async fn templates(&self, aws: &Aws) -> Result<Templates, Failure> {
+        let before = aws.stack(&self.stack).await?.map(|stack| stack.parameters).unwrap_or_default();
+        let before = |key: &str| before.get(key).cloned().unwrap_or_default();
+        let keep = if self.keep.is_empty() {
+            Keep::of_parameter(&before(Keep::PARAMETER))
+        } else {
+            self.keep.clone()
+        };
+        let role = self.role.clone().unwrap_or_else(|| before("RoleArn"));
+        Ok(self.of_folder()?.adapted(&keep, !role.is_empty()))
+    }
+
+    fn of_folder(&self) -> Result<Templates, Failure> {
+        Templates::load(self.templates.as_deref())
     }
 
     /// The network to deploy into; none when it would have to be made first and this is a dry run.
@@ -144,7 +167,7 @@ impl Deploy {
         if let Some(zones) = &self.zones {
             parameters.extend([("ZoneA", zones[0].clone()), ("ZoneB", zones[1].clone())]);
         }
-        let wanted = Wanted { name: &name, template: &templates.network, parameters, makes_roles: false };
+        let wanted = Wanted { name: &name, template: &templates.network, parameters };
         if !self.change(aws, &wanted).await?
             && aws.stack(&name).await?.is_none_or(|stack| stack.outputs.is_empty())
         {
@@ -183,8 +206,7 @@ impl Deploy {
             ("BudgetDollars", self.budget.map(|dollars| dollars.to_string())),
         ];
         parameters.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
-        let makes_roles = self.role.is_none();
-        Wanted { name: &self.stack, template: &templates.trainer, parameters, makes_roles }
+        Wanted { name: &self.stack, template: &templates.trainer, parameters }
     }
 
     /// Shows what would change and, unless this is a dry run, carries it out; false when there was something and it was
@@ -199,11 +221,11 @@ impl Deploy {
             println!("{line}");
         }
         if self.dry_run {
-            stack::discard(aws, wanted.name, changes.name()).await?;
+            changes.discard(aws, wanted.name).await?;
             return Ok(false);
         }
         if !changes.lost.is_empty() && !self.yes {
-            stack::discard(aws, wanted.name, changes.name()).await?;
+            changes.discard(aws, wanted.name).await?;
             let lost = changes.lost.join(", ");
             return Err(Failure::input(format!(
                 "this removes or replaces {lost}: if that is meant, add --yes"

@@ -1,7 +1,7 @@
 //! `baton destroy`: what would be deleted, and with --yes the deletion, which leaves nothing behind.
 
 use crate::Failure;
-use crate::aws::{Aws, said};
+use crate::aws::{Aws, Stack, said};
 use crate::deploy::stack::{self, Wanted};
 use crate::deploy::{Keep, Templates, network_of};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -55,7 +55,7 @@ impl Destroy {
         }
         for (name, stack) in found {
             if *name == self.stack {
-                let kept = self.keep(&aws, stack.parameters.get(Keep::PARAMETER)).await?;
+                let kept = self.keep(&aws, &stack).await?;
                 if let Some(bucket) = stack.outputs.get("Bucket").filter(|_| !kept.contains(&Keep::Bucket)) {
                     empty(&aws, bucket).await?;
                 }
@@ -88,15 +88,16 @@ impl Destroy {
     }
 
     /// Makes what is to be left outlive the stack, and says what does.
-    async fn keep(&self, aws: &Aws, was: Option<&String>) -> Result<Vec<Keep>, Failure> {
-        let before = Keep::of_parameter(was.map_or("", String::as_str));
+    async fn keep(&self, aws: &Aws, stack: &Stack) -> Result<Vec<Keep>, Failure> {
+        let said = |key: &str| stack.parameters.get(key).map_or("", String::as_str);
+        let before = Keep::of_parameter(said(Keep::PARAMETER));
         if self.keep.is_empty() || Keep::parameter(&self.keep) == Keep::parameter(&before) {
             return Ok(before);
         }
-        let templates = Templates::load(self.templates.as_deref())?.keeping(&self.keep);
+        let templates = Templates::load(self.templates.as_deref())?;
+        let templates = templates.adapted(&self.keep, !said("RoleArn").is_empty());
         let parameters = BTreeMap::from([(Keep::PARAMETER, Keep::parameter(&self.keep))]);
-        let wanted =
-            Wanted { name: &self.stack, template: &templates.trainer, parameters, makes_roles: true };
+        let wanted = Wanted { name: &self.stack, template: &templates.trainer, parameters };
         if let Some(changes) = stack::plan(aws, &wanted).await? {
             changes.carry_out(aws, &self.stack).await?;
         }

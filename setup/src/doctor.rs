@@ -1,8 +1,7 @@
 //! `baton doctor`: what a run needs, looked at one by one, each trouble with what to do.
 
 use crate::Failure;
-use crate::aws::{Aws, Stack};
-use aws_sdk_lambda::error::DisplayErrorContext;
+use crate::aws::{Aws, Stack, words};
 use protocol::Errand;
 use serde_json::{Value, json};
 
@@ -90,7 +89,7 @@ async fn credentials(aws: &Aws) -> Finding {
         Err(error) => Err(format!(
             "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, anew in each session), \
              or run `aws configure`",
-            DisplayErrorContext(error)
+            words(error)
         )),
     };
     Finding { what: "credentials", found }
@@ -115,7 +114,7 @@ async fn quota(aws: &Aws) -> Finding {
 /// Whether the function can be invoked; after 14 days without one it is inactive and wakes at the next.
 async fn state(aws: &Aws, function: &str) -> Finding {
     let found = match aws.cloud.lambda.get_function_configuration().function_name(function).send().await {
-        Err(error) => Err(format!("{}: baton deploy", DisplayErrorContext(error))),
+        Err(error) => Err(format!("{}: baton deploy", words(error))),
         Ok(about) => {
             let state = about.state().map_or("Active", |state| state.as_str());
             let why = about.state_reason().unwrap_or_default();
@@ -139,7 +138,7 @@ async fn state(aws: &Aws, function: &str) -> Finding {
 async fn recursion(aws: &Aws, function: &str) -> Finding {
     let asked = aws.cloud.lambda.get_function_recursion_config().function_name(function).send().await;
     let found = match asked {
-        Err(error) => Err(DisplayErrorContext(error).to_string()),
+        Err(error) => Err(words(error)),
         Ok(config) => match config.recursive_loop().map(|setting| setting.as_str()) {
             Some("Allow") => Ok("allowed; each run has limits of its own".into()),
             other => Err(format!(

@@ -13,6 +13,7 @@ mod failure;
 pub mod features;
 pub mod fetch;
 pub mod local;
+pub mod logs;
 mod output;
 pub mod predict;
 pub mod pretrain;

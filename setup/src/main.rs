@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use setup::Failure;
 use setup::{demo, evaluate, export, features, fetch, local, predict, pretrain, start, watch, weights};
-use setup::{deploy, destroy, doctor, pull, push};
+use setup::{deploy, destroy, doctor, logs, pull, push};
 use std::process::ExitCode;
 
 /// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
@@ -22,6 +22,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Push(push::Push),
     Pull(pull::Pull),
+    Logs(logs::Logs),
     Local(local::Local),
     Start(start::Start),
     Stop(start::Stop),
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(doctor) => on_runtime(doctor.run()),
         Command::Push(push) => on_runtime(push.run()),
         Command::Pull(pull) => on_runtime(pull.run()),
+        Command::Logs(logs) => on_runtime(logs.run()),
         Command::Local(local) => on_runtime(local.run()),
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),

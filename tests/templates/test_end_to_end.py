@@ -7,8 +7,8 @@ enforced by MiniStack while it runs, and its trail is held against the template'
 import json
 import os
 import re
+import shutil
 import subprocess
-import time
 
 from pathlib import Path
 
@@ -103,8 +103,10 @@ def test_a_run_from_deploy_to_destroy(cloud):
     job.write_text(json.dumps(demo_job()))
 
     dry = cloud.baton("deploy", "--dry-run", "--templates", cloud.templates)
+    starts_on_lambda(cloud.binaries / "trainer", dry)
     assert "+ Vpc" in dry and "costs when nothing runs" in dry
-    assert cloud.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
+    stacks = cloud.client("cloudformation").list_stacks()["StackSummaries"]
+    assert all(stack["StackStatus"] == "DELETE_COMPLETE" for stack in stacks), "a dry run leaves nothing"
 
     said = cloud.baton("deploy", "--templates", cloud.templates)
     assert "+ FileSystem" in said and "+ Function" in said and '{"start": true' in said and "$14.60" in said
@@ -132,6 +134,10 @@ def test_a_run_from_deploy_to_destroy(cloud):
     watched = cloud.baton("watch", "--run", "demo")
     assert "ended" in watched or "finished" in watched or "round" in watched, watched
 
+    logged = cloud.baton("logs", "--run", "demo").splitlines()
+    assert len(logged) > 10 and all("demo" in line for line in logged), logged[:3]
+    assert not cloud.baton("logs", "--run", "no-such-run")
+
     cloud.baton("pull", "--run", "demo", "--root", cloud.folder / "pulled")
     assert model(cloud.folder / "pulled", "demo") == model(cloud.user, "demo")
     cloud.tick()
@@ -145,6 +151,38 @@ def test_a_run_from_deploy_to_destroy(cloud):
     assert not cloud.client("s3").list_buckets()["Buckets"]
     assert not cloud.client("lambda").list_functions()["Functions"]
     assert not cloud.client("efs").describe_file_systems()["FileSystems"]
+
+
+def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud):
+    roles = cloud.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = roles.create_role(RoleName="LabRole", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    before = {found["RoleName"] for found in roles.list_roles()["Roles"]}
+    lab = ("--stack", "lab", "--templates", cloud.templates)
+    said = cloud.baton("deploy", "--role", role, "--memory", 1024, *lab)
+    assert "AWS::IAM::" not in said and {found["RoleName"] for found in roles.list_roles()["Roles"]} == before
+    about = cloud.client("lambda").get_function_configuration(FunctionName="lab")
+    assert (about["Role"], about["MemorySize"]) == (role, 1024)
+
+    # What is not said again stays: the role and the memory, while the reserve is new.
+    assert "~ Function" in cloud.baton("deploy", "--reserve", 2, *lab)
+    about = cloud.client("lambda").get_function_configuration(FunctionName="lab")
+    assert (about["Role"], about["MemorySize"]) == (role, 1024)
+
+    cloud.baton("destroy", "--keep", "files", "--yes", *lab)
+    assert "nothing to do" in cloud.baton("destroy", "--stack", "lab")
+    assert len(cloud.client("efs").describe_file_systems()["FileSystems"]) == 1
+    assert not cloud.client("s3").list_buckets()["Buckets"]
+
+
+def starts_on_lambda(binary, said):
+    """What deploy says of the binary is what objdump finds, and no newer than Amazon Linux 2023."""
+    glibc = int(re.search(r"needs glibc 2\.(\d+);", said)[1])
+    assert glibc <= 34
+    if shutil.which("objdump"):
+        symbols = subprocess.run(["objdump", "-T", binary], capture_output=True, text=True, check=True).stdout
+        assert glibc == max(int(minor) for minor in re.findall(r"GLIBC_2\.(\d+)", symbols))
 
 
 def demo_job():

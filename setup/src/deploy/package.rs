@@ -85,7 +85,7 @@ fn newest_glibc(binary: &[u8]) -> Option<u32> {
 fn zip(name: &str, content: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut crc = Crc::new();
     crc.update(content);
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(content)?;
     let packed = encoder.finish()?;
     let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();

@@ -8,8 +8,9 @@ use aws_sdk_cloudformation::types::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How often CloudFormation is asked.
-const LOOK: Duration = Duration::from_secs(2);
+/// How soon and how often CloudFormation is asked.
+const LOOK: Duration = Duration::from_millis(300);
+const LOOK_LATER: Duration = Duration::from_secs(2);
 /// How long a change set may take to be worked out.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -21,13 +22,13 @@ pub struct Wanted<'a> {
     pub template: &'a str,
     /// Parameters that are given; the others keep what they have, or their default.
     pub parameters: BTreeMap<&'static str, String>,
-    /// Whether roles are made.
-    pub makes_roles: bool,
 }
 
 /// A change set that waits to be carried out.
 pub struct ChangeSet {
     name: String,
+    /// Whether the stack is there for this change set only.
+    new: bool,
     /// What would change, a line each.
     pub lines: Vec<String>,
     /// What would be removed or replaced, by its logical name.
@@ -55,7 +56,7 @@ pub async fn plan(aws: &Aws, wanted: &Wanted<'_>) -> Result<Option<ChangeSet>, F
         .change_set_name(&name)
         .change_set_type(if new { ChangeSetType::Create } else { ChangeSetType::Update })
         .template_body(wanted.template)
-        .set_capabilities(wanted.makes_roles.then(|| vec![Capability::CapabilityIam]));
+        .set_capabilities(makes_roles(wanted.template).then(|| vec![Capability::CapabilityIam]));
     for (key, value) in &wanted.parameters {
         create = create.parameters(Parameter::builder().parameter_key(*key).parameter_value(value).build());
     }
@@ -67,11 +68,16 @@ pub async fn plan(aws: &Aws, wanted: &Wanted<'_>) -> Result<Option<ChangeSet>, F
         }
     }
     create.send().await.map_err(|error| said("plan the changes of", wanted.name, error))?;
-    described(aws, wanted.name, name).await
+    described(aws, wanted.name, name, new).await
+}
+
+/// Whether CloudFormation asks to be told that roles may be made.
+fn makes_roles(template: &str) -> bool {
+    template.contains("Type: AWS::IAM::")
 }
 
 /// Waits until a change set is worked out.
-async fn described(aws: &Aws, stack: &str, name: String) -> Result<Option<ChangeSet>, Failure> {
+async fn described(aws: &Aws, stack: &str, name: String, new: bool) -> Result<Option<ChangeSet>, Failure> {
     let begun = Instant::now();
     loop {
         let call = aws.stacks.describe_change_set().stack_name(stack).change_set_name(&name);
@@ -81,16 +87,16 @@ async fn described(aws: &Aws, stack: &str, name: String) -> Result<Option<Change
             Some(ChangeSetStatus::Failed)
                 if why.contains("didn't contain changes") || why.contains("No updates") =>
             {
-                discard(aws, stack, &name).await?;
+                discard(aws, stack, &name, new).await?;
                 return Ok(None);
             }
             Some(ChangeSetStatus::Failed) => {
-                discard(aws, stack, &name).await?;
+                discard(aws, stack, &name, new).await?;
                 return Err(Failure::input(format!("{stack}: {why}")));
             }
             Some(ChangeSetStatus::CreateComplete) => {
                 let (lines, lost) = told(found.changes());
-                return Ok(Some(ChangeSet { name, lines, lost }));
+                return Ok(Some(ChangeSet { name, new, lines, lost }));
             }
             _ if begun.elapsed() > PATIENCE => {
                 return Err(Failure::from(format!(
@@ -98,18 +104,20 @@ async fn described(aws: &Aws, stack: &str, name: String) -> Result<Option<Change
                     PATIENCE.as_secs()
                 )));
             }
-            _ => tokio::time::sleep(LOOK).await,
+            _ => look_again(begun).await,
         }
     }
 }
 
-/// Forgets a change set.
-///
-/// # Errors
-/// What CloudFormation said.
-pub async fn discard(aws: &Aws, stack: &str, change_set: &str) -> Result<(), Failure> {
+/// Forgets a change set, and the empty stack that was made to hold it.
+async fn discard(aws: &Aws, stack: &str, change_set: &str, new: bool) -> Result<(), Failure> {
     let call = aws.stacks.delete_change_set().stack_name(stack).change_set_name(change_set);
-    call.send().await.map(drop).map_err(|error| said("drop the changes of", stack, error))
+    call.send().await.map_err(|error| said("drop the changes of", stack, error))?;
+    if new {
+        let call = aws.stacks.delete_stack().stack_name(stack);
+        call.send().await.map_err(|error| said("drop", stack, error))?;
+    }
+    Ok(())
 }
 
 /// A line for each change, and what is lost by them.
@@ -145,9 +153,12 @@ fn told(changes: &[Change]) -> (Vec<String>, Vec<String>) {
 }
 
 impl ChangeSet {
-    /// The name by which it can be dropped.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Forgets it, and the empty stack that was made to hold it.
+    ///
+    /// # Errors
+    /// What CloudFormation said.
+    pub async fn discard(&self, aws: &Aws, stack: &str) -> Result<(), Failure> {
+        discard(aws, stack, &self.name, self.new).await
     }
 
     /// Carries it out and waits until the stack has ended, telling each event.
@@ -196,6 +207,7 @@ impl Events {
 
     /// Tells events until the stack has ended, and gives its status.
     async fn follow(&mut self, aws: &Aws, stack: &str) -> Result<String, Failure> {
+        let begun = Instant::now();
         loop {
             let now = aws.stack(stack).await?;
             for event in self.new_ones(aws, stack).await {
@@ -204,7 +216,7 @@ impl Events {
             match now.map(|stack| stack.status) {
                 None => return Ok("DELETE_COMPLETE".into()),
                 Some(status) if !status.ends_with("_IN_PROGRESS") => return Ok(status),
-                Some(_) => tokio::time::sleep(LOOK).await,
+                Some(_) => look_again(begun).await,
             }
         }
     }
@@ -235,6 +247,10 @@ impl Events {
     fn reason(&self) -> &str {
         self.failed.first().map_or("its events say no more", String::as_str)
     }
+}
+
+async fn look_again(begun: Instant) {
+    tokio::time::sleep((begun.elapsed() / 4).clamp(LOOK, LOOK_LATER)).await;
 }
 
 fn subsecond() -> u32 {

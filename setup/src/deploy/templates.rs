@@ -67,10 +67,38 @@ impl Templates {
         Ok(Templates { network: read("network.yaml", NETWORK)?, trainer: read("trainer.yaml", TRAINER)? })
     }
 
+    /// As they are to be sent: with what is kept, and without roles where one is given.
+    #[must_use]
+    pub fn adapted(self, keep: &[Keep], role_is_given: bool) -> Templates {
+        let kept = self.keeping(keep);
+        if role_is_given { kept.without_roles() } else { kept }
+    }
+
+    /// With a given role, and so without any resource of IAM: CloudFormation asks for a capability because of a template
+    /// that has one, even where its condition leaves it out.
+    #[must_use]
+    fn without_roles(mut self) -> Templates {
+        let trainer = self.trainer.replace("!If [OwnRoles, !GetAtt Role.Arn, !Ref RoleArn]", "!Ref RoleArn");
+        let trainer = trainer.replace("!If [OwnRoles, !GetAtt SwitchRole.Arn, !Ref RoleArn]", "!Ref RoleArn");
+        let mut kept = String::with_capacity(trainer.len());
+        let mut in_role = false;
+        let mut lines = trainer.split_inclusive('\n').peekable();
+        while let Some(line) = lines.next() {
+            if line.starts_with("  ") && !line.starts_with("   ") {
+                in_role = lines.peek().is_some_and(|next| next.trim() == "Type: AWS::IAM::Role");
+            }
+            if !in_role && !line.starts_with("  HasCodeAndOwnRoles:") {
+                kept.push_str(line);
+            }
+        }
+        self.trainer = kept;
+        self
+    }
+
     /// With some of the trainer's resources outliving it. [`Keep::PARAMETER`] changes with it: CloudFormation takes no
     /// update that changes a policy alone.
     #[must_use]
-    pub fn keeping(mut self, keep: &[Keep]) -> Templates {
+    fn keeping(mut self, keep: &[Keep]) -> Templates {
         for kept in keep {
             let resource = match kept {
                 Keep::Nothing => continue,
@@ -117,6 +145,20 @@ mod tests {
         assert_eq!(kept(&[Keep::Files]), ["FileSystem:"]);
         assert_eq!(kept(&[Keep::Bucket]), ["Bucket:"]);
         assert_eq!(kept(&[Keep::Bucket, Keep::Files]), ["FileSystem:", "Bucket:"]);
+    }
+
+    #[test]
+    fn with_a_given_role_nothing_of_iam_is_left() {
+        let (before, after) =
+            (Templates::load(None).unwrap(), Templates::load(None).unwrap().without_roles());
+        assert_eq!(before.network, after.network);
+        assert!(before.trainer.contains("AWS::IAM::Role"));
+        for gone in ["AWS::IAM", "Role.Arn", "HasCodeAndOwnRoles", "sts:AssumeRole"] {
+            assert!(!after.trainer.contains(gone), "{gone}");
+        }
+        let kinds = |text: &str| text.lines().filter(|line| line.starts_with("    Type: AWS::")).count();
+        assert_eq!(kinds(&after.trainer), kinds(&before.trainer) - 2);
+        assert!(after.trainer.contains("Outputs:"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Objects in S3.
 
+use super::client::words;
 use crate::Error;
 use crate::errand::{Bucket, Take};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::RequestChecksumCalculation;
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use std::path::Path;
@@ -31,13 +31,13 @@ impl S3Bucket {
     /// Puts an empty object.
     pub(super) async fn touch(&self, key: &str) -> Result<(), String> {
         let put = self.client.put_object().bucket(&self.name).key(key);
-        put.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+        put.send().await.map(drop).map_err(words)
     }
 
     async fn get(&self, key: &str, from: u64) -> Result<GetObjectOutput, Error> {
         let range = (from > 0).then(|| format!("bytes={from}-"));
         let get = self.client.get_object().bucket(&self.name).key(key).set_range(range);
-        get.send().await.map_err(|error| failed(key, DisplayErrorContext(error)))
+        get.send().await.map_err(|error| failed(key, words(error)))
     }
 }
 
@@ -68,7 +68,7 @@ impl Bucket for S3Bucket {
         self.runtime.block_on(async {
             let body = ByteStream::from_path(file).await.map_err(|error| failed(key, error))?;
             let put = self.client.put_object().bucket(&self.name).key(key).body(body);
-            put.send().await.map(drop).map_err(|error| failed(key, DisplayErrorContext(error)))
+            put.send().await.map(drop).map_err(|error| failed(key, words(error)))
         })
     }
 }

@@ -1,8 +1,8 @@
 //! What the function reaches: Lambda, its watchdog, the table and the bucket, each asked for something harmless.
 
+use super::client::words;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ async fn ask(question: impl Future<Output = Result<(), String>>) -> Value {
 /// An invocation that is checked and not carried out.
 async fn dry_run(lambda: &aws_sdk_lambda::Client, function: &str) -> Result<(), String> {
     let call = lambda.invoke().function_name(function).invocation_type(InvocationType::DryRun);
-    call.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+    call.send().await.map(drop).map_err(words)
 }
 
 /// A write under a condition that never holds: nothing is written, and the answer shows that it might have been.
@@ -65,6 +65,6 @@ async fn table_answers(config: &SdkConfig, table: &str) -> Result<(), String> {
         Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
             Ok(())
         }
-        Err(error) => Err(DisplayErrorContext(error).to_string()),
+        Err(error) => Err(words(error)),
     }
 }

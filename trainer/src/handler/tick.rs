@@ -21,7 +21,7 @@ pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocati
             }
         }
     }
-    if failed.is_none() && all_ended(services, invocation) {
+    if all_ended(services, invocation) {
         watch(services, false);
         if !all_ended(services, invocation) {
             watch(services, true);
@@ -49,3 +49,6 @@ fn all_ended(services: &Services, invocation: &Invocation) -> bool {
     };
     start::runs(services).is_ok_and(|runs| runs.iter().all(ended))
 }
+
+#[cfg(test)]
+mod tests;
