@@ -3,31 +3,29 @@
 mod code {
     pub(crate) use mutants::{learning, protocol, storage, trainer};
 }
+#[path = "simulation/mod.rs"]
 mod simulation;
 
+use mutants::{MUTATIONS, mutation};
+
+/// Schedules within which each mutation is to be found.
+const WITHIN: u64 = 20_000;
+
 #[test]
-fn probe() {
-    let n: u64 = std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
-    let first: u64 = std::env::var("FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
-    let begun = std::time::Instant::now();
-    let (sum, failed) = simulation::run(first..first + n);
-    println!("{sum:?} {:?}", begun.elapsed());
-    if let Some((seed, what)) = failed {
-        let history = simulation::history(seed);
-        let lines: Vec<&str> = history.lines().collect();
-        for line in &lines[lines.len().saturating_sub(60)..] {
-            println!("{}", &line[..line.len().min(170)]);
-        }
-        panic!("seed {seed}: {what}");
-    }
-}
-#[test]
-fn floats() {
-    for k in 0..97u64 {
-        let x = k as f64 / 97.0;
-        let y: f64 = serde_json::from_str(&serde_json::to_string(&x).unwrap()).unwrap();
-        if x != y {
-            println!("{k}: {x:?} {y:?}");
+fn every_law_that_is_turned_off_is_missed() {
+    let (_, failed) = simulation::run(0..400);
+    assert_eq!(failed, None, "without a mutation nothing is found");
+    println!("| law | mutation | schedules | found by |\n|---|---|---|---|");
+    let mut missed = Vec::new();
+    for mutant in MUTATIONS {
+        let (sum, failed) = mutation::with(mutant.name, || simulation::run(0..WITHIN));
+        let found = failed.as_ref().map_or("nothing", |(_, what)| what.lines().next().unwrap_or_default());
+        println!("| {} | {} | {} | {found} |", mutant.law, mutant.name, sum.schedules);
+        if failed.is_none() {
+            missed.push(mutant.name);
         }
     }
+    assert!(missed.is_empty(), "not found within {WITHIN} schedules: {missed:?}");
+    let laws: std::collections::BTreeSet<u32> = MUTATIONS.iter().map(|mutant| mutant.law).collect();
+    assert_eq!(laws.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
 }

@@ -7,7 +7,7 @@ use std::{env, fs};
 #[path = "src/list.rs"]
 mod list;
 
-use list::MUTATIONS;
+use list::{MUTATIONS, Mutation};
 
 /// Each crate's folder of sources, and the files or folders of it that are copied.
 const SOURCES: [(&str, &str, &[&str]); 4] = [
@@ -60,14 +60,32 @@ fn copy(workspace: &Path, from: &Path, to: &Path, name: &str, unused: &mut Vec<&
     let mut text = fs::read_to_string(&source).expect("a source file");
     let from = from.components().collect::<PathBuf>();
     for mutation in MUTATIONS.iter().filter(|mutation| Path::new(mutation.file) == from) {
-        if text.matches(mutation.original).count() == 1 {
-            let on = format!("crate::mutation::on({:?})", mutation.name);
-            text = text.replace(mutation.original, &mutation.mutant.replace("MUTATED", &on));
-            unused.retain(|name| *name != mutation.name);
+        if !mutation.original.is_empty() && text.matches(mutation.original).count() == 1 {
+            text = text.replace(mutation.original, &written(mutation, unused));
         }
     }
     fs::create_dir_all(to.parent().expect("a folder")).expect("makes it");
     fs::write(to, rewritten(name, &text)).expect("writes");
+}
+
+/// The text of a mutation, with what asks whether it is on.
+fn written(mutation: &Mutation, unused: &mut Vec<&str>) -> String {
+    let mut text = mutation.mutant.to_owned();
+    for other in MUTATIONS {
+        let named = format!("MUTATED({})", other.name);
+        if text.contains(&named) {
+            text = text.replace(&named, &on(other.name));
+            unused.retain(|name| *name != other.name);
+        }
+    }
+    if text.contains("MUTATED") {
+        unused.retain(|name| *name != mutation.name);
+    }
+    text.replace("MUTATED", &on(mutation.name))
+}
+
+fn on(name: &str) -> String {
+    format!("crate::mutation::on({name:?})")
 }
 
 /// The crate `name` as a module: its own paths begin one step further down, and its siblings are beside it.

@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub(crate) mod coroutine;
+pub(crate) mod exhaustive;
 pub(crate) mod learner;
 pub(crate) mod nfs;
 pub(crate) mod random;
@@ -33,6 +34,18 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    /// Both together.
+    pub(crate) fn and(self, other: &Sum) -> Sum {
+        Sum {
+            schedules: self.schedules + other.schedules,
+            steps: self.steps + other.steps,
+            invocations: self.invocations + other.invocations,
+            faults: self.faults + other.faults,
+            most_share: self.most_share.max(other.most_share),
+            late_step_ms: self.late_step_ms.max(other.late_step_ms),
+        }
+    }
+
     fn add(&mut self, world: &world::World) {
         self.schedules += 1;
         self.steps += world.tally.steps;

@@ -79,6 +79,11 @@ impl Client {
         self.handles.iter().flatten().any(|handle| !handle.dirty.is_empty() && !handle.lost)
     }
 
+    /// Which of its open files have lost their lock.
+    pub(crate) fn lost(&self) -> u64 {
+        self.handles.iter().flatten().fold(0, |lost, handle| lost << 1 | u64::from(handle.lost))
+    }
+
     fn touched(&mut self, folder: &Path) {
         self.missing.retain(|(path, _)| path.parent() != Some(folder));
     }
@@ -103,14 +108,22 @@ impl Nfs {
         self.names.get(path).map(|&inode| &self.inodes[inode].data)
     }
 
-    /// Everything on the server in one number.
-    pub(crate) fn hash(&self) -> u64 {
+    /// What the server holds, in one number: folders, and files whose names do not tell who wrote them, but for one. A
+    /// file of an attempt is nothing until a fact names it, and is checked then.
+    pub(crate) fn hash_without(&self, but: &Path) -> u64 {
         let name = |(path, &inode): (&PathBuf, &usize)| {
             let inode = &self.inodes[inode];
-            let lock = inode.lock.map_or(0, |(client, _)| client as u64 + 1);
-            super::random::mix(xxh3_64(path.as_os_str().as_encoded_bytes()), inode.hash ^ lock << 48)
+            super::random::mix(xxh3_64(path.as_os_str().as_encoded_bytes()), inode.hash)
         };
-        self.names.iter().map(name).fold(u64::from(self.full), u64::wrapping_add)
+        let fixed = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            path != but && !name.starts_with(b".") && !name.ends_with(b".txt")
+        };
+        self.names
+            .iter()
+            .filter(|(path, _)| fixed(path))
+            .map(name)
+            .fold(u64::from(self.full), u64::wrapping_add)
     }
 
     /// Who holds the lock of a file.

@@ -26,6 +26,12 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
         let result = match failure {
             Some(Failure::Io) => Err(eio()),
             Some(Failure::Answer) => f(w).and(Err(eio())),
+            Some(Failure::Full) => {
+                w.nfs.full = true;
+                let result = f(w);
+                w.nfs.full = false;
+                result
+            }
             _ => f(w),
         };
         let seen = result.as_ref().map_or_else(|error| error.kind() as u64 + 1, |_| 0);
@@ -112,6 +118,8 @@ impl Disk for Simulated {
             let forget_ms = if w.exhaustive { u64::MAX / 2 } else { w.random.between(24_000, 50_000) };
             let (create, new) = (access == Access::UpdateOrCreate, access == Access::CreateNew);
             let now_ms = w.clock_ms;
+            let seen = u64::from(w.nfs.contents(path).is_some());
+            w.me().observed = mix(w.me().observed, seen);
             on_client!(w, open, path, create, new, now_ms, forget_ms)
         })?;
         Ok(Box::new(Opened { process: with(|w| w.current), number, path: path.into() }))
@@ -216,7 +224,8 @@ impl OpenFile for Opened {
             let honoured = failure != Some(Failure::Unhonoured);
             let locked = on_client!(w, try_lock, self.number, honoured);
             // What it reads under the lock is all that it learns of the others.
-            let seen = w.nfs.contents(&self.path).map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(bytes));
+            w.look();
+            let seen = if w.exhaustive { w.truth.meaning() } else { 0 };
             w.me().observed = mix(w.me().observed, seen);
             locked
         })

@@ -60,6 +60,11 @@ impl Setting {
         }
     }
 
+    /// The same with workers of up to two steps, of which a leg has time for one.
+    pub(crate) fn smallest_with_legs() -> Setting {
+        Setting { most_steps: 2, limit_ms: 2_500, ..Setting::smallest() }
+    }
+
     /// The event that starts it.
     pub(crate) fn start(&self) -> Value {
         json!({

@@ -6,7 +6,7 @@ use super::setting::{Expected, KEY, ROOT, RUN, Setting, checksum, contents};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The length of a log's header, and of a frame's head.
 const HEAD: usize = 16;
@@ -18,6 +18,8 @@ pub(crate) struct Truth {
     at: usize,
     expected: Expected,
     results: HashSet<(u32, u32)>,
+    /// How long the ledger was when its meaning was last asked for, and that.
+    known: (usize, u64),
     pub(crate) combined: Vec<u32>,
     pub(crate) facts: usize,
     pub(crate) resent: u64,
@@ -35,12 +37,38 @@ impl Truth {
             at: HEAD,
             expected: Expected::of(setting),
             results: HashSet::new(),
+            known: (0, 0),
             combined: Vec::new(),
             facts: 0,
             resent: 0,
             ledger: None,
             ended_ms: None,
         }
+    }
+
+    /// What whoever reads the ledger now can know of the run, in one number.
+    ///
+    /// The order of facts that do not depend on each other is no part of it, nor is the money that was spent.
+    pub(crate) fn meaning(&mut self) -> u64 {
+        let Some(ledger) = &self.ledger else { return 0 };
+        if self.known.0 == self.bytes.len() {
+            return self.known.1;
+        }
+        let mut text = format!("{ledger:?}");
+        let mut forget = |from: &str, to: &str| {
+            if let Some(start) = text.find(from)
+                && let Some(length) = text[start..].find(to)
+            {
+                text.replace_range(start..start + length, "");
+            }
+        };
+        forget("open: [", "]");
+        if !ledger.all_done() {
+            forget("completed_by: ", ",");
+        }
+        let torn = &self.bytes[self.at.min(self.bytes.len())..];
+        self.known = (self.bytes.len(), super::random::mix(xxh3_64(text.as_bytes()), xxh3_64(torn)));
+        self.known.1
     }
 
     /// Where the ledger lies.

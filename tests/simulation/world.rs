@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) leases: Vec<(u64, usize)>,
     pub(crate) full_until_ms: u64,
     messages: u32,
+    /// What was sent, when ids are made of that.
+    sent: Vec<u32>,
 }
 
 /// How often things go wrong: once in so many chances; 0 is never.
@@ -154,6 +156,8 @@ pub(crate) enum Failure {
     Io,
     /// It was done, and EIO is the answer.
     Answer,
+    /// The disk is full.
+    Full,
     /// A lock is given that another holds.
     Unhonoured,
 }
@@ -177,6 +181,7 @@ impl World {
             leases: Vec::new(),
             full_until_ms: 0,
             messages: 0,
+            sent: Vec::new(),
         }
     }
 
@@ -230,15 +235,10 @@ impl World {
     /// An event from outside, or from a process.
     pub(crate) fn enqueue(&mut self, payload: String, hops: u32) {
         self.messages += 1;
+        let id = if self.exhaustive { self.id_of(&payload) } else { self.messages };
         let now = self.clock_ms;
-        let mut message = Message {
-            id: self.messages,
-            payload: payload.into(),
-            deliveries: 0,
-            visible_ms: now,
-            hops,
-            copy: false,
-        };
+        let mut message =
+            Message { id, payload: payload.into(), deliveries: 0, visible_ms: now, hops, copy: false };
         if self.rates.hops && hops > HOPS {
             return self.note(|_| format!("the platform cuts the chain: i{} is not delivered", message.id));
         }
@@ -277,6 +277,14 @@ impl World {
         self.queue.push(message);
     }
 
+    /// An id that does not depend on what else was sent before: what is sent, and how often it was.
+    fn id_of(&mut self, payload: &str) -> u32 {
+        let hash = xxhash_rust::xxh3::xxh3_64(payload.as_bytes()) as u32 & !0xff;
+        let before = self.sent.iter().filter(|sent| **sent == hash).count() as u32;
+        self.sent.push(hash);
+        hash + before
+    }
+
     /// Hands a message to a sandbox: one that is idle, or a new one.
     pub(crate) fn deliver(&mut self, at: usize) -> usize {
         let mut message = self.queue.swap_remove(at);
@@ -284,7 +292,8 @@ impl World {
         self.tally.invocations += 1;
         let idle =
             |process: &Process| process.alive && process.message.is_none() && process.frozen_until_ms == 0;
-        let warm = self.processes.iter().position(idle).filter(|_| self.exhaustive || !self.random.one_in(4));
+        let warm =
+            self.processes.iter().position(idle).filter(|_| !self.exhaustive && !self.random.one_in(4));
         let number = warm.unwrap_or_else(|| {
             self.processes.push(Process::new(self.processes.len()));
             self.processes.len() - 1
@@ -301,7 +310,8 @@ impl World {
         process.wake_ms = 0;
         process.elapsed_ms = 0;
         process.was_frozen = false;
-        process.observed = mix(process.observed, observed);
+        process.observed = observed;
+        process.names = if self.exhaustive { observed } else { mix(process.names, observed) };
         number
     }
 
@@ -338,9 +348,9 @@ impl Process {
         }
     }
 
-    /// A number that no other call gives, and that depends on nothing but this process's own past.
+    /// A number that no other call gives, and that depends on nothing but what this process was called with.
     pub(crate) fn name(&mut self) -> u64 {
-        self.names = mix(self.names, self.observed);
+        self.names = mix(self.names, 1);
         self.names
     }
 

@@ -9,17 +9,117 @@ pub struct Mutation {
     pub name: &'static str,
     /// The source file.
     pub file: &'static str,
-    /// What stands there, once.
+    /// What stands there, once; nothing where another mutation of the same place has both.
     pub original: &'static str,
-    /// What stands there instead; `MUTATED` says whether the mutation is on.
+    /// What stands there instead; `MUTATED` says whether this mutation is on, `MUTATED(name)` whether that one is.
     pub mutant: &'static str,
 }
 
 /// All mutations.
-pub const MUTATIONS: &[Mutation] = &[Mutation {
-    law: 4,
-    name: "a tick does nothing",
-    file: "trainer/protocol/src/decide.rs",
-    original: "Event::Tick { .. } => Ok(self.tick(moment)),",
-    mutant: "Event::Tick { .. } if MUTATED => Ok(Decision::Ignore(String::new())),\n            Event::Tick { .. } => Ok(self.tick(moment)),",
-}];
+pub const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        law: 1,
+        name: "a leg sends the next one that it remembers",
+        file: "trainer/src/handler/worker.rs",
+        original: "let (recorded, ledger) = turn.record(fact)?;\n    turn.send(&ledger, &recorded.due)",
+        mutant: "let at_begin = ledger;\n    if MUTATED(an event is sent before its fact is recorded) {\n        let mut ahead = turn.read()?;\n        let due = ahead.record(&fact)?.due;\n        turn.send(&ahead, &due)?;\n    }\n    let (mut recorded, ledger) = turn.record(fact)?;\n    if MUTATED(a leg sends the next one that it remembers) && !finished {\n        recorded.due = vec![Target::worker(target.stage, worker, target.leg + 1)];\n    }\n    if MUTATED(a worker counts the others when it begins) && finished {\n        let others = at_begin.workers.iter().enumerate().filter(|(n, _)| *n != worker as usize);\n        let last = others.into_iter().all(|(_, other)| other.result.is_some());\n        recorded.due = if last { vec![Target::combine(target.stage)] } else { Vec::new() };\n    }\n    turn.send(&ledger, &recorded.due)",
+    },
+    Mutation {
+        law: 2,
+        name: "an event that is behind is ignored, whoever recorded it",
+        file: "trainer/protocol/src/decide.rs",
+        original: "Ok(resend(self.due_after_leg(target, moment.invocation), format!(\"{target} is done\")))",
+        mutant: "let due = if MUTATED { Vec::new() } else { self.due_after_leg(target, moment.invocation) };\n        Ok(resend(due, format!(\"{target} is done\")))",
+    },
+    Mutation {
+        law: 3,
+        name: "a result that is known is taken again",
+        file: "trainer/protocol/src/ledger.rs",
+        original: "|| (target.stage == stage && (worker.result.is_some() || target.leg < worker.leg))",
+        mutant: "|| (!MUTATED && target.stage == stage && (worker.result.is_some() || target.leg < worker.leg))",
+    },
+    Mutation {
+        law: 4,
+        name: "a tick does nothing",
+        file: "trainer/protocol/src/decide.rs",
+        original: "Event::Tick { .. } => Ok(self.tick(moment)),",
+        mutant: "Event::Tick { .. } if MUTATED => Ok(Decision::Ignore(String::new())),\n            Event::Tick { .. } => Ok(self.tick(moment)),",
+    },
+    Mutation {
+        law: 4,
+        name: "a start of a run that exists does nothing",
+        file: "trainer/protocol/src/decide.rs",
+        original: "Event::Start(start) => {",
+        mutant: "Event::Start(_) if MUTATED => Ok(Decision::Ignore(String::new())),\n            Event::Start(start) => {",
+    },
+    Mutation {
+        law: 5,
+        name: "results are combined in the order in which they began",
+        file: "trainer/src/handler/combine.rs",
+        original: "let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();",
+        mutant: "let mut workers: Vec<_> = ledger.workers.iter().collect();\n    if MUTATED {\n        workers.sort_by_key(|w| w.hold.lease.as_ref().map(|lease| lease.at_ms));\n    }\n    let results: Vec<FileRef> = workers.into_iter().filter_map(|w| w.result.clone()).collect();",
+    },
+    Mutation {
+        law: 5,
+        name: "a leg forgets where the leg before it stopped",
+        file: "trainer/src/handler/worker.rs",
+        original: "place: ledger.workers[worker as usize].place.as_ref(),",
+        mutant: "place: ledger.workers[worker as usize].place.as_ref().filter(|_| !MUTATED),",
+    },
+    Mutation {
+        law: 6,
+        name: "a file gets its name before it is durable",
+        file: "trainer/storage/src/publish.rs",
+        original: "hashed.file.sync().map_err(Error::io(\"sync\", &self.temporary))?;",
+        mutant: "if !MUTATED {\n            hashed.file.sync().map_err(Error::io(\"sync\", &self.temporary))?;\n        }",
+    },
+    Mutation {
+        law: 6,
+        name: "a fact counts before it is durable",
+        file: "trainer/storage/src/log.rs",
+        original: "file.sync().map_err(|source| medium::lost_or_io(\"sync\", path, source))?;",
+        mutant: "if !MUTATED {\n        file.sync().map_err(|source| medium::lost_or_io(\"sync\", path, source))?;\n    }",
+    },
+    Mutation {
+        law: 6,
+        name: "an event is sent before its fact is recorded",
+        file: "trainer/src/handler/worker.rs",
+        original: "",
+        mutant: "",
+    },
+    Mutation {
+        law: 6,
+        name: "progress is reported before it is durable",
+        file: "trainer/src/handler/turn.rs",
+        original: "let as_read = fact.as_read();",
+        mutant: "let as_read = fact.as_read();\n        if MUTATED {\n            let mut ahead = self.read()?;\n            ahead.record(&as_read)?;\n            self.services.progress.ledger(&ahead, false, self.now_ms());\n        }",
+    },
+    Mutation {
+        law: 7,
+        name: "invocations are not limited",
+        file: "trainer/protocol/src/limits.rs",
+        original: "if self.sent > limits.invocations {",
+        mutant: "if self.sent > limits.invocations && !MUTATED {",
+    },
+    Mutation {
+        law: 7,
+        name: "limits are looked at when an event comes, not when one is sent",
+        file: "trainer/src/handler/turn.rs",
+        original: "if let Some(reason) = ledger.must_end(self.now_ms()) {",
+        mutant: "if let Some(reason) = ledger.must_end(self.now_ms()).filter(|_| !MUTATED) {",
+    },
+    Mutation {
+        law: 8,
+        name: "the ledger is not locked",
+        file: "trainer/storage/src/log.rs",
+        original: "Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}",
+        mutant: "Err(source) if source.kind() == io::ErrorKind::WouldBlock && MUTATED => return Ok(file),\n                Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}",
+    },
+    Mutation {
+        law: 8,
+        name: "a worker counts the others when it begins",
+        file: "trainer/src/handler/worker.rs",
+        original: "",
+        mutant: "",
+    },
+];

@@ -1,0 +1,260 @@
+//! A small world explored whole: every order of what can happen, and every fault at every step, up to a number of them.
+//!
+//! A run is told by its choices. Each run replays the choices so far and then takes the first of each; the last choice
+//! with an alternative left is what the next run changes. A state that was seen before is not followed again: a state is
+//! the server, the queue, and of each process where it is and all that it has learned from outside, which is all that its
+//! own memory can depend on.
+
+use super::check::{Promise, ended};
+use super::coroutine::resume;
+use super::nfs::Tail;
+use super::random::mix;
+use super::setting::Setting;
+use super::world::{self, Failure, Point, Rates, World, kill, with};
+use std::collections::HashSet;
+
+/// Time that passes when nothing moves, until the watchdog looks: more than any patience.
+const IDLE_MS: u64 = 20_000_000;
+/// Ticks after which a run is held to be stuck.
+const MOST_TICKS: u32 = 12;
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Run(usize),
+    Deliver(usize),
+    Fail(usize, Failure),
+    Kill(usize, Tail),
+    LeaseEnds(usize),
+    Duplicate(usize),
+    Lose(usize),
+    Tick,
+}
+
+/// What was explored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Explored {
+    pub(crate) states: usize,
+    pub(crate) runs: u64,
+    /// Runs that came to their end; the others came to a state that was seen.
+    pub(crate) whole: u64,
+}
+
+/// The search.
+pub(crate) struct Search {
+    setting: Setting,
+    faults: u32,
+    /// Whether steps that touch nothing shared are taken without asking who else could go first.
+    reduced: bool,
+    path: Vec<(usize, usize)>,
+    seen: HashSet<u64>,
+    explored: Explored,
+}
+
+impl Search {
+    pub(crate) fn new(setting: Setting, faults: u32, reduced: bool) -> Search {
+        Search {
+            setting,
+            faults,
+            reduced,
+            path: Vec::new(),
+            seen: HashSet::new(),
+            explored: Explored::default(),
+        }
+    }
+
+    /// Explores all of it, or up to the first state that must not be; tells how it came to that.
+    pub(crate) fn explore(mut self) -> Result<Explored, String> {
+        loop {
+            self.explored.runs += 1;
+
+            if let Some(what) = self.run(false).violation {
+                let history = self.run(true).history.unwrap_or_default().join("\n");
+                return Err(format!("{history}\n{what}\nchoices {:?}", self.path));
+            }
+            while self.path.last().is_some_and(|(chosen, of)| chosen + 1 == *of) {
+                self.path.pop();
+            }
+            let Some((chosen, _)) = self.path.last_mut() else {
+                return Ok(Explored { states: self.seen.len(), ..self.explored });
+            };
+            *chosen += 1;
+        }
+    }
+
+    fn run(&mut self, recorded: bool) -> World {
+        let rates = Rates { budget: self.faults, ..Rates::default() };
+        let start = self.setting.start().to_string();
+        world::begin(World::new(self.setting.clone(), rates, 0, true, recorded));
+        with(|w| {
+            w.tally.outside += 1;
+            w.enqueue(start, 0);
+        });
+        let (mut depth, mut ticks) = (0, 0);
+        loop {
+            if with(|w| w.violation.is_some()) {
+                break;
+            }
+            let options = with(|w| self.options(w));
+            if options.is_empty() {
+                with(|w| ended(w, Promise::Done));
+                self.explored.whole += u64::from(!recorded);
+                break;
+            }
+            if depth >= self.path.len() && !recorded && !self.seen.insert(with(|w| state(w))) {
+                break;
+            }
+            let chosen = match self.path.get(depth) {
+                Some((chosen, _)) => *chosen,
+                None if recorded => 0,
+                None => {
+                    self.path.push((0, options.len()));
+                    0
+                }
+            };
+            depth += 1;
+            if let Action::Tick = options[chosen] {
+                ticks += 1;
+                if ticks > MOST_TICKS {
+                    with(|w| w.violate(format!("the run does not end in {MOST_TICKS} ticks")));
+                }
+            }
+            happen(options[chosen]);
+        }
+        world::end()
+    }
+
+    /// All that can happen; nothing when the run has ended and all is quiet.
+    fn options(&self, w: &mut World) -> Vec<Action> {
+        let mut options = Vec::new();
+        let alone = |process: &&world::Process| {
+            process.runs() && !matches!(process.point, Point::Lock | Point::Sleep)
+        };
+        if let Some(process) = w.processes.iter().position(|process| self.reduced && alone(&process)) {
+            options.push(Action::Run(process));
+            self.faults_of(w, process, &mut options);
+            return options;
+        }
+        let mut sleepers = Vec::new();
+        for (number, process) in w.processes.iter().enumerate().filter(|(_, process)| process.runs()) {
+            match process.point {
+                Point::Lock if w.nfs.holder(&process.path).is_some_and(|holder| holder != number) => {}
+                Point::Sleep => sleepers.push(Action::Run(number)),
+                _ => options.push(Action::Run(number)),
+            }
+            self.faults_of(w, number, &mut options);
+        }
+        for (at, message) in w.queue.iter().enumerate() {
+            let same =
+                |other: &world::Message| other.id == message.id && other.deliveries == message.deliveries;
+            if w.queue[..at].iter().any(same) {
+                continue;
+            }
+            options.push(Action::Deliver(at));
+            if w.rates.budget > 0 {
+                options.push(Action::Lose(at));
+                if !message.copy {
+                    options.push(Action::Duplicate(at));
+                }
+            }
+        }
+        if !options.iter().any(|action| matches!(action, Action::Run(_) | Action::Deliver(_))) {
+            options.extend(sleepers);
+        }
+        w.look();
+        if options.is_empty() && w.truth.ending().is_none() {
+            options.push(Action::Tick);
+        }
+        options
+    }
+
+    fn faults_of(&self, w: &World, number: usize, options: &mut Vec<Action>) {
+        let process = &w.processes[number];
+        if w.rates.budget == 0 || process.point == Point::Begin {
+            return;
+        }
+        let tails: &[Tail] =
+            if process.client.is_dirty() { &[Tail::Lost, Tail::Torn, Tail::Whole] } else { &[Tail::Lost] };
+        options.extend(tails.iter().map(|tail| Action::Kill(number, *tail)));
+        if w.nfs.holder(w.truth.ledger_path()) == Some(number) {
+            options.push(Action::LeaseEnds(number));
+        }
+        let failures: &[Failure] = match process.point {
+            Point::Sync => &[Failure::Io, Failure::Answer, Failure::Full],
+            Point::Rename | Point::Link | Point::Send => &[Failure::Io, Failure::Answer],
+            Point::Lock => &[Failure::Io],
+            _ => &[],
+        };
+        options.extend(failures.iter().map(|failure| Action::Fail(number, *failure)));
+    }
+}
+
+fn happen(action: Action) {
+    let fault = !matches!(action, Action::Run(_) | Action::Deliver(_) | Action::Tick);
+    if fault {
+        with(|w| {
+            w.rates.budget -= 1;
+            w.tally.faults += 1;
+            w.note(|w| format!("FAULT {action:?}{}", before(w, action)));
+        });
+    }
+    match action {
+        Action::Run(number) => resume(number),
+        Action::Fail(number, failure) => {
+            with(|w| w.processes[number].failure = Some(failure));
+            resume(number);
+        }
+        Action::Kill(number, tail) => kill(number, tail),
+        Action::Deliver(at) => drop(with(|w| w.deliver(at))),
+        Action::LeaseEnds(number) => with(|w| {
+            let client = &mut w.processes[number].client;
+            w.nfs.lease_ends(client);
+        }),
+        Action::Duplicate(at) => with(|w| {
+            let message = w.queue[at].clone();
+            w.duplicate(&message, 0);
+        }),
+        Action::Lose(at) => drop(with(|w| w.queue.swap_remove(at))),
+        Action::Tick => with(|w| {
+            w.clock_ms += IDLE_MS;
+            w.tally.outside += 1;
+            let event = if w.truth.ledger.is_some() {
+                r#"{"tick": true}"#.into()
+            } else {
+                w.setting.start().to_string()
+            };
+            w.enqueue(event, 0);
+        }),
+    }
+}
+
+fn before(w: &World, action: Action) -> String {
+    match action {
+        Action::Fail(number, _) | Action::Kill(number, _) | Action::LeaseEnds(number) => {
+            format!(" at {:?}", w.processes[number].point)
+        }
+        Action::Duplicate(at) | Action::Lose(at) => format!(": {}", w.queue[at].payload),
+        _ => String::new(),
+    }
+}
+
+/// Where the world stands, in one number.
+fn state(w: &mut World) -> u64 {
+    let meaning = w.truth.meaning();
+    let processes = w.processes.iter().enumerate().filter(|(_, process)| process.runs());
+    let processes = processes.map(|(number, process)| {
+        let message =
+            process.message.as_ref().map_or(0, |message| mix(message.id.into(), message.deliveries.into()));
+        let holds = w.nfs.holder(w.truth.ledger_path()) == Some(number);
+        let own = mix(process.observed, process.elapsed_ms << 8 | process.point as u64);
+        mix(mix(message, own), u64::from(holds) << 32 | process.client.lost())
+    });
+    let queue = w.queue.iter().map(|message| {
+        mix(mix(message.id.into(), 0xee), u64::from(message.deliveries) << 1 | u64::from(message.copy))
+    });
+    let counts =
+        mix(w.tally.sends << 16 | w.tally.outside, u64::from(w.rates.budget) << 32 | w.tally.duplicates);
+    let parts = [w.nfs.hash_without(w.truth.ledger_path()), meaning, w.clock_ms, counts];
+    let parts = parts.into_iter().fold(0, mix);
+    mix(parts, processes.chain(queue).fold(0, u64::wrapping_add))
+}
