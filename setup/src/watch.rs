@@ -3,17 +3,26 @@
 use crate::cloud::Cloud;
 use crate::view::View;
 use indicatif::{ProgressBar, ProgressStyle};
+use protocol::{Event, RunId};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// How long the table may fail, or the run be unknown, before watching ends.
+const UNSEEN: Duration = Duration::from_secs(20);
+/// How long one look at the table may take: the SDK itself would wait for ever.
+const LOOK: Duration = Duration::from_secs(5);
+/// The longest pause between two ticks for a run that stands still.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Watches a run until it ends.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
     baton watch --run my-run --table baton   a run on AWS, with your own credentials\n  \
-    baton watch --root efs --run my-run --json --once"
+    baton watch --root efs --run my-run --json --once\n\
+    A run that stands still is asked to move, by a tick: an event that was lost is sent again."
 )]
 pub struct Watch {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
@@ -25,6 +34,12 @@ pub struct Watch {
     /// The DynamoDB table.
     #[arg(long, default_value = crate::cloud::TABLE)]
     pub table: String,
+    /// The function's name.
+    #[arg(long, default_value = crate::cloud::FUNCTION)]
+    pub function: String,
+    /// Ask the run to move when nothing new was seen of it for so long, and again after twice that.
+    #[arg(long, default_value = "60s", value_parser = crate::local::duration)]
+    pub still: Duration,
     /// One JSON object per change instead of text.
     #[arg(long)]
     pub json: bool,
@@ -40,26 +55,73 @@ impl Watch {
     /// In words: the table does not answer, or there is no such run.
     pub async fn run(&self) -> Result<(), String> {
         let cloud = Cloud::find(self.root.as_deref()).await?;
-        let mut screen = Screen::new(self.json);
-        let begun = Instant::now();
+        let run = RunId::new(&self.run).map_err(|error| error.to_string())?;
+        let (mut screen, mut stillness) = (Screen::new(self.json), Stillness::new(self.still));
+        let mut seen = Instant::now();
         loop {
-            match View::read(&cloud.tables, &self.table, &self.run).await? {
-                Some(view) => {
+            let view = tokio::time::timeout(LOOK, View::read(&cloud.tables, &self.table, &self.run)).await;
+            let unseen = self.once || seen.elapsed() > UNSEEN;
+            match view.unwrap_or_else(|_| Err(format!("table {}: no answer within {LOOK:?}", self.table))) {
+                Ok(Some(view)) => {
+                    seen = Instant::now();
                     screen.show(&view);
                     if view.ended || self.once {
                         screen.close();
                         return Ok(());
                     }
+                    if stillness.lasts(view) {
+                        self.ask_to_move(&cloud, &run, &screen).await;
+                    }
                 }
-                None if self.once || begun.elapsed() > Duration::from_secs(20) => {
-                    return Err(format!(
-                        "run: found {:?}, expected a run in table {:?}",
-                        self.run, self.table
-                    ));
+                Ok(None) if unseen => {
+                    let table = &self.table;
+                    return Err(format!("run: found {:?}, expected a run in table {table:?}", self.run));
                 }
-                None => {}
+                Err(error) if unseen => return Err(error),
+                Ok(None) | Err(_) => {}
             }
             tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+
+    /// Sends the watchdog's tick: what is overdue is sent again, and nothing else.
+    async fn ask_to_move(&self, cloud: &Cloud, run: &RunId, screen: &Screen) {
+        let tick = Event::Tick { run: Some(run.clone()) };
+        match cloud.send(&self.function, &tick, false).await {
+            Ok(_) => screen.say("  nothing new for a while: a tick is sent, should an event be lost"),
+            Err(error) => {
+                screen.say(&format!("  nothing new for a while, and a tick could not be sent: {error}"))
+            }
+        }
+    }
+}
+
+/// How long a run has shown nothing new.
+struct Stillness {
+    first: Duration,
+    wait: Duration,
+    last: Option<(View, Instant)>,
+}
+
+impl Stillness {
+    fn new(first: Duration) -> Stillness {
+        Stillness { first, wait: first, last: None }
+    }
+
+    /// Whether it has now lasted long enough to do something; after that it is to last twice as long.
+    fn lasts(&mut self, view: View) -> bool {
+        match &mut self.last {
+            Some((last, since)) if *last == view => {
+                let lasts = since.elapsed() >= self.wait;
+                if lasts {
+                    (*since, self.wait) = (Instant::now(), (self.wait * 2).min(LONGEST.max(self.first)));
+                }
+                lasts
+            }
+            _ => {
+                (self.last, self.wait) = (Some((view, Instant::now())), self.first);
+                false
+            }
         }
     }
 }
@@ -78,7 +140,7 @@ impl Screen {
     pub fn new(json: bool) -> Screen {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(1_000);
-            let style = ProgressStyle::with_template("  {bar:30} {msg}");
+            let style = ProgressStyle::with_template("  {bar:20} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });

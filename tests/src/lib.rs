@@ -17,7 +17,12 @@ pub struct World {
 impl World {
     /// A world with so many training images in each of ten classes, and half as many to validate.
     pub fn new(per_class: u32) -> World {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        World::new_in(&std::env::temp_dir(), per_class)
+    }
+
+    /// As [`World::new`], in a folder of its own in `place`.
+    pub fn new_in(place: &Path, per_class: u32) -> World {
+        let folder = tempfile::tempdir_in(place).expect("a temporary folder");
         let options = Options::new(folder.path().join("datasets/patterns"));
         let generated = Generated {
             classes: ClassSet::Novel,
