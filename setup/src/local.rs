@@ -179,7 +179,7 @@ impl Local {
         client: &Cloud,
         start: &Event,
     ) -> Result<(RunId, Ledger), Failure> {
-        let reply = insist(client, start).await?;
+        let reply = insist(client, start).await.map_err(standstill::unanswered)?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
             return Err(Failure::input(format!("refused: {why}")));

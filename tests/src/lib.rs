@@ -1,5 +1,7 @@
 //! What the tests across the crates share: a small shared folder with real data and weights, and a run in it.
 
+pub mod tree;
+
 use data_prep::generate::{ClassSet, Generated};
 use data_prep::{Options, Source, prepare};
 use protocol::{Event, Fact, Job, Ledger, RunId};
@@ -39,6 +41,18 @@ impl World {
     /// The folder.
     pub fn root(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Writes a small picture, an uncompressed BMP.
+    pub fn picture(path: &Path) {
+        let rgb = ClassSet::Novel.draw(1, 1, 16, 1);
+        let mut file = b"BM".to_vec();
+        for word in [54 + 16 * 16 * 3, 0, 54, 40, 16, 16, 1 | 24 << 16, 0, 16 * 16 * 3, 2835, 2835, 0, 0_u32]
+        {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(rgb);
+        std::fs::write(path, file).expect("a picture");
     }
 
     /// A local cloud on this folder.

@@ -70,6 +70,16 @@ impl Standstill {
     }
 }
 
+/// Why the function did not answer, with the exit code that goes with it.
+pub(super) fn unanswered(words: String) -> Failure {
+    let why = words.find('{').map(|at| trouble(&words[at..])).filter(|why| !why.message.is_empty());
+    match why {
+        Some(why) if why.kind == "Storage" => Failure { code: 4, message: why.message },
+        Some(why) => Failure { code: 1, message: format!("the function failed: {}", why.message) },
+        None => words.into(),
+    }
+}
+
 /// What an event is, in a few words.
 fn name(event: &str) -> String {
     match Event::parse(event.as_bytes()) {

@@ -3,6 +3,7 @@
 mod compute;
 mod engine;
 mod gather;
+mod mend;
 mod prefetch;
 mod recipe;
 mod store;

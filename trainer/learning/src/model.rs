@@ -26,6 +26,7 @@ const SCHEMA: u32 = 1;
 
 /// `model.json`: everything that is needed to use a head, and how good it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     schema: u32,
     /// The tensors.
@@ -88,7 +89,7 @@ pub(crate) fn publish(
     best: &FileRef,
 ) -> Result<FileRef> {
     let recipe = Recipe::open(root, job)?;
-    let store = Store::open(root, features, job.standardise)?;
+    let store = Store::open(root, job, features)?;
     let shape = HeadShape::new(job, store.columns(), store.classes());
     let optimizer = Optimizer::new(job, shape);
     let mut parameters = read_state(&root.run(run).combined(), best, &shape, &optimizer)?.parameters;
@@ -115,10 +116,9 @@ pub(crate) fn publish(
         val,
         test,
     };
-    let mut text = serde_json::to_vec_pretty(&model)
+    let text = serde_json::to_string_pretty(&model)
         .map_err(|error| storage::Error::io("write", &folder.join(MODEL))(error.into()))?;
-    text.push(b'\n');
-    match storage::publish_once(&folder, MODEL, |file| file.write_all(&text))? {
+    match storage::publish_once(&folder, MODEL, |file| file.write_all(storage::seal(&text).as_bytes()))? {
         Once::Published(file) => Ok(file),
         Once::AlreadyThere => reference(&folder, MODEL),
     }
@@ -181,7 +181,7 @@ impl Model {
     /// [`Error::Storage`] if there is none; [`Error::Damaged`].
     pub fn open(folder: &Path) -> Result<Model> {
         let path = folder.join(MODEL);
-        let text = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
+        let text = storage::unseal(&path, &std::fs::read(&path).map_err(storage::Error::io("read", &path))?)?;
         let model: Model = serde_json::from_slice(&text)
             .map_err(|error| Error::damaged(&path, "a model", error.to_string()))?;
         if model.schema > SCHEMA {

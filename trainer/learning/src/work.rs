@@ -12,13 +12,18 @@ use storage::Root;
 pub use crate::features::plan;
 pub use terms::{Assignment, CombineOrder, Combined, Plan, Progress, Work};
 
+mod again;
 mod terms;
 
-/// Takes up a worker's stage where its previous leg left it.
+/// Takes up a worker's stage where its previous leg left it; from its start when that place is damaged.
 ///
 /// # Errors
 /// Any of this crate.
 pub fn work(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
+    again::work(assignment, open)
+}
+
+fn open(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
     Ok(match (assignment.stage, assignment.job.agree) {
         (0, _) => Box::new(FeatureWork::open(assignment)?),
         (_, Agreement::Average) => Box::new(AverageWork::open(assignment)?),
@@ -26,15 +31,16 @@ pub fn work(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
     })
 }
 
-/// Combines what the workers of a stage published, in worker order, and scores the result.
+/// Combines what the workers of a stage published, in worker order, and scores the result. A worker whose result is
+/// damaged has its stage computed again here.
 ///
 /// # Errors
 /// Any of this crate; [`crate::Error::NotFinite`] when training has diverged.
 pub fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
-    match order.stage {
+    again::combine(order, |order| match order.stage {
         0 => features::combine(order),
         _ => rounds::combine(order),
-    }
+    })
 }
 
 /// Publishes a run's model, once: its head's tensors, then `model/model.json` that names them; gives the latter.

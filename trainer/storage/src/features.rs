@@ -6,7 +6,7 @@ use crate::arrays::{Dtype, Npy};
 use crate::disk::File;
 use crate::opened::{await_file, find, open};
 use crate::publish::{Once, publish_once};
-use crate::{Error, PATIENCE, Result};
+use crate::{Error, PATIENCE, Result, seal, unseal};
 use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -93,8 +93,7 @@ impl FeatureManifest {
             return Err(Error::unfit(format!("the manifest {}", path.display()), expected, found));
         }
         publish_once(folder, NAME, |file| {
-            serde_json::to_writer_pretty(&mut *file, self)?;
-            file.write_all(b"\n")
+            file.write_all(seal(&serde_json::to_string_pretty(self)?).as_bytes())
         })
     }
 
@@ -176,7 +175,7 @@ struct AnySchema {
 }
 
 fn read(path: &Path, file: File) -> Result<FeatureManifest> {
-    let text = file.read_from(0, u64::MAX).map_err(Error::io("read", path))?;
+    let text = unseal(path, &file.read_from(0, u64::MAX).map_err(Error::io("read", path))?)?;
     let not_a_manifest =
         |error: serde_json::Error| Error::damaged(path, "a manifest of features", error.to_string());
     let AnySchema { schema } = serde_json::from_slice(&text).map_err(not_a_manifest)?;

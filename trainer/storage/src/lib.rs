@@ -17,6 +17,7 @@ mod names;
 mod opened;
 mod publish;
 mod root;
+mod seal;
 mod tensors;
 #[cfg(test)]
 mod test_folders;
@@ -29,8 +30,9 @@ pub use incoming::{Arrival, Incoming};
 pub use log::{Created, Known, Log, News};
 pub use names::check_name;
 pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within};
-pub use publish::{Once, Publication, publish, publish_once};
+pub use publish::{Once, Publication, publish, publish_once, restore};
 pub use root::{Root, RunFolder};
+pub use seal::{seal, unseal};
 pub use tensors::{
     Tensor, TensorData, Tensors, encode_tensors, read_tensors, write_tensors, write_tensors_once,
 };

@@ -29,6 +29,27 @@ pub fn publish(
     publication.finish()
 }
 
+/// Puts what `write` writes in the place of a published file that is damaged, if it is what was published.
+///
+/// The damaged file is not rewritten: the name moves on to a whole one, and who still reads the old one finds the damage.
+///
+/// # Errors
+/// [`Error::Damaged`] when what was written is not what `reference` stands for; [`Error::Io`]. Then nothing changes.
+pub fn restore(
+    folder: &Path,
+    reference: &FileRef,
+    write: impl FnOnce(&mut Publication) -> io::Result<()>,
+) -> Result<()> {
+    let mut publication = Publication::begin_named(folder, reference.name.clone())?;
+    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
+    let made = publication.settle()?;
+    if made != *reference {
+        let found = format!("xxh3 {} when it was made again", made.xxh3);
+        return Err(Error::damaged(&publication.target, format!("xxh3 {}", reference.xxh3), found));
+    }
+    publication.take_name()
+}
+
 /// Whether our bytes became the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Once {
@@ -86,10 +107,14 @@ impl Publication {
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<FileRef> {
         let reference = self.settle()?;
+        self.take_name()?;
+        Ok(reference)
+    }
+
+    fn take_name(self) -> Result<()> {
         disk::on(|disk| disk.rename(&self.temporary, &self.target))
             .map_err(Error::io("publish", &self.target))?;
-        sync_folder(self.folder())?;
-        Ok(reference)
+        sync_folder(self.folder())
     }
 
     /// As [`Publication::finish`], but leaves a file that has the name already as it is.

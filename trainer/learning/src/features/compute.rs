@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use storage::arrays::write_npy;
-use storage::{FeatureType, Tensor, create_folder};
+use storage::{FeatureType, Publication, Tensor, create_folder};
 
 /// One finished unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,22 +119,16 @@ impl FeatureWork {
         let left = self.units.iter().skip(self.finished.len()).enumerate();
         let batches = left.flat_map(|(ahead, unit)| {
             let begun = if ahead == 0 { self.done_rows() } else { 0 };
-            let (split, images) = (unit.split, unit.images.clone());
-            let batch =
-                move |first: usize| Order { split, images: first..images.end.min(first + self.step_images) };
-            (unit.images.start + begun..unit.images.end).step_by(self.step_images).map(batch)
+            batches(unit, begun, self.step_images)
         });
         batches.collect()
     }
 
     fn publish_unit(&mut self) -> Result<()> {
         let unit = &self.units[self.finished.len()];
-        let shape = [unit.images.len() as u64, self.recipe.columns as u64];
         let stem = format!("{}-{:06}", unit.split, unit.index);
-        let file = storage::publish(&self.store, &stem, "npy", |file| match self.recipe.dtype() {
-            FeatureType::F32 => write_npy(file, &shape, &self.rows),
-            FeatureType::F16 => write_npy(file, &shape, &halves(&self.rows)?),
-        })?;
+        let write = |file: &mut Publication| write_unit(file, &self.recipe, unit, &self.rows);
+        let file = storage::publish(&self.store, &stem, "npy", write)?;
         self.finished.push(Finished { unit: unit.index, file });
         self.rows.clear();
         Ok(())
@@ -191,6 +185,47 @@ impl Drop for FeatureWork {
         if let Some((engine, _)) = self.running.take() {
             engine.keep();
         }
+    }
+}
+
+/// The batches of a unit of which so many images are done.
+fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item = Order> {
+    let (split, images) = (unit.split, unit.images.clone());
+    let batch = move |first: usize| Order { split, images: first..images.end.min(first + step_images) };
+    (unit.images.start + begun..unit.images.end).step_by(step_images).map(batch)
+}
+
+/// The features of a whole unit, `[images, columns]`, in the same batches as a worker computes them.
+pub(super) fn compute_unit(
+    recipe: &Recipe,
+    job: &protocol::Job,
+    threads: usize,
+    unit: &Unit,
+) -> Result<Vec<f32>> {
+    let orders: Vec<Order> = batches(unit, 0, recipe.step_images()?).collect();
+    let count = orders.len();
+    let prefetch = Prefetch::start(recipe.dataset.clone(), recipe.preprocessing, orders)?;
+    let mut engine = Engine::take(recipe, job, threads)?;
+    let mut rows = Vec::new();
+    for _ in 0..count {
+        let images = prefetch.next()?; // [n, size, size, 3]
+        engine.run(&images, images.len() / recipe.preprocessing.len(), &mut rows)?;
+    }
+    engine.keep();
+    Ok(rows)
+}
+
+/// Writes the shard of a unit.
+pub(super) fn write_unit(
+    file: &mut Publication,
+    recipe: &Recipe,
+    unit: &Unit,
+    rows: &[f32],
+) -> io::Result<()> {
+    let shape = [unit.images.len() as u64, recipe.columns as u64];
+    match recipe.dtype() {
+        FeatureType::F32 => write_npy(file, &shape, rows),
+        FeatureType::F16 => write_npy(file, &shape, &halves(rows)?),
     }
 }
 

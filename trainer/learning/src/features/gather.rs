@@ -2,10 +2,11 @@
 
 use super::Recipe;
 use super::compute::{Finished, Shards};
+use super::mend::restore_shard;
 use super::recipe::manifest_reference;
 use super::store::{LABELS, STATISTICS, read_rows};
 use crate::work::{CombineOrder, Combined};
-use crate::{Error, Result};
+use crate::{Error, Fate, Result};
 use protocol::FileRef;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -25,7 +26,17 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
         return Ok(done(manifest_reference(&folder)?));
     }
     let shards = collect(order, &recipe)?;
-    let statistics = publish_statistics(&folder, &recipe, &shards)?;
+    let again =
+        |shard: &FeatureShard, _| {
+            let first = |unit: &super::units::Unit| {
+                unit.split == shard.split && unit.images.start as u64 == shard.first_image
+            };
+            recipe.units().iter().filter(|unit| first(unit)).try_for_each(|unit| {
+                restore_shard(&recipe, order.job, order.threads, &folder, unit, &shard.file)
+            })
+        };
+    let tensors = statistics_tensors(&folder, &recipe, &shards, &again)?;
+    let statistics = storage::write_tensors(&folder, STATISTICS, &tensors, &BTreeMap::new())?;
     let mut made_of = recipe.made_of();
     made_of.insert(STATISTICS.into(), json!(statistics));
     made_of.insert("classes".into(), json!(recipe.dataset.classes()));
@@ -61,9 +72,17 @@ fn collect(order: &CombineOrder<'_>, recipe: &Recipe) -> Result<Vec<FeatureShard
     recipe.units().into_iter().map(shard).collect()
 }
 
-/// Publishes each column's mean and standard deviation over the training images, and every split's labels.
-fn publish_statistics(folder: &Path, recipe: &Recipe, shards: &[FeatureShard]) -> Result<FileRef> {
-    let (mean, deviation) = column_statistics(folder, recipe.columns, shards)?;
+/// What makes a damaged shard good, which is given with the damage.
+pub(super) type Again<'a> = &'a dyn Fn(&FeatureShard, Error) -> Result<()>;
+
+/// Each column's mean and standard deviation over the training images, and every split's labels.
+pub(super) fn statistics_tensors(
+    folder: &Path,
+    recipe: &Recipe,
+    shards: &[FeatureShard],
+    again: Again<'_>,
+) -> Result<Vec<Tensor<'static>>> {
+    let (mean, deviation) = column_statistics(folder, recipe.columns, shards, again)?;
     let columns = [recipe.columns];
     let mut tensors =
         vec![Tensor::f32("mean", &columns, mean), Tensor::f32("deviation", &columns, deviation)];
@@ -71,19 +90,30 @@ fn publish_statistics(folder: &Path, recipe: &Recipe, shards: &[FeatureShard]) -
         let labels: Vec<i64> = recipe.dataset.split(split)?.labels()?.into_iter().map(i64::from).collect();
         tensors.push(Tensor::i64(format!("{LABELS}{split}"), &[images], labels));
     }
-    Ok(storage::write_tensors(folder, STATISTICS, &tensors, &BTreeMap::new())?)
+    Ok(tensors)
 }
 
 /// Mean and standard deviation of each column over the training rows.
 ///
 /// Sums of differences from the first row, in f64, row after row: one pass, and no digits lost to a large mean.
-fn column_statistics(folder: &Path, columns: usize, shards: &[FeatureShard]) -> Result<(Vec<f32>, Vec<f32>)> {
+fn column_statistics(
+    folder: &Path,
+    columns: usize,
+    shards: &[FeatureShard],
+    again: Again<'_>,
+) -> Result<(Vec<f32>, Vec<f32>)> {
     let mut origin: Vec<f64> = Vec::new();
     let (mut sums, mut squares) = (vec![0.0; columns], vec![0.0; columns]);
     let mut count = 0_u64;
     let mut rows = Vec::new();
     for shard in shards.iter().filter(|shard| shard.split == "train") {
-        storage::open(folder, &shard.file)?.verify()?;
+        let whole = || -> Result<()> { Ok(storage::open(folder, &shard.file)?.verify()?) };
+        if let Err(damage) = whole() {
+            if damage.fate() == Fate::Retry {
+                return Err(damage);
+            }
+            again(shard, damage)?;
+        }
         let npy = Npy::open(folder.join(&shard.file.name))?;
         for first in (0..npy.rows()).step_by(ROWS) {
             rows.resize((npy.rows() - first).min(ROWS) * columns, 0.0);

@@ -1,8 +1,9 @@
 //! A feature store opened for training: rows read on demand, standardised, and kept in memory when they are few.
 
-use crate::{Error, Result};
+use super::mend::{Mend, ShardAt};
+use crate::{Error, Fate, Result};
 use half::slice::HalfFloatSliceExt;
-use protocol::{FeatureStore, FileRef};
+use protocol::{FeatureStore, FileRef, Job};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -57,11 +58,12 @@ type Warm = Vec<(PathBuf, FileRef, bool, Arc<Store>)>;
 static WARM: Mutex<Warm> = Mutex::new(Vec::new());
 
 impl Store {
-    /// Opens the store of a run, or gives the one that this process has open.
+    /// Opens the store of a run, or gives the one that this process has open. What is damaged in it is computed again.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Damaged`] name the file.
-    pub fn open(root: &Root, features: &FeatureStore, standardise: bool) -> Result<Arc<Store>> {
+    pub fn open(root: &Root, job: &Job, features: &FeatureStore) -> Result<Arc<Store>> {
+        let standardise = job.standardise;
         let folder = root.features(&features.key)?;
         let reference = features.manifest.as_ref().ok_or_else(|| {
             Error::argument(format!("feature store {}", features.key), "a finished one", "no manifest yet")
@@ -73,14 +75,15 @@ impl Store {
             return Ok(warm.3.clone());
         }
         storage::open(&folder, reference)?.verify()?;
-        let store = Arc::new(Store::read(&folder, standardise)?);
+        let mend = Mend { root: root.clone(), job: job.clone() };
+        let store = Arc::new(Store::read(&folder, standardise, Some(Arc::new(mend)))?);
         let mut warm = WARM.lock().unwrap_or_else(PoisonError::into_inner);
         warm.truncate(1);
         warm.insert(0, (folder, reference.clone(), standardise, store.clone()));
         Ok(store)
     }
 
-    fn read(folder: &Path, standardise: bool) -> Result<Store> {
+    fn read(folder: &Path, standardise: bool, mend: Option<Arc<Mend>>) -> Result<Store> {
         let manifest = FeatureManifest::open(folder)?;
         let path = folder.join("features.json");
         let part = |key: &str| manifest.made_of.get(key).cloned().unwrap_or_default();
@@ -88,7 +91,13 @@ impl Store {
             |error: serde_json::Error| Error::damaged(&path, "statistics and classes", error.to_string());
         let statistics: FileRef = serde_json::from_value(part(STATISTICS)).map_err(unreadable)?;
         let classes: Vec<String> = serde_json::from_value(part("classes")).map_err(unreadable)?;
-        let mut tensors = storage::read_tensors(folder, &statistics)?;
+        let mut tensors = match (storage::read_tensors(folder, &statistics).map_err(Error::from), &mend) {
+            (Err(damage), Some(mend)) if damage.fate() == Fate::Halt => {
+                mend.statistics(folder, &manifest, &statistics, damage)?;
+                storage::read_tensors(folder, &statistics)?
+            }
+            (read, _) => read?,
+        };
         let columns = [manifest.columns as usize];
         let standard = Standard {
             mean: tensors.take_f32("mean", &columns)?,
@@ -100,6 +109,7 @@ impl Store {
             manifest.shards.iter().map(|s| s.split.as_str()).collect();
         for split in names {
             let mut rows = Rows::new(folder, &manifest, split, standard.clone());
+            rows.mend = mend.clone();
             let labels = tensors.take_i64(&format!("{LABELS}{split}"), &[rows.len()])?;
             if let Some(label) = labels.iter().find(|&&label| label < 0 || label >= classes.len() as i64) {
                 let expected = format!("labels from 0 to below {}", classes.len());
@@ -159,6 +169,10 @@ fn inverse(deviation: f32) -> f32 {
 #[derive(Debug)]
 pub struct Rows {
     folder: PathBuf,
+    key: String,
+    split: String,
+    /// What makes a damaged shard good.
+    mend: Option<Arc<Mend>>,
     columns: usize,
     shards: Vec<Shard>,
     labels: Vec<u32>,
@@ -196,6 +210,9 @@ impl Rows {
         };
         Rows {
             folder: folder.to_owned(),
+            key: manifest.key.clone(),
+            split: split.to_owned(),
+            mend: None,
             columns: manifest.columns as usize,
             length: manifest.split(split).map(|shard| shard.rows as usize).sum(),
             shards: manifest.split(split).map(shard).collect(),
@@ -328,9 +345,22 @@ impl Rows {
         Ok(())
     }
 
+    /// Checks a shard's bytes; damaged ones are computed again.
+    fn verify(&self, shard: &Shard) -> Result<()> {
+        let whole = || -> Result<()> { Ok(storage::open(&self.folder, &shard.file)?.verify()?) };
+        match (whole(), &self.mend) {
+            (Err(damage), Some(mend)) if damage.fate() == Fate::Halt => {
+                let at = ShardAt { split: &self.split, first: shard.first, file: &shard.file };
+                mend.shard(&self.folder, &self.key, &at, damage)?;
+                whole()
+            }
+            (verified, _) => verified,
+        }
+    }
+
     fn open<'a>(&self, shard: &'a Shard) -> Result<&'a Npy> {
         if shard.npy.get().is_none() {
-            storage::open(&self.folder, &shard.file)?.verify()?;
+            self.verify(shard)?;
             let npy = Npy::open(self.folder.join(&shard.file.name))?;
             let rows =
                 self.shards.iter().map(|s| s.first).filter(|&f| f > shard.first).min().unwrap_or(self.length)

@@ -21,7 +21,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn open(root: &Root, job: &Job, number: u32, features: &FeatureStore) -> Result<Round> {
-        let store = Store::open(root, features, job.standardise)?;
+        let store = Store::open(root, job, features)?;
         let shape = HeadShape::new(job, store.columns(), store.classes());
         Ok(Round {
             optimizer: Optimizer::new(job, shape),

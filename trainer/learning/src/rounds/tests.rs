@@ -17,7 +17,7 @@ fn parameters(sample: &Sample, run: &str, state: &protocol::FileRef) -> Vec<f32>
 
 /// Softmax regression by SGD with Nesterov momentum in f64, written out plainly: one machine on the same batches.
 fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
-    let store = crate::features::Store::open(&sample.root, features, job.standardise).unwrap();
+    let store = crate::features::Store::open(&sample.root, job, features).unwrap();
     let train = store.split("train").unwrap();
     let (rows, columns, classes) = (train.len(), store.columns(), store.classes());
     let all = train.read(0..rows).unwrap();

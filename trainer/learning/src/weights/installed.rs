@@ -45,6 +45,7 @@ impl Normalisation {
 
 /// `weights.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Manifest {
     schema: u32,
     /// The network's name.
@@ -106,8 +107,8 @@ pub fn install(
     let name = network.name.to_owned();
     let manifest = Manifest { schema: SCHEMA, network: name, reaches, bytes, sha256, normalisation, source };
     let json =
-        serde_json::to_vec_pretty(&manifest).map_err(|error| Error::io("write", folder)(error.into()))?;
-    storage::publish_once(folder, MANIFEST, |out| out.write_all(&json))?;
+        serde_json::to_string_pretty(&manifest).map_err(|error| Error::io("write", folder)(error.into()))?;
+    storage::publish_once(folder, MANIFEST, |out| out.write_all(storage::seal(&json).as_bytes()))?;
     let there = read_manifest(folder)?;
     if (&there.sha256, &there.network, there.normalisation)
         != (&manifest.sha256, &manifest.network, manifest.normalisation)
@@ -158,7 +159,7 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         expected: expected.into(),
         found,
     };
-    let json = std::fs::read(&path).map_err(Error::io("open", &path))?;
+    let json = storage::unseal(&path, &std::fs::read(&path).map_err(Error::io("open", &path))?)?;
     let manifest: Manifest = serde_json::from_slice(&json)
         .map_err(|error| damaged("a manifest of installed weights", error.to_string()))?;
     if manifest.schema > SCHEMA {

@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use crate::names::check_file_name;
 use crate::opened::await_file;
-use crate::{Error, Result};
+use crate::{Error, Result, seal, unseal};
 use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -133,6 +133,7 @@ impl Manifest {
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST);
         let bytes = await_file(&path, PATIENCE)?.read_from(0, u64::MAX).map_err(Error::io("read", &path))?;
+        let bytes = unseal(&path, &bytes)?;
         let damaged = |e: serde_json::Error| Error::damaged(&path, "a dataset's manifest", e.to_string());
         let Schema { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
         if schema > DATASET_SCHEMA {
@@ -147,7 +148,7 @@ impl Manifest {
 
     /// The manifest's text; the same dataset gives the same bytes.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a manifest has only string keys") + "\n"
+        seal(&serde_json::to_string_pretty(self).expect("a manifest has only string keys"))
     }
 
     /// A hash over all images, labels and their order, 64 hexadecimal digits.

@@ -10,8 +10,8 @@ fn rows_read_from_disk_are_those_kept_in_memory() {
     let features = sample.store([100, 40], 6, 3);
     let folder = sample.root.features(&features.key).unwrap();
     for standardise in [false, true] {
-        let kept = Store::read(&folder, standardise).unwrap();
-        let mut read = Store::read(&folder, standardise).unwrap();
+        let kept = Store::read(&folder, standardise, None).unwrap();
+        let mut read = Store::read(&folder, standardise, None).unwrap();
         read.splits.values_mut().for_each(|rows| rows.keep_bytes = 0);
         for (split, rows) in [("train", 100), ("val", 40)] {
             let (kept, read) = (kept.split(split).unwrap(), read.split(split).unwrap());
@@ -40,7 +40,7 @@ fn rows_read_from_disk_are_those_kept_in_memory() {
 fn standardised_columns_have_mean_0_and_deviation_1() {
     let sample = Sample::new();
     let features = sample.store([500, 10], 4, 2);
-    let store = Store::open(&sample.root, &features, true).unwrap();
+    let store = Store::read(&sample.root.features(&features.key).unwrap(), true, None).unwrap();
     let rows = store.split("train").unwrap().read(0..500).unwrap();
     for column in 0..4 {
         let values = rows.iter().skip(column).step_by(4).map(|&value| f64::from(value));
