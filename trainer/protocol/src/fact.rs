@@ -72,6 +72,14 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
+    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is fixed before it
+    /// is published: whoever publishes it, and however often, publishes the same.
+    Closed {
+        /// Why.
+        why: Reason,
+        /// When.
+        at_ms: u64,
+    },
     /// The run has ended. Nothing is due after it.
     Ended {
         /// Why, and with which model.

@@ -160,6 +160,10 @@ impl Ledger {
             Fact::Started { .. } => return Err(self.contradiction("a second `started`")),
             Fact::Begun { target, lease } => self.begun(*target, lease),
             Fact::SentAgain { targets, at_ms } => self.sent_again(targets, *at_ms),
+            Fact::Closed { why, .. } => {
+                recorded.new = self.over.is_none() && self.ending.is_none();
+                self.over.get_or_insert_with(|| why.clone());
+            }
             Fact::Ended { ending, .. } if self.ending.is_none() => self.ending = Some(ending.clone()),
             Fact::Ended { .. } => recorded.new = false,
             Fact::LegDone { target, invocation, at_ms, .. }
@@ -307,7 +311,7 @@ impl Ledger {
 
     /// Applies a combine's fact; false if it is known.
     fn combine_done(&mut self, combined: &Combined, by: &str, at_ms: u64) -> Result<bool, Error> {
-        if combined.stage < self.stage || (combined.stage == self.stage && self.over_after(combined.stage)) {
+        if combined.stage < self.stage || self.over.is_some() {
             return Ok(false);
         }
         if combined.stage > self.stage || !self.all_done() {
@@ -342,10 +346,6 @@ impl Ledger {
             self.open_stage(at_ms);
         }
         Ok(true)
-    }
-
-    fn over_after(&self, stage: u32) -> bool {
-        self.last.as_ref().is_some_and(|last| last.stage == stage)
     }
 
     fn due_after_worker(&self, target: Target, by: &str) -> Vec<Target> {

@@ -276,6 +276,23 @@ fn a_start_that_died_before_all_was_sent_sends_the_rest_when_it_is_delivered_aga
 }
 
 #[test]
+fn no_combine_counts_once_it_is_settled_that_the_run_ends() {
+    let mut ledger = Ledger::start(started(1, 5, json!({}))).unwrap();
+    let target = Target::worker(0, 0, 0);
+    let (result, invocation) = (file("r".into()), "i".to_owned());
+    ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms: 0 }).unwrap();
+    assert!(ledger.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap().new);
+    let before = ledger.clone();
+    let features = Some(file("f".into()));
+    let combined = Combined { stage: 0, state: None, features, score: None };
+    let recorded = ledger.record(&Fact::CombineDone { combined, invocation, at_ms: 0 }).unwrap();
+    assert!(!recorded.new && recorded.due.is_empty());
+    assert_eq!((ledger.stage, &ledger.last, &ledger.best), (before.stage, &before.last, &before.best));
+    assert!(!ledger.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap().new);
+    assert_eq!(ledger.must_end(0), Some(Reason::Stopped));
+}
+
+#[test]
 fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     let score = |top1| Score { loss: 1.0, top1, top5: 1.0, images: 97 };
     let combined = |stage, top1| {

@@ -1,4 +1,4 @@
-//! The end of a run: the best model so far is published, then the end is recorded.
+//! The end of a run: it is settled, which fixes the best model; that is published; then the end is recorded.
 
 use super::{Reply, Turn};
 use crate::{Error, Fate};
@@ -6,6 +6,14 @@ use protocol::{Ending, Fact, Ledger, Reason};
 
 pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Reply, Error> {
     let services = turn.services;
+    let mut ledger = ledger.clone();
+    if ledger.over.is_none() {
+        ledger = turn.record(Fact::Closed { why: why.clone(), at_ms: turn.now_ms() })?.1;
+    }
+    if ledger.ending.is_some() {
+        return Ok(Reply::done(&ledger, &[]));
+    }
+    let why = ledger.over.clone().unwrap_or(why);
     let best = ledger.best.as_ref().and_then(|best| best.state.as_ref());
     let publish = |state| {
         services.learner.finish(

@@ -34,8 +34,8 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32)
         }
         if now_ms > looked_ms + LOOK_EVERY_MS {
             looked_ms = now_ms;
-            if let Some(ending) = turn.read()?.ending {
-                return Ok(Reply::ignored(format!("the run was ended meanwhile: {}", ending.why)));
+            if let Some(why) = turn.read()?.over {
+                return Ok(Reply::ignored(format!("the run was ended meanwhile: {why}")));
             }
         }
         work.step()?;
