@@ -89,7 +89,7 @@ impl Logs {
         loop {
             for event in log.events(since_ms, self.run.as_deref()).await? {
                 since_ms = since_ms.max(event.timestamp.saturating_sub(LATE_MS));
-                if told.insert(event.event_id) {
+                if told.insert((event.event_id, event.timestamp, event.message.clone())) {
                     self.show(&event.message);
                 }
             }

@@ -5,12 +5,9 @@ enforced by MiniStack while it runs, and its trail is held against the template'
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
-
-from pathlib import Path
 
 import boto3
 import iam
@@ -76,9 +73,7 @@ class Cloud:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory, repository):
-    binaries = Path(os.environ.get("BATON_BINARIES", repository / "target" / "release"))
-    assert (binaries / "baton").is_file(), "cargo build --release makes it"
+def cloud(tmp_path_factory, binaries):
     folder = tmp_path_factory.mktemp("cloud")
     more = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1", "AUTH": "true"}
     # What the functions call goes through a recorder.
@@ -172,8 +167,10 @@ def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud)
 
     cloud.baton("destroy", "--keep", "files", "--yes", *lab)
     assert "nothing to do" in cloud.baton("destroy", "--stack", "lab")
-    assert len(cloud.client("efs").describe_file_systems()["FileSystems"]) == 1
-    assert not cloud.client("s3").list_buckets()["Buckets"]
+    kept = [files.get("Name") for files in cloud.client("efs").describe_file_systems()["FileSystems"]]
+    assert kept.count("lab") == 1, kept
+    buckets = [bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]]
+    assert not any(name.startswith("lab-") for name in buckets), buckets
 
 
 def starts_on_lambda(binary, said):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from render import CHOICES, FOLDER
+from render import CHOICES, FOLDER, ROLE
 
 ANSWERS = {
     ("Function", "CKV_AWS_116"): "failed events go to a queue by the event-invoke configuration, which keeps more than a dead-letter queue",
@@ -31,6 +31,17 @@ def test_cfn_lint_is_clean(name):
     linter = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([linter, "--non-zero-exit-code", "informational", FOLDER / name], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_what_a_lab_is_sent_is_clean_and_has_nothing_of_iam(binaries, tmp_path):
+    command = [binaries / "baton", "deploy", "--role", ROLE, "--keep", "files", "--print", "trainer"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "AWS::IAM" not in printed and "DeletionPolicy: Retain" in printed
+    (tmp_path / "trainer.yaml").write_text(printed)
+    linter = Path(sys.executable).with_name("cfn-lint")
+    found = subprocess.run([linter, tmp_path / "trainer.yaml"], capture_output=True, text=True)
+    # That the conditions about roles are always false here is not worth another template.
+    assert "E" not in {line[0] for line in found.stdout.splitlines() if line}, found.stdout
 
 
 def test_every_finding_of_checkov_is_answered():

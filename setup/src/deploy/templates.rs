@@ -102,10 +102,10 @@ impl Templates {
         for kept in keep {
             let resource = match kept {
                 Keep::Nothing => continue,
-                Keep::Files => "  FileSystem:\n",
-                Keep::Bucket => "  Bucket:\n",
+                Keep::Files => "  FileSystem:\n    Type:",
+                Keep::Bucket => "  Bucket:\n    Type:",
             };
-            if let Some(at) = self.trainer.rfind(resource) {
+            if let Some(at) = self.trainer.find(resource) {
                 let (before, rest) = self.trainer.split_at(at);
                 self.trainer = format!(
                     "{before}{}",

@@ -26,6 +26,8 @@ pub(super) struct CloudWatch {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
+    /// What it is known by; MiniStack leaves it out.
+    #[serde(default)]
     pub(super) event_id: String,
     /// In milliseconds since 1970.
     pub(super) timestamp: u64,
@@ -86,7 +88,7 @@ impl CloudWatch {
             if !reply.status().is_success() {
                 return Err(format!("{}: {text}", reply.status()));
             }
-            serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))
+            serde_json::from_str(&text).map_err(|error| format!("an answer that is not understood: {error}"))
         };
         let page = tokio::task::spawn_blocking(call).await.map_err(|error| failed(error.to_string()))?;
         page.map_err(failed)
