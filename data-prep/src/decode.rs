@@ -9,9 +9,12 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 use std::io::Cursor;
 use storage::dataset::Image;
 
-/// The longest side and the memory that decoding one image may take; a small file can claim any size.
+/// The longest side, and the most bytes that an image may have decoded.
 const MAX_SIDE: u32 = 32_768;
 const MAX_BYTES: u64 = 1 << 30;
+/// A small file can claim any size: it gets so many bytes, and so many more for each of its own.
+const FREE_BYTES: u64 = 64 << 20;
+const BYTES_PER_BYTE: u64 = 4_096;
 
 /// Decodes an image; its shorter side becomes at most `short_side`, and it is never enlarged.
 ///
@@ -31,9 +34,16 @@ fn decode_rgb(content: &[u8]) -> Result<RgbImage, String> {
     }
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(MAX_BYTES);
+    let most = MAX_BYTES.min(FREE_BYTES + BYTES_PER_BYTE * content.len() as u64);
+    limits.max_alloc = Some(most);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    if decoder.total_bytes() > most {
+        let ((width, height), bytes) = (decoder.dimensions(), content.len());
+        return Err(format!(
+            "a claim to be {width} x {height} in {bytes} bytes; at most {most} are decoded of these"
+        ));
+    }
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     image.apply_orientation(orientation);

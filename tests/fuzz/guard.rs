@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::tree::{changes, tree};
 
@@ -42,12 +42,13 @@ pub(crate) fn fuzz(target: &Target) {
     let state = folder.path().join("state");
     fs::write(&state, 0_u64.to_le_bytes()).expect("the state");
     fs::create_dir(folder.path().join("around")).expect("the folder");
+    let said = folder.path().join("said");
     let mut child = Command::new(std::env::current_exe().expect("this test's path"))
         .args(["--exact", "child", "--nocapture"])
         .env("BATON_FUZZ_CHILD", target.name)
         .env("BATON_FUZZ_FOLDER", folder.path())
         .env("BATON_FUZZ_RANGE", format!("{seed} {} {}", inputs.start, inputs.end))
-        .stdout(Stdio::inherit())
+        .stdout(File::create(&said).expect("a file"))
         .spawn()
         .expect("the child starts");
     let (mut last, mut moved) = (0, Instant::now());
@@ -65,8 +66,11 @@ pub(crate) fn fuzz(target: &Target) {
             break "no end in sight".into();
         }
     };
-    let at = number(&state);
-    let name = target.name;
+    let (at, name) = (number(&state), target.name);
+    let said = fs::read(&said).expect("what the child said");
+    // The child is a test binary, too: its own lines of results are not ours.
+    let said = String::from_utf8_lossy(&said);
+    said.lines().filter(|line| line.starts_with(name)).for_each(|line| println!("{line}"));
     assert!(
         at == inputs.end,
         "{name}: input {at} of seed {seed}: {status}. Again with\n  \
@@ -101,8 +105,11 @@ pub(crate) fn child(targets: &[Target]) {
         state.write_all_at(&number.to_le_bytes(), 0).expect("the state");
         let input = reader.input(seed, number);
         if let Err(found) = reader.read(&input) {
-            println!("{name}: {} bytes: {found}", input.len());
-            println!("{}", String::from_utf8_lossy(&input[..input.len().min(2_000)]));
+            println!(
+                "{name}: {found}; {} bytes: {:?}",
+                input.len(),
+                input[..input.len().min(400)].escape_ascii().to_string()
+            );
             std::process::exit(1);
         }
         if number % LOOK == 0 || number + 1 == to {
@@ -178,7 +185,7 @@ impl<'a> Reader<'a> {
         let expected = [("outside".to_owned(), b"not to be touched".to_vec())].into();
         assert_eq!(changes(&expected, &files), [""; 0], "files outside of the folder given");
         let beside = fs::read_dir(self.around.parent().expect("a parent")).expect("the folder");
-        assert_eq!(beside.count(), 2, "files beside the folder given");
+        assert_eq!(beside.count(), 3, "files beside the folder given");
     }
 
     fn tell(&self, seed: u64, inputs: u64, took: Duration) {

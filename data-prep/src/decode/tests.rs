@@ -163,4 +163,7 @@ fn a_small_file_cannot_claim_a_huge_image() {
     bmp[18..22].copy_from_slice(&2_000_000u32.to_le_bytes());
     bmp[22..26].copy_from_slice(&2_000_000u32.to_le_bytes());
     assert!(decode(&bmp, 256).is_err());
+    let mut gif = encoded(picture(1, 20, 12), ImageFormat::Gif);
+    gif[6..10].copy_from_slice(&[0, 0x40, 0, 0x40]); // 16,384 x 16,384
+    assert!(decode(&gif, 256).unwrap_err().contains("a claim to be 16384 x 16384"));
 }

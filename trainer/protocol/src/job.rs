@@ -252,7 +252,23 @@ impl Job {
             Error::refused("job", e.to_string(), "the keys and values of docs/formats.md, \"job.json\"")
         })?;
         validate::job(&job)?;
-        Ok(job)
+        Ok(job.as_read())
+    }
+
+    /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read and written
+    /// once more, would be another job.
+    fn as_read(self) -> Job {
+        let read =
+            |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };
+        let mut job = self;
+        // Each reading moves a number by one bit at most, to one that is written shorter.
+        for _ in 0..8 {
+            match read(&job) {
+                Some(again) if again != job => job = again,
+                _ => break,
+            }
+        }
+        job
     }
 
     /// Parses and checks a job's text, as [`Job::from_value`].

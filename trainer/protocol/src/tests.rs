@@ -335,3 +335,16 @@ fn money_is_counted_for_what_was_killed_too() {
     ledger.record(&Fact::Begun { target, lease: lease(1) }).unwrap();
     assert!(matches!(ledger.must_end(1_800_000), Some(Reason::Limit(what)) if what.contains("dollars")));
 }
+
+#[test]
+fn a_job_is_the_same_however_often_it_is_read_and_written() {
+    for n in 1..14_000 {
+        let text = format!(
+            r#"{{"dataset": "d", "network": "vgg19", "learning_rate": 0.{}}}"#,
+            1_234_567_890_123_457_u64 * n
+        );
+        let job = Job::parse(text.as_bytes()).unwrap();
+        let again = Job::parse(&serde_json::to_vec(&job).unwrap()).unwrap();
+        assert_eq!(again, job, "{text}");
+    }
+}
