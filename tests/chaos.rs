@@ -159,7 +159,11 @@ fn weather(storm: &Storm, seed: u64) -> Seen {
         Some(ending) if ending.why != Reason::Rounds => {
             Some(format!("it ended for another reason: {}", ending.why))
         }
-        _ if world.model(RUN) != calm(agree, storm) => Some("it gave another model".to_owned()),
+        _ if world.model(RUN) != calm(agree, storm) => Some(format!(
+            "it gave another model: {}, not {}",
+            names(&world.model(RUN)),
+            names(&calm(agree, storm))
+        )),
         _ if counts.crashes > kills.len() as u64 => Some(format!("a process died by itself: {counts:?}")),
         _ => None,
     };
@@ -179,6 +183,11 @@ fn weather(storm: &Storm, seed: u64) -> Seen {
         counts.throttles,
     );
     Seen { counts, kills: kills.len(), filled, lost_ms, wrong: why.map(|why| replay(storm, seed, &why)) }
+}
+
+fn names(model: &Model) -> String {
+    let names: Vec<_> = model.iter().map(|(name, bytes)| format!("{name} ({} bytes)", bytes.len())).collect();
+    names.join(", ")
 }
 
 fn job(world: &World, agree: &str, storm: &Storm) -> Job {

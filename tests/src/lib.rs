@@ -94,13 +94,15 @@ impl World {
         Ledger::fold(self.facts(run)).expect("a sound ledger").expect("a ledger")
     }
 
-    /// The bytes of a run's model, all its files in order of their names.
+    /// The bytes of a run's model, all its files in order of their names; but for those that a process which was killed
+    /// had only begun to write, whose names begin with a dot.
     pub fn model(&self, run: &str) -> Vec<(String, Vec<u8>)> {
         let folder = self.root().join("runs").join(run).join("model");
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
         let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
         let mut files: Vec<_> = paths.map(|p| (name(&p), std::fs::read(&p).expect("a file"))).collect();
+        files.retain(|(name, _)| !name.starts_with('.'));
         files.sort();
         files
     }
