@@ -7,6 +7,8 @@
 //! BATON_FAULTS=2 cargo test --release -p tests --test simulation smallest -- --nocapture
 //! ```
 
+// The crates that the simulator drives: here those that are shipped, in `mutations.rs` their mutants.
+#[allow(clippy::single_component_path_imports)]
 mod code {
     pub(crate) use {learning, protocol, storage, trainer};
 }

@@ -12,6 +12,7 @@ use super::random::mix;
 use super::setting::Setting;
 use super::world::{self, Failure, Point, Rates, World, kill, with};
 use std::collections::HashSet;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Time that passes when nothing moves, until the watchdog looks: more than any patience.
 const IDLE_MS: u64 = 20_000_000;
@@ -239,22 +240,27 @@ fn before(w: &World, action: Action) -> String {
 }
 
 /// Where the world stands, in one number.
-fn state(w: &mut World) -> u64 {
-    let meaning = w.truth.meaning();
+fn state(w: &World) -> u64 {
+    let live = w.live();
+    let event = |message: &world::Message| {
+        // Which of several deliveries of one event this is, and whether others of it are about.
+        let others = live.iter().filter(|id| **id == message.id).count() as u64;
+        mix(
+            xxh3_64(message.payload.as_bytes()),
+            others << 8 | u64::from(message.deliveries) << 1 | u64::from(message.copy),
+        )
+    };
     let processes = w.processes.iter().enumerate().filter(|(_, process)| process.runs());
     let processes = processes.map(|(number, process)| {
-        let message =
-            process.message.as_ref().map_or(0, |message| mix(message.id.into(), message.deliveries.into()));
         let holds = w.nfs.holder(w.truth.ledger_path()) == Some(number);
         let own = mix(process.observed, process.elapsed_ms << 8 | process.point as u64);
-        mix(mix(message, own), u64::from(holds) << 32 | process.client.lost())
+        let event = process.message.as_ref().map_or(0, event);
+        mix(mix(event, own), u64::from(holds) << 32 | process.client.lost())
     });
-    let queue = w.queue.iter().map(|message| {
-        mix(mix(message.id.into(), 0xee), u64::from(message.deliveries) << 1 | u64::from(message.copy))
-    });
-    let counts =
-        mix(w.tally.sends << 16 | w.tally.outside, u64::from(w.rates.budget) << 32 | w.tally.duplicates);
-    let parts = [w.nfs.hash_without(w.truth.ledger_path()), meaning, w.clock_ms, counts];
-    let parts = parts.into_iter().fold(0, mix);
+    let queue = w.queue.iter().map(|message| mix(event(message), 0xee));
+    // What is paid for and not sent yet.
+    let unsent = w.truth.ledger.as_ref().map_or(0, |ledger| ledger.spend.sent - w.tally.sends);
+    let parts = [w.nfs.hash_without(w.truth.ledger_path()), w.truth.meaning(&live), w.clock_ms, unsent];
+    let parts = parts.into_iter().fold(u64::from(w.rates.budget), mix);
     mix(parts, processes.chain(queue).fold(0, u64::wrapping_add))
 }

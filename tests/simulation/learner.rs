@@ -62,6 +62,7 @@ impl Learner for Hashing {
         _: usize,
     ) -> Result<FileRef, Error> {
         let ((stage, _), _, number) = read(&root.run(run).combined(), best, "combined")?;
+        compute(self.0.step_ms);
         once(&root.run(run).model(), "model.json", &contents("model", stage, 0, 0, number))
     }
 }

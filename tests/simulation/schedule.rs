@@ -104,7 +104,7 @@ fn plan(seed: u64) -> Plan {
             let stop = format!(r#"{{"stop": true, "run": "{RUN}"}}"#);
             for event in [stop, setting.start().to_string(), r#"{"tick": true}"#.into()] {
                 if random.one_in(2) {
-                    outside.push((random.below(120_000), event));
+                    outside.push((random.below(40_000), event));
                 }
             }
             let budget = random.below(4) as u32;

@@ -225,7 +225,7 @@ impl OpenFile for Opened {
             let locked = on_client!(w, try_lock, self.number, honoured);
             // What it reads under the lock is all that it learns of the others.
             w.look();
-            let seen = if w.exhaustive { w.truth.meaning() } else { 0 };
+            let seen = if w.exhaustive { w.truth.meaning(&w.live()) } else { 0 };
             w.me().observed = mix(w.me().observed, seen);
             locked
         })

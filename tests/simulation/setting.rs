@@ -1,6 +1,6 @@
 //! What a simulated run is: its size, its pace, its limits; and what it must give, computed without any world.
 
-use super::code::protocol::{Event, Job, Score};
+use super::code::protocol::Score;
 use super::random::{Random, mix};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -74,14 +74,6 @@ impl Setting {
                 "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
             },
         })
-    }
-
-    /// Its job.
-    pub(crate) fn job(&self) -> Job {
-        match Event::from_value(self.start()) {
-            Ok(Event::Start(start)) => *start.job.expect("the start has a job"),
-            other => panic!("the start event is not one: {other:?}"),
-        }
     }
 
     /// Steps that a worker's stage takes.

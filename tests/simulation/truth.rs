@@ -1,7 +1,8 @@
 //! What is durable on the server, read as it comes: every fact is checked when it lands.
 
-use super::code::protocol::{Fact, FileRef, Ledger, Reason, Target};
+use super::code::protocol::{Fact, FileRef, Hold, Ledger, Reason, Target, WorkerState};
 use super::nfs::Nfs;
+use super::random::mix;
 use super::setting::{Expected, KEY, ROOT, RUN, Setting, checksum, contents};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,14 +19,12 @@ pub(crate) struct Truth {
     at: usize,
     expected: Expected,
     results: HashSet<(u32, u32)>,
-    /// How long the ledger was when its meaning was last asked for, and that.
-    known: (usize, u64),
     pub(crate) combined: Vec<u32>,
     pub(crate) facts: usize,
     pub(crate) resent: u64,
     /// The ledger that they fold to.
     pub(crate) ledger: Option<Ledger>,
-    /// When the run's end was seen to be durable.
+    /// When it was seen to be durable that the run ends.
     pub(crate) ended_ms: Option<u64>,
 }
 
@@ -37,7 +36,6 @@ impl Truth {
             at: HEAD,
             expected: Expected::of(setting),
             results: HashSet::new(),
-            known: (0, 0),
             combined: Vec::new(),
             facts: 0,
             resent: 0,
@@ -46,29 +44,32 @@ impl Truth {
         }
     }
 
-    /// What whoever reads the ledger now can know of the run, in one number.
+    /// What whoever reads the ledger now can make of it, in one number; `live` are the events that may still come.
     ///
-    /// The order of facts that do not depend on each other is no part of it, nor is the money that was spent.
-    pub(crate) fn meaning(&mut self) -> u64 {
+    /// No part of it are the order of facts that do not depend on each other, money, and which attempt a file is of: every
+    /// file that a fact names is checked to say the same.
+    pub(crate) fn meaning(&self, live: &[u32]) -> u64 {
         let Some(ledger) = &self.ledger else { return 0 };
-        if self.known.0 == self.bytes.len() {
-            return self.known.1;
-        }
-        let mut text = format!("{ledger:?}");
-        let mut forget = |from: &str, to: &str| {
-            if let Some(start) = text.find(from)
-                && let Some(length) = text[start..].find(to)
-            {
-                text.replace_range(start..start + length, "");
-            }
+        let hold = |hold: &Hold| {
+            let until = hold.lease.as_ref().map_or(0, |lease| lease.until_ms);
+            mix(mix(hold.sent_ms, until), u64::from(hold.begun) << 32 | u64::from(hold.resent))
         };
-        forget("open: [", "]");
-        if !ledger.all_done() {
-            forget("completed_by: ", ",");
-        }
-        let torn = &self.bytes[self.at.min(self.bytes.len())..];
-        self.known = (self.bytes.len(), super::random::mix(xxh3_64(text.as_bytes()), xxh3_64(torn)));
-        self.known.1
+        let worker = |worker: &WorkerState| match worker.result {
+            Some(_) => 1,
+            None => mix(mix(u64::from(worker.leg), worker.done), hold(&worker.hold)),
+        };
+        let best = ledger.best.as_ref().map_or(0, |best| u64::from(best.stage) + 1);
+        let flags = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1 | best << 2;
+        let torn = xxh3_64(&self.bytes[self.at.min(self.bytes.len())..]);
+        let parts = ledger.workers.iter().map(worker).chain([hold(&ledger.combine), flags, torn]);
+        // Who recorded what matters for those only whose events may be delivered again.
+        let text = format!("{ledger:?}");
+        let private = text.split("_by: \"i").skip(1).map(|rest| {
+            let id = rest.split('"').next().and_then(|id| id.parse().ok()).unwrap_or(0);
+            u64::from(if live.contains(&id) { id } else { 0 })
+        });
+        let idle = text.split("idle_legs: ").skip(1).map(|rest| u64::from(rest.as_bytes()[0]));
+        parts.chain(private).chain(idle).fold(u64::from(ledger.stage), mix)
     }
 
     /// Where the ledger lies.
@@ -134,7 +135,7 @@ impl Truth {
                 check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
             }
             Fact::Ended { ending, .. } => {
-                self.ended_ms = Some(now_ms);
+                self.ended_ms.get_or_insert(now_ms);
                 let best = self.ledger.as_ref().and_then(|ledger| ledger.best.clone());
                 match (best, &ending.model) {
                     (None, None) => Ok(()),
@@ -148,9 +149,13 @@ impl Truth {
             }
             Fact::SentAgain { targets, .. } => {
                 self.resent += targets.len() as u64;
-                if self.ended_ms.is_some() {
+                if self.ending().is_some() {
                     return Err("an event is sent again after the end".into());
                 }
+                Ok(())
+            }
+            Fact::Closed { .. } => {
+                self.ended_ms.get_or_insert(now_ms);
                 Ok(())
             }
             Fact::Started { .. } | Fact::Begun { .. } => Ok(()),

@@ -285,6 +285,13 @@ impl World {
         hash + before
     }
 
+    /// The events that are queued or in hand.
+    pub(crate) fn live(&self) -> Vec<u32> {
+        let in_hand = self.processes.iter().filter(|process| process.runs());
+        let in_hand = in_hand.filter_map(|process| process.message.as_ref());
+        self.queue.iter().chain(in_hand).map(|message| message.id).collect()
+    }
+
     /// Hands a message to a sandbox: one that is idle, or a new one.
     pub(crate) fn deliver(&mut self, at: usize) -> usize {
         let mut message = self.queue.swap_remove(at);
@@ -310,7 +317,7 @@ impl World {
         process.wake_ms = 0;
         process.elapsed_ms = 0;
         process.was_frozen = false;
-        process.observed = observed;
+        process.observed = if self.exhaustive { 0 } else { observed };
         process.names = if self.exhaustive { observed } else { mix(process.names, observed) };
         number
     }

@@ -109,6 +109,13 @@ pub const MUTATIONS: &[Mutation] = &[
         mutant: "if let Some(reason) = ledger.must_end(self.now_ms()).filter(|_| !MUTATED) {",
     },
     Mutation {
+        law: 7,
+        name: "a model is published before the end is settled",
+        file: "trainer/src/handler/finish.rs",
+        original: "if ledger.over.is_none() {",
+        mutant: "if ledger.over.is_none() && !MUTATED {",
+    },
+    Mutation {
         law: 8,
         name: "the ledger is not locked",
         file: "trainer/storage/src/log.rs",
