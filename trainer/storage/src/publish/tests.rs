@@ -104,3 +104,17 @@ fn of_many_that_publish_once_the_first_wins_and_stays() {
     }
     assert_eq!(names(folder.path()).len(), 20);
 }
+
+#[test]
+fn a_damaged_file_gives_way_to_what_was_published_and_to_nothing_else() {
+    let folder = temporary();
+    let file = publish(folder.path(), "train-000001", "npy", |file| file.write_all(b"features")).unwrap();
+    let path = folder.path().join(&file.name);
+    fs::write(&path, b"feXtures").unwrap();
+    let error = restore(folder.path(), &file, |out| out.write_all(b"others!!")).unwrap_err();
+    assert!(error.to_string().contains(&file.name) && error.to_string().contains("made again"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"feXtures");
+    restore(folder.path(), &file, |out| out.write_all(b"features")).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"features");
+    assert_eq!(names(folder.path()), [file.name]);
+}
