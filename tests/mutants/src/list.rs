@@ -91,8 +91,8 @@ pub const MUTATIONS: &[Mutation] = &[
         law: 6,
         name: "progress is reported before it is durable",
         file: "trainer/src/handler/turn.rs",
-        original: "let as_read = fact.as_read();",
-        mutant: "let as_read = fact.as_read();\n        if MUTATED {\n            let mut ahead = self.read()?;\n            ahead.record(&as_read)?;\n            self.services.progress.ledger(&ahead, false, self.now_ms());\n        }",
+        original: "let read_back = fact.read_back();",
+        mutant: "let read_back = fact.read_back();\n        if MUTATED {\n            let mut ahead = self.read()?;\n            ahead.record(&read_back)?;\n            self.services.progress.ledger(&ahead, false, self.now_ms());\n        }",
     },
     Mutation {
         law: 7,

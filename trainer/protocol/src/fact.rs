@@ -94,7 +94,7 @@ impl Fact {
     ///
     /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records a score has
     /// to judge it as everybody else does.
-    pub fn as_read(&self) -> Fact {
+    pub fn read_back(&self) -> Fact {
         let text = serde_json::to_vec(self);
         text.and_then(|text| serde_json::from_slice(&text)).unwrap_or_else(|_| self.clone())
     }

@@ -252,12 +252,12 @@ impl Job {
             Error::refused("job", e.to_string(), "the keys and values of docs/formats.md, \"job.json\"")
         })?;
         validate::job(&job)?;
-        Ok(job.as_read())
+        Ok(job.read_back())
     }
 
     /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read and written
     /// once more, would be another job.
-    fn as_read(self) -> Job {
+    fn read_back(self) -> Job {
         let read =
             |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };
         let mut job = self;

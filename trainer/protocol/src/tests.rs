@@ -293,6 +293,16 @@ fn no_combine_counts_once_it_is_settled_that_the_run_ends() {
 }
 
 #[test]
+fn an_event_ahead_of_the_ledger_is_to_be_delivered_again() {
+    let ledger = Ledger::start(started(2, 2, json!({}))).unwrap();
+    let moment = Moment { now_ms: 1, invocation: "i", patience_ms: PATIENCE_MS };
+    for target in [Target::worker(1, 0, 0), Target::worker(0, 0, 1), Target::combine(0), Target::combine(1)] {
+        let decision = ledger.decide(&ledger.event(target), moment).unwrap();
+        assert!(matches!(decision, Decision::Ahead(_)), "{target}: {decision:?}");
+    }
+}
+
+#[test]
 fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     let score = |top1| Score { loss: 1.0, top1, top5: 1.0, images: 97 };
     let combined = |stage, top1| {
@@ -304,7 +314,7 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
         _ => unreachable!(),
     };
     // 12 of 97: JSON gives it back one bit smaller.
-    let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).as_read());
+    let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).read_back());
     let text = serde_json::to_string(&ours).unwrap();
     assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
     assert!(!score(top1(&read)).beats(&score(top1(&serde_json::from_str(&text).unwrap()))));

@@ -62,9 +62,9 @@ impl<'a> Turn<'a> {
 
     /// Records a fact.
     pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Ledger), Error> {
-        let as_read = fact.as_read();
+        let read_back = fact.read_back();
         let found = self.update(|ledger| {
-            let recorded = ledger.record(&as_read)?;
+            let recorded = ledger.record(&read_back)?;
             if recorded.new {
                 return Ok((Some(fact.clone()), recorded));
             }
