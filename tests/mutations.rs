@@ -3,6 +3,8 @@
 mod code {
     pub(crate) use mutants::{learning, protocol, storage, trainer};
 }
+// What explores and replays is used by `simulation.rs` alone.
+#[allow(dead_code)]
 #[path = "simulation/mod.rs"]
 mod simulation;
 

@@ -23,7 +23,8 @@ use std::time::Instant;
 const LATE_MS: u64 = 2_100;
 
 fn number(key: &str, otherwise: u64) -> u64 {
-    std::env::var(key).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{key}={text}: no number")))
+    std::env::var(key)
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{key}={text}: no number")))
 }
 
 #[test]
@@ -35,13 +36,20 @@ fn random_schedules_end_within_their_limits_with_the_same_model() {
     let run = |thread| simulation::run((first..first + schedules).skip(thread).step_by(threads));
     let found: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("the simulator itself does not panic")).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("the simulator itself does not panic"))
+            .collect()
     });
     let sum = found.iter().fold(simulation::Sum::default(), |sum, (one, _)| sum.and(one));
     let seconds = begun.elapsed().as_secs_f64();
     println!(
         "{} schedules from seed {first}: {} invocations, {} faults, {} steps, in {seconds:.1} s: {:.0} schedules a second",
-        sum.schedules, sum.invocations, sum.faults, sum.steps, sum.schedules as f64 / seconds
+        sum.schedules,
+        sum.invocations,
+        sum.faults,
+        sum.steps,
+        sum.schedules as f64 / seconds
     );
     println!("the most invocations: {:.1} % of what the formula allows", sum.most_share * 100.0);
     println!("the latest step of a worker after its run had ended: {} ms", sum.late_step_ms);

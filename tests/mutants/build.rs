@@ -37,7 +37,10 @@ fn main() {
         for part in parts {
             copy(&workspace, &Path::new(folder).join(part), &target.join(part), name, &mut unused);
         }
-        root += &format!("/// From `{folder}`.\n#[allow(dead_code)]\n#[path = {:?}]\npub mod {name};\n", target.join("lib.rs"));
+        root += &format!(
+            "/// From `{folder}`.\n#[allow(dead_code)]\n#[path = {:?}]\npub mod {name};\n",
+            target.join("lib.rs")
+        );
     }
     fs::write(out.join("learning/lib.rs"), rewritten("learning", LEARNING)).expect("writes");
     fs::write(out.join("trainer/lib.rs"), rewritten("trainer", TRAINER)).expect("writes");

@@ -21,7 +21,7 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
     if !arrive(point, path) {
         return Err(eio());
     }
-    let result = with(|w| {
+    with(|w| {
         let failure = failure(w, point);
         let result = match failure {
             Some(Failure::Io) => Err(eio()),
@@ -45,8 +45,7 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
             w.note(|w| format!("p{} {point:?} {}: {error}", w.current, path.display()));
         }
         result
-    });
-    result
+    })
 }
 
 /// Suspends the process before a step; false when it is dead and only unwinds.
@@ -167,7 +166,7 @@ impl Disk for Simulated {
 
     fn sleep(&self, time: Duration) {
         let ms = (time.as_millis() as u64).max(1);
-        let _ = with(|w| {
+        with(|w| {
             if w.exhaustive {
                 // A slow machine: whoever waits for something looks a few times only.
                 w.me().elapsed_ms += ms.max(10_000);

@@ -187,10 +187,9 @@ impl World {
 
     /// Writes down in words what happens, when somebody is to read it.
     pub(crate) fn note(&mut self, words: impl FnOnce(&World) -> String) {
-        if self.history.is_some() {
-            let line = format!("{:>9.3} s  {}", (self.clock_ms - 1_000_000) as f64 / 1000.0, words(self));
-            self.history.as_mut().expect("it is recorded").push(line);
-        }
+        let Some(mut history) = self.history.take() else { return };
+        history.push(format!("{:>9.3} s  {}", (self.clock_ms - 1_000_000) as f64 / 1000.0, words(self)));
+        self.history = Some(history);
     }
 
     pub(crate) fn violate(&mut self, what: String) {

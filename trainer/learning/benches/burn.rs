@@ -33,9 +33,9 @@ fn main() -> Result<(), Failure> {
     let net = BurnNet::new(&network, &Untrained { seed: 1 }, &device(named)?)?;
     let mut stream = Stream::new(1, Purpose::Untrained, 0, 0);
     let images: Vec<f32> = (0..batch * size * size * 3).map(|_| stream.symmetric(1.0)).collect();
-    let mut pass = || net.features(&images, batch, (size, size), false);
+    let pass = || net.features(&images, batch, (size, size), false);
     pass()?;
-    let rounds = (0..number("--rounds", 3)?).map(|_| Round::of(&mut pass)).collect::<Result<_, _>>()?;
+    let rounds = (0..number("--rounds", 3)?).map(|_| Round::of(pass)).collect::<Result<_, _>>()?;
     let threads = std::env::var("RAYON_NUM_THREADS").unwrap_or_else(|_| "all".into());
     summary(&format!("{name} at {size} px, batch {batch}, {threads} threads, burn {named:?}"), batch, rounds);
     Ok(())
