@@ -266,7 +266,8 @@ mod tests {
         let folder = temporary();
         manifest(vec![shard("train", 0, 5)]).publish(folder.path()).unwrap();
         let path = folder.path().join(NAME);
-        let text = fs::read_to_string(&path).unwrap();
+        let text = crate::seal::unseal(&path, &fs::read(&path).unwrap()).unwrap();
+        let text = String::from_utf8(text).unwrap(); // to be changed on purpose
         let read_as = |text: String| {
             fs::write(&path, text).unwrap();
             FeatureManifest::open(folder.path()).unwrap_err()
