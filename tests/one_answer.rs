@@ -17,12 +17,12 @@ fn seconds(seconds: f64) -> Duration {
 
 #[test]
 fn cuts_and_concurrency_never_show() {
-    let world = World::new(60);
+    let world = World::new(90);
     for agree in ["average", "gradient"] {
         let job = world.job(changes(agree));
         let mut expected = None;
         for (name, limit, concurrency) in
-            [("whole", 900.0, 2), ("cut", 1.2, 2), ("alone", 900.0, 1), ("crowd", 1.5, 8)]
+            [("whole", 900.0, 2), ("cut", 1.0, 2), ("alone", 900.0, 1), ("crowd", 1.5, 8)]
         {
             world.forget_features();
             let mut local = world.local();
