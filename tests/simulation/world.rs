@@ -2,14 +2,18 @@
 
 use super::code::storage::disk::Disk;
 use super::code::trainer::services::{Invocation, Services};
-use super::nfs::{Client, Nfs, Tail};
+use super::nfs::{Nfs, Tail};
 use super::random::{Random, mix};
+use super::seam;
 use super::setting::{ROOT, Setting};
 use super::truth::Truth;
-use super::{coroutine, seam};
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+mod process;
+
+pub(crate) use process::{Failure, Point, Process, kill};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
@@ -105,61 +109,6 @@ pub(crate) struct Message {
     pub(crate) visible_ms: u64,
     pub(crate) hops: u32,
     pub(crate) copy: bool,
-}
-
-/// A sandbox: a process with a file system client of its own, that carries out one invocation after the other.
-pub(crate) struct Process {
-    pub(crate) alive: bool,
-    pub(crate) dying: bool,
-    pub(crate) client: Client,
-    pub(crate) services: Option<Arc<Services>>,
-    /// The coroutine that its invocation runs on.
-    pub(crate) slot: Option<usize>,
-    pub(crate) message: Option<Message>,
-    pub(crate) deadline_ms: u64,
-    pub(crate) point: Point,
-    pub(crate) path: PathBuf,
-    pub(crate) wake_ms: u64,
-    pub(crate) frozen_until_ms: u64,
-    pub(crate) was_frozen: bool,
-    pub(crate) failure: Option<Failure>,
-    /// Its own time, when the world's stands still.
-    pub(crate) elapsed_ms: u64,
-    /// Everything that it has learned from outside, in one number.
-    pub(crate) observed: u64,
-    names: u64,
-}
-
-/// What a process is about to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Point {
-    Begin,
-    Open,
-    Lock,
-    Read,
-    Cut,
-    Sync,
-    Unlock,
-    Rename,
-    Link,
-    Remove,
-    MakeFolder,
-    List,
-    Send,
-    Sleep,
-}
-
-/// How its next step fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Failure {
-    /// EIO, and nothing was done.
-    Io,
-    /// It was done, and EIO is the answer.
-    Answer,
-    /// The disk is full.
-    Full,
-    /// A lock is given that another holds.
-    Unhonoured,
 }
 
 impl World {
@@ -329,61 +278,6 @@ impl World {
         let id = format!("i{}", message.id);
         let invocation = Invocation { id, deadline_ms: process.deadline_ms, memory_mb: 1_024 };
         (process.services.clone(), message.payload.clone(), invocation, setting)
-    }
-}
-
-impl Process {
-    fn new(number: usize) -> Process {
-        Process {
-            alive: true,
-            dying: false,
-            client: Client::new(number),
-            services: None,
-            slot: None,
-            message: None,
-            deadline_ms: 0,
-            point: Point::Begin,
-            path: PathBuf::new(),
-            wake_ms: 0,
-            frozen_until_ms: 0,
-            was_frozen: false,
-            failure: None,
-            elapsed_ms: 0,
-            observed: 0,
-            names: mix(number as u64, 0xface),
-        }
-    }
-
-    /// A number that no other call gives, and that depends on nothing but what this process was called with.
-    pub(crate) fn name(&mut self) -> u64 {
-        self.names = mix(self.names, 1);
-        self.names
-    }
-
-    pub(crate) fn runs(&self) -> bool {
-        self.alive && self.message.is_some()
-    }
-}
-
-/// A process is no more. Its event will be delivered again.
-pub(crate) fn kill(number: usize, tail: Tail) {
-    let suspended = with(|w| {
-        let process = &mut w.processes[number];
-        if !process.alive {
-            return false;
-        }
-        process.alive = false;
-        w.nfs.dies(&mut process.client, tail);
-        process.dying = process.slot.is_some();
-        let (message, dying) = (process.message.take(), process.dying);
-        if let Some(message) = message {
-            w.deliver_again(message);
-        }
-        w.look();
-        dying
-    });
-    if suspended {
-        coroutine::resume(number);
     }
 }
 
