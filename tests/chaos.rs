@@ -12,6 +12,7 @@ mod disk;
 mod loss;
 
 use disk::{Filler, SmallDisk};
+use fastrand::Rng;
 use local_cloud::{Counts, Faults, TableFault};
 use protocol::{Event, Job, Reason};
 use serde_json::json;
@@ -42,7 +43,7 @@ struct Storm {
     rounds: u32,
     /// The side of the images: with 160 pixels a leg of the features takes about a second, with 48 a tenth.
     image: u32,
-    faults: fn(&mut Numbers) -> Faults,
+    faults: fn(&mut Rng) -> Faults,
 }
 
 /// The storm in which the disk is small and full now and then.
@@ -59,26 +60,26 @@ const STORMS: [Storm; 8] = [
     Storm { name: FULL_DISK, rounds: 12, image: 160, faults: |n| kills(n, 0.05) },
 ];
 
-fn table(numbers: &mut Numbers, table: TableFault) -> Faults {
+fn table(numbers: &mut Rng, table: TableFault) -> Faults {
     Faults { table, ..kills(numbers, 0.2) }
 }
 
-fn kills(numbers: &mut Numbers, kill: f64) -> Faults {
-    let kill_ms = [20, 40, 80][numbers.below(3) as usize];
+fn kills(numbers: &mut Rng, kill: f64) -> Faults {
+    let kill_ms = [20, 40, 80][numbers.usize(..3)];
     Faults { kill, kill_ms, ..Faults::default() }
 }
 
 /// Kills that hit the features stage, whose legs take about a second.
-fn slow_kills(_: &mut Numbers) -> Faults {
+fn slow_kills(_: &mut Rng) -> Faults {
     Faults { kill: 0.5, kill_ms: 1_500, ..Faults::default() }
 }
 
-fn freezes(numbers: &mut Numbers) -> Faults {
-    let freeze_ms = [30, 100, 800][numbers.below(3) as usize];
+fn freezes(numbers: &mut Rng) -> Faults {
+    let freeze_ms = [30, 100, 800][numbers.usize(..3)];
     Faults { freeze: 0.2, freeze_ms, thaw_ms: 2_500, kill: 0.05, kill_ms: 100, ..Faults::default() }
 }
 
-fn queue(_: &mut Numbers) -> Faults {
+fn queue(_: &mut Rng) -> Faults {
     Faults {
         duplicate: 0.2,
         drop: 0.08,
@@ -140,7 +141,7 @@ fn every_run_ends_with_the_model_of_a_calm_one() {
 
 /// One run in one storm, from its start to its model; says in a line what it was like.
 fn weather(storm: &Storm, seed: u64) -> Seen {
-    let (mut numbers, begun) = (Numbers(seed), Instant::now());
+    let (mut numbers, begun) = (Rng::with_seed(seed), Instant::now());
     let full_disk = storm.name == FULL_DISK;
     let disk = if full_disk { SmallDisk::mount(24) } else { None };
     if full_disk && disk.is_none() {
@@ -151,10 +152,10 @@ fn weather(storm: &Storm, seed: u64) -> Seen {
         Some(disk) => World::new_in(disk.path(), 16),
         None => World::new_in(&memory(), 16),
     };
-    let agree = ["average", "gradient"][numbers.below(2) as usize];
+    let agree = ["average", "gradient"][numbers.usize(..2)];
     let job = job(&world, agree, storm);
     let faults = Faults { seed, ..(storm.faults)(&mut numbers) };
-    let filler = disk.as_ref().map(|disk| Filler::start(disk, move || 100 + numbers.below(1_500)));
+    let filler = disk.as_ref().map(|disk| Filler::start(disk, move || 100 + numbers.u64(..1_500)));
     let (counts, kills) = match carry_out(&world, faults, &job) {
         Ok(outcome) => (outcome.counts, outcome.kills),
         Err(why) => return Seen { wrong: Some(replay(storm, seed, &why)), ..Seen::default() },
@@ -278,17 +279,4 @@ fn shows_something(all: &[Seen]) -> bool {
     let kills: u64 = all.iter().map(|seen| seen.kills as u64).sum();
     let freezes: u64 = all.iter().map(|seen| seen.counts.frozen).sum();
     kills >= 30 && freezes >= 2
-}
-
-/// Random numbers that repeat with their seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit
-    }
 }

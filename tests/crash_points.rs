@@ -67,7 +67,7 @@ fn a_death_before_or_after_any_step_changes_nothing() {
             }
         }
     }
-    shuffle(&mut points, seed);
+    fastrand::Rng::with_seed(seed).shuffle(&mut points);
     println!("seed {seed}: {} points", points.len());
     let (next, begun) = (AtomicUsize::new(0), std::time::Instant::now());
     std::thread::scope(|scope| {
@@ -218,15 +218,4 @@ fn model(root: &Path) -> Model {
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.is_ok_and(|status| status.success()), "cp {} {}", from.display(), to.display());
-}
-
-/// Fisher and Yates, with the step of splitmix64.
-fn shuffle<T>(items: &mut [T], mut seed: u64) {
-    for last in (1..items.len()).rev() {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = seed;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        items.swap(last, ((x ^ (x >> 31)) % (last as u64 + 1)) as usize);
-    }
 }

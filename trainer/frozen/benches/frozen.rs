@@ -9,21 +9,21 @@ use std::time::Instant;
 use frozen::{BoxError, Compiled, Isa, Options, Parameters};
 use meter::{Round, summary};
 use networks::network;
+use words::Words;
 
 mod meter;
+mod words;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let option = |name: &str| arguments.iter().skip_while(|word| *word != name).nth(1);
-    let number =
-        |name: &str, otherwise: usize| option(name).map_or(Ok(otherwise), |word| word.parse::<usize>());
-    let name = arguments.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str);
-    let (size, batch, threads) = (number("--size", 224)?, number("--batch", 8)?, number("--threads", 2)?);
+    let words = Words::given();
+    let name = words.network();
+    let (size, batch, threads) =
+        (words.number("--size", 224)?, words.number("--batch", 8)?, words.number("--threads", 2)?);
     let whole = network(name)?;
-    let network = whole.up_to(option("--point").map_or(whole.default_cut, String::as_str))?;
-    let isa = match option("--isa").map(String::as_str) {
+    let network = whole.up_to(words.option("--point").unwrap_or(whole.default_cut))?;
+    let isa = match words.option("--isa") {
         None => None,
         Some("avx2") => Some(Isa::Avx2),
         Some("portable") => Some(Isa::Portable),
@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
 
     let peak = frozen::peak(isa.unwrap_or_else(Isa::best)).ok_or("this CPU lacks that instruction set")?;
     let start = Instant::now();
-    let together = option("--together").map(|word| word.parse()).transpose()?;
+    let together = words.option("--together").map(|word| word.parse()).transpose()?;
     let options = Options { threads, isa, batch: together, ..Options::default() };
     let mut compiled = Compiled::new(&network, (size, size), &Noise, options)?;
     println!("compiled in {:.2} s, {} images go together", start.elapsed().as_secs_f64(), compiled.batch());
@@ -42,10 +42,10 @@ fn main() -> Result<(), Failure> {
     let before: Vec<f64> = compiled.profile().iter().map(|layer| layer.seconds).collect();
 
     let mut rounds = Vec::new();
-    for _ in 0..number("--rounds", 10)? {
+    for _ in 0..words.number("--rounds", 10)? {
         rounds.push(Round::of(|| compiled.run(&images, batch, &mut features))?);
     }
-    if arguments.iter().any(|word| word == "--layers") {
+    if std::env::args().any(|word| word == "--layers") {
         for (layer, before) in compiled.profile().iter().zip(before) {
             let each = (layer.seconds - before) / rounds.len() as f64;
             println!("  {:>8.2} ms  {:<14} {}", each * 1e3, layer.algorithm, layer.name);

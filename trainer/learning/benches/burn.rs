@@ -10,20 +10,20 @@ use learning::untrained::Untrained;
 use meter::{Round, summary};
 use networks::network;
 use protocol::Device;
+use words::Words;
 
 #[path = "../../frozen/benches/meter/mod.rs"]
 mod meter;
+#[path = "../../frozen/benches/words/mod.rs"]
+mod words;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let option = |name: &str| arguments.iter().skip_while(|word| *word != name).nth(1);
-    let number =
-        |name: &str, otherwise: usize| option(name).map_or(Ok(otherwise), |word| word.parse::<usize>());
-    let name = arguments.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str);
-    let (size, batch) = (number("--size", 224)?, number("--batch", 8)?);
-    let named = match option("--device").map_or("flex", String::as_str) {
+    let words = Words::given();
+    let name = words.network();
+    let (size, batch) = (words.number("--size", 224)?, words.number("--batch", 8)?);
+    let named = match words.option("--device").unwrap_or("flex") {
         "flex" => Device::Flex,
         "ndarray" => Device::Ndarray,
         other => return Err(format!("--device is flex or ndarray, found `{other}`").into()),
@@ -35,7 +35,7 @@ fn main() -> Result<(), Failure> {
     let images: Vec<f32> = (0..batch * size * size * 3).map(|_| stream.symmetric(1.0)).collect();
     let pass = || net.features(&images, batch, (size, size), false);
     pass()?;
-    let rounds = (0..number("--rounds", 3)?).map(|_| Round::of(pass)).collect::<Result<_, _>>()?;
+    let rounds = (0..words.number("--rounds", 3)?).map(|_| Round::of(pass)).collect::<Result<_, _>>()?;
     let threads = std::env::var("RAYON_NUM_THREADS").unwrap_or_else(|_| "all".into());
     summary(&format!("{name} at {size} px, batch {batch}, {threads} threads, burn {named:?}"), batch, rounds);
     Ok(())

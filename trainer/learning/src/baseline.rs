@@ -70,11 +70,11 @@ fn compare(
         Ok(Features { columns, rows, labels: split.labels()? })
     };
     let (mut train, mut val) = (read("train")?, read("val")?);
-    if job.standardise {
+    if job.standardises() {
         standardise(&mut train, &mut val);
     }
-    let shape = HeadShape::new(job, columns, recipe.dataset.classes().len());
-    fit(job, shape, &train)?.score(&val)
+    let shape = HeadShape::new(job, columns, recipe.dataset.classes().len())?;
+    fit(job, &shape, &train)?.score(&val)
 }
 
 /// Brings each column to mean 0 and deviation 1 over the training rows.
@@ -101,14 +101,14 @@ fn standardise(train: &mut Features, val: &mut Features) {
 
 /// A trained head.
 struct Fitted {
-    shape: HeadShape,
+    classes: usize,
     trainer: Trainer,
     parameters: Vec<f32>,
 }
 
 /// The job's rounds and epochs on one machine.
-fn fit(job: &Job, shape: HeadShape, train: &Features) -> Result<Fitted> {
-    let (trainer, optimizer) = (Trainer::new(job, shape)?, Optimizer::new(job, shape));
+fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
+    let (trainer, optimizer) = (Trainer::new(job, shape, 1)?, Optimizer::new(job, shape));
     let mut state = optimizer.start(shape.initial(job.seed));
     let epochs = job.rounds * job.epochs_per_round;
     let mut labels = Vec::new();
@@ -124,20 +124,17 @@ fn fit(job: &Job, shape: HeadShape, train: &Features) -> Result<Fitted> {
                 rows.extend_from_slice(&train.rows[row * train.columns..(row + 1) * train.columns]);
                 labels.push(train.labels[row]);
             }
-            let mut gradient = vec![0.0; shape.parameters()];
             let batch = Batch { features: &rows, labels: &labels };
-            trainer.add_gradient(&state.parameters, batch, &mut gradient)?;
-            gradient.iter_mut().for_each(|g| *g /= labels.len() as f32);
             let done = f64::from(epoch) / f64::from(job.epochs_per_round) + index as f64 / steps;
-            optimizer.step(rate(job, done, 1.0 / steps), &gradient, &mut state);
+            trainer.step(&optimizer, rate(job, done, 1.0 / steps), batch, &mut state)?;
         }
     }
-    Ok(Fitted { shape, trainer, parameters: state.parameters })
+    Ok(Fitted { classes: shape.classes(), trainer, parameters: state.parameters })
 }
 
 impl Fitted {
     fn score(&self, val: &Features) -> Result<Scored> {
-        let mut tally = Tally::new(self.shape.classes);
+        let mut tally = Tally::new(self.classes);
         let rows = val.rows.chunks(BATCH * val.columns);
         for (rows, labels) in rows.zip(val.labels.chunks(BATCH)) {
             tally.add(&self.trainer.scores(&self.parameters, rows.to_vec())?, labels)?;

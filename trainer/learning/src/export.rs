@@ -62,8 +62,8 @@ pub struct Exported {
 
 /// Writes `model.safetensors`, `model.json`, `labels.json` and `preprocessing.json` into a folder.
 ///
-/// At the default cut, with a head of one layer, the file is torchvision's own model with its last layer replaced. At
-/// any other cut no class of torchvision computes the model: then the file holds the part of the network that is used,
+/// At the default cut, with a head of one layer, the file is torchvision's own model with its last layer replaced; with
+/// a head of the network's own fully connected layers it is that model with these. At any other cut no class of torchvision computes the model: then the file holds the part of the network that is used,
 /// under torchvision's names, and the head as `head.0.weight`, `head.0.bias`, …, and `model.json` says so.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn export(model: &Model, folder: &Path) -> Result<Exported> {
     let mut tensors = backbone_tensors(&part);
     let (torchvision, head) = match head_for_torchvision(model)? {
         Some(head) => (Some(model.network.name.to_owned()), head),
-        None => (None, own_head(model.head)),
+        None => (None, named((0..).map(|number: u32| format!("head.{number}")), model.head)),
     };
     tensors.extend(head.iter().map(|(name, (shape, _))| TensorSpec::f32(name, shape)));
     storage::create_folder(folder)?;
@@ -186,6 +186,9 @@ fn head_for_torchvision(model: &Model) -> Result<Option<Head>> {
     if !networks::is_torchvisions(model.network.name) {
         return Ok(None);
     }
+    if let Some(head) = fully_connected(model)? {
+        return Ok(Some(head));
+    }
     let ([layer], true) = (model.head, just_below_last(model)?) else { return Ok(None) };
     let classes = layer.bias.len();
     let (layer, shape) = match last.form {
@@ -196,6 +199,19 @@ fn head_for_torchvision(model: &Model) -> Result<Option<Head>> {
         (format!("{}.weight", last.name), (shape, layer.weight)),
         (format!("{}.bias", last.name), (vec![classes], layer.bias)),
     ])))
+}
+
+/// The head as the network's own fully connected layers, if there are some above the cut and their sizes are these.
+fn fully_connected(model: &Model) -> Result<Option<Head>> {
+    let hidden = model.network.hidden_above(model.cut)?.unwrap_or_default();
+    let own = hidden.iter().map(|layer| (layer.inputs, layer.outputs));
+    let Some((_, below)) = model.head.split_last() else { return Ok(None) };
+    let sizes = below.iter().map(|layer| (layer.inputs(), layer.bias.len()));
+    if model.pool || hidden.is_empty() || !own.eq(sizes) {
+        return Ok(None);
+    }
+    let names = hidden.into_iter().map(|layer| layer.name).chain([model.network.last_layer()?.name]);
+    Ok(Some(named(names, model.head)))
 }
 
 /// Whether the features are what the network's own last layer reads.
@@ -213,15 +229,15 @@ fn just_below_last(model: &Model) -> Result<bool> {
     })
 }
 
-fn own_head(layers: &[Linear]) -> Head {
-    let tensors = |(number, layer): (usize, &Linear)| {
+fn named(names: impl IntoIterator<Item = String>, layers: &[Linear]) -> Head {
+    let tensors = |(name, layer): (String, &Linear)| {
         let shape = vec![layer.bias.len(), layer.inputs()];
         [
-            (format!("head.{number}.weight"), (shape, layer.weight.clone())),
-            (format!("head.{number}.bias"), (vec![layer.bias.len()], layer.bias.clone())),
+            (format!("{name}.weight"), (shape, layer.weight.clone())),
+            (format!("{name}.bias"), (vec![layer.bias.len()], layer.bias.clone())),
         ]
     };
-    layers.iter().enumerate().flat_map(tensors).collect()
+    names.into_iter().zip(layers).flat_map(tensors).collect()
 }
 
 fn how(model: &Model, torchvision: Option<&str>, features: usize) -> String {

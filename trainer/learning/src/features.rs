@@ -12,4 +12,5 @@ mod units;
 pub(crate) use compute::FeatureWork;
 pub(crate) use gather::combine;
 pub use recipe::{Recipe, plan};
+pub(crate) use recipe::{cut, open_weights};
 pub use store::{Rows, Store, Window};

@@ -1,27 +1,28 @@
-//! The head: the layers that are trained on the features, a softmax layer or a small MLP.
+//! The head: the layers that are trained on the features, a softmax layer, a small MLP, or the network's classifier.
 
+mod dense;
 mod gradient;
 mod optimizer;
 mod schedule;
-mod softmax;
 
 pub(crate) use gradient::{Batch, Trainer};
 pub(crate) use optimizer::{Optimizer, State};
 pub(crate) use schedule::rate;
 
+use crate::features::{cut, open_weights};
 use crate::random::{Purpose, Stream};
+use crate::weights::Weights;
+use crate::{Error, Result};
+use networks::{HiddenLayer, network};
 use protocol::{Head, Job};
 use std::ops::Range;
+use storage::Root;
 
 /// The sizes of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeadShape {
-    /// Features of an image.
-    pub(crate) inputs: usize,
-    /// Width of the hidden layer, if there is one.
-    pub(crate) hidden: Option<usize>,
-    /// Classes.
-    pub(crate) classes: usize,
+    /// Columns of a row: the features, what each hidden layer gives, the classes.
+    widths: Vec<usize>,
 }
 
 /// One linear layer: where its parameters lie in the array of all parameters.
@@ -38,17 +39,39 @@ pub(crate) struct Layer {
 }
 
 impl HeadShape {
-    pub(crate) fn new(job: &Job, inputs: usize, classes: usize) -> HeadShape {
+    /// The head of a job on features of so many columns.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a classifier's layers do not read such features.
+    pub(crate) fn new(job: &Job, inputs: usize, classes: usize) -> Result<HeadShape> {
         let hidden = match job.head {
-            Head::Softmax => None,
-            Head::Mlp { hidden } => Some(hidden as usize),
+            Head::Softmax => Vec::new(),
+            Head::Mlp { hidden } => vec![hidden as usize],
+            Head::Classifier => {
+                let own = own_layers(job)?;
+                if let Some(first) = own.first().filter(|first| first.inputs != inputs) {
+                    let expected =
+                        format!("a point that gives the {} features of {}", first.inputs, first.name);
+                    return Err(Error::argument("job.cut", expected, format!("{inputs} features")));
+                }
+                own.into_iter().map(|layer| layer.outputs).collect()
+            }
         };
-        HeadShape { inputs, hidden, classes }
+        Ok(HeadShape { widths: [vec![inputs], hidden, vec![classes]].concat() })
+    }
+
+    /// Features of an image.
+    pub(crate) fn inputs(&self) -> usize {
+        self.widths[0]
+    }
+
+    /// Classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.widths[self.widths.len() - 1]
     }
 
     /// Its linear layers, with a ReLU between two of them.
     pub(crate) fn layers(&self) -> Vec<Layer> {
-        let widths: Vec<usize> = [self.inputs].into_iter().chain(self.hidden).chain([self.classes]).collect();
         let mut at = 0;
         let mut range = |length: usize| {
             at += length;
@@ -58,7 +81,7 @@ impl HeadShape {
             let (inputs, outputs) = (pair[0], pair[1]);
             Layer { inputs, outputs, weight: range(inputs * outputs), bias: range(outputs) }
         };
-        widths.windows(2).map(layer).collect()
+        self.widths.windows(2).map(layer).collect()
     }
 
     /// How many parameters it has.
@@ -76,6 +99,53 @@ impl HeadShape {
         }
         parameters
     }
+}
+
+/// The network's own layers that a job trains below the new last one.
+pub(crate) fn own_layers(job: &Job) -> Result<Vec<HiddenLayer>> {
+    let whole = network(&job.network)?;
+    let cut = cut(job, &whole)?;
+    whole.hidden_above(&cut)?.ok_or_else(|| {
+        let below = whole.below_classifier().unwrap_or_default();
+        let expected = format!("a point with nothing but fully connected layers above it, as {below:?}");
+        Error::argument("job.cut", expected, format!("{cut:?}"))
+    })
+}
+
+/// The names and shapes of a layer's pretrained weight and bias.
+fn tensors(layer: &HiddenLayer) -> [(String, Vec<usize>); 2] {
+    let HiddenLayer { name, inputs, outputs } = layer;
+    [(format!("{name}.weight"), vec![*outputs, *inputs]), (format!("{name}.bias"), vec![*outputs])]
+}
+
+/// Checks that a job's pretrained layers are among the weights.
+///
+/// # Errors
+/// [`Error::Tensor`] names the first that is not.
+pub(crate) fn check_own_layers(job: &Job, weights: &Weights) -> Result<()> {
+    if job.head != Head::Classifier {
+        return Ok(());
+    }
+    for (name, shape) in own_layers(job)?.iter().flat_map(tensors) {
+        if weights.shape(&name) != Some(shape.as_slice()) {
+            weights.tensor(&name, &shape)?; // says what is there instead
+        }
+    }
+    Ok(())
+}
+
+/// The parameters that training begins with: pretrained where the layer is the network's own, else drawn.
+pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
+    let mut parameters = shape.initial(job.seed);
+    if job.head == Head::Classifier {
+        let installed = open_weights(root, job)?;
+        for (layer, own) in shape.layers().into_iter().zip(own_layers(job)?) {
+            for (range, (name, shape)) in [layer.weight, layer.bias].into_iter().zip(tensors(&own)) {
+                parameters[range].copy_from_slice(&installed.weights.tensor(&name, &shape)?);
+            }
+        }
+    }
+    Ok(parameters)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 //! by its content, so that of two that end a run at different bests each names its own.
 
 use crate::features::{Recipe, Store};
-use crate::head::{HeadShape, Optimizer, Trainer};
+use crate::head::{HeadShape, Optimizer, Trainer, own_layers};
 use crate::images::Preprocessing;
 use crate::rounds::read_state;
 use crate::score::{Scored, score};
 use crate::{Error, Result};
 use networks::network;
-use protocol::{FeatureStore, FileRef, Job, RunId, Score};
+use protocol::{FeatureStore, FileRef, Head, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -87,18 +87,19 @@ pub(crate) fn publish(
     job: &Job,
     features: &FeatureStore,
     best: &FileRef,
+    threads: usize,
 ) -> Result<FileRef> {
     let recipe = Recipe::open(root, job)?;
     let store = Store::open(root, job, features)?;
-    let shape = HeadShape::new(job, store.columns(), store.classes());
-    let optimizer = Optimizer::new(job, shape);
+    let shape = HeadShape::new(job, store.columns(), store.classes())?;
+    let optimizer = Optimizer::new(job, &shape);
     let mut parameters = read_state(&root.run(run).combined(), best, &shape, &optimizer)?.parameters;
-    let trainer = Trainer::new(job, shape)?;
+    let trainer = Trainer::new(job, &shape, threads)?;
     let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
     let val = evaluate(store.need("val")?)?;
     let test = store.split("test").map(evaluate).transpose()?;
     fold(&store, &shape, &mut parameters);
-    let layers = layer_names(&network(&job.network)?.last_layer()?.name, shape.layers().len());
+    let layers = layer_names(job)?;
     let folder = root.run(run).model();
     storage::create_folder(&folder)?;
     let model = Model {
@@ -142,14 +143,20 @@ fn publish_head(
     }
 }
 
-/// torchvision's name for the last layer, or for the layers of an `nn.Sequential(Linear, ReLU, Linear)` in its place.
-fn layer_names(last: &str, layers: usize) -> Vec<LayerNames> {
+/// torchvision's names for the layers that are trained; an MLP's are those of an `nn.Sequential(Linear, ReLU, Linear)` in
+/// the last layer's place.
+fn layer_names(job: &Job) -> Result<Vec<LayerNames>> {
     let names =
         |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
-    match layers {
-        1 => vec![names(last.to_owned())],
-        _ => (0..layers).map(|layer| names(format!("{last}.{}", 2 * layer))).collect(),
-    }
+    let last = network(&job.network)?.last_layer()?.name;
+    Ok(match job.head {
+        Head::Softmax => vec![names(last)],
+        Head::Mlp { .. } => [0, 2].map(|layer| names(format!("{last}.{layer}"))).into(),
+        Head::Classifier => {
+            let own = own_layers(job)?.into_iter().map(|layer| layer.name);
+            own.chain([last]).map(names).collect()
+        }
+    })
 }
 
 /// Folds the standardisation into the first layer, each weight and bias computed in f64 and rounded once.

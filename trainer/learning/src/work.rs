@@ -55,8 +55,7 @@ pub fn finish(
     best: &FileRef,
     threads: usize,
 ) -> Result<FileRef> {
-    let _ = threads; // scoring is one pass over small splits
-    model::publish(root, run, job, features, best)
+    model::publish(root, run, job, features, best, threads)
 }
 
 #[cfg(test)]

@@ -136,6 +136,17 @@ pub struct LastLayer {
     pub form: LastLayerForm,
 }
 
+/// A fully connected layer below the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenLayer {
+    /// torchvision's module name: `classifier.0`.
+    pub name: String,
+    /// Columns of an input row.
+    pub inputs: usize,
+    /// Columns of an output row.
+    pub outputs: usize,
+}
+
 /// The two forms of a last layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastLayerForm {
@@ -207,6 +218,34 @@ impl Network {
             _ => return Err(Error::NoLastLayer { network: self.name }),
         };
         Ok(LastLayer { name: node.name.clone(), inputs, classes, form })
+    }
+
+    /// The point below all fully connected layers: where the frozen part ends when these are trained.
+    ///
+    /// Errors: the network is cut below its last layer.
+    pub fn below_classifier(&self) -> Result<&str, Error> {
+        let last = self.last_layer()?;
+        let dense = |node: &Node| matches!(node.op, Op::Linear { .. }) || node.name == last.name;
+        let first = self.nodes.iter().position(dense).unwrap_or(0);
+        let below = self.points.iter().rfind(|point| point.node < first);
+        Ok(below.map_or(self.default_cut, |point| point.name.as_str()))
+    }
+
+    /// The fully connected layers between a point and the last layer; none if other layers with parameters are there.
+    ///
+    /// Errors: no such point, or the network is cut below its last layer.
+    pub fn hidden_above(&self, point: &str) -> Result<Option<Vec<HiddenLayer>>, Error> {
+        let (cut, last) = (self.point(point)?, self.last_layer()?);
+        let above =
+            self.nodes[cut + 1..].iter().filter(|node| !node.name.is_empty() && node.name != last.name);
+        Ok(above
+            .map(|node| match node.op {
+                Op::Linear { inputs, outputs } => {
+                    Some(HiddenLayer { name: node.name.clone(), inputs, outputs })
+                }
+                _ => None,
+            })
+            .collect())
     }
 
     /// The same network with a last layer for another number of classes.

@@ -97,6 +97,25 @@ fn every_network_has_its_points() {
 }
 
 #[test]
+fn the_fully_connected_layers_are_those_above_the_cut() {
+    for (name, below, layers) in [
+        ("vgg19", "flatten", vec!["classifier.0", "classifier.3"]),
+        ("squeezenet1_0", "fire9", vec![]),
+        ("resnet50", "avgpool", vec![]),
+        ("mobilenet_v2", "avgpool", vec![]),
+    ] {
+        let whole = known(name);
+        assert_eq!(whole.below_classifier(), Ok(below), "{name}");
+        let hidden = whole.hidden_above(below).unwrap().unwrap();
+        assert_eq!(hidden.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), layers, "{name}");
+    }
+    let vgg = known("vgg16");
+    let fc2 = vgg.hidden_above("fc1").unwrap().unwrap();
+    assert_eq!(fc2.iter().map(|layer| (layer.inputs, layer.outputs)).collect::<Vec<_>>(), [(4096, 4096)]);
+    assert_eq!(vgg.hidden_above("pool4"), Ok(None), "convolutions are above it");
+}
+
+#[test]
 fn a_cut_keeps_only_what_it_needs() {
     for name in names() {
         let whole = known(name);

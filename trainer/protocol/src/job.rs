@@ -37,9 +37,10 @@ pub struct Job {
     /// Images in one feature shard, the unit that workers are dealt.
     #[serde(default = "unit_images")]
     pub unit_images: u32,
-    /// Whether features are brought to mean 0 and deviation 1 per column before the head.
-    #[serde(default = "yes")]
-    pub standardise: bool,
+    /// Whether features are brought to mean 0 and deviation 1 per column before the head; none means that they are,
+    /// but for layers that were pretrained on features as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardise: Option<bool>,
     /// The layers that are trained.
     #[serde(default)]
     pub head: Head,
@@ -127,6 +128,8 @@ pub enum Head {
         /// Width of the hidden layer.
         hidden: u32,
     },
+    /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1, fc2 and head.
+    Classifier,
 }
 
 /// How workers agree.
@@ -276,6 +279,11 @@ impl Job {
         let value = serde_json::from_slice(text)
             .map_err(|e| Error::refused("job", e.to_string(), "JSON text with one object"))?;
         Job::from_value(value)
+    }
+
+    /// Whether features are standardised.
+    pub fn standardises(&self) -> bool {
+        self.standardise.unwrap_or(self.head != Head::Classifier)
     }
 
     /// The folder under `weights/`.

@@ -4,21 +4,8 @@
 use crate::*;
 use serde_json::json;
 
-/// SplitMix64: a seed replays its schedule.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
-
 struct World {
-    random: Random,
+    random: fastrand::Rng,
     facts: Vec<Fact>,
     queue: Vec<(String, Event)>,
     now_ms: u64,
@@ -48,7 +35,7 @@ fn started(workers: u32, rounds: u32, limits: serde_json::Value) -> Fact {
 
 impl World {
     fn new(seed: u64, first: Fact) -> World {
-        let random = Random(seed);
+        let random = fastrand::Rng::with_seed(seed);
         let mut world = World {
             random,
             facts: vec![first],
@@ -68,7 +55,7 @@ impl World {
     }
 
     fn fault(&mut self, one_in: u64) -> bool {
-        self.faults && self.random.below(one_in) == 0
+        self.faults && self.random.u64(..one_in) == 0
     }
 
     fn send(&mut self, ledger: &Ledger, targets: &[Target]) {
@@ -112,9 +99,9 @@ impl World {
 
     /// Delivers one event from anywhere in the queue.
     fn deliver(&mut self) {
-        let at = self.random.below(self.queue.len() as u64) as usize;
+        let at = self.random.usize(..self.queue.len());
         let (invocation, event) = self.queue.swap_remove(at);
-        self.now_ms += self.random.below(2_000);
+        self.now_ms += self.random.u64(..2_000);
         if self.fault(25) {
             return; // dropped
         }
@@ -146,7 +133,7 @@ impl World {
         self.facts.push(Fact::Begun { target, lease });
         if self.fault(10) {
             // Killed; the platform delivers the same event again, mostly.
-            if self.random.below(4) > 0 {
+            if self.random.u64(..4) > 0 {
                 self.queue.push((invocation.into(), event.clone()));
             }
             return;

@@ -23,6 +23,11 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     if let Head::Mlp { hidden } = job.head {
         whole("head.hidden", hidden, 1, 65_536)?;
     }
+    if job.head == Head::Classifier && job.standardises() {
+        let expected =
+            "false or nothing: the layers of a classifier were pretrained on features as they come";
+        return Err(Error::refused("job.standardise", "true", expected));
+    }
     whole("rounds", job.rounds, 1, 1_000_000)?;
     whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
     whole("batch", job.batch, 1, 1 << 24)?;

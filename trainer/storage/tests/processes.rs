@@ -3,35 +3,23 @@
 //! `BATON_TEST_FOLDERS=/mnt/a:/mnt/b` runs the same between several clients of one network file system: the folders
 //! are then the same shared folder as each client sees it. Without it, all processes share one local folder.
 
+use fastrand::Rng;
 use protocol::FileRef;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, sleep};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use storage::{Error, Log, create_folder, find, open, publish};
 
 const WAIT: Duration = Duration::from_secs(120);
 
 /// Numbers for a test, from a seed that is printed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn new(test: &str) -> Numbers {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = std::env::var("BATON_SEED").map_or(time, |seed| seed.parse().unwrap());
-        println!("{test}: BATON_SEED={seed}");
-        Numbers(seed)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit
-    }
+fn numbers(test: &str) -> Rng {
+    let seed = std::env::var("BATON_SEED").map_or_else(|_| Rng::new().u64(..), |seed| seed.parse().unwrap());
+    println!("{test}: BATON_SEED={seed}");
+    Rng::with_seed(seed)
 }
 
 /// The shared folder as each client sees it, and what removes it at the end.
@@ -129,20 +117,20 @@ impl Counter {
 #[test]
 fn what_a_killed_process_called_safe_is_in_the_log_and_nothing_is_lost() {
     const KILLS: usize = 40;
-    let mut numbers = Numbers::new("killed processes");
+    let mut numbers = numbers("killed processes");
     let (folders, _guard) = folders("count");
     let log = Log::open_or_create(folders[0].join("ledger")).unwrap();
     let start = |number: usize| Counter::start(&folders[number % folders.len()], number);
     let mut counters: Vec<Counter> = (0..6).map(start).collect();
     let mut safe = Vec::new();
     for _ in 0..KILLS {
-        let victim = numbers.below(6) as usize;
+        let victim = numbers.usize(..6);
         let limit = Instant::now() + WAIT;
         while !counters[victim].has_counted() {
             assert!(Instant::now() < limit, "a process waits for the lock for ever");
             sleep(Duration::from_millis(1));
         }
-        sleep(Duration::from_micros(numbers.below(60_000)));
+        sleep(Duration::from_micros(numbers.u64(..60_000)));
         safe.extend(std::mem::replace(&mut counters[victim], start(victim)).kill());
     }
     safe.extend(counters.into_iter().flat_map(Counter::kill));

@@ -53,7 +53,10 @@ fn holds(name: &str, cut: &str, pool: bool, file: Option<&str>, folder: &Path) {
     const SIZE: usize = 64;
     let network = networks::network(name).unwrap();
     let backbone = Filled(file.and_then(data).map(|path| Weights::open(&path).unwrap()));
-    let head = [linear("head", network.last_layer().unwrap().inputs, CLASSES)];
+    let hidden = network.hidden_above(cut).unwrap().unwrap_or_default().into_iter();
+    let hidden = hidden.map(|layer| linear(&layer.name, layer.inputs, layer.outputs));
+    let last = linear("head", network.last_layer().unwrap().inputs, CLASSES);
+    let head: Vec<Linear> = hidden.chain([last]).collect();
     let (labels, preprocessing) = (labels(), preprocessing(SIZE));
     let model = Model {
         network: &network,
@@ -73,7 +76,12 @@ fn holds(name: &str, cut: &str, pool: bool, file: Option<&str>, folder: &Path) {
     let features = below.features(&images, 2, (SIZE, SIZE), pool).unwrap();
     drop(below);
     let rows = features.chunks_exact(features.len() / 2);
-    let expected: Vec<f32> = rows.flat_map(|row| softmax(&apply(&head[0], row))).collect();
+    let scores = |row: &[f32]| {
+        let (last, below) = head.split_last().unwrap();
+        let rectified = |row: Vec<f32>, layer| apply(layer, &row).into_iter().map(|x| x.max(0.0)).collect();
+        apply(last, &below.iter().fold(row.to_vec(), rectified))
+    };
+    let expected: Vec<f32> = rows.flat_map(|row| softmax(&scores(row))).collect();
     assert!(
         expected.iter().any(|probability| (probability - expected[0]).abs() > 0.02),
         "all alike: {expected:?}"
@@ -123,10 +131,38 @@ fn exports_for_torchvision() {
         return;
     };
     holds("vgg19", "fc2", false, Some("weights/vgg19_features.safetensors"), &folder.join("vgg19"));
+    holds("vgg19", "fc1", false, Some("weights/vgg19_features.safetensors"), &folder.join("vgg19-fc2"));
     let squeezenet = Some("weights/squeezenet1_0.safetensors");
     holds("squeezenet1_0", "fire9", true, squeezenet, &folder.join("squeezenet1_0"));
     holds("resnet50", "avgpool", false, None, &folder.join("resnet50"));
     holds("mobilenet_v2", "features", true, None, &folder.join("mobilenet_v2"));
+}
+
+#[test]
+fn a_classifier_keeps_torchvisions_names() {
+    let network = networks::network("vgg11").unwrap();
+    let head = [linear("a", 4096, 4096), linear("b", 4096, CLASSES)];
+    let (labels, preprocessing, backbone) = (labels(), preprocessing(64), Seeded::default());
+    let model = Model {
+        network: &network,
+        cut: "fc1",
+        pool: false,
+        backbone: &backbone,
+        head: &head,
+        labels: &labels,
+        preprocessing,
+    };
+    let tensors = head_for_torchvision(&model).unwrap().unwrap();
+    let shapes: Vec<_> = tensors.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice())).collect();
+    let expected: [(&str, &[usize]); 4] = [
+        ("classifier.3.bias", &[4096]),
+        ("classifier.3.weight", &[4096, 4096]),
+        ("classifier.6.bias", &[CLASSES]),
+        ("classifier.6.weight", &[CLASSES, 4096]),
+    ];
+    assert_eq!(shapes, expected);
+    let narrow = [linear("a", 4096, 20), linear("b", 20, CLASSES)];
+    assert_eq!(head_for_torchvision(&Model { head: &narrow, ..model }).unwrap(), None);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What features are made of: everything that decides them, checked, and its hash, the store's key.
 
 use super::units::{SPLITS, Unit, units};
+use crate::head::{HeadShape, check_own_layers};
 use crate::images::Preprocessing;
 use crate::weights::{Installed, open_installed};
 use crate::{Error, Plan, Result};
 use networks::Network;
-use protocol::{FeatureType, FileRef, FrozenEngine, Job, Pooling};
+use protocol::{FeatureType, FileRef, FrozenEngine, Head, Job, Pooling};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -28,6 +29,8 @@ const STEP_IMAGES: u64 = 32;
 pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
     let recipe = Recipe::open(root, job)?;
     crate::device::device(job.device)?;
+    HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
+    check_own_layers(job, &recipe.weights.weights)?;
     let key = recipe.key();
     let images = |name: &str| recipe.dataset.split(name).map_or(0, |split| split.len() as u64);
     Ok(Plan {
@@ -98,7 +101,7 @@ impl Recipe {
     /// As [`plan`].
     pub fn open(root: &Root, job: &Job) -> Result<Recipe> {
         let whole = networks::network(&job.network)?;
-        let cut = job.cut.clone().unwrap_or_else(|| whole.default_cut.to_owned());
+        let cut = cut(job, &whole)?;
         let network = whole.up_to(&cut)?;
         let size = job.image_size as usize;
         let shape = network.shapes(size, size)?[network.output()];
@@ -177,7 +180,17 @@ impl Recipe {
     }
 }
 
-fn open_weights(root: &Root, job: &Job) -> Result<Installed> {
+/// The point up to which a job's network is frozen.
+pub(crate) fn cut(job: &Job, whole: &Network) -> Result<String> {
+    Ok(match (&job.cut, job.head) {
+        (Some(cut), _) => cut.clone(),
+        (None, Head::Classifier) => whole.below_classifier()?.to_owned(),
+        (None, _) => whole.default_cut.to_owned(),
+    })
+}
+
+/// The weights that a job names.
+pub(crate) fn open_weights(root: &Root, job: &Job) -> Result<Installed> {
     let folder = root.weights(job.weights())?;
     if !folder.is_dir() {
         let expected =

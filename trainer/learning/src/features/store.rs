@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// [`Error::Storage`], [`Error::Damaged`] name the file.
     pub fn open(root: &Root, job: &Job, features: &FeatureStore) -> Result<Arc<Store>> {
-        let standardise = job.standardise;
+        let standardise = job.standardises();
         let folder = root.features(&features.key)?;
         let reference = features.manifest.as_ref().ok_or_else(|| {
             Error::argument(format!("feature store {}", features.key), "a finished one", "no manifest yet")

@@ -1,13 +1,13 @@
-//! The head's loss, gradient and scores for a batch: by burn's autodiff, but for a softmax layer's gradient.
+//! The head's loss, gradient, step and scores for a batch: by burn's autodiff for an MLP, by our own products else.
 //!
 //! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
 
-use super::softmax::Softmax;
-use super::{HeadShape, Layer};
+use super::dense::Dense;
+use super::{HeadShape, Layer, Optimizer, State};
 use crate::device::device;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use protocol::Job;
+use protocol::{Head, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Rows of features with their classes.
@@ -26,25 +26,48 @@ pub(crate) struct Trainer {
     smoothing: f64,
     device: Device,
     pool: ThreadPool,
-    /// Its own gradient, if the head is a softmax layer.
-    softmax: Option<Softmax>,
+    /// Its own products, unless the head is an MLP.
+    dense: Option<Dense>,
 }
 
 impl Trainer {
-    pub(crate) fn new(job: &Job, shape: HeadShape) -> Result<Trainer> {
+    pub(crate) fn new(job: &Job, shape: &HeadShape, threads: usize) -> Result<Trainer> {
         let pool = ThreadPoolBuilder::new().num_threads(1).build();
         let pool =
             pool.map_err(|error| Error::Burn { action: "start its thread", reason: error.to_string() })?;
-        let softmax = shape.hidden.is_none().then(|| Softmax::new(shape, job.label_smoothing));
-        Ok(Trainer { shape, smoothing: job.label_smoothing, device: device(job.device)?, pool, softmax })
+        let dense = match job.head {
+            Head::Mlp { .. } => None,
+            Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
+        };
+        let (shape, device) = (shape.clone(), device(job.device)?);
+        Ok(Trainer { shape, smoothing: job.label_smoothing, device, pool, dense })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
-        match &self.softmax {
-            Some(softmax) => Ok(softmax.add_gradient(parameters, &batch, sum)),
+        match &self.dense {
+            Some(dense) => Ok(dense.add_gradient(parameters, &batch, sum)),
             None => self.add_gradient_by_autodiff(parameters, batch, sum),
         }
+    }
+
+    /// One optimizer step along the gradient of the batch's mean loss; gives the summed loss.
+    pub(crate) fn step(
+        &self,
+        optimizer: &Optimizer,
+        rate: f64,
+        batch: Batch<'_>,
+        state: &mut State,
+    ) -> Result<f64> {
+        if let Some(dense) = &self.dense {
+            return Ok(dense.step(optimizer, rate, &batch, state));
+        }
+        let mut gradient = vec![0.0; self.shape.parameters()];
+        let loss = self.add_gradient_by_autodiff(&state.parameters, batch, &mut gradient)?;
+        let scale = 1.0 / batch.labels.len() as f32;
+        gradient.iter_mut().for_each(|g| *g *= scale);
+        optimizer.step(rate, &gradient, state);
+        Ok(loss)
     }
 
     /// The same by burn, whatever the head.
@@ -79,6 +102,9 @@ impl Trainer {
 
     /// The scores before softmax, `[rows, classes]`.
     pub(crate) fn scores(&self, parameters: &[f32], features: Vec<f32>) -> Result<Vec<f32>> {
+        if let Some(dense) = &self.dense {
+            return Ok(dense.scores(parameters, &features));
+        }
         self.pool.install(|| {
             let layers = self.tensors(parameters, &self.device, false);
             let scores = forward(&layers, self.rows(features, &self.device)); // [rows, classes]
@@ -87,13 +113,13 @@ impl Trainer {
     }
 
     fn rows(&self, features: Vec<f32>, device: &Device) -> Tensor<2> {
-        let rows = features.len() / self.shape.inputs;
-        tensor(features, [rows, self.shape.inputs], device)
+        let rows = features.len() / self.shape.inputs();
+        tensor(features, [rows, self.shape.inputs()], device)
     }
 
     /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
     fn targets(&self, labels: &[u32], device: &Device) -> Tensor<2> {
-        let classes = self.shape.classes;
+        let classes = self.shape.classes();
         let mut targets = vec![(self.smoothing / classes as f64) as f32; labels.len() * classes];
         for (row, &label) in labels.iter().enumerate() {
             targets[row * classes + label as usize] =

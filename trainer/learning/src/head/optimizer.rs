@@ -5,6 +5,7 @@
 
 use super::HeadShape;
 use protocol::{Job, Optimizer as Kind};
+use std::ops::Range;
 
 /// The head's parameters and what the optimizer remembers of its steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +27,8 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    pub(crate) fn new(job: &Job, shape: HeadShape) -> Optimizer {
-        Optimizer { kind: job.optimizer, weight_decay: job.weight_decay, shape }
+    pub(crate) fn new(job: &Job, shape: &HeadShape) -> Optimizer {
+        Optimizer { kind: job.optimizer, weight_decay: job.weight_decay, shape: shape.clone() }
     }
 
     /// What the optimizer keeps for each parameter.
@@ -47,29 +48,68 @@ impl Optimizer {
 
     /// One step against the gradient of the mean loss.
     pub(crate) fn step(&self, rate: f64, gradient: &[f32], state: &mut State) {
-        state.steps += 1;
+        let rule = self.next(rate, state);
         for layer in self.shape.layers() {
-            for (range, decay) in [(layer.weight, self.weight_decay), (layer.bias, 0.0)] {
-                let mut memory = state.memory.iter_mut().map(|memory| &mut memory[range.clone()]);
-                let (values, gradient) = (&mut state.parameters[range.clone()], &gradient[range.clone()]);
-                match self.kind {
-                    Kind::Sgd { momentum, nesterov } => {
-                        sgd(
-                            [rate, decay, momentum].map(|x| x as f32),
-                            nesterov,
-                            values,
-                            gradient,
-                            memory.next(),
-                        );
-                    }
-                    Kind::Adamw { beta1, beta2, epsilon } => {
-                        let (mean, square) = (memory.next(), memory.next());
-                        let memory = mean.zip(square).expect("AdamW remembers two arrays");
-                        let scalars = AdamScalars::new(rate, decay, [beta1, beta2], epsilon, state.steps);
-                        adamw(&scalars, values, gradient, memory);
-                    }
-                }
+            for (range, decays) in [(layer.weight, true), (layer.bias, false)] {
+                let (values, mut memory) = state.part(&range);
+                rule.apply(decays, values, &gradient[range], &mut memory);
             }
+        }
+    }
+
+    /// Counts a step, and gives what it does to any part of the parameters.
+    pub(crate) fn next(&self, rate: f64, state: &mut State) -> Rule {
+        state.steps += 1;
+        let decay = self.weight_decay;
+        match self.kind {
+            Kind::Sgd { momentum, nesterov } => {
+                let [rate, decay, momentum] = [rate, decay, momentum].map(|x| x as f32);
+                Rule::Sgd { rate, decay, momentum, nesterov }
+            }
+            Kind::Adamw { beta1, beta2, epsilon } => {
+                Rule::Adamw(AdamScalars::new(rate, decay, [beta1, beta2], epsilon, state.steps))
+            }
+        }
+    }
+}
+
+impl State {
+    /// Some of the parameters, and what the optimizer remembers of these.
+    pub(crate) fn part(&mut self, range: &Range<usize>) -> (&mut [f32], Vec<&mut [f32]>) {
+        let memory = self.memory.iter_mut().map(|memory| &mut memory[range.clone()]);
+        (&mut self.parameters[range.clone()], memory.collect())
+    }
+}
+
+/// One step of an optimizer, for parameters one by one.
+#[derive(Debug)]
+pub(crate) enum Rule {
+    /// Stochastic gradient descent.
+    Sgd { rate: f32, decay: f32, momentum: f32, nesterov: bool },
+    /// Adam with decoupled weight decay.
+    Adamw(AdamScalars),
+}
+
+impl Rule {
+    /// Changes `values` by their gradient, and what is remembered of them: all of one length.
+    pub(crate) fn apply(
+        &self,
+        decays: bool,
+        values: &mut [f32],
+        gradient: &[f32],
+        memory: &mut [&mut [f32]],
+    ) {
+        match (self, memory) {
+            (&Rule::Sgd { rate, decay, momentum, nesterov }, memory) => {
+                let decay = if decays { decay } else { 0.0 };
+                let memory = memory.first_mut().map(|memory| &mut **memory);
+                sgd([rate, decay, momentum], nesterov, values, gradient, memory);
+            }
+            (Rule::Adamw(scalars), [mean, square]) => {
+                let keep = if decays { scalars.keep } else { 1.0 };
+                adamw(keep, scalars, values, gradient, (mean, square));
+            }
+            (Rule::Adamw(_), memory) => panic!("AdamW remembers two arrays, not {}", memory.len()),
         }
     }
 }
@@ -92,7 +132,9 @@ fn sgd(
     }
 }
 
-struct AdamScalars {
+/// AdamW's numbers of one step.
+#[derive(Debug)]
+pub(crate) struct AdamScalars {
     keep: f32,
     beta: [f32; 2],
     rest: [f32; 2],
@@ -115,10 +157,16 @@ impl AdamScalars {
     }
 }
 
-fn adamw(s: &AdamScalars, values: &mut [f32], gradient: &[f32], (mean, square): (&mut [f32], &mut [f32])) {
+fn adamw(
+    keep: f32,
+    s: &AdamScalars,
+    values: &mut [f32],
+    gradient: &[f32],
+    (mean, square): (&mut [f32], &mut [f32]),
+) {
     for (((value, &g), mean), square) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
         *mean = s.beta[0] * *mean + s.rest[0] * g;
         *square = s.beta[1] * *square + s.rest[1] * g * g;
-        *value = s.keep * *value - s.step * *mean / (square.sqrt() / s.square_correction + s.epsilon);
+        *value = keep * *value - s.step * *mean / (square.sqrt() / s.square_correction + s.epsilon);
     }
 }

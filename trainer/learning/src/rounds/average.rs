@@ -33,12 +33,11 @@ pub(crate) struct AverageWork {
     pass: Option<(usize, Pass)>,
     /// The features of the batch at hand, `[n, columns]`; its memory is used again.
     features: Vec<f32>,
-    gradient: Vec<f32>,
 }
 
 impl AverageWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<AverageWork> {
-        let round = Round::open(a.root, a.job, a.stage, a.features)?;
+        let round = Round::open(a.root, a.job, a.stage, a.features, a.threads)?;
         let rows = round.train()?.len();
         let dealt = order(a.job.seed, a.stage, 0, rows, round.store.columns());
         let stage = a.root.run(a.run).create_stage(a.stage)?;
@@ -61,7 +60,6 @@ impl AverageWork {
             worker: a.worker,
             stage,
             share: dealt[share(rows, a.workers, a.worker)].to_vec(),
-            gradient: vec![0.0; state.parameters.len()],
             state,
             done,
             loss,
@@ -104,22 +102,16 @@ impl AverageWork {
         };
         let labels = pass.batch(step, &mut self.features)?; // [n]
         self.pass = Some((number, pass));
-        self.gradient.fill(0.0);
+        let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
+        let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
+        let rate = rate(&self.round.job, rounds_done, length);
         let batch = Batch { features: &self.features, labels: &labels };
-        let loss = self.round.trainer.add_gradient(&self.state.parameters, batch, &mut self.gradient)?;
+        let Round { trainer, optimizer, .. } = &self.round;
+        let loss = trainer.step(optimizer, rate, batch, &mut self.state)?;
         if !loss.is_finite() {
             return Err(self.round.not_finite("the loss", Some(self.worker)));
         }
         self.loss += loss;
-        let scale = 1.0 / labels.len() as f32;
-        self.gradient.iter_mut().for_each(|g| *g *= scale);
-        let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
-        let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
-        self.round.optimizer.step(
-            rate(&self.round.job, rounds_done, length),
-            &self.gradient,
-            &mut self.state,
-        );
         self.done += 1;
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(crate) struct GradientWork {
 
 impl GradientWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<GradientWork> {
-        let round = Round::open(a.root, a.job, a.stage, a.features)?;
+        let round = Round::open(a.root, a.job, a.stage, a.features, a.threads)?;
         let stage = a.root.run(a.run).create_stage(a.stage)?;
         let batch = batch(&round)?;
         let parameters = round.state(a.root, a.run, a.state)?.parameters;

@@ -15,7 +15,7 @@ use protocol::Agreement;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
-    let round = Round::open(order.root, order.job, order.stage, order.features)?;
+    let round = Round::open(order.root, order.job, order.stage, order.features, order.threads)?;
     let (state, loss) = match order.job.agree {
         Agreement::Average => average(order, &round)?,
         Agreement::Gradient => gradient(order, &round)?,

@@ -2,7 +2,7 @@
 
 use super::saved::read_state;
 use crate::features::{Rows, Store};
-use crate::head::{HeadShape, Optimizer, State, Trainer};
+use crate::head::{HeadShape, Optimizer, State, Trainer, first_parameters};
 use crate::{Error, Result};
 use protocol::{FeatureStore, FileRef, Job, RunId};
 use std::sync::Arc;
@@ -20,12 +20,18 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn open(root: &Root, job: &Job, number: u32, features: &FeatureStore) -> Result<Round> {
+    pub(super) fn open(
+        root: &Root,
+        job: &Job,
+        number: u32,
+        features: &FeatureStore,
+        threads: usize,
+    ) -> Result<Round> {
         let store = Store::open(root, job, features)?;
-        let shape = HeadShape::new(job, store.columns(), store.classes());
+        let shape = HeadShape::new(job, store.columns(), store.classes())?;
         Ok(Round {
-            optimizer: Optimizer::new(job, shape),
-            trainer: Trainer::new(job, shape)?,
+            optimizer: Optimizer::new(job, &shape),
+            trainer: Trainer::new(job, &shape, threads)?,
             number,
             shape,
             store,
@@ -37,7 +43,9 @@ impl Round {
     pub(super) fn state(&self, root: &Root, run: &RunId, state: Option<&FileRef>) -> Result<State> {
         match state {
             Some(file) => read_state(&root.run(run).combined(), file, &self.shape, &self.optimizer),
-            None if self.number == 1 => Ok(self.optimizer.start(self.shape.initial(self.job.seed))),
+            None if self.number == 1 => {
+                Ok(self.optimizer.start(first_parameters(root, &self.job, &self.shape)?))
+            }
             None => {
                 let expected = format!("the combined state of round {}", self.number - 1);
                 Err(Error::argument(format!("round {}", self.number), expected, "none"))

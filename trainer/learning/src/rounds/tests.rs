@@ -21,7 +21,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let train = store.split("train").unwrap();
     let (rows, columns, classes) = (train.len(), store.columns(), store.classes());
     let all = train.read(0..rows).unwrap();
-    let shape = HeadShape::new(job, columns, classes);
+    let shape = HeadShape::new(job, columns, classes).unwrap();
     let mut parameters: Vec<f64> = shape.initial(job.seed).into_iter().map(f64::from).collect();
     let mut velocity = vec![0.0; parameters.len()];
     let (batch, weights) = (job.batch as usize, columns * classes);
@@ -154,7 +154,7 @@ fn training_that_diverges_halts_with_round_and_worker() {
     let features = sample.store([400, 10], 6, 3);
     let mut job =
         job(json!({"learning_rate": 1000.0, "weight_decay": 10.0, "schedule": {"kind": "constant"}}));
-    job.standardise = false;
+    job.standardise = Some(false);
     let mut state = None;
     let error = (1..=job.rounds).find_map(|stage| {
         let stage = Stage {

@@ -1,0 +1,26 @@
+//! How a benchmark is asked: the words behind `cargo bench --`.
+
+/// What stands behind `cargo bench --`: a network's name, then `--option value`.
+pub(crate) struct Words(Vec<String>);
+
+impl Words {
+    /// This process's own.
+    pub(crate) fn given() -> Words {
+        Words(std::env::args().skip(1).filter(|word| word != "--bench").collect())
+    }
+
+    /// The network, `vgg19` if none is named.
+    pub(crate) fn network(&self) -> &str {
+        self.0.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str)
+    }
+
+    /// The word behind the option.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        self.0.iter().skip_while(|word| *word != name).nth(1).map(String::as_str)
+    }
+
+    /// The number behind the option.
+    pub(crate) fn number(&self, name: &str, otherwise: usize) -> Result<usize, std::num::ParseIntError> {
+        self.option(name).map_or(Ok(otherwise), str::parse)
+    }
+}
