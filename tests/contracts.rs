@@ -7,7 +7,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use local_cloud::{LocalCloud, Options};
-use protocol::{Fact, FeatureStore, Job, LEDGER_SCHEMA, Ledger, RunId, Score};
+use protocol::items::{LARGEST_ITEM, ModelItem};
+use protocol::timeline::rows;
+use protocol::{
+    Combined, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, RunId, Score, Target,
+};
 use serde_json::json;
 use setup::view::View;
 use std::collections::HashMap;
@@ -19,8 +23,8 @@ use trainer::cloud::{DynamoProgress, Names, probe};
 use trainer::services::{Progress, WorkerReport};
 
 const TABLE: &str = "baton";
-/// No item is larger: a thousand of them fit into one page of a Query, which has a megabyte.
-const LARGEST_ITEM: usize = 1_000;
+/// When the runs of these tests begin, in milliseconds since 1970.
+const START: u64 = 1_795_000_000_000;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -83,18 +87,59 @@ async fn create_table(client: &Client) {
     panic!("the table does not become active");
 }
 
-fn ledger(run: &str, workers: u32) -> Ledger {
-    let job = json!({"dataset": "a".repeat(100), "network": "vgg19", "rounds": 200});
-    Ledger::start(Fact::Started {
+fn file() -> FileRef {
+    FileRef { name: "f".repeat(40), bytes: 1, xxh3: "0".repeat(32) }
+}
+
+fn started(run: &str, workers: u32, features: Option<FileRef>, at_ms: u64) -> Fact {
+    let long = "a".repeat(100);
+    let job = json!({"dataset": long, "network": "vgg19", "weights": long, "rounds": 200, "seed": u64::MAX});
+    Fact::Started {
         schema: LEDGER_SCHEMA,
         run: RunId::new(run).unwrap(),
         job: Box::new(Job::from_value(job).unwrap()),
         workers,
-        features: FeatureStore { key: "key".into(), manifest: None },
+        features: FeatureStore { key: "key".into(), manifest: features },
         invocation: String::new(),
-        at_ms: 1_795_000_000_000,
-    })
-    .unwrap()
+        at_ms,
+    }
+}
+
+fn ledger(run: &str, workers: u32) -> Ledger {
+    Ledger::start(started(run, workers, None, START)).unwrap()
+}
+
+/// A run whose first round every worker did in so many legs, up to its combine.
+fn first_round(run: &str, workers: u32, legs: u32, score: Score) -> Vec<Fact> {
+    let mut facts = vec![started(run, workers, Some(file()), START)];
+    let lease =
+        |at_ms| Lease { invocation: "i".repeat(36), at_ms, until_ms: at_ms + 900_000, memory_mb: 3_008 };
+    let mut work = |target, from_ms: u64| {
+        facts.push(Fact::Begun { target, lease: lease(START + from_ms) });
+        let (invocation, at_ms) = ("i".repeat(36), START + from_ms + 840_000);
+        facts.push(match target.worker {
+            None => {
+                let combined = Combined { stage: 1, state: Some(file()), features: None, score: Some(score) };
+                Fact::CombineDone { combined, invocation, at_ms }
+            }
+            Some(_) if target.leg + 1 < legs => {
+                Fact::LegDone { target, place: file(), done: u64::from(target.leg) + 1, invocation, at_ms }
+            }
+            Some(_) => Fact::WorkerDone { target, result: file(), invocation, at_ms },
+        });
+    };
+    for worker in 0..workers {
+        (0..legs).for_each(|leg| work(Target::worker(1, worker, leg), u64::from(leg) * 850_000));
+    }
+    work(Target::combine(1), u64::from(legs) * 850_000);
+    facts
+}
+
+/// Reports facts as the handler does, and the ledger that they make.
+fn tell(progress: &DynamoProgress, facts: &[Fact], now_ms: u64) {
+    let ledger = Ledger::fold(facts.to_vec()).unwrap().unwrap();
+    progress.facts(&ledger.run, facts);
+    progress.ledger(&ledger, true, now_ms);
 }
 
 /// Reports as the handler does, from a thread that is no task of the runtime.
@@ -136,36 +181,44 @@ fn size(item: &Item) -> usize {
 async fn suite(config: SdkConfig) {
     let client = Client::new(&config);
     reports_are_read_back(&config, &client).await;
-    a_report_overwrites_the_one_before(&config, &client).await;
+    a_report_overwrites_what_is_not_newer(&config, &client).await;
+    the_widest_run_stays_within_an_items_size(&config, &client).await;
     a_page_holds_a_thousand_workers_in_order(&client).await;
     a_condition_that_does_not_hold_writes_nothing(&config, &client).await;
     what_is_missing_is_told(&client).await;
 }
 
 async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
-    let run = ledger("a-run", 5);
     let score = Score { loss: 0.123_456_789_012_345_68, top1: 1.0 / 3.0, top5: 1.0, images: 10_000 };
     report(config, move |progress| {
-        progress.ledger(&run, true, 1_795_000_000_001);
-        progress.score(&run.run, 7, &score, 1_795_000_000_002);
+        tell(progress, &first_round("a-run", 5, 2, score), START + 1);
+        progress.model(&RunId::new("a-run").unwrap(), &ModelItem::of(&["cat".into()], &[vec![7]]), START + 2);
         progress.worker(&WorkerReport {
-            run: &run.run,
+            run: &RunId::new("a-run").unwrap(),
             workers: 5,
-            stage: 7,
+            stage: 2,
             worker: 3,
             leg: 1,
             done: 1 << 40,
             of: 1 << 41,
             images_per_second: 1e-7,
-            now_ms: 1_795_000_000_003,
+            now_ms: START + 3,
             last: false,
         });
     })
     .await;
     let view = View::read(client, TABLE, "a-run").await.unwrap().expect("the run");
-    assert_eq!((view.rounds, view.workers, view.ended, view.dollars_limit), (200, 5, false, 5.0));
-    assert_eq!(view.scores[&7].loss.to_bits(), score.loss.to_bits(), "numbers come back to the last bit");
-    assert_eq!(view.scores[&7].top1.to_bits(), score.top1.to_bits());
+    let state = &view.state;
+    assert_eq!((state.stage, state.rounds, state.workers, state.ended), (2, 200, 5, false));
+    assert_eq!((state.dollars_limit, state.best_stage, state.sent_limit), (5.0, Some(1), 20_000));
+    let stage = &view.stages[&1];
+    let read = stage.score.expect("a score");
+    assert_eq!(read.loss.to_bits(), score.loss.to_bits(), "numbers come back to the last bit");
+    assert_eq!((read.top1.to_bits(), read.images), (score.top1.to_bits(), 10_000));
+    assert_eq!((stage.began_ms, stage.ended_ms, stage.share), (START, Some(START + 2_540_000), 1));
+    assert_eq!(rows(&stage.bars).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 1]);
+    assert!(view.job.is_some_and(|job| job.job.contains("\"network\":\"vgg19\"")));
+    assert_eq!(view.confusion.map(|model| model.confusion).as_deref(), Some("[[7]]"));
     let worker = view.reports[&3];
     assert_eq!((worker.leg, worker.done, worker.of, worker.images_per_second), (1, 1 << 40, 1 << 41, 1e-7));
     for item in items(client, "a-run").await.iter().chain(&items(client, "runs").await) {
@@ -173,24 +226,49 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
         let AttributeValue::N(expires) = &item["expires"] else { panic!("{item:?}") };
         assert_eq!(expires.parse::<u64>().unwrap(), 1_795_000_000 + 90 * 86_400, "seconds, 90 days on");
     }
-    assert_eq!(items(client, "runs").await.len(), 1);
+    assert_eq!(setup::view::runs(client, TABLE).await.unwrap()["a-run"].rounds, 200);
 }
 
-async fn a_report_overwrites_the_one_before(config: &SdkConfig, client: &Client) {
-    for at_ms in [1_795_000_000_100, 1_795_000_000_200, 1_795_000_000_200] {
-        let run = ledger("b-run", 2);
-        report(config, move |progress| progress.ledger(&run, true, at_ms)).await;
+async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Client) {
+    let score = Score { loss: 0.5, top1: 0.5, top5: 1.0, images: 10 };
+    let facts = first_round("b-run", 2, 1, score);
+    // A report that was held up comes last: it says less, and may not undo what is known.
+    for (known, at_ms) in
+        [(3, START + 100), (facts.len(), START + 200), (facts.len(), START + 300), (4, START + 400)]
+    {
+        let facts = facts[..known].to_vec();
+        report(config, move |progress| tell(progress, &facts, at_ms)).await;
     }
-    let found = items(client, "b-run").await;
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0]["at_ms"], AttributeValue::N("1795000000200".into()));
+    let view = View::read(client, TABLE, "b-run").await.unwrap().unwrap();
+    assert_eq!((view.state.stage, view.state.at_ms), (2, START + 300));
+    assert!(view.stages[&1].ended_ms.is_some(), "the stage stays combined: {view:?}");
+    // The id is given once more, after the run's folder was removed: that is the newer one.
+    let again = vec![started("b-run", 3, Some(file()), START + 3_600_000)];
+    report(config, move |progress| tell(progress, &again, START + 3_600_001)).await;
+    let view = View::read(client, TABLE, "b-run").await.unwrap().unwrap();
+    assert_eq!((view.state.workers, view.stages.len()), (3, 0), "and has no stage of the older one");
+}
+
+async fn the_widest_run_stays_within_an_items_size(config: &SdkConfig, client: &Client) {
+    for (run, workers, legs) in [("wide", 1_000, 1), ("long", 64, 40)] {
+        let score =
+            Score { loss: 0.123_456_789_012_345_68, top1: 1.0 / 3.0, top5: 1.0 / 7.0, images: 10_000 };
+        let facts = first_round(run, workers, legs, score);
+        report(config, move |progress| tell(progress, &facts, START + 1)).await;
+        let view = View::read(client, TABLE, run).await.unwrap().unwrap();
+        let attempts: u32 = rows(&view.stages[&1].bars).iter().flatten().map(|bar| bar.attempts).sum();
+        assert_eq!(attempts, workers * legs + 1, "every attempt is in a bar");
+        for item in items(client, run).await {
+            assert!(size(&item) <= LARGEST_ITEM, "{} bytes: {:?}", size(&item), item["sk"]);
+        }
+    }
 }
 
 async fn a_page_holds_a_thousand_workers_in_order(client: &Client) {
     for worker in (0..1_000).rev() {
         let put = client.put_item().table_name(TABLE).item("pk", AttributeValue::S("large".into()));
         let put = put.item("sk", AttributeValue::S(format!("worker#{worker:04}")));
-        put.item("pad", AttributeValue::S("x".repeat(LARGEST_ITEM))).send().await.unwrap();
+        put.item("pad", AttributeValue::S("x".repeat(1_000))).send().await.unwrap();
     }
     let found = items(client, "large").await;
     let keys: Vec<_> = found.iter().map(|item| item["sk"].as_s().unwrap().clone()).collect();
@@ -267,15 +345,16 @@ async fn dynalites_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_workers_stay_under_the_rate() {
-    // One of them, as fast as it can: of 10,000 reports one is written now, the next after 500 s. A thousand such
-    // processes together write twice a second.
+    // One of them, as fast as it can: of 10,000 reports of itself and of the run one each is written now, the next after
+    // 500 s. A thousand such processes together write twice a second of workers, and twice of the run.
     let mut options = Options::new(std::env::current_exe().unwrap());
     options.tables = vec![TABLE.into()];
     let cloud = LocalCloud::start(options).await.unwrap();
     let config = config(&cloud.endpoint()).await;
-    let run = RunId::new("wide").unwrap();
+    let (run, ledger) = (RunId::new("wide").unwrap(), ledger("wide", 1_000));
     report(&config, move |progress| {
         for done in 0..10_000 {
+            progress.ledger(&ledger, false, done);
             progress.worker(&WorkerReport {
                 run: &run,
                 workers: 1_000,
@@ -292,6 +371,8 @@ async fn a_thousand_workers_stay_under_the_rate() {
     })
     .await;
     let found = items(&Client::new(&config), "wide").await;
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0]["done"], AttributeValue::N("0".into()), "the later ones were held back");
+    let keys: Vec<_> = found.iter().map(|item| item["sk"].as_s().unwrap().as_str()).collect();
+    assert_eq!(keys, ["run", "worker#0000"]);
+    assert_eq!(found[1]["done"], AttributeValue::N("0".into()), "the later ones were held back");
+    assert_eq!(found[0]["at_ms"], AttributeValue::N("0".into()));
 }

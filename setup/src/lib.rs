@@ -1,4 +1,4 @@
-//! The baton command: local cloud, deploy, start, stop, watch, predict, evaluate, export.
+//! The baton command: local cloud, deploy, start, stop, watch, status, predict, evaluate, export.
 
 pub mod assets;
 pub mod aws;
@@ -21,6 +21,7 @@ pub mod pull;
 pub mod push;
 pub mod sheet;
 pub mod start;
+pub mod status;
 pub mod view;
 pub mod watch;
 pub mod weights;

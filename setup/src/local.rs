@@ -337,7 +337,7 @@ pub(crate) fn beside() -> Result<PathBuf, String> {
 }
 
 /// Ctrl-C, or the polite signal of a service manager.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     let Ok(mut terminate) = terminate else {
         return drop(tokio::signal::ctrl_c().await);

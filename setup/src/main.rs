@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use setup::Failure;
-use setup::{demo, evaluate, export, features, fetch, local, predict, pretrain, start, watch, weights};
+use setup::{
+    demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, watch, weights,
+};
 use setup::{deploy, destroy, doctor, logs, pull, push};
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ enum Command {
     Start(start::Start),
     Stop(start::Stop),
     Watch(watch::Watch),
+    Status(status::Status),
     Predict(predict::Predict),
     Evaluate(evaluate::Evaluate),
     Export(export::Export),
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),
         Command::Watch(watch) => on_runtime(watch.run()),
+        Command::Status(status) => on_runtime(status.run()),
         Command::Predict(predict) => predict.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Export(export) => export.run(),

@@ -1,80 +1,40 @@
-//! How a run stands, read from the DynamoDB table: on AWS and in the local cloud alike.
+//! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike; or from the facts in its folder.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
+use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::timeline::Timeline;
+use protocol::{Fact, Ledger, RunId, Score};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+use storage::{FactLog, Root};
 
 type Item = HashMap<String, AttributeValue>;
 
-/// A run as its table items tell.
+/// How long the lock of a ledger that is looked at is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// A run as its items tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct View {
     /// The run's id.
     pub run: String,
-    /// "running", or why it ended.
-    pub status: String,
-    /// Whether it has ended.
-    pub ended: bool,
-    /// The stage at hand; 0 is `features`.
-    pub stage: u32,
-    /// Rounds of the job.
-    pub rounds: u32,
-    /// Number of workers.
-    pub workers: u32,
-    /// Workers that are done with the stage.
-    pub workers_done: u32,
-    /// What is trained on what.
-    pub network: String,
-    /// The data set.
-    pub dataset: String,
-    /// When it started, in milliseconds since 1970.
-    pub started_ms: u64,
-    /// When this was last reported.
-    pub at_ms: u64,
-    /// Events sent.
-    pub sent: u64,
-    /// Lambda's GB-seconds by the ledger's account.
-    pub gb_seconds: f64,
-    /// US dollars by the ledger's account.
-    pub dollars: f64,
-    /// The job's limit in dollars.
-    pub dollars_limit: f64,
-    /// The model's file name, once there is one.
-    pub model: Option<String>,
-    /// Scores by round.
-    pub scores: BTreeMap<u32, RoundScore>,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: RunItem,
+    /// Its stages: times, score, bars.
+    pub stages: BTreeMap<u32, StageItem>,
     /// Workers as they last reported.
-    pub reports: BTreeMap<u32, WorkerReport>,
-}
-
-/// A round's score on the validation split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct RoundScore {
-    /// Mean cross-entropy.
-    pub loss: f64,
-    /// Share of right answers.
-    pub top1: f64,
-    /// Share of right answers among five.
-    pub top5: f64,
-}
-
-/// How far a worker said that it was.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct WorkerReport {
-    /// Its stage then.
-    pub stage: u32,
-    /// Its leg then.
-    pub leg: u32,
-    /// Images done.
-    pub done: u64,
-    /// Of how many.
-    pub of: u64,
-    /// Images a second.
-    pub images_per_second: f64,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
+    pub reports: BTreeMap<u32, WorkerItem>,
+    /// Its job, as JSON.
+    pub job: Option<JobItem>,
+    /// What its model takes for what.
+    pub confusion: Option<ModelItem>,
 }
 
 impl View {
@@ -83,112 +43,147 @@ impl View {
     /// # Errors
     /// What DynamoDB said, in words.
     pub async fn read(client: &Client, table: &str, run: &str) -> Result<Option<View>, String> {
-        let mut pages = client
-            .query()
-            .table_name(table)
-            .key_condition_expression("pk = :run")
-            .expression_attribute_values(":run", AttributeValue::S(run.into()))
-            .into_paginator()
-            .items()
-            .send();
         let mut view = View { run: run.into(), ..View::default() };
         let mut found = false;
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| format!("table {table}: {}", DisplayErrorContext(error)))?;
+        for item in query(client, table, run).await? {
             found |= view.take(&item);
         }
+        // Of a run that had the same id before, and was removed.
+        view.stages.retain(|_, stage| stage.began_ms >= view.state.started_ms);
         Ok(found.then_some(view))
+    }
+
+    /// Reads a run from the facts in its folder, for when no table has it; `None` when there is no such run.
+    ///
+    /// # Errors
+    /// In words: a damaged ledger, or one that cannot be read.
+    pub fn of_folder(root: &Root, run: &RunId) -> Result<Option<View>, String> {
+        let log = match FactLog::<Fact>::open(root.run(run).ledger()) {
+            Err(storage::Error::Missing { .. }) => return Ok(None),
+            opened => opened.map_err(|error| error.to_string())?,
+        };
+        let facts = log.read(LOCK_WAIT).map_err(|error| error.to_string())?;
+        let mut timeline = Timeline::default();
+        facts.iter().for_each(|fact| timeline.take(fact));
+        let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
+        let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
+        let model = learning::model::Model::open(&root.run(run).model()).ok();
+        Ok(Some(View {
+            run: run.to_string(),
+            state: RunItem::of(&ledger, timeline.last_ms),
+            stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
+            reports: BTreeMap::new(),
+            job: Some(JobItem::of(&ledger)),
+            confusion: model.map(|model| ModelItem::of(&model.classes, &model.val.confusion)),
+        }))
     }
 
     /// Takes one item; true if it is the run's own.
     fn take(&mut self, item: &Item) -> bool {
-        let key = text(item, "sk");
+        let key = sort_key(item);
         if let Some(stage) = key.strip_prefix("stage#").and_then(|stage| stage.parse().ok()) {
-            let score = RoundScore {
-                loss: float(item, "loss"),
-                top1: float(item, "top1"),
-                top5: float(item, "top5"),
-            };
-            self.scores.insert(stage, score);
+            self.stages.insert(stage, typed(item));
         } else if let Some(worker) = key.strip_prefix("worker#").and_then(|worker| worker.parse().ok()) {
-            let report = WorkerReport {
-                stage: whole(item, "stage") as u32,
-                leg: whole(item, "leg") as u32,
-                done: whole(item, "done"),
-                of: whole(item, "of"),
-                images_per_second: float(item, "images_per_second"),
-                at_ms: whole(item, "at_ms"),
-            };
-            self.reports.insert(worker, report);
+            self.reports.insert(worker, typed(item));
+        } else if key == "job" {
+            self.job = Some(typed(item));
+        } else if key == "model" {
+            self.confusion = Some(typed(item));
         } else if key == "run" {
-            self.take_run(item);
+            self.state = typed(item);
             return true;
         }
         false
     }
 
-    fn take_run(&mut self, item: &Item) {
-        self.status = text(item, "status");
-        self.ended = matches!(item.get("ended"), Some(AttributeValue::Bool(true)));
-        self.stage = whole(item, "stage") as u32;
-        self.rounds = whole(item, "rounds") as u32;
-        self.workers = whole(item, "workers") as u32;
-        self.workers_done = whole(item, "workers_done") as u32;
-        self.network = text(item, "network");
-        self.dataset = text(item, "dataset");
-        self.started_ms = whole(item, "started_ms");
-        self.at_ms = whole(item, "at_ms");
-        self.sent = whole(item, "sent");
-        self.gb_seconds = float(item, "gb_seconds");
-        self.dollars = float(item, "dollars");
-        self.dollars_limit = float(item, "dollars_limit");
-        self.model = item.get("model").map(|_| text(item, "model"));
+    /// Rounds that were scored, with their scores.
+    pub fn scores(&self) -> impl Iterator<Item = (u32, Score)> {
+        self.stages.iter().filter_map(|(stage, item)| Some((*stage, item.score?)))
+    }
+
+    /// The newest report of a stage, by worker.
+    fn reports_of_stage(&self) -> impl Iterator<Item = &WorkerItem> {
+        self.reports.values().filter(|report| report.stage == self.state.stage)
     }
 
     /// Share of the stage at hand that is done, 0 to 1, by the workers' own reports.
     pub fn share(&self) -> f64 {
-        let reports = self.reports.values().filter(|report| report.stage == self.stage);
-        let (done, of) = reports.fold((0, 0), |(done, of), report| (done + report.done, of + report.of));
+        let (done, of) =
+            self.reports_of_stage().fold((0, 0), |(done, of), report| (done + report.done, of + report.of));
         if of == 0 { 0.0 } else { done as f64 / of as f64 }
     }
 
     /// Images a second of the workers that reported in this stage within 15 s of the newest report.
     pub fn images_per_second(&self) -> f64 {
         let newest = self.reports.values().map(|report| report.at_ms).max().unwrap_or(0);
-        let live = |r: &&WorkerReport| r.stage == self.stage && r.done < r.of && r.at_ms + 15_000 >= newest;
-        self.reports
-            .values()
-            .filter(live)
-            .map(|report| report.images_per_second)
-            .fold(0.0, |sum, rate| sum + rate)
+        let live = |r: &&WorkerItem| r.done < r.of && r.at_ms + 15_000 >= newest;
+        self.reports_of_stage().filter(live).fold(0.0, |sum, report| sum + report.images_per_second)
     }
 
     /// Seconds until the stage at hand is done, if it can be told.
     pub fn seconds_left(&self) -> Option<f64> {
         let rate = self.images_per_second();
-        let reports = self.reports.values().filter(|report| report.stage == self.stage);
-        let left: u64 = reports.map(|report| report.of.saturating_sub(report.done)).sum();
+        let left: u64 = self.reports_of_stage().map(|report| report.of.saturating_sub(report.done)).sum();
         (rate > 0.0).then(|| left as f64 / rate)
     }
 
     /// The round with the most right answers.
-    pub fn best(&self) -> Option<(u32, RoundScore)> {
-        let better = |a: &(u32, RoundScore), b: &(u32, RoundScore)| {
-            a.1.top1.total_cmp(&b.1.top1).then(b.1.loss.total_cmp(&a.1.loss)).then(b.0.cmp(&a.0))
-        };
-        self.scores.iter().map(|(stage, score)| (*stage, *score)).max_by(better)
+    pub fn best(&self) -> Option<(u32, Score)> {
+        self.scores().fold(None, |best, next| match best {
+            Some((_, score)) if !next.1.beats(&score) => best,
+            _ => Some(next),
+        })
     }
 }
 
-fn text(item: &Item, key: &str) -> String {
-    item.get(key).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+/// Every run that the table lists, by its id.
+///
+/// # Errors
+/// What DynamoDB said, in words.
+pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunItem>, String> {
+    let items = query(client, table, "runs").await?;
+    Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
 }
 
-fn float(item: &Item, key: &str) -> f64 {
-    let number = item.get(key).and_then(|value| value.as_n().ok());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0.0)
+/// Adds the runs with a ledger in the folder that are not there yet. One that cannot be read is left out.
+pub fn add_runs_of_folder(runs: &mut BTreeMap<String, RunItem>, folder: &Path) {
+    let Ok(root) = Root::open(folder) else { return };
+    let entries = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if let Some(Ok(run)) = (!runs.contains_key(&name)).then(|| RunId::new(&name))
+            && let Ok(Some(view)) = View::of_folder(&root, &run)
+        {
+            runs.insert(name, view.state);
+        }
+    }
 }
 
-fn whole(item: &Item, key: &str) -> u64 {
-    float(item, key) as u64
+/// Every item under a key.
+async fn query(client: &Client, table: &str, pk: &str) -> Result<Vec<Item>, String> {
+    let query = client.query().table_name(table).key_condition_expression("pk = :pk");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.into()));
+    let mut pages = query.into_paginator().items().send();
+    let mut items = Vec::new();
+    while let Some(item) = pages.next().await {
+        items.push(item.map_err(|error| format!("table {table}: {}", DisplayErrorContext(error)))?);
+    }
+    Ok(items)
+}
+
+fn sort_key(item: &Item) -> &str {
+    item.get("sk").and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+/// An item's fields; what is missing or of another kind gives the default.
+fn typed<T: DeserializeOwned + Default>(item: &Item) -> T {
+    let value = |attribute: &AttributeValue| match attribute {
+        AttributeValue::S(text) => Some(Value::from(text.as_str())),
+        AttributeValue::Bool(truth) => Some(Value::from(*truth)),
+        AttributeValue::N(digits) => {
+            digits.parse::<u64>().map(Value::from).or_else(|_| digits.parse::<f64>().map(Value::from)).ok()
+        }
+        _ => None,
+    };
+    let fields: Map<_, _> = item.iter().filter_map(|(key, it)| Some((key.clone(), value(it)?))).collect();
+    serde_json::from_value(fields.into()).unwrap_or_default()
 }

@@ -65,7 +65,7 @@ impl Watch {
                 Ok(Some(view)) => {
                     seen = Instant::now();
                     screen.show(&view);
-                    if view.ended || self.once {
+                    if view.state.ended || self.once {
                         screen.close();
                         return Ok(());
                     }
@@ -150,7 +150,10 @@ impl Screen {
     /// Shows a view if it says anything new.
     pub fn show(&mut self, view: &View) {
         let quiet = self.last.as_ref().is_some_and(|(last, at)| {
-            last == view || (last.stage == view.stage && !view.ended && at.elapsed() < Duration::from_secs(3))
+            last == view
+                || (last.state.stage == view.state.stage
+                    && !view.state.ended
+                    && at.elapsed() < Duration::from_secs(3))
         });
         if self.json {
             if self.last.as_ref().is_none_or(|(last, _)| last != view) {
@@ -174,10 +177,10 @@ impl Screen {
 
     /// A line for each round that was scored since the last view; of many only some.
     fn tell_rounds(&mut self, view: &View) {
-        let every = (view.rounds / 20).max(1);
-        for (stage, score) in &view.scores {
-            let last = *stage == view.rounds;
-            if self.told.insert(*stage) && (*stage == 1 || stage % every == 0 || last) {
+        let every = (view.state.rounds / 20).max(1);
+        for (stage, score) in view.scores() {
+            let last = stage == view.state.rounds;
+            if self.told.insert(stage) && (stage == 1 || stage % every == 0 || last) {
                 self.say(&format!(
                     "  round {stage:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
                     score.loss, score.top1, score.top5
@@ -211,17 +214,18 @@ impl Screen {
 
 /// A view in one line.
 fn line(view: &View) -> String {
-    let stage = match view.stage {
+    let stage = match view.state.stage {
         0 => "features".to_owned(),
-        stage => format!("round {stage} of {}", view.rounds),
+        stage => format!("round {stage} of {}", view.state.rounds),
     };
     let legs: u32 =
-        view.reports.values().filter(|r| r.stage == view.stage).map(|r| r.leg + 1).max().unwrap_or(0);
-    let mut line = format!("{}: {stage}, {} of {} workers done", view.run, view.workers_done, view.workers);
+        view.reports.values().filter(|r| r.stage == view.state.stage).map(|r| r.leg + 1).max().unwrap_or(0);
+    let mut line =
+        format!("{}: {stage}, {} of {} workers done", view.run, view.state.workers_done, view.state.workers);
     if legs > 1 {
         line += &format!(", leg {legs}");
     }
-    if view.stage == 0 && !view.ended {
+    if view.state.stage == 0 && !view.state.ended {
         line += &format!(", {:.0} %, {:.1} images/s", 100.0 * view.share(), view.images_per_second());
         if let Some(left) = view.seconds_left() {
             line += &format!(", {left:.0} s left");
@@ -230,5 +234,5 @@ fn line(view: &View) -> String {
     if let Some((round, best)) = view.best() {
         line += &format!(", best top-1 {:.4} in round {round}", best.top1);
     }
-    if view.ended { format!("{line}, {}", view.status) } else { line }
+    if view.state.ended { format!("{line}, {}", view.state.status) } else { line }
 }

@@ -2,6 +2,7 @@
 
 use crate::services::Learner;
 use learning::{Assignment, CombineOrder, Combined, Plan, Work};
+use protocol::items::ModelItem;
 use protocol::{FeatureStore, FileRef, Job, RunId};
 use storage::Root;
 
@@ -28,5 +29,9 @@ impl Learner for Learning {
         threads: usize,
     ) -> Result<FileRef, learning::Error> {
         learning::finish(root, run, job, features, best, threads)
+    }
+    fn describe(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
+        let model = learning::model::Model::open(&root.run(run).model()).ok()?;
+        Some(ModelItem::of(&model.classes, &model.val.confusion))
     }
 }

@@ -25,16 +25,21 @@ impl RunId {
 
     /// The id of a run that was started without one, made from the time, in UTC: `run-20261121-023652-123`.
     pub fn from_time(now_ms: u64) -> RunId {
-        let (days, ms) = (now_ms / 86_400_000, now_ms % 86_400_000);
-        let (year, month, day) = civil(days);
-        let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-        RunId(format!("run-{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}-{:03}", ms % 1_000))
+        let ([year, month, day], [h, m, s]) = utc(now_ms);
+        let ms = now_ms % 1_000;
+        RunId(format!("run-{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}-{ms:03}"))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Year, month and day, and hour, minute and second, in UTC, of a time in milliseconds since 1970.
+pub fn utc(ms: u64) -> ([u64; 3], [u64; 3]) {
+    let (year, month, day) = civil(ms / 86_400_000);
+    ([year, month, day], [ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1_000 % 60])
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.

@@ -10,9 +10,11 @@ mod error;
 mod event;
 mod fact;
 mod ids;
+pub mod items;
 mod job;
 mod ledger;
 mod limits;
+pub mod timeline;
 mod validate;
 
 #[cfg(test)]
@@ -23,7 +25,7 @@ pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};
-pub use ids::{FileRef, RunId};
+pub use ids::{FileRef, RunId, utc};
 pub use job::{
     Agreement, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Pooling, Schedule,
 };

@@ -1,27 +1,34 @@
 //! Progress in DynamoDB: a view for people, written in the background, dropped rather than waited for.
 //!
-//! One table, keys `pk` and `sk`. `pk` = the run's id holds the items `run` (where it stands), `stage#0007` (a
-//! round's score) and `worker#0003` (how far a worker is); `pk` = `runs` holds one item a run, for listing.
-//! Each item is overwritten whole by the newest report, so a lost or doubled write does no harm.
+//! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id holds the items `run` (where it
+//! stands), `job`, `stage#0007` (its times, score and bars), `worker#0003` (how far a worker is) and `model`; `pk` = `runs`
+//! holds one item a run, for listing. An item is overwritten whole, and only by one that is not older (`seq`): a lost, late
+//! or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::{Ledger, RunId, Score};
+use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::timeline::Timeline;
+use protocol::{Fact, Ledger, RunId};
+use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Reports that may wait; more are dropped.
 const QUEUE: usize = 64;
-/// Writes a second that all workers of a run make together, at the most.
-const WRITES_A_SECOND: f64 = 2.0;
+/// Reports a second that all workers of a run make together of the run, and as many of workers, at the most.
+const REPORTS_A_SECOND: f64 = 2.0;
 /// How long the end of an invocation waits for its reports.
 const FLUSH: Duration = Duration::from_millis(800);
 /// Items are removed by DynamoDB this long after their last change, in seconds.
 const KEEP_S: u64 = 90 * 24 * 3_600;
+/// Overwrites nothing newer.
+const NOT_OLDER: &str = "attribute_not_exists(seq) OR seq <= :seq";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -36,6 +43,8 @@ pub struct DynamoProgress {
     runtime: Handle,
     last_ledger: Mutex<Option<Instant>>,
     last_worker: Mutex<Option<Instant>>,
+    /// Runs as the facts tell that this process has seen.
+    timelines: Mutex<HashMap<RunId, Timeline>>,
 }
 
 impl DynamoProgress {
@@ -43,22 +52,37 @@ impl DynamoProgress {
     pub fn new(config: &aws_config::SdkConfig, table: String, runtime: Handle) -> DynamoProgress {
         let (queue, orders) = mpsc::channel(QUEUE);
         runtime.spawn(write(Client::new(config), table, orders));
-        DynamoProgress { queue, runtime, last_ledger: Mutex::new(None), last_worker: Mutex::new(None) }
+        let (last_ledger, last_worker) = (Mutex::new(None), Mutex::new(None));
+        DynamoProgress { queue, runtime, last_ledger, last_worker, timelines: Mutex::default() }
     }
 
-    fn put(&self, pk: &str, sk: String, now_ms: u64, fields: Vec<(&str, AttributeValue)>) {
-        let mut item: Item = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        item.insert("pk".into(), text(pk));
-        item.insert("sk".into(), text(sk));
-        item.insert("at_ms".into(), number(now_ms));
-        item.insert("expires".into(), number(now_ms / 1_000 + KEEP_S));
+    /// Orders an item to be written; `seq` says which of two is the newer.
+    fn put(&self, (pk, sk): (&str, &str), seq: u64, now_ms: u64, fields: &impl Serialize) {
+        let mut item = attributes(fields);
+        item.insert("pk".into(), AttributeValue::S(pk.into()));
+        item.insert("sk".into(), AttributeValue::S(sk.into()));
+        for (key, value) in [("seq", seq), ("at_ms", now_ms), ("expires", now_ms / 1_000 + KEEP_S)] {
+            item.entry(key.into()).or_insert_with(|| AttributeValue::N(value.to_string()));
+        }
         // A full queue drops the report: the next one says more.
         let _ = self.queue.try_send(Order::Put(item));
     }
 
+    fn put_stage(&self, run: &str, number: u32, timeline: &Timeline, now_ms: u64) {
+        let Some(stage) = timeline.stages.get(&number).filter(|stage| !stage.attempts.is_empty()) else {
+            return;
+        };
+        let item = StageItem::of(timeline, stage);
+        self.put((run, &format!("stage#{number:06}")), timeline.version(), now_ms, &item);
+    }
+
+    fn timelines(&self) -> MutexGuard<'_, HashMap<RunId, Timeline>> {
+        self.timelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Whether a report is due, so that the processes of all `workers` together stay under the bound.
     fn due(&self, last: &Mutex<Option<Instant>>, workers: u32) -> bool {
-        let pause = Duration::from_secs_f64((f64::from(workers) / WRITES_A_SECOND).max(1.0));
+        let pause = Duration::from_secs_f64((f64::from(workers) / REPORTS_A_SECOND).max(1.0));
         let mut last = last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let due = last.is_none_or(|last| last.elapsed() >= pause);
         if due {
@@ -70,72 +94,65 @@ impl DynamoProgress {
 
 async fn write(client: Client, table: String, mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
-        match order {
-            Order::Put(item) => {
-                let put = client.put_item().table_name(&table).set_item(Some(item)).send();
-                match tokio::time::timeout(Duration::from_secs(2), put).await {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => {
-                        tracing::warn!(error = %error.into_service_error(), "progress was not written")
-                    }
-                    Err(_) => tracing::warn!("progress was not written within 2 s"),
-                }
+        let item = match order {
+            Order::Put(item) => item,
+            Order::Flush(done) => {
+                let _ = done.send(());
+                continue;
             }
-            Order::Flush(done) => drop(done.send(())),
+        };
+        let put = client.put_item().table_name(&table).condition_expression(NOT_OLDER);
+        let put = put.expression_attribute_values(":seq", item["seq"].clone()).set_item(Some(item)).send();
+        match tokio::time::timeout(Duration::from_secs(2), put).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => match error.into_service_error() {
+                error if error.is_conditional_check_failed_exception() => {}
+                error => tracing::warn!(%error, "progress was not written"),
+            },
+            Err(_) => tracing::warn!("progress was not written within 2 s"),
         }
     }
 }
 
 impl Progress for DynamoProgress {
     fn ledger(&self, ledger: &Ledger, milestone: bool, now_ms: u64) {
-        let workers = ledger.workers.len() as u32;
-        if !milestone && !self.due(&self.last_ledger, workers) {
+        if !milestone && !self.due(&self.last_ledger, ledger.workers.len() as u32) {
             return;
         }
         let run = ledger.run.as_str();
-        let done = ledger.workers.iter().filter(|worker| worker.result.is_some()).count();
-        let mut fields = vec![
-            (
-                "status",
-                text(ledger.ending.as_ref().map_or("running".into(), |ending| ending.why.to_string())),
-            ),
-            ("ended", AttributeValue::Bool(ledger.ending.is_some())),
-            ("stage", number(ledger.stage)),
-            ("rounds", number(ledger.job.rounds)),
-            ("workers", number(workers)),
-            ("workers_done", number(done)),
-            ("network", text(&ledger.job.network)),
-            ("dataset", text(&ledger.job.dataset)),
-            ("started_ms", number(ledger.started_ms)),
-            ("sent", number(ledger.spend.sent)),
-            ("begun", number(ledger.spend.begun)),
-            ("gb_seconds", number(ledger.spend.gb_seconds(now_ms))),
-            ("dollars", number(ledger.spend.dollars(now_ms))),
-            ("dollars_limit", number(ledger.job.limits.dollars)),
-        ];
-        if let Some((stage, score)) = ledger.best.as_ref().and_then(|b| b.score.map(|score| (b.stage, score)))
-        {
-            fields.push(("best_stage", number(stage)));
-            fields.push(("best_top1", number(score.top1)));
-        }
-        if let Some(model) = ledger.ending.as_ref().and_then(|ending| ending.model.as_ref()) {
-            fields.push(("model", text(&model.name)));
-        }
-        self.put(run, "run".into(), now_ms, fields.clone());
+        let mut timelines = self.timelines();
+        let timeline = timelines.entry(ledger.run.clone()).or_default();
+        // What is said of a run after its end is said of its end.
+        let item = RunItem::of(ledger, if ledger.ending.is_some() { timeline.last_ms } else { now_ms });
+        self.put((run, "run"), timeline.version(), now_ms, &item);
+        self.put_stage(run, ledger.stage, timeline, now_ms);
         if milestone {
-            self.put("runs", run.into(), now_ms, fields);
+            self.put(("runs", run), timeline.version(), now_ms, &item);
+            self.put((run, "job"), timeline.version(), now_ms, &JobItem::of(ledger));
+            if let Some(combined) = ledger.last.as_ref().filter(|last| last.stage != ledger.stage) {
+                self.put_stage(run, combined.stage, timeline, now_ms);
+            }
+            timeline.forget_before(ledger.stage);
         }
     }
 
-    fn score(&self, run: &RunId, stage: u32, score: &Score, now_ms: u64) {
-        let fields = vec![
-            ("stage", number(stage)),
-            ("loss", number(score.loss)),
-            ("top1", number(score.top1)),
-            ("top5", number(score.top5)),
-            ("images", number(score.images)),
-        ];
-        self.put(run.as_str(), format!("stage#{stage:06}"), now_ms, fields);
+    fn facts(&self, run: &RunId, facts: &[Fact]) {
+        if facts.is_empty() {
+            return;
+        }
+        let mut timelines = self.timelines();
+        let timeline = timelines.entry(run.clone()).or_default();
+        for fact in facts {
+            timeline.take(fact);
+            // A combined stage is reported at once or never; what is read of long ago needs no room.
+            if let Fact::CombineDone { combined, .. } = fact {
+                timeline.forget_before(combined.stage);
+            }
+        }
+    }
+
+    fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64) {
+        self.put((run.as_str(), "model"), now_ms, now_ms, model);
     }
 
     fn worker(&self, report: &WorkerReport<'_>) {
@@ -143,15 +160,17 @@ impl Progress for DynamoProgress {
         if !last_of_features && !self.due(&self.last_worker, report.workers) {
             return;
         }
-        let fields = vec![
-            ("stage", number(report.stage)),
-            ("leg", number(report.leg)),
-            ("done", number(report.done)),
-            ("of", number(report.of)),
-            ("images_per_second", number(report.images_per_second)),
-            ("leg_ended", AttributeValue::Bool(report.last)),
-        ];
-        self.put(report.run.as_str(), format!("worker#{:04}", report.worker), report.now_ms, fields);
+        let item = WorkerItem {
+            stage: report.stage,
+            leg: report.leg,
+            done: report.done,
+            of: report.of,
+            images_per_second: report.images_per_second,
+            at_ms: report.now_ms,
+            leg_ended: report.last,
+        };
+        let sk = format!("worker#{:04}", report.worker);
+        self.put((report.run.as_str(), &sk), report.now_ms, report.now_ms, &item);
     }
 
     fn flush(&self) {
@@ -167,15 +186,20 @@ pub struct NoProgress;
 
 impl Progress for NoProgress {
     fn ledger(&self, _: &Ledger, _: bool, _: u64) {}
-    fn score(&self, _: &RunId, _: u32, _: &Score, _: u64) {}
+    fn facts(&self, _: &RunId, _: &[Fact]) {}
+    fn model(&self, _: &RunId, _: &ModelItem, _: u64) {}
     fn worker(&self, _: &WorkerReport<'_>) {}
     fn flush(&self) {}
 }
 
-fn text(value: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
-fn number(value: impl ToString) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+/// An item's fields as DynamoDB has them: text, numbers and truth values.
+fn attributes(fields: &impl Serialize) -> Item {
+    let Ok(Value::Object(fields)) = serde_json::to_value(fields) else { return Item::new() };
+    let attribute = |value| match value {
+        Value::String(text) => Some(AttributeValue::S(text)),
+        Value::Number(number) => Some(AttributeValue::N(number.to_string())),
+        Value::Bool(truth) => Some(AttributeValue::Bool(truth)),
+        _ => None,
+    };
+    fields.into_iter().filter_map(|(key, value)| Some((key, attribute(value)?))).collect()
 }

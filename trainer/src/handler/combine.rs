@@ -26,11 +26,7 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: &Ledger, target: Target) -> Resul
         score: combined.score,
     };
     let invocation = turn.invocation.id.clone();
-    let score = combined.score;
     let (recorded, ledger) = turn.record(Fact::CombineDone { combined, invocation, at_ms: turn.now_ms() })?;
-    if let Some(score) = score.filter(|_| recorded.new) {
-        services.progress.score(&ledger.run, target.stage, &score, turn.now_ms());
-    }
     let reply = turn.send(&ledger, &recorded.due)?;
     tidy_up(turn, &ledger, target.stage, &recorded.retired);
     Ok(reply)

@@ -34,5 +34,8 @@ pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Re
         }
     };
     let (_, ledger) = turn.record(Fact::Ended { ending, at_ms: turn.now_ms() })?;
+    if let Some(model) = services.learner.describe(&services.root, &ledger.run) {
+        services.progress.model(&ledger.run, &model, turn.now_ms());
+    }
     Ok(Reply::done(&ledger, &[]))
 }

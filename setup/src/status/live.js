@@ -1,0 +1,85 @@
+// Keeps the page up to date: asks for it again, and exchanges the sections that have changed. Without it the page is whole.
+"use strict";
+
+const live = document.getElementById("live");
+let tag = null;
+
+function say(text, state) {
+  if (live.textContent !== text) live.textContent = text;
+  live.className = `live ${state}`;
+}
+
+// What the reader has done to a section outlives its exchange: what has the focus, what is scrolled, what is open.
+function exchange(old, fresh) {
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+  const scrolled = [...old.querySelectorAll("[id]")].map((part) => [part.id, part.scrollLeft, part.scrollTop]);
+  const open = [...old.querySelectorAll("details[open]")].map((part) => part.id);
+  old.replaceWith(fresh);
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const [id, left, top] of scrolled) {
+    if (left || top) document.getElementById(id)?.scrollTo(left, top);
+  }
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+function update(text) {
+  performance.mark("update-begins");
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  const main = document.querySelector("main");
+  const [before, after] = [[...main.children], [...fresh.querySelector("main").children]];
+  const same = before.length === after.length && before.every((part, place) => part.id === after[place].id);
+  if (same) {
+    before.forEach((part, place) => {
+      if (part.dataset.v !== after[place].dataset.v) exchange(part, after[place]);
+    });
+  } else {
+    main.replaceChildren(...after);
+  }
+  document.body.dataset.poll = fresh.body.dataset.poll;
+  performance.measure("update", "update-begins");
+}
+
+async function look() {
+  const headers = tag ? { "If-None-Match": tag } : {};
+  const answer = await fetch(location.pathname + location.search, { headers, cache: "no-store" });
+  if (answer.status === 200) {
+    tag = answer.headers.get("ETag");
+    update(await answer.text());
+  } else if (answer.status !== 304) {
+    throw new Error(`status ${answer.status}`);
+  }
+  const failing = document.getElementById("notice");
+  say(failing ? "the table does not answer" : `live · ${new Date().toISOString().slice(11, 19)} UTC`, failing ? "off" : "on");
+}
+
+async function follow() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        await look();
+      } catch {
+        say("baton status has ended", "off");
+      }
+    }
+    await new Promise((passed) => setTimeout(passed, Number(document.body.dataset.poll)));
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) look().catch(() => say("baton status has ended", "off"));
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    button.textContent = "Selected";
+  }
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+});
+
+follow();

@@ -1,0 +1,163 @@
+//! Looks at the table, and where there is a folder at its facts, and remembers what was last seen.
+
+use crate::cloud::{Address, Cloud};
+use crate::view::{self, View};
+use protocol::RunId;
+use protocol::items::RunItem;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use storage::Root;
+use tokio::sync::Mutex;
+
+/// How long one look may take: the SDK itself would wait for long.
+const LOOK: Duration = Duration::from_secs(4);
+/// What was seen so lately is shown again: many tabs are one reader.
+const FRESH: Duration = Duration::from_millis(900);
+/// Runs that are remembered; of more those are forgotten that were not asked for lately.
+const REMEMBERED: usize = 32;
+
+/// Where runs are looked up.
+pub(super) struct Looking {
+    root: Option<PathBuf>,
+    pub(super) table: String,
+    cloud: Mutex<Option<(String, Arc<Cloud>)>>,
+    runs: Mutex<Looked<BTreeMap<String, RunItem>>>,
+    views: Mutex<HashMap<String, Arc<Mutex<Looked<View>>>>>,
+}
+
+/// What was last seen of something, and since when it is not to be seen any more.
+#[derive(Clone, Debug)]
+pub(super) struct Looked<T> {
+    /// What was last seen; none if there was nothing.
+    pub(super) last: Option<T>,
+    /// When that was, in milliseconds since 1970; 0 if never.
+    pub(super) at_ms: u64,
+    /// Since when looking fails, and why.
+    pub(super) failing: Option<(u64, String)>,
+    looked: Option<Instant>,
+}
+
+impl<T> Default for Looked<T> {
+    fn default() -> Looked<T> {
+        Looked { last: None, at_ms: 0, failing: None, looked: None }
+    }
+}
+
+impl<T> Looked<T> {
+    fn is_fresh(&self) -> bool {
+        self.looked.is_some_and(|looked| looked.elapsed() < FRESH)
+    }
+
+    /// Takes the outcome of a look. What was seen before stays when it failed.
+    pub(super) fn take(&mut self, outcome: Result<Option<T>, String>, now_ms: u64) {
+        self.looked = Some(Instant::now());
+        match outcome {
+            Ok(seen) => (self.last, self.at_ms, self.failing) = (seen, now_ms, None),
+            Err(why) => {
+                let since_ms = self.failing.as_ref().map_or(now_ms, |(since_ms, _)| *since_ms);
+                self.failing = Some((since_ms, why));
+            }
+        }
+    }
+}
+
+impl Looking {
+    pub(super) fn new(root: Option<PathBuf>, table: String) -> Looking {
+        let (cloud, runs, views) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Looking { root, table, cloud, runs, views }
+    }
+
+    /// Every run.
+    pub(super) async fn runs(&self) -> Looked<BTreeMap<String, RunItem>> {
+        let mut looked = self.runs.lock().await;
+        if !looked.is_fresh() {
+            let outcome = in_time(self.read_runs()).await;
+            looked.take(outcome.map(Some), now_ms());
+        }
+        looked.clone()
+    }
+
+    /// One run.
+    pub(super) async fn run(&self, run: &RunId) -> Looked<View> {
+        let entry = {
+            let mut views = self.views.lock().await;
+            if views.len() >= REMEMBERED && !views.contains_key(run.as_str()) {
+                views.clear();
+            }
+            views.entry(run.to_string()).or_default().clone()
+        };
+        let mut looked = entry.lock().await;
+        if !looked.is_fresh() {
+            let outcome = in_time(self.read_run(run)).await;
+            looked.take(outcome, now_ms());
+        }
+        looked.clone()
+    }
+
+    async fn read_runs(&self) -> Result<BTreeMap<String, RunItem>, String> {
+        let mut found = match self.cloud().await? {
+            Some(cloud) => view::runs(&cloud.tables, &self.table).await?,
+            None => BTreeMap::new(),
+        };
+        let Some(root) = self.root.clone() else { return Ok(found) };
+        blocking(move || {
+            view::add_runs_of_folder(&mut found, &root);
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn read_run(&self, run: &RunId) -> Result<Option<View>, String> {
+        let told = match self.cloud().await? {
+            Some(cloud) => View::read(&cloud.tables, &self.table, run.as_str()).await?,
+            None => None,
+        };
+        let Some(root) = self.root.clone() else { return Ok(told) };
+        let run = run.clone();
+        let folded = blocking(move || {
+            let root = Root::open(root).map_err(|error| error.to_string())?;
+            View::of_folder(&root, &run)
+        });
+        // A folder has all facts; a local cloud's table has those since its start, and how far the workers are.
+        Ok(match (folded.await?, told) {
+            (Some(facts), Some(told)) => Some(View { reports: told.reports, ..facts }),
+            (facts, told) => facts.or(told),
+        })
+    }
+
+    /// AWS, or the local cloud that works on the folder now; none while none does.
+    async fn cloud(&self) -> Result<Option<Arc<Cloud>>, String> {
+        let mut known = self.cloud.lock().await;
+        let place = match &self.root {
+            None => String::new(),
+            Some(root) => match std::fs::read_to_string(Address::path(root)) {
+                Ok(address) => address,
+                Err(_) => return Ok(None),
+            },
+        };
+        if let Some((_, cloud)) = known.as_ref().filter(|(at, _)| *at == place) {
+            return Ok(Some(cloud.clone()));
+        }
+        let cloud = Arc::new(Cloud::find(self.root.as_deref()).await?);
+        *known = Some((place, cloud.clone()));
+        Ok(Some(cloud))
+    }
+}
+
+async fn in_time<T>(look: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let looked = tokio::time::timeout(LOOK, look).await;
+    looked.unwrap_or_else(|_| Err(format!("no answer within {LOOK:?}")))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,310 @@
+//! The pages: a list of runs, and one run. Every value is escaped by the template library.
+
+use super::looking::Looked;
+use super::plot::{Plot, Series};
+use super::words::{Weight, clock, count, date, lasting, log, number};
+use super::{lanes, tables};
+use crate::view::View;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use protocol::RunId;
+use protocol::items::RunItem;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// How a page carries its style and script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// By links to this server, and it keeps itself up to date.
+    Live,
+    /// One file by itself, as it stood at a time.
+    File {
+        /// When.
+        at_ms: u64,
+    },
+}
+
+/// The style.
+pub(super) const STYLE: &str = include_str!("style.css");
+/// The script.
+pub(super) const SCRIPT: &str = include_str!("live.js");
+
+/// Milliseconds between two looks at something that goes on, and at something that has ended.
+const POLL: (u32, u32) = (2_000, 15_000);
+
+/// The list of runs.
+pub(super) fn list(looked: &Looked<BTreeMap<String, RunItem>>, table: &str) -> String {
+    let mut runs: Vec<_> = looked.last.iter().flatten().collect();
+    runs.sort_by_key(|(name, run)| (std::cmp::Reverse(run.started_ms), *name));
+    let running = runs.iter().any(|(_, run)| !run.ended) || looked.failing.is_some() || runs.is_empty();
+    let body = html! {
+        (notice(looked.failing.as_ref(), looked.at_ms))
+        (section("runs", "Runs", html! {
+            @if runs.is_empty() {
+                @if looked.failing.is_none() {
+                    p.empty { "Table " code { (table) } " has no run yet. Start one: " code { "baton start --run my-run" }
+                        ", or look at the local cloud on a folder: " code { "baton status --root efs" } "." }
+                }
+            } @else { (run_table(&runs)) }
+        }))
+    };
+    document("Runs", None, Form::Live, if running { POLL.0 } else { POLL.1 }, &body)
+}
+
+fn run_table(runs: &[(&String, &RunItem)]) -> Markup {
+    html! {
+        div.wide role="region" tabindex="0" id="run-table" aria-label="Runs" {
+            table {
+                thead { tr {
+                    th scope="col" { "run" } th scope="col" { "trains" } th scope="col" { "state" }
+                    th.n scope="col" { "round" } th.n scope="col" { "best top-1" } th.n scope="col" { "dollars" }
+                    th.n scope="col" { "started, UTC" }
+                } }
+                tbody { @for (name, run) in runs {
+                    tr {
+                        th scope="row" {
+                            // What is no run's id can be in a table, but not be asked for.
+                            @if RunId::new(name.as_str()).is_ok() { a href=(format!("/run/{name}")) { (name) } } @else { (name) }
+                        }
+                        td { (run.network) " on " (run.dataset) }
+                        td { (chip(run)) }
+                        td.n { (run.stage.min(run.rounds)) " of " (run.rounds) }
+                        td.n { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }
+                        td.n { (number(run.dollars, 4)) }
+                        td.n { (date(run.started_ms)) }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+/// One run; `until` is the last stage of the time line.
+pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: Form) -> String {
+    let Some(view) = &looked.last else {
+        let body = html! {
+            (notice(looked.failing.as_ref(), looked.at_ms))
+            (section("unknown", name, html! {
+                p.empty { @if looked.failing.is_some() { "Nothing was read yet." } @else { "There is no such run yet." } }
+            }))
+        };
+        return document(name, Some(name), form, POLL.0, &body);
+    };
+    let body = html! {
+        (notice(looked.failing.as_ref(), looked.at_ms))
+        (section("state", name, state(view)))
+        (section("curves", "Learning", curves(view)))
+        (section("time", "Time line", lanes::draw(view, until)))
+        @if !(view.state.ended && view.reports.is_empty()) {
+            (section("workers", "Workers", tables::workers(view)))
+        }
+        @if let Some(item) = &view.confusion {
+            (section("confusion", "What the model takes for what", html! {
+                p.note { "On the validation split, images." }
+                (tables::confusion(item))
+            }))
+        }
+        (section("log", "What happened", events(view)))
+        @if let Some(job) = &view.job { (section("again", "Start it again", again(view, &job.job, form))) }
+    };
+    let settled = view.state.ended && looked.failing.is_none();
+    document(name, Some(name), form, if settled { POLL.1 } else { POLL.0 }, &body)
+}
+
+/// What is wrong with the table, if something is.
+fn notice(failing: Option<&(u64, String)>, at_ms: u64) -> Markup {
+    html! {
+        @if let Some((since_ms, why)) = failing {
+            section.notice id="notice" role="alert" data-v=(hash(&(since_ms, why, at_ms))) {
+                strong { "The table does not answer since " (clock(*since_ms)) " UTC." }
+                @if at_ms > 0 { " What you see was read at " (clock(at_ms)) " UTC. It is asked again all the time." }
+                p.why { (why) }
+            }
+        }
+    }
+}
+
+/// A part of the page that the script exchanges when it has changed.
+fn section(id: &str, title: &str, content: Markup) -> Markup {
+    html! {
+        section id=(id) data-v=(hash(&content.0)) aria-labelledby=(format!("{id}-title")) {
+            h2 id=(format!("{id}-title")) { (title) }
+            (content)
+        }
+    }
+}
+
+fn hash(value: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn chip(run: &RunItem) -> Markup {
+    let class = match () {
+        () if !run.ended => "chip on",
+        () if run.status.starts_with("failed") => "chip bad",
+        () => "chip",
+    };
+    html! { span class=(class) { (run.status) } }
+}
+
+/// Where the run stands, in figures.
+fn state(view: &View) -> Markup {
+    let run = &view.state;
+    let lasted = run.at_ms.saturating_sub(run.started_ms);
+    let hours = lasted as f64 / 3_600_000.0;
+    let stage =
+        if run.stage == 0 { "features".to_owned() } else { format!("{} of {}", run.stage, run.rounds) };
+    html! {
+        p.subtitle {
+            (chip(run)) " " (run.network) " on " (run.dataset) " · " (count(run.workers.into(), "worker"))
+            " · started " (date(run.started_ms)) " UTC · " (if run.ended { "lasted" } else { "for" }) " " (lasting(lasted))
+        }
+        dl.figures {
+            (figure(if run.stage == 0 { "stage" } else { "round" }, html! { (stage) }, &html! {
+                (run.workers_done) " of " (count(run.workers.into(), "worker")) " done"
+            }))
+            (figure("best top-1", html! { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }, &html! {
+                @if let Some(round) = run.best_stage { "in round " (round) }
+            }))
+            @if !run.ended {
+                (figure("images a second", html! { (number(view.images_per_second(), 1)) }, &html! {
+                    (number(100.0 * view.share(), 0)) " % of this stage"
+                }))
+                (figure("time left", html! { (time_left(view)) }, &html! { "by the last rounds" }))
+            }
+            (figure("GB-seconds", html! { (number(run.gb_seconds, 0)) }, &html! {
+                (count(run.begun, "invocation")) " began work"
+            }))
+            (limit("dollars", run.dollars, 4, run.dollars_limit, 2))
+            (limit("events sent", run.sent as f64, 0, run.sent_limit as f64, 0))
+            (limit("hours", hours, 2, run.hours_limit, 0))
+        }
+    }
+}
+
+fn figure(name: &str, value: Markup, note: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { span.value { (value) } span.of { (note) } } } }
+}
+
+/// A figure against a limit of the job.
+fn limit(name: &str, value: f64, decimals: usize, limit: f64, limit_decimals: usize) -> Markup {
+    let share = if limit > 0.0 { value / limit } else { 0.0 };
+    html! {
+        div {
+            dt { (name) }
+            dd {
+                span.value { (number(value, decimals)) }
+                @if limit > 0.0 {
+                    span.of { "limit " (number(limit, limit_decimals)) }
+                    (tables::meter(share, &format!("of the limit of {name}")))
+                }
+            }
+        }
+    }
+}
+
+/// How long the rounds that are left will take if they take as long as the last five; of the features what they say.
+fn time_left(view: &View) -> String {
+    let lengths =
+        view.stages.range(1..).rev().filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
+    let lengths: Vec<u64> = lengths.take(5).collect();
+    let left = u64::from(view.state.rounds.saturating_sub(view.state.stage.max(1)) + 1);
+    match (view.state.stage, view.seconds_left()) {
+        (0, Some(seconds)) => format!("{} + rounds", lasting((seconds * 1_000.0) as u64)),
+        _ if lengths.is_empty() => "–".into(),
+        _ => format!("≈ {}", lasting(lengths.iter().sum::<u64>() / lengths.len() as u64 * left)),
+    }
+}
+
+fn curves(view: &View) -> Markup {
+    let best = view.best().map(|(round, _)| f64::from(round));
+    let points =
+        |y: fn(&protocol::Score) -> f64| view.scores().map(|(x, score)| (f64::from(x), y(&score))).collect();
+    let line = |name, class, points| Series { name, class, points };
+    let loss = line("loss", "loss", points(|score| score.loss));
+    if loss.points.is_empty() {
+        return html! { p.empty { "No round has been scored yet." } };
+    }
+    let top1 = line("top-1", "top1", points(|score| score.top1));
+    let top5 = line("top-5", "top5", points(|score| score.top5));
+    let plot = |title, series| Plot { title, x_name: "round", series, marked: best }.draw();
+    html! {
+        div.plots {
+            (plot("Loss, mean cross-entropy on the validation split", vec![loss]))
+            (plot("Accuracy, share of the validation split", vec![top1, top5]))
+        }
+        (tables::rounds(view))
+    }
+}
+
+fn events(view: &View) -> Markup {
+    let (lines, older) = log(view);
+    html! {
+        ol.log reversed tabindex="0" id="events" aria-label="Events, the newest first" {
+            @for line in &lines {
+                li class=(match line.weight { Weight::Usual => "usual", Weight::Good => "good", Weight::Bad => "bad" }) {
+                    span.at { (clock(line.at_ms)) }
+                    span.what { (line.text) }
+                }
+            }
+        }
+        @if older > 0 { p.note { "and " (count(older as u64, "older line")) } }
+    }
+}
+
+/// The event that starts the same job once more.
+fn again(view: &View, job: &str, form: Form) -> Markup {
+    let job: serde_json::Value = serde_json::from_str(job).unwrap_or_default();
+    let event = serde_json::json!({"start": true, "workers": view.state.workers, "job": job});
+    html! {
+        p.note { "As a test event in Lambda's console, or the job alone with " code { "baton start --job" } "." }
+        @if form == Form::Live { button type="button" id="copy" data-copy="event" { "Copy" } }
+        pre id="event" tabindex="0" { (serde_json::to_string_pretty(&event).unwrap_or_default()) }
+    }
+}
+
+fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup) -> String {
+    let nonce = hash(&(STYLE, &body.0));
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Baton" }
+                @match form {
+                    Form::Live => {
+                        link rel="stylesheet" href="/style.css";
+                        script src="/live.js" defer {}
+                    }
+                    Form::File { .. } => {
+                        meta http-equiv="Content-Security-Policy"
+                            content=(format!("default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'"));
+                        style nonce=(nonce) { (PreEscaped(STYLE)) }
+                    }
+                }
+                link rel="icon" href="data:,";
+            }
+            body data-poll=(poll) {
+                header {
+                    nav aria-label="Where you are" {
+                        @match form {
+                            Form::Live => a.home href="/" { "Baton" },
+                            Form::File { .. } => span.home { "Baton" },
+                        }
+                        span.sep { "/" }
+                        h1 { (run.unwrap_or("runs")) }
+                    }
+                    @match form {
+                        Form::Live => p.live id="live" role="status" { "reading" },
+                        Form::File { at_ms } => p.live { "as of " (date(at_ms)) " UTC" },
+                    }
+                }
+                main { (body) }
+            }
+        }
+    }
+    .into_string()
+}

@@ -1,0 +1,199 @@
+//! A line plot as SVG: axes with round numbers, units, and a label at the end of each line.
+
+use maud::{Markup, html};
+
+/// Points that a line has at the most; of more, some are left out.
+const POINTS: usize = 400;
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 210.0;
+/// Left, top, right and bottom of the plotting area.
+const AREA: [f64; 4] = [44.0, 26.0, 344.0, 172.0];
+
+/// One line.
+pub(super) struct Series {
+    pub(super) name: &'static str,
+    /// The CSS class of its colour and dash.
+    pub(super) class: &'static str,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// What is plotted.
+pub(super) struct Plot {
+    pub(super) title: &'static str,
+    pub(super) x_name: &'static str,
+    pub(super) series: Vec<Series>,
+    /// The x of the point that is marked on the first line.
+    pub(super) marked: Option<f64>,
+}
+
+impl Plot {
+    /// Draws it.
+    pub(super) fn draw(mut self) -> Markup {
+        for series in &mut self.series {
+            series.points.retain(|(x, y)| x.is_finite() && y.is_finite());
+            thin(&mut series.points, self.marked);
+        }
+        let xs = ticks(range(self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0))), true);
+        let ys = ticks(range(self.series.iter().flat_map(|s| s.points.iter().map(|p| p.1))), false);
+        let place = Scale { x: ends(&xs), y: ends(&ys) };
+        let decimals = decimals(&ys);
+        html! {
+            svg.plot viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.in_words()) {
+                text.title x="0" y="13" { (self.title) }
+                @for y in &ys {
+                    @let at = place.y(*y);
+                    line.grid x1=(AREA[0]) x2=(AREA[2]) y1=(at) y2=(at) {}
+                    text.y x=(AREA[0] - 6.0) y=(at + 4.0) { (format!("{y:.decimals$}")) }
+                }
+                @for x in &xs {
+                    text.x x=(place.x(*x)) y=(AREA[3] + 15.0) { (format!("{x:.0}")) }
+                }
+                text.x x=((AREA[0] + AREA[2]) / 2.0) y=(HEIGHT - 6.0) { (self.x_name) }
+                @for (series, label) in self.series.iter().zip(self.label_heights(&place)) {
+                    (series.draw(&place, self.marked.filter(|_| series.class == self.series[0].class), label))
+                }
+            }
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let lines = self.series.iter().filter_map(|series| {
+            let (first, last) = (series.points.first()?, series.points.last()?);
+            let of = format!("{}: {:.4} in {} {}", series.name, first.1, self.x_name, first.0);
+            Some(format!("{of}, {:.4} in {} {}", last.1, self.x_name, last.0))
+        });
+        format!("{} by {}; {}", self.title, self.x_name, lines.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Where the lines' labels stand, apart from each other.
+    fn label_heights(&self, place: &Scale) -> Vec<f64> {
+        let wanted = self.series.iter().map(|s| s.points.last().map_or(AREA[3], |last| place.y(last.1)));
+        let mut heights: Vec<f64> = wanted.collect();
+        if let [upper, lower] = heights[..] {
+            let (gap, middle) = (26.0, (upper + lower) / 2.0);
+            if (upper - lower).abs() < gap {
+                let first_above = upper <= lower;
+                let (above, below) = (middle - gap / 2.0, middle + gap / 2.0);
+                heights = if first_above { vec![above, below] } else { vec![below, above] };
+            }
+        }
+        heights
+    }
+}
+
+impl Series {
+    fn draw(&self, place: &Scale, marked: Option<f64>, label: f64) -> Markup {
+        let points = self.points.iter().map(|(x, y)| format!("{:.1},{:.1}", place.x(*x), place.y(*y)));
+        let best = self.points.iter().find(|(x, _)| Some(*x) == marked);
+        html! {
+            g class=(self.class) {
+                @if self.points.len() > 1 {
+                    polyline points=(points.collect::<Vec<_>>().join(" ")) {}
+                } @else if let Some((x, y)) = self.points.first() {
+                    circle.dot cx=(place.x(*x)) cy=(place.y(*y)) r="2.5" {}
+                }
+                @if let Some((x, y)) = best {
+                    circle.best cx=(place.x(*x)) cy=(place.y(*y)) r="4" { title { "best: round " (x) ", " (y) } }
+                }
+                @if let Some((_, y)) = self.points.last() {
+                    text x=(AREA[2] + 6.0) y=(label) { (self.name) }
+                    text.value x=(AREA[2] + 6.0) y=(label + 12.0) { (format!("{y:.4}")) }
+                }
+            }
+        }
+    }
+}
+
+/// From values to places.
+struct Scale {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Scale {
+    fn x(&self, x: f64) -> f64 {
+        tenth(AREA[0] + (x - self.x.0) / (self.x.1 - self.x.0) * (AREA[2] - AREA[0]))
+    }
+    fn y(&self, y: f64) -> f64 {
+        tenth(AREA[3] - (y - self.y.0) / (self.y.1 - self.y.0) * (AREA[3] - AREA[1]))
+    }
+}
+
+/// Short numbers keep the page small.
+pub(super) fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high { (0.0, 1.0) } else { (low, high) }
+}
+
+/// Three to seven round numbers from at or below the least value to at or above the greatest.
+pub(super) fn ticks((low, high): (f64, f64), whole: bool) -> Vec<f64> {
+    let span = (high - low).max(low.abs() * 0.02).max(if whole { 1.0 } else { 0.002 });
+    let rough = span / 4.0;
+    let magnitude = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|step| step * magnitude >= rough).unwrap_or(10.0);
+    let step = if whole { (step * magnitude).round().max(1.0) } else { step * magnitude };
+    let (first, last) = ((low / step).floor() as i64, (high / step).ceil() as i64);
+    (first..=last.max(first + 1).min(first + 12)).map(|n| n as f64 * step).collect()
+}
+
+fn ends(ticks: &[f64]) -> (f64, f64) {
+    (ticks.first().copied().unwrap_or(0.0), ticks.last().copied().unwrap_or(1.0))
+}
+
+/// The decimals that tell ticks apart.
+fn decimals(ticks: &[f64]) -> usize {
+    let [first, second, ..] = ticks else { return 0 };
+    let step = second - first;
+    (0..6).find(|&d| (step * 10_f64.powi(d) - (step * 10_f64.powi(d)).round()).abs() < 1e-6).unwrap_or(6)
+        as usize
+}
+
+/// Leaves out points evenly, but neither end nor the marked one.
+fn thin(points: &mut Vec<(f64, f64)>, marked: Option<f64>) {
+    let every = points.len().div_ceil(POINTS).max(1);
+    let last = points.len().saturating_sub(1);
+    let mut number = 0;
+    points.retain(|(x, _)| {
+        number += 1;
+        (number - 1) % every == 0 || number - 1 == last || Some(*x) == marked
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_hold_all_values() {
+        assert_eq!(ticks((0.0, 1.0), false), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(ticks((1.0, 20.0), true), [0.0, 5.0, 10.0, 15.0, 20.0]);
+        for (low, high) in [(0.031, 0.0311), (5.0, 5.0), (-3.0, 1e9), (0.0, 0.0), (0.87, 0.93), (1.0, 1.0)] {
+            for whole in [false, true] {
+                let ticks = ticks((low, high), whole);
+                assert!((2..=13).contains(&ticks.len()), "{low} {high}: {ticks:?}");
+                assert!(ticks[0] <= low && *ticks.last().unwrap() >= high, "{low} {high}: {ticks:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_thinned_and_keeps_its_best() {
+        let points: Vec<_> = (1..=100_000).map(|round| (f64::from(round), 0.5)).collect();
+        let series = vec![Series { name: "top-1", class: "one", points }];
+        let drawn =
+            Plot { title: "Accuracy", x_name: "round", series, marked: Some(7.0) }.draw().into_string();
+        assert!(drawn.len() < 10_000 && drawn.contains("class=\"best\""), "{} bytes", drawn.len());
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_do_not_spoil_a_plot() {
+        let points = vec![(1.0, f64::NAN), (2.0, f64::INFINITY), (3.0, 1e300), (4.0, -1e300), (5.0, 0.5)];
+        let series = vec![Series { name: "loss", class: "one", points }];
+        let drawn = Plot { title: "Loss", x_name: "round", series, marked: None }.draw().into_string();
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+    }
+}

@@ -1,0 +1,209 @@
+//! The pages as text, and the server's answers.
+
+use super::looking::Looked;
+use super::*;
+use crate::view::View;
+use protocol::Score;
+use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use std::collections::BTreeMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const START: u64 = 1_795_000_000_000;
+const HOSTILE: &str = "<script>alert('\"1\"')</script>&amp;";
+
+/// A run that has done so many rounds of 10 s.
+pub(super) fn view(workers: u32, rounds: u32) -> View {
+    let bars: Vec<&str> = (0..workers).map(|_| "1+800").collect();
+    let stage = |number: u32| StageItem {
+        began_ms: START + u64::from(number) * 10_000,
+        ended_ms: Some(START + u64::from(number) * 10_000 + 9_000),
+        score: (number > 0).then(|| {
+            let top1 = 1.0 - 1.0 / f64::from(number + 1);
+            Score { loss: 1.0 / f64::from(number), top1, top5: 0.99, images: 500 }
+        }),
+        resent: 0,
+        share: 1,
+        bars: format!("{}/850+40", bars.join("|")),
+    };
+    let report = |worker: u32| WorkerItem {
+        stage: rounds,
+        done: u64::from(worker),
+        of: 100,
+        images_per_second: 12.5,
+        at_ms: START + 60_000,
+        ..WorkerItem::default()
+    };
+    View {
+        run: "my-run".into(),
+        state: RunItem {
+            status: "running".into(),
+            stage: rounds,
+            rounds,
+            workers,
+            network: "vgg19".into(),
+            dataset: "cifar10".into(),
+            started_ms: START,
+            at_ms: START + 100_000,
+            dollars: 0.5,
+            dollars_limit: 5.0,
+            sent: 10,
+            sent_limit: 20_000,
+            hours_limit: 24.0,
+            best_stage: Some(rounds),
+            best_top1: Some(0.75),
+            ..RunItem::default()
+        },
+        stages: (0..=rounds).map(|number| (number, stage(number))).collect(),
+        reports: (0..workers).map(|worker| (worker, report(worker))).collect(),
+        job: Some(JobItem { job: r#"{"network": "vgg19", "dataset": "cifar10"}"#.into() }),
+        confusion: Some(ModelItem::of(&["cat".into(), "dog".into()], &[vec![9, 1], vec![2, 8]])),
+    }
+}
+
+fn seen<T>(seen: T) -> Looked<T> {
+    let mut looked = Looked::default();
+    looked.take(Ok(Some(seen)), START);
+    looked
+}
+
+fn page(view: View) -> String {
+    page::run("my-run", &seen(view), None, Form::Live)
+}
+
+#[test]
+fn a_runs_page_says_how_it_stands() {
+    let text = page(view(3, 20));
+    for expected in [
+        "20 of 20",
+        "0.7500",
+        "in round 20",
+        "0.5000",
+        "limit 5.00",
+        "limit 20,000",
+        "worker 2, features: 8.0 s, done",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+    assert_eq!(text.matches("<svg class=\"plot\"").count(), 2);
+    assert!(
+        text.contains("Loss") && text.contains(">cat</th>") && text.contains("class=\"n right5\">9</td>")
+    );
+}
+
+#[test]
+fn whatever_a_table_says_is_shown_as_text() {
+    let mut hostile = view(2, 3);
+    hostile.state.status = format!("failed: {HOSTILE}");
+    hostile.state.ended = true;
+    hostile.state.model = Some(HOSTILE.into());
+    hostile.state.network = HOSTILE.into();
+    hostile.state.dataset = HOSTILE.into();
+    hostile.job = Some(JobItem { job: serde_json::json!({"weights": HOSTILE}).to_string() });
+    hostile.confusion = Some(ModelItem::of(&[HOSTILE.into(), "dog".into()], &[vec![9, 1], vec![2, 8]]));
+    hostile.stages.get_mut(&1).unwrap().bars = HOSTILE.into();
+    let mut looked = seen(hostile);
+    looked.take(Err(HOSTILE.into()), START);
+    for form in [Form::Live, Form::File { at_ms: START }] {
+        let text = page::run(HOSTILE, &looked, None, form);
+        let own = text.matches("<script").count();
+        assert_eq!(own, usize::from(form == Form::Live), "{text}");
+        assert!(
+            !text.contains("alert('\"")
+                && text.contains("&lt;script&gt;alert('&quot;1&quot;')&lt;/script&gt;&amp;amp;"),
+            "{text}"
+        );
+    }
+    let runs =
+        BTreeMap::from([(HOSTILE.to_owned(), view(1, 1).state), ("fine".to_owned(), view(1, 1).state)]);
+    let text = page::list(&seen(runs), HOSTILE);
+    assert!(!text.contains("<script>") && text.contains("&lt;script&gt;"), "{text}");
+    assert!(text.contains("href=\"/run/fine\"") && text.matches("href=\"/run/").count() == 1, "{text}");
+}
+
+#[test]
+fn pages_hold_no_style_or_script_of_their_own() {
+    let text = page(view(3, 20));
+    assert!(!text.contains(" style=") && !text.contains("<style") && !text.contains(" onclick"), "{text}");
+    let file = page::run("my-run", &seen(view(3, 20)), None, Form::File { at_ms: START });
+    assert!(
+        !file.contains("<script") && !file.contains("<link rel=\"stylesheet\"") && !file.contains("http://")
+    );
+    let nonce = file.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(file.contains(&format!("style-src 'nonce-{nonce}'")), "the style of a file is its own");
+}
+
+#[test]
+fn a_wide_and_long_run_gives_a_page_of_bounded_size() {
+    let text = page(view(64, 200));
+    let elements = text.matches('<').count() / 2;
+    assert!(text.len() < 600_000 && elements < 12_000, "{} bytes, {elements} elements", text.len());
+    assert!(text.contains("← earlier") && text.contains("The whole run"));
+    let earlier = page::run("my-run", &seen(view(64, 200)), Some(20), Form::Live);
+    assert!(earlier.contains("later →") && earlier.contains("worker 63, round 20: 8.0 s, done"));
+    let wide = page(view(1_000, 5));
+    assert!(wide.len() < 900_000 && wide.contains("and 900 more workers"), "{} bytes", wide.len());
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let nothing = page::list(&seen(BTreeMap::new()), "my-table");
+    assert!(nothing.contains("has no run yet") && nothing.contains("my-table"), "{nothing}");
+    let mut looked = Looked::<View>::default();
+    looked.take(Ok(None), START);
+    assert!(page::run("a", &looked, None, Form::Live).contains("There is no such run yet"));
+    looked.take(Err("connection refused".into()), START + 3_000);
+    looked.take(Err("connection refused".into()), START + 9_000);
+    let down = page::run("a", &looked, None, Form::Live);
+    let since = words::clock(START + 3_000);
+    assert!(
+        down.contains(&format!("does not answer since {since} UTC")) && down.contains("connection refused"),
+        "{down}"
+    );
+    let mut kept = seen(view(2, 3));
+    kept.take(Err("gone".into()), START + 3_000);
+    let text = page::run("my-run", &kept, None, Form::Live);
+    assert!(text.contains("What you see was read at") && text.contains("Time line"), "{text}");
+}
+
+/// Asks the server on a folder with no run for something; the answer's head and body.
+async fn ask(host: &str, request: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let looking = Looking::new(Some(folder.path().to_owned()), "baton".into());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, router(Arc::new(looking), address.port())).into_future());
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let host = host.replace("PORT", &address.port().to_string());
+    let request = format!("{request}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    server.abort();
+    answer
+}
+
+#[tokio::test]
+async fn only_who_asks_for_this_machine_is_answered() {
+    for host in ["127.0.0.1:PORT", "localhost:PORT", "[::1]:PORT"] {
+        let answer = ask(host, "GET / HTTP/1.1").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("has no run yet"), "{host}: {answer}");
+        assert!(answer.contains(&format!("content-security-policy: {POLICY}")), "{answer}");
+        assert!(!POLICY.contains("unsafe") && answer.contains("x-content-type-options: nosniff"), "{answer}");
+    }
+    for host in ["example.org:PORT", "127.0.0.1:1", "localhost", "127.0.0.1.example.org:PORT", ""] {
+        let answer = ask(host, "GET / HTTP/1.1").await;
+        assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("Runs"), "{host}: {answer}");
+    }
+    assert!(ask("localhost:PORT", "POST / HTTP/1.1\r\nContent-Length: 0").await.starts_with("HTTP/1.1 405"));
+    assert!(ask("localhost:PORT", "GET /run/..%2Fx HTTP/1.1").await.starts_with("HTTP/1.1 404"));
+    assert!(ask("localhost:PORT", "GET /run/a?until=x HTTP/1.1").await.starts_with("HTTP/1.1 400"));
+    assert!(ask("localhost:PORT", "GET /run/a HTTP/1.1").await.contains("There is no such run yet"));
+}
+
+#[tokio::test]
+async fn who_has_a_page_is_not_sent_it_again() {
+    let first = ask("localhost:PORT", "GET /style.css HTTP/1.1").await;
+    let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    let again = ask("localhost:PORT", &format!("GET /style.css HTTP/1.1\r\nIf-None-Match: {tag}")).await;
+    assert!(again.starts_with("HTTP/1.1 304") && !again.contains("color"), "{again}");
+}

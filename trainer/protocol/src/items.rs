@@ -1,0 +1,243 @@
+//! What the progress table's items hold, without their keys; docs/progress.md describes the table.
+//!
+//! Who writes an item and who reads it use the same type. A reader takes what is missing as the default: an item may be
+//! of an older version.
+
+use crate::timeline::{StageTimes, Timeline, write_rows};
+use crate::{Ledger, Score};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::cmp::Reverse;
+
+/// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
+pub const LARGEST_ITEM: usize = 4_096;
+/// Bytes that the longest text of an item may have.
+const MOST_TEXT: usize = LARGEST_ITEM - 496;
+/// Classes of which the whole confusion matrix is kept; of more, the worst mistakes.
+pub const MOST_CLASSES: usize = 20;
+/// Mistakes that are kept of more classes.
+const MOST_MISTAKES: usize = 20;
+/// Characters of a class's name that are kept: the most that leave the item its size.
+const CLASS_CHARS: [usize; 3] = [24, 8, 2];
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunItem {
+    /// "running", or why it ended.
+    pub status: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// The stage at hand; 0 is `features`.
+    pub stage: u32,
+    /// Rounds of the job.
+    pub rounds: u32,
+    /// Number of workers.
+    pub workers: u32,
+    /// Workers that are done with the stage.
+    pub workers_done: u32,
+    /// The network.
+    pub network: String,
+    /// The data set.
+    pub dataset: String,
+    /// When it started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When this was last reported.
+    pub at_ms: u64,
+    /// Events sent.
+    pub sent: u64,
+    /// Invocations that began work.
+    pub begun: u64,
+    /// Lambda's GB-seconds by the ledger's account.
+    pub gb_seconds: f64,
+    /// US dollars by the ledger's account.
+    pub dollars: f64,
+    /// The job's limit in dollars.
+    pub dollars_limit: f64,
+    /// The job's limit of events.
+    pub sent_limit: u64,
+    /// The job's limit in hours.
+    pub hours_limit: f64,
+    /// The round with the best score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_stage: Option<u32>,
+    /// Its share of right answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_top1: Option<f64>,
+    /// The model's file name, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// One stage: its times, its score, and a bar for each attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageItem {
+    /// When it was opened, in milliseconds since 1970.
+    pub began_ms: u64,
+    /// When it was combined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// The score of its combine.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Events that were sent again in it.
+    pub resent: u64,
+    /// Workers that share a row of `bars`.
+    pub share: u32,
+    /// The bars; see [`crate::timeline`].
+    pub bars: String,
+}
+
+/// How far a worker said that it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerItem {
+    /// Its stage then.
+    pub stage: u32,
+    /// Its leg then.
+    pub leg: u32,
+    /// Images done.
+    pub done: u64,
+    /// Of how many.
+    pub of: u64,
+    /// Images a second in this leg.
+    pub images_per_second: f64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether the leg ended with this.
+    pub leg_ended: bool,
+}
+
+/// What the run was asked to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobItem {
+    /// The job, as JSON.
+    pub job: String,
+}
+
+/// What the run's model takes for what, on the validation split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelItem {
+    /// Number of classes.
+    pub classes: u64,
+    /// The names that `confusion` speaks of, cut, as a JSON list.
+    pub names: String,
+    /// `[true][predicted]` as a JSON list of lists; of more than 20 classes the worst mistakes instead, each
+    /// `[true, predicted, images]` with numbers into `names`.
+    pub confusion: String,
+}
+
+impl RunItem {
+    /// What a ledger says.
+    pub fn of(ledger: &Ledger, now_ms: u64) -> RunItem {
+        let limits = &ledger.job.limits;
+        let best = ledger.best.as_ref().and_then(|best| best.score.map(|score| (best.stage, score.top1)));
+        let ending = ledger.ending.as_ref();
+        RunItem {
+            status: ending.map_or("running".into(), |ending| ending.why.to_string()),
+            ended: ending.is_some(),
+            stage: ledger.stage,
+            rounds: ledger.job.rounds,
+            workers: ledger.workers.len() as u32,
+            workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
+            network: ledger.job.network.clone(),
+            dataset: ledger.job.dataset.clone(),
+            started_ms: ledger.started_ms,
+            at_ms: now_ms,
+            sent: ledger.spend.sent,
+            begun: ledger.spend.begun,
+            gb_seconds: ledger.spend.gb_seconds(now_ms),
+            dollars: ledger.spend.dollars(now_ms),
+            dollars_limit: limits.dollars,
+            sent_limit: limits.invocations,
+            hours_limit: limits.hours,
+            best_stage: best.map(|(stage, _)| stage),
+            best_top1: best.map(|(_, top1)| top1),
+            model: ending.and_then(|ending| ending.model.as_ref()).map(|model| model.name.clone()),
+        }
+    }
+}
+
+impl StageItem {
+    /// What a timeline says of one of its stages.
+    pub fn of(timeline: &Timeline, stage: &StageTimes) -> StageItem {
+        let (share, bars) = write_rows(stage, timeline.workers(), MOST_TEXT);
+        StageItem {
+            began_ms: stage.began_ms,
+            ended_ms: stage.ended_ms,
+            score: stage.score,
+            resent: stage.resent,
+            share,
+            bars,
+        }
+    }
+}
+
+impl JobItem {
+    /// A ledger's job.
+    pub fn of(ledger: &Ledger) -> JobItem {
+        JobItem { job: serde_json::to_string(&ledger.job).unwrap_or_default() }
+    }
+}
+
+impl ModelItem {
+    /// A confusion matrix, as much of it as an item holds.
+    pub fn of(classes: &[String], confusion: &[Vec<u64>]) -> ModelItem {
+        let (named, table) = match classes.len() <= MOST_CLASSES {
+            true => ((0..classes.len()).collect(), confusion.to_vec()),
+            false => mistakes(confusion),
+        };
+        let confusion = Value::from(table).to_string();
+        let names = |chars: usize| {
+            let name =
+                |class: &usize| classes.get(*class).map(|name| name.chars().take(chars).collect::<String>());
+            Value::from(named.iter().map(name).collect::<Vec<_>>()).to_string()
+        };
+        let fits = |names: &String| names.len() + confusion.len() <= MOST_TEXT;
+        let names = CLASS_CHARS.into_iter().map(names).find(fits).unwrap_or_else(|| "[]".into());
+        ModelItem { classes: classes.len() as u64, names, confusion }
+    }
+}
+
+/// The classes that the worst mistakes are about, and the mistakes: `[true, predicted, images]` by place in the first.
+fn mistakes(confusion: &[Vec<u64>]) -> (Vec<usize>, Vec<Vec<u64>>) {
+    let mut found: Vec<(u64, usize, usize)> = Vec::new();
+    for (truth, row) in confusion.iter().enumerate() {
+        let wrong = row.iter().enumerate().filter(|(predicted, images)| *predicted != truth && **images > 0);
+        found.extend(wrong.map(|(predicted, images)| (*images, truth, predicted)));
+    }
+    found.sort_by_key(|&(images, truth, predicted)| (Reverse(images), truth, predicted));
+    found.truncate(MOST_MISTAKES);
+    let mut named: Vec<usize> = found.iter().flat_map(|&(_, truth, predicted)| [truth, predicted]).collect();
+    named.sort_unstable();
+    named.dedup();
+    let place = |class: usize| named.binary_search(&class).unwrap_or(0) as u64;
+    let table = found.iter().map(|&(images, truth, predicted)| vec![place(truth), place(predicted), images]);
+    let table = table.collect();
+    (named, table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_few_classes_the_matrix_is_kept_and_of_many_the_worst_mistakes() {
+        let classes = ["cat".to_owned(), "d".repeat(99)];
+        let few = ModelItem::of(&classes, &[vec![2, 0], vec![1, 1]]);
+        assert_eq!(few.confusion, "[[2,0],[1,1]]");
+        assert_eq!(few.names, format!("[\"cat\",\"{}\"]", "d".repeat(24)));
+        let many: Vec<String> = (0..1_000).map(|class| format!("class {class} {}", "é".repeat(80))).collect();
+        let mut confusion = vec![vec![1_000_000; 1_000]; 1_000];
+        (confusion[3][4], confusion[9][1]) = (1_000_007, 1_000_008);
+        let item = ModelItem::of(&many, &confusion);
+        let mistakes: Vec<[u64; 3]> = serde_json::from_str(&item.confusion).unwrap();
+        let names: Vec<String> = serde_json::from_str(&item.names).unwrap();
+        assert_eq!((mistakes.len(), mistakes[0][2], mistakes[1][2]), (20, 1_000_008, 1_000_007));
+        assert!(names[mistakes[0][0] as usize].starts_with("class 9 "), "{names:?}");
+        assert!(item.names.len() + item.confusion.len() <= MOST_TEXT, "{item:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! Who worked on what, and when: the fold of a run's facts for people to look at. Nothing is decided by it.
+
+mod text;
+
+pub use text::{Bar, Row, rows, write_rows};
+
+use crate::{Fact, Score, Target};
+use std::collections::BTreeMap;
+
+/// The attempts at a run's stages, as far as its facts were taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timeline {
+    /// What is known of each stage.
+    pub stages: BTreeMap<u32, StageTimes>,
+    /// When the run started.
+    pub started_ms: u64,
+    /// The time of the last fact.
+    pub last_ms: u64,
+    workers: u32,
+    facts: u64,
+}
+
+/// One stage, from its opening to its combine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StageTimes {
+    /// When it was opened.
+    pub began_ms: u64,
+    /// When it was combined.
+    pub ended_ms: Option<u64>,
+    /// The score of its combine.
+    pub score: Option<Score>,
+    /// Events that were sent again in it because nothing moved.
+    pub resent: u64,
+    /// Every attempt at its work, in the order in which they began.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One invocation's attempt at a piece of work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The work.
+    pub target: Target,
+    /// When it began.
+    pub began_ms: u64,
+    /// When it ended; while it runs, when the platform will end it.
+    pub until_ms: u64,
+    /// What became of it.
+    pub end: AttemptEnd,
+    invocation: String,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttemptEnd {
+    /// Its fact counts.
+    Done,
+    /// It is under way, as far as anybody knows.
+    Running,
+    /// It ended without a fact: killed, crashed or out of time. The work was begun again.
+    Died,
+    /// Another attempt at the same work was first.
+    Duplicate,
+    /// The run ended meanwhile.
+    Stopped,
+}
+
+impl Timeline {
+    /// Takes the next fact. `started` begins anew.
+    pub fn take(&mut self, fact: &Fact) {
+        self.facts += 1;
+        match fact {
+            Fact::Started { workers, features, at_ms, .. } => {
+                let (started_ms, workers) = (*at_ms, *workers);
+                *self = Timeline { started_ms, last_ms: *at_ms, workers, facts: 1, ..Timeline::default() };
+                self.open(u32::from(features.manifest.is_some()), *at_ms);
+            }
+            Fact::Begun { target, lease } => {
+                self.last_ms = lease.at_ms;
+                let Some(stage) = self.stages.get_mut(&target.stage) else { return };
+                stage.give_up(*target, &lease.invocation, lease.at_ms);
+                let (began_ms, until_ms) = (lease.at_ms, lease.until_ms);
+                let (end, invocation) = (AttemptEnd::Running, lease.invocation.clone());
+                stage.attempts.push(Attempt { target: *target, began_ms, until_ms, end, invocation });
+            }
+            Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::WorkerDone { target, invocation, at_ms, .. } => self.done(*target, invocation, *at_ms),
+            Fact::CombineDone { combined, invocation, at_ms } => {
+                self.done(Target::combine(combined.stage), invocation, *at_ms);
+                if let Some(stage) = self.stages.get_mut(&combined.stage) {
+                    (stage.ended_ms, stage.score) = (Some(*at_ms), combined.score);
+                }
+                self.open(combined.stage + 1, *at_ms);
+            }
+            Fact::SentAgain { targets, at_ms } => {
+                self.last_ms = *at_ms;
+                for target in targets {
+                    self.stages.entry(target.stage).and_modify(|stage| stage.resent += 1);
+                }
+            }
+            Fact::Closed { at_ms, .. } | Fact::Ended { at_ms, .. } => self.stop(*at_ms),
+        }
+    }
+
+    /// Forgets the stages before `stage`.
+    pub fn forget_before(&mut self, stage: u32) {
+        self.stages = self.stages.split_off(&stage);
+    }
+
+    /// Which of two timelines is the newer: facts, counted on from the run's start, so that a run which is later given
+    /// the id of one that was removed is the newer, too.
+    pub fn version(&self) -> u64 {
+        self.started_ms + self.facts
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    fn open(&mut self, stage: u32, at_ms: u64) {
+        self.stages.entry(stage).or_insert_with(|| StageTimes { began_ms: at_ms, ..StageTimes::default() });
+    }
+
+    fn done(&mut self, target: Target, invocation: &str, at_ms: u64) {
+        self.last_ms = at_ms;
+        let Some(stage) = self.stages.get_mut(&target.stage) else { return };
+        for attempt in stage.running().filter(|attempt| attempt.target == target) {
+            let outlived = attempt.until_ms <= at_ms;
+            attempt.end = match attempt.invocation == invocation {
+                true => AttemptEnd::Done,
+                false if outlived => AttemptEnd::Died,
+                false => AttemptEnd::Duplicate,
+            };
+            attempt.until_ms = attempt.until_ms.min(at_ms);
+        }
+    }
+
+    fn stop(&mut self, at_ms: u64) {
+        self.last_ms = at_ms;
+        for attempt in self.stages.values_mut().flat_map(StageTimes::running) {
+            attempt.end = if attempt.until_ms <= at_ms { AttemptEnd::Died } else { AttemptEnd::Stopped };
+            attempt.until_ms = attempt.until_ms.min(at_ms);
+        }
+        // A stage that was opened by the last combine and never begun is none.
+        self.stages.retain(|_, stage| !stage.attempts.is_empty());
+    }
+}
+
+impl StageTimes {
+    fn running(&mut self) -> impl Iterator<Item = &mut Attempt> {
+        self.attempts.iter_mut().filter(|attempt| attempt.end == AttemptEnd::Running)
+    }
+
+    /// Work is begun: earlier attempts at it whose time is over, or whose event this is again, have died.
+    fn give_up(&mut self, target: Target, invocation: &str, at_ms: u64) {
+        for attempt in self.running().filter(|attempt| attempt.target == target) {
+            if attempt.until_ms <= at_ms || attempt.invocation == invocation {
+                attempt.end = AttemptEnd::Died;
+                attempt.until_ms = attempt.until_ms.min(at_ms);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
