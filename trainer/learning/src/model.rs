@@ -2,7 +2,7 @@
 //!
 //! Standardisation is folded into the first layer (W/σ, b − Wμ/σ), so the layers read features as the cut gives them.
 //! Both files depend on nothing but the run's job and its best state. `model.json` is published once; the head is named
-//! by its content, so that of two that end a run at different bests each names its own.
+//! by its content. A description of another head that is there already is an error, never taken for the run's own.
 
 use crate::features::{Recipe, Store};
 use crate::head::{HeadShape, Optimizer, Trainer, own_layers};
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use storage::{Once, Root, Tensor, write_tensors_once};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use storage::{Once, Root, Tensor, read_whole, write_tensors_same};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The description's file.
 pub const MODEL: &str = "model.json";
@@ -121,8 +121,20 @@ pub(crate) fn publish(
         .map_err(|error| storage::Error::io("write", &folder.join(MODEL))(error.into()))?;
     match storage::publish_once(&folder, MODEL, |file| file.write_all(storage::seal(&text).as_bytes()))? {
         Once::Published(file) => Ok(file),
-        Once::AlreadyThere => reference(&folder, MODEL),
+        Once::AlreadyThere => published(&folder, &model.head),
     }
+}
+
+/// The description that is there already. It must name the same head, for a run has one best state; its scores may be of
+/// a machine that adds in another order.
+fn published(folder: &Path, head: &FileRef) -> Result<FileRef> {
+    let path = folder.join(MODEL);
+    let (text, reference) = read_whole(&path)?;
+    let found = Model::read(&path, &text)?.head;
+    if found == *head {
+        return Ok(reference);
+    }
+    Err(Error::damaged(&path, format!("the run's best model, {}", head.name), found.name))
 }
 
 fn publish_head(
@@ -137,10 +149,7 @@ fn publish_head(
         tensors.push(Tensor::f32(bias, &[layer.outputs], &parameters[layer.bias]));
     }
     let name = format!("head-{:016x}.safetensors", xxh3_64(bytemuck::cast_slice(parameters)));
-    match write_tensors_once(folder, &name, &tensors, &BTreeMap::new())? {
-        Once::Published(file) => Ok(file),
-        Once::AlreadyThere => reference(folder, &name),
-    }
+    Ok(write_tensors_same(folder, &name, &tensors, &BTreeMap::new())?)
 }
 
 /// torchvision's names for the layers that are trained; an MLP's are those of an `nn.Sequential(Linear, ReLU, Linear)` in
@@ -174,13 +183,6 @@ fn fold(store: &Store, shape: &HeadShape, parameters: &mut [f32]) {
     }
 }
 
-/// A file that was published under a fixed name, as facts name it.
-fn reference(folder: &Path, name: &str) -> Result<FileRef> {
-    let path = folder.join(name);
-    let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
-    Ok(FileRef { name: name.into(), bytes: bytes.len() as u64, xxh3: format!("{:032x}", xxh3_128(&bytes)) })
-}
-
 impl Model {
     /// Reads the model of a run's `model` folder.
     ///
@@ -188,12 +190,15 @@ impl Model {
     /// [`Error::Storage`] if there is none; [`Error::Damaged`].
     pub fn open(folder: &Path) -> Result<Model> {
         let path = folder.join(MODEL);
-        let text = storage::unseal(&path, &std::fs::read(&path).map_err(storage::Error::io("read", &path))?)?;
-        let model: Model = serde_json::from_slice(&text)
-            .map_err(|error| Error::damaged(&path, "a model", error.to_string()))?;
+        Model::read(&path, &read_whole(&path)?.0)
+    }
+
+    fn read(path: &Path, text: &[u8]) -> Result<Model> {
+        let model: Model = serde_json::from_slice(&storage::unseal(path, text)?)
+            .map_err(|error| Error::damaged(path, "a model", error.to_string()))?;
         if model.schema > SCHEMA {
             let (found, known) = (model.schema, SCHEMA);
-            return Err(storage::Error::Schema { file: path, found, known }.into());
+            return Err(storage::Error::Schema { file: path.to_owned(), found, known }.into());
         }
         Ok(model)
     }

@@ -42,14 +42,13 @@ pub(super) fn start(
     let folder = services.root.run(&run);
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
-    let turn = Turn::with(services, invocation, &run, log);
+    let turn = Turn::with(services, invocation, log);
     // After the ledger is there and before anything is sent: see `tick` for who switches it off.
     tick::watch(services, true);
     if !new {
         same_job(&turn, start)?;
         return act(turn, event);
     }
-    services.progress.facts(&run, std::slice::from_ref(&first));
     let ledger = Ledger::start(first)?;
     services.progress.ledger(&ledger, true, at_ms);
     turn.send(&ledger, &ledger.due())
@@ -67,13 +66,8 @@ fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, Featu
 }
 
 fn default_job(services: &Services) -> Result<Job, Error> {
-    let path = services.root.job_json();
-    let text = std::fs::read(&path).map_err(|error| {
-        protocol::Error::refused(
-            "job",
-            format!("none, and {}: {error}", path.display()),
-            "a job in the event or there",
-        )
+    let (text, _) = storage::read_whole(&services.root.job_json()).map_err(|error| {
+        protocol::Error::refused("job", format!("none, and {error}"), "a job in the event or there")
     })?;
     Ok(Job::parse(&text)?)
 }

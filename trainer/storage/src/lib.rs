@@ -29,10 +29,10 @@ pub use folder::{create_folder, refresh, remove_folder, sync_folder};
 pub use incoming::{Arrival, Incoming};
 pub use log::{Created, Known, Log, News};
 pub use names::check_name;
-pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within};
-pub use publish::{Once, Publication, publish, publish_once, restore};
-pub use root::{Root, RunFolder};
+pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within, read_whole};
+pub use publish::{Once, Publication, publish, publish_once, publish_same, restore};
+pub use root::{Root, RunFolder, Space};
 pub use seal::{seal, unseal};
 pub use tensors::{
-    Tensor, TensorData, Tensors, encode_tensors, read_tensors, write_tensors, write_tensors_once,
+    Tensor, TensorData, Tensors, encode_tensors, read_tensors, write_tensors, write_tensors_same,
 };

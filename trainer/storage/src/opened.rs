@@ -11,7 +11,7 @@ use protocol::FileRef;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +65,20 @@ pub fn find(path: &Path) -> Result<Option<File>> {
         Err(source) if is_stale(&source) => Ok(None),
         opened => opened.map(Some).map_err(Error::io("open", path)),
     }
+}
+
+/// All bytes of a small file of a fixed name, as the server has it now, and how a fact names it.
+///
+/// # Errors
+/// [`Error::Io`], also when it is not there.
+pub fn read_whole(path: &Path) -> Result<(Vec<u8>, FileRef)> {
+    // A folder that is not there is what the opening says.
+    let _ = refresh(path.parent().unwrap_or(Path::new(".")));
+    let read = |file: File| file.read_from(0, u64::MAX);
+    let bytes = disk::open(path, Access::Read).and_then(read).map_err(Error::io("read", path))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let reference = FileRef { name, bytes: bytes.len() as u64, xxh3: format!("{:032x}", xxh3_128(&bytes)) };
+    Ok((bytes, reference))
 }
 
 /// Opens `path`, looking for it in its refreshed folder until `patience` ends.

@@ -6,6 +6,7 @@
 use crate::disk::{self, Access, File};
 use crate::folder::sync_folder;
 use crate::names::check_file_name;
+use crate::opened::open;
 use crate::{Error, Result};
 use protocol::FileRef;
 use std::io::{self, BufWriter, Write};
@@ -70,7 +71,26 @@ pub fn publish_once(
 ) -> Result<Once> {
     let mut publication = Publication::begin_named(folder, name.to_owned())?;
     write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
-    publication.finish_first()
+    let (reference, first) = publication.finish_first()?;
+    Ok(if first { Once::Published(reference) } else { Once::AlreadyThere })
+}
+
+/// As [`publish_once`], for what everybody who publishes it publishes the same: what has the name already must be that.
+///
+/// # Errors
+/// As [`publish_once`]; [`Error::Damaged`] when something else has the name.
+pub fn publish_same(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(&mut Publication) -> io::Result<()>,
+) -> Result<FileRef> {
+    let mut publication = Publication::begin_named(folder, name.to_owned())?;
+    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
+    let (reference, first) = publication.finish_first()?;
+    if !first {
+        open(folder, &reference)?.verify()?;
+    }
+    Ok(reference)
 }
 
 /// A file that is being written and that nobody sees yet; dropped without [`Publication::finish`] it is removed.
@@ -117,8 +137,8 @@ impl Publication {
         sync_folder(self.folder())
     }
 
-    /// As [`Publication::finish`], but leaves a file that has the name already as it is.
-    fn finish_first(mut self) -> Result<Once> {
+    /// As [`Publication::finish`], but leaves a file that has the name already as it is; says whether it is ours.
+    fn finish_first(mut self) -> Result<(FileRef, bool)> {
         let reference = self.settle()?;
         let linked = disk::on(|disk| disk.hard_link(&self.temporary, &self.target));
         // A link whose answer got lost is sent again, and then finds its own file there.
@@ -131,7 +151,7 @@ impl Publication {
         }
         disk::on(|disk| disk.remove_file(&self.temporary)).map_err(Error::io("remove", &self.temporary))?;
         sync_folder(self.folder())?;
-        Ok(if ours { Once::Published(reference) } else { Once::AlreadyThere })
+        Ok((reference, ours))
     }
 
     /// Everything is written: flush and fsync. A close after that has nothing left to lose, so its answer may be lost.

@@ -15,6 +15,15 @@ pub struct Root {
     path: PathBuf,
 }
 
+/// The room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What can still be written.
+    pub free: u64,
+    /// What is taken, by whomever.
+    pub used: u64,
+}
+
 impl Root {
     /// Takes a folder as the shared file system, if it is one and can be written to.
     ///
@@ -36,6 +45,18 @@ impl Root {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many bytes the file system has for us, and how many are in use, as it says itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn space(&self) -> Result<Space> {
+        let found = fs2::statvfs(&self.path).map_err(Error::io("look at", &self.path))?;
+        Ok(Space {
+            free: found.available_space(),
+            used: found.total_space().saturating_sub(found.free_space()),
+        })
     }
 
     /// The job of a `start` without one: `job.json`.

@@ -4,7 +4,7 @@
 //! size and then by name, so that each is aligned to its elements and the format's own readers can map it.
 
 use crate::opened::{CheckedStream, Opened, open};
-use crate::publish::{Once, publish, publish_once};
+use crate::publish::{publish, publish_same};
 use crate::{Error, Result};
 use protocol::FileRef;
 use safetensors::tensor::{Dtype, Metadata};
@@ -37,6 +37,10 @@ pub enum TensorData<'a> {
     F32(Cow<'a, [f32]>),
     /// Unsigned bytes.
     U8(Cow<'a, [u8]>),
+    /// Signed bytes; only written.
+    I8(Cow<'a, [i8]>),
+    /// The bits of 16-bit floating point with an 8-bit exponent; only written.
+    Bf16(Cow<'a, [u16]>),
     /// 64-bit integers.
     I64(Cow<'a, [i64]>),
 }
@@ -63,6 +67,8 @@ impl TensorData<'_> {
         match self {
             TensorData::F32(data) => data.len(),
             TensorData::U8(data) => data.len(),
+            TensorData::I8(data) => data.len(),
+            TensorData::Bf16(data) => data.len(),
             TensorData::I64(data) => data.len(),
         }
     }
@@ -71,6 +77,8 @@ impl TensorData<'_> {
         match self {
             TensorData::F32(_) => Dtype::F32,
             TensorData::U8(_) => Dtype::U8,
+            TensorData::I8(_) => Dtype::I8,
+            TensorData::Bf16(_) => Dtype::BF16,
             TensorData::I64(_) => Dtype::I64,
         }
     }
@@ -93,17 +101,17 @@ pub fn write_tensors(
     publish(folder, stem, "safetensors", |file| encode_tensors(file, tensors, metadata))
 }
 
-/// Publishes arrays under a name of the caller's; the first file of that name stays.
+/// Publishes arrays under a name of the caller's, that stands for just these: see [`publish_same`].
 ///
 /// # Errors
-/// As [`write_tensors`].
-pub fn write_tensors_once(
+/// As [`write_tensors`] and [`publish_same`].
+pub fn write_tensors_same(
     folder: &Path,
     name: &str,
     tensors: &[Tensor<'_>],
     metadata: &BTreeMap<String, String>,
-) -> Result<Once> {
-    publish_once(folder, name, |file| encode_tensors(file, tensors, metadata))
+) -> Result<FileRef> {
+    publish_same(folder, name, |file| encode_tensors(file, tensors, metadata))
 }
 
 /// Writes arrays in the safetensors format.
@@ -124,6 +132,8 @@ pub fn encode_tensors(
         match &tensor.data {
             TensorData::F32(data) => write_elements(file, data, f32::to_le_bytes)?,
             TensorData::U8(data) => file.write_all(data)?,
+            TensorData::I8(data) => write_elements(file, data, i8::to_le_bytes)?,
+            TensorData::Bf16(data) => write_elements(file, data, u16::to_le_bytes)?,
             TensorData::I64(data) => write_elements(file, data, i64::to_le_bytes)?,
         }
     }

@@ -13,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 use storage::dataset::{Dataset, MANIFEST};
 use storage::{FeatureManifest, Root};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Changes whenever the same recipe gives other features: the resize rule, the kernels' arithmetic, the shards' form.
 const VERSION: u32 = 1;
@@ -68,10 +67,7 @@ fn whole_store(folder: &Path, key: &str) -> Result<Option<FileRef>> {
 
 /// `features.json` as facts name it.
 pub(super) fn manifest_reference(folder: &Path) -> Result<FileRef> {
-    let path = folder.join("features.json");
-    let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
-    let xxh3 = format!("{:032x}", xxh3_128(&bytes));
-    Ok(FileRef { name: "features.json".into(), bytes: bytes.len() as u64, xxh3 })
+    Ok(storage::read_whole(&folder.join("features.json"))?.1)
 }
 
 /// Everything that decides a job's features, opened and checked.

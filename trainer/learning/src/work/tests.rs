@@ -89,6 +89,23 @@ fn a_store_that_lost_a_shard_is_found_out_by_the_plan() {
 }
 
 #[test]
+fn another_states_model_is_never_taken_for_the_runs_own() {
+    let sample = Sample::with_images();
+    let job = job(json!({"rounds": 2}));
+    whole_run(&sample, "run", &job, 1, 0, 1);
+    let plan = plan(&sample.root, &job).unwrap();
+    let features = FeatureStore { key: plan.features_key, manifest: plan.manifest };
+    let id = RunId::new("run").unwrap();
+    let folder = sample.root.run(&id).combined();
+    let states = std::fs::read_dir(&folder).unwrap().map(|state| state.unwrap().path());
+    let first = states.into_iter().find(|path| path.to_string_lossy().contains("0001-")).unwrap();
+    let (_, first) = storage::read_whole(&first).unwrap();
+    let error = finish(&sample.root, &id, &job, &features, &first, 1).unwrap_err();
+    assert!(error.to_string().contains("model.json is damaged or another's"), "{error}");
+    assert_eq!(error.fate(), crate::Fate::Halt);
+}
+
+#[test]
 fn jobs_that_name_what_is_not_there_are_refused() {
     let sample = Sample::with_images();
     for (changes, part) in [

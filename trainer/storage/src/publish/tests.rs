@@ -106,6 +106,19 @@ fn of_many_that_publish_once_the_first_wins_and_stays() {
 }
 
 #[test]
+fn what_everybody_publishes_the_same_is_checked_when_it_is_there() {
+    let folder = temporary();
+    let same = |text: &'static [u8]| publish_same(folder.path(), "head", |file| file.write_all(text));
+    let file = same(b"weights").unwrap();
+    assert_eq!(same(b"weights").unwrap(), file);
+    for other in [&b"weightS"[..], b"more weights"] {
+        let error = same(other).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { file, .. } if file.ends_with("head")), "{error}");
+    }
+    assert_eq!(names(folder.path()), ["head"]);
+}
+
+#[test]
 fn a_damaged_file_gives_way_to_what_was_published_and_to_nothing_else() {
     let folder = temporary();
     let file = publish(folder.path(), "train-000001", "npy", |file| file.write_all(b"features")).unwrap();
