@@ -66,6 +66,7 @@ fn at_ms(fact: &Fact) -> u64 {
         | Fact::WorkerDone { at_ms, .. }
         | Fact::CombineDone { at_ms, .. }
         | Fact::SentAgain { at_ms, .. }
+        | Fact::Hindered { at_ms, .. }
         | Fact::Closed { at_ms, .. }
         | Fact::Ended { at_ms, .. } => *at_ms,
     }

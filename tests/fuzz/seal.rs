@@ -15,7 +15,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A log's frames: their checksum is xxh3-64 of the body, seeded with the frame's offset.
+/// A log's frames: their checksum is xxh3-64 of the body, seeded with the frame's offset and the checksum before it.
 pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
     if dice.once_in(4) {
         return log;
@@ -23,13 +23,16 @@ pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
     let frames: Vec<usize> =
         log.windows(4).enumerate().filter(|(_, w)| w == b"FRM1").map(|(at, _)| at).collect();
     let ends = frames.iter().skip(1).copied().chain([log.len()]).collect::<Vec<_>>();
+    let mut before = 0;
     for (at, end) in frames.into_iter().zip(ends) {
-        if end < at + 16 {
+        if end < at + 24 {
             continue;
         }
-        let checksum = xxh3_64_with_seed(&log[at + 16..end], at as u64);
-        log[at + 4..at + 8].copy_from_slice(&((end - at - 16) as u32).to_le_bytes());
+        let checksum = xxh3_64_with_seed(&log[at + 24..end], before ^ at as u64);
+        log[at + 4..at + 8].copy_from_slice(&((end - at - 24) as u32).to_le_bytes());
         log[at + 8..at + 16].copy_from_slice(&checksum.to_le_bytes());
+        log[at + 16..at + 24].copy_from_slice(&u64::to_le_bytes(before));
+        before = checksum;
     }
     log
 }

@@ -14,21 +14,29 @@ pub(crate) enum Promise {
     DoneOrLimit,
     /// Or it gave up with the reason.
     AnyEnd,
+    /// Or whoever reads its ledger is told what is wrong with it.
+    EndOrRefusal,
 }
 
-/// An event is sent: it must be due by what is durable, and paid for.
+/// An event is sent: it must be due by what is durable, and paid for; but for what was durable and was written over.
 pub(crate) fn sent(w: &mut World, event: &Event) {
+    let lost = w.truth.lost_sends;
+    if w.truth.broken {
+        return;
+    }
     let Some(ledger) = &w.truth.ledger else {
         return w.violate(format!("{event:?} is sent before the start"));
     };
     let moment = Moment { now_ms: w.clock_ms, invocation: "nobody", patience_ms: 180_000 };
     let wrong = match ledger.decide(event, moment) {
-        Ok(Decision::Ahead(why)) => Some(format!("an event is sent ahead of what is durable: {why}")),
+        Ok(Decision::Ahead(why)) if !w.truth.unhonoured => {
+            Some(format!("an event is sent ahead of what is durable: {why}"))
+        }
         Err(error) => Some(error.to_string()),
-        _ if w.tally.sends > ledger.spend.sent => {
+        _ if w.tally.sends > ledger.spend.sent + lost => {
             Some(format!("{} events are sent, {} are recorded", w.tally.sends, ledger.spend.sent))
         }
-        _ if w.tally.sends > w.setting.invocations => {
+        _ if w.tally.sends > w.setting.invocations + lost => {
             Some(format!("{} events are sent, {} are allowed", w.tally.sends, w.setting.invocations))
         }
         _ => None,
@@ -41,6 +49,9 @@ pub(crate) fn sent(w: &mut World, event: &Event) {
 /// A ledger is reported: it must be durable.
 pub(crate) fn reported(w: &mut World, ledger: &Ledger) {
     w.look();
+    if w.truth.unhonoured {
+        return;
+    }
     let Some(durable) = &w.truth.ledger else {
         return w.violate("a run is reported that is not durable".into());
     };
@@ -64,6 +75,9 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
     if w.violation.is_some() {
         return;
     }
+    if promise == Promise::EndOrRefusal && w.refused.is_some() {
+        return;
+    }
     let Some(ledger) = &w.truth.ledger else { return w.violate("the run was never begun".into()) };
     let rounds = ledger.rounds_done();
     let wrong = match w.truth.ending() {
@@ -71,11 +85,12 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
         Some(Reason::Rounds) if rounds != w.setting.rounds => Some(format!("ended after {rounds} rounds")),
         Some(Reason::Rounds | Reason::Patience) => None,
         Some(Reason::Limit(_) | Reason::Stopped) if promise == Promise::DoneOrLimit => None,
-        Some(_) if promise == Promise::AnyEnd => None,
+        Some(_) if matches!(promise, Promise::AnyEnd | Promise::EndOrRefusal) => None,
         Some(why) => Some(format!("the run ended: {why}")),
     };
     let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
-    let (sent, most) = (ledger.spend.sent, w.setting.invocations);
+    let lost = w.truth.lost_sends;
+    let (sent, most) = (ledger.spend.sent + lost, w.setting.invocations + lost);
     let wrong = wrong.or_else(|| {
         if w.truth.combined != stages {
             Some(format!("stages were combined in this order: {:?}", w.truth.combined))

@@ -72,7 +72,15 @@ fn invocation() {
         match answer {
             Ok(Ok(words)) => {
                 w.note(|w| format!("p{} answers {words}", w.current));
-                w.me().message = None;
+                if w.truth.unhonoured
+                    && (words.contains("/ledger is damaged") || words.contains("the ledger contradicts"))
+                {
+                    w.truth.broken = true;
+                }
+                let message = w.me().message.take();
+                if message.is_some_and(|message| message.payload.contains("\"tick\"")) {
+                    w.refused = words.contains("\"refused\"").then_some(words);
+                }
             }
             Ok(Err(error)) => {
                 w.note(|w| format!("p{} fails: {error}", w.current));

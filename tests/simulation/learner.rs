@@ -2,9 +2,9 @@
 
 use super::code::learning::{Assignment, CombineOrder, Combined, Error, Plan, Progress, Work};
 use super::code::protocol::{FeatureStore, FileRef, Job, RunId};
-use super::code::storage::{self, Once, Root};
+use super::code::storage::{self, Root};
 use super::code::trainer::services::Learner;
-use super::setting::{KEY, Setting, checksum, contents, fold, score};
+use super::setting::{KEY, Setting, contents, fold, score};
 use super::world::{compute, violation};
 use std::path::Path;
 
@@ -133,26 +133,9 @@ fn publish(folder: &Path, stem: &str, text: &str) -> Result<FileRef, Error> {
     Ok(storage::publish(folder, stem, "txt", |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
-/// Publishes a file of a fixed name, of which the first stays.
+/// Publishes a file of a fixed name, which everybody publishes the same.
 fn once(folder: &Path, name: &str, text: &str) -> Result<FileRef, Error> {
-    let write = |file: &mut storage::Publication| std::io::Write::write_all(file, text.as_bytes());
-    Ok(match storage::publish_once(folder, name, write)? {
-        Once::Published(file) => file,
-        Once::AlreadyThere => {
-            let path = folder.join(name);
-            let file = storage::find(&path)?.ok_or_else(|| {
-                let waited = std::time::Duration::ZERO;
-                storage::Error::Missing { path: path.clone(), waited }
-            })?;
-            let read = |file: storage::disk::File| {
-                let mut bytes = vec![0; file.length()? as usize];
-                file.read_at(&mut bytes, 0)?;
-                Ok(bytes)
-            };
-            let bytes = read(file).map_err(storage::Error::io("read", &path))?;
-            FileRef { name: name.into(), bytes: bytes.len() as u64, xxh3: checksum(&bytes) }
-        }
-    })
+    Ok(storage::publish_same(folder, name, |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
 /// Stage and worker, steps and number that a file tells.

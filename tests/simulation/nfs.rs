@@ -4,6 +4,10 @@
 //! unlock, or in part when it dies; a name that it once found missing stays missing until it touches the folder; a client
 //! that stays away longer than its lease loses its locks, and learns of it by EIO.
 
+mod client;
+
+pub(crate) use client::Client;
+use client::Handle;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +15,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 const EIO: i32 = 5;
+/// What of a write reaches the server at once, when it does not reach it as a whole.
+const PAGE: usize = 512;
 
 /// The server.
 #[derive(Default)]
@@ -29,23 +35,6 @@ struct Inode {
     lock: Option<(usize, usize)>,
 }
 
-/// What a client believes and has not written yet.
-#[derive(Default)]
-pub(crate) struct Client {
-    number: usize,
-    missing: Vec<(PathBuf, u64)>,
-    handles: Vec<Option<Handle>>,
-}
-
-struct Handle {
-    inode: usize,
-    /// The file as this client sees it.
-    view: Arc<Vec<u8>>,
-    /// What it has written and not synced.
-    dirty: Vec<(usize, Vec<u8>)>,
-    lost: bool,
-}
-
 /// What reaches the server of what a dying client has not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tail {
@@ -53,6 +42,8 @@ pub(crate) enum Tail {
     Lost,
     /// The first half of each write.
     Torn,
+    /// Of each write all pages but the first.
+    Holed,
     /// All of it.
     Whole,
 }
@@ -63,30 +54,6 @@ fn errno(number: i32) -> io::Error {
 
 fn kind<T>(kind: io::ErrorKind) -> io::Result<T> {
     Err(kind.into())
-}
-
-impl Client {
-    pub(crate) fn new(number: usize) -> Client {
-        Client { number, ..Client::default() }
-    }
-
-    fn handle(&mut self, id: usize) -> io::Result<&mut Handle> {
-        self.handles.get_mut(id).and_then(Option::as_mut).ok_or_else(|| errno(EIO))
-    }
-
-    /// Whether it has written something that is not on the server.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.handles.iter().flatten().any(|handle| !handle.dirty.is_empty() && !handle.lost)
-    }
-
-    /// Which of its open files have lost their lock.
-    pub(crate) fn lost(&self) -> u64 {
-        self.handles.iter().flatten().fold(0, |lost, handle| lost << 1 | u64::from(handle.lost))
-    }
-
-    fn touched(&mut self, folder: &Path) {
-        self.missing.retain(|(path, _)| path.parent() != Some(folder));
-    }
 }
 
 impl Nfs {
@@ -169,7 +136,7 @@ impl Nfs {
             }
         };
         let view = self.inodes[inode].data.clone();
-        client.handles.push(Some(Handle { inode, view, dirty: Vec::new(), lost: false }));
+        client.handles.push(Some(Handle { inode, view, dirty: Vec::new(), locked: false, lost: false }));
         Ok(client.handles.len() - 1)
     }
 
@@ -229,6 +196,14 @@ impl Nfs {
         Ok(())
     }
 
+    /// What was written to an open file and not synced reaches the server in part, if at all.
+    pub(crate) fn lose(&mut self, client: &mut Client, id: usize, tail: Tail) -> io::Result<()> {
+        let handle = client.handle(id)?;
+        let dirty = std::mem::take(&mut handle.dirty);
+        self.flush(handle.inode, &dirty, tail);
+        Ok(())
+    }
+
     /// Takes the lock; `honoured` is false when the server gives it although another has it.
     pub(crate) fn try_lock(&mut self, client: &mut Client, id: usize, honoured: bool) -> io::Result<()> {
         let number = client.number;
@@ -238,6 +213,7 @@ impl Nfs {
             return kind(io::ErrorKind::WouldBlock);
         }
         inode.lock = Some((number, id));
+        handle.locked = true;
         handle.view = inode.data.clone();
         Ok(())
     }
@@ -246,7 +222,9 @@ impl Nfs {
         let lost = client.handle(id)?.lost;
         let _ = self.sync(client, id);
         let number = client.number;
-        let inode = &mut self.inodes[client.handle(id)?.inode];
+        let handle = client.handle(id)?;
+        handle.locked = false;
+        let inode = &mut self.inodes[handle.inode];
         if !lost && inode.lock == Some((number, id)) {
             inode.lock = None;
         }
@@ -337,9 +315,8 @@ impl Nfs {
 
     /// The client was away for longer than its lease: its locks are lost.
     pub(crate) fn lease_ends(&mut self, client: &mut Client) {
-        for (id, handle) in client.handles.iter_mut().enumerate() {
-            let Some(handle) = handle else { continue };
-            handle.lost |= self.inodes[handle.inode].lock == Some((client.number, id));
+        for handle in client.handles.iter_mut().flatten() {
+            handle.lost |= handle.locked;
         }
         self.free_locks(client.number);
     }
@@ -351,13 +328,21 @@ impl Nfs {
     }
 
     fn flush(&mut self, inode: usize, dirty: &[(usize, Vec<u8>)], tail: Tail) {
-        if dirty.is_empty() || tail == Tail::Lost {
+        if dirty.is_empty() {
             return;
         }
         let mut data = self.inodes[inode].data.clone();
         for (offset, bytes) in dirty {
-            let length = if tail == Tail::Torn { bytes.len() / 2 } else { bytes.len() };
-            put(Arc::make_mut(&mut data), *offset, &bytes[..length]);
+            let first_page = (PAGE - offset % PAGE).min(bytes.len());
+            let arrives = match tail {
+                Tail::Lost => 0..0,
+                Tail::Torn => 0..bytes.len() / 2,
+                Tail::Holed => first_page..bytes.len(),
+                Tail::Whole => 0..bytes.len(),
+            };
+            if !arrives.is_empty() {
+                put(Arc::make_mut(&mut data), offset + arrives.start, &bytes[arrives]);
+            }
         }
         self.store(inode, data);
     }

@@ -19,7 +19,7 @@ pub(crate) const KINDS: [&str; 8] = [
     "no faults",
     "what redelivery heals, without a watchdog",
     "a few faults of all kinds",
-    "a few faults of all kinds",
+    "locks that are not honoured",
     "many faults of one kind",
     "many faults of all kinds",
     "a small limit on invocations",
@@ -49,11 +49,16 @@ fn all_kinds(random: &mut Random, budget: u32) -> Rates {
         io: rate(100, 1_500),
         answer: rate(50, 500),
         full: rate(500, 5_000),
-        unhonoured: 0,
         hops: rate(0, 1) == 1,
+        close: rate(2, 20),
+        unhonoured: 0,
         budget,
         spare_last: false,
     }
+}
+
+fn stop() -> String {
+    format!(r#"{{"stop": true, "run": "{RUN}"}}"#)
 }
 
 fn plan(seed: u64) -> Plan {
@@ -70,9 +75,18 @@ fn plan(seed: u64) -> Plan {
             let rates = all_kinds(&mut random, u32::MAX);
             Rates { freeze: 0, full: 0, lose: 0, hops: false, spare_last: true, ..rates }
         }
-        2 | 3 => {
+        2 => {
             let budget = random.between(1, 5) as u32;
             all_kinds(&mut random, budget)
+        }
+        3 => {
+            promise = Promise::EndOrRefusal;
+            if random.one_in(2) {
+                outside.push((random.below(20_000), stop()));
+            }
+            let budget = random.between(1, 30) as u32;
+            let others = if random.one_in(2) { all_kinds(&mut random, budget) } else { Rates::default() };
+            Rates { unhonoured: random.between(1, 12), budget, ..others }
         }
         4 => {
             promise = Promise::AnyEnd;
@@ -101,8 +115,7 @@ fn plan(seed: u64) -> Plan {
         }
         _ => {
             promise = Promise::DoneOrLimit;
-            let stop = format!(r#"{{"stop": true, "run": "{RUN}"}}"#);
-            for event in [stop, setting.start().to_string(), r#"{"tick": true}"#.into()] {
+            for event in [stop(), setting.start().to_string(), r#"{"tick": true}"#.into()] {
                 if random.one_in(2) {
                     outside.push((random.below(40_000), event));
                 }
@@ -121,7 +134,7 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
     let faulty_ms = if rates.budget == 0 { 0 } else { 2_000_000 };
     world::begin(World::new(setting, rates, mix(seed, 3), false, recorded));
     let mut outside: Vec<_> = outside.into_iter().map(|(at, event)| (at + 1_000_000, event)).collect();
-    let mut tick_ms = 1_000_000 + TICK_MS;
+    let (mut tick_ms, mut ticks) = (1_000_000 + TICK_MS, 0);
     with(|w| {
         w.note(|w| format!("{:?}, {:?}", w.setting, w.rates));
         w.tally.outside += 1;
@@ -146,9 +159,11 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
             if w.clock_ms >= tick_ms {
                 tick_ms = w.clock_ms + TICK_MS;
                 if watchdog && w.truth.ending().is_none() {
-                    // The watchdog knows runs that were begun; until then somebody starts again.
-                    let event =
-                        if w.truth.ledger.is_some() { r#"{"tick": true}"#.into() } else { start.clone() };
+                    // The watchdog knows runs that were begun; until then somebody starts again, and when the list of
+                    // runs may have been written over as well.
+                    ticks += 1;
+                    let again = w.truth.ledger.is_none() || (w.truth.unhonoured && ticks % 3 == 0);
+                    let event = if again { start.clone() } else { r#"{"tick": true}"#.into() };
                     w.tally.outside += 1;
                     w.enqueue(event, 0);
                 }
@@ -239,7 +254,7 @@ fn next(w: &mut World, tick_ms: u64) -> Next {
         None => {
             let idle = running == 0 && w.queue.is_empty();
             w.look();
-            if idle && w.truth.ending().is_some() {
+            if idle && (w.truth.ending().is_some() || (w.truth.unhonoured && w.refused.is_some())) {
                 return Next::Over;
             }
             w.clock_ms =
@@ -313,5 +328,5 @@ fn free_locks(w: &mut World) {
 }
 
 fn tail(w: &mut World) -> Tail {
-    [Tail::Lost, Tail::Torn, Tail::Whole][w.random.below(3) as usize]
+    [Tail::Lost, Tail::Torn, Tail::Whole, Tail::Holed][w.random.below(4) as usize]
 }

@@ -1,11 +1,11 @@
 //! The seam: the real storage's disk and the real handler's ports, each a step that the world may let fail or end.
 
-use super::code::protocol::items::ModelItem;
-use super::code::protocol::{Event, Fact, Ledger, RunId};
+use super::code::protocol::{Event, Ledger, RunId, Score};
 use super::code::storage::disk::{Access, Disk, File, OpenFile};
 use super::code::trainer::Error;
 use super::code::trainer::services::{Clock, Invoke, Progress, WorkerReport};
 use super::coroutine::{Killed, suspend};
+use super::nfs::Tail;
 use super::random::mix;
 use super::world::{Failure, Point, World, with};
 use std::io;
@@ -33,8 +33,11 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
                 w.nfs.full = false;
                 result
             }
-            _ => f(w),
+            None => f(w),
         };
+        if matches!(point, Point::Sync | Point::Unlock) {
+            w.look();
+        }
         let seen = result.as_ref().map_or_else(|error| error.kind() as u64 + 1, |_| 0);
         w.me().observed = mix(w.me().observed, mix(point as u64, seen));
         if let Err(error) = &result
@@ -91,13 +94,22 @@ fn failure(w: &mut World, point: Point) -> Option<Failure> {
     let fails =
         |w: &mut World, rate: fn(&super::world::Rates) -> u64, failure| w.goes_wrong(rate).then_some(failure);
     match point {
-        Point::Lock => {
-            fails(w, |r| r.unhonoured, Failure::Unhonoured).or_else(|| fails(w, |r| r.io, Failure::Io))
-        }
-        Point::Read | Point::Open | Point::List => fails(w, |r| r.io, Failure::Io),
+        Point::Read | Point::List => fails(w, |r| r.io, Failure::Io),
         Point::Send if w.goes_wrong(|rates| rates.throttle) => Some(Failure::Io),
         _ => fails(w, |r| r.io, Failure::Io).or_else(|| fails(w, |r| r.answer, Failure::Answer)),
     }
+}
+
+/// Whether the server keeps the lock of a file for its holder, who may be another.
+fn honoured(w: &mut World, path: &Path) -> bool {
+    let me = w.current;
+    let Some(holder) = w.nfs.holder(path).filter(|holder| *holder != me) else { return true };
+    if w.exhaustive || w.spared(me) || !w.goes_wrong(|rates| rates.unhonoured) {
+        return true;
+    }
+    w.note(|_| format!("p{me} is given the lock of {}, which p{holder} has", path.display()));
+    w.truth.unhonoured = true;
+    false
 }
 
 /// Works on the server with the client of the process that runs.
@@ -221,8 +233,11 @@ impl OpenFile for Opened {
             if failure == Some(Failure::Io) {
                 return Err(eio());
             }
-            let honoured = failure != Some(Failure::Unhonoured);
+            let honoured = honoured(w, &self.path);
             let locked = on_client!(w, try_lock, self.number, honoured);
+            if failure == Some(Failure::Answer) {
+                return locked.and(Err(eio()));
+            }
             // What it reads under the lock is all that it learns of the others.
             w.look();
             let seen = if w.exhaustive { w.truth.meaning(&w.live()) } else { 0 };
@@ -232,7 +247,29 @@ impl OpenFile for Opened {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        step(Point::Unlock, &self.path, |w| on_client!(w, unlock, self.number))
+        step(Point::Unlock, &self.path, |w| {
+            self.write_back(w);
+            on_client!(w, unlock, self.number)
+        })
+    }
+}
+
+impl Opened {
+    /// What a close or an unlock has to write may fail. Nobody hears that: the answer of a close is not looked at.
+    fn write_back(&self, w: &mut World) {
+        let owes = w.processes[self.process].client.owes(self.number);
+        if !owes || w.exhaustive || w.spared(self.process) || !w.goes_wrong(|rates| rates.close) {
+            return;
+        }
+        let tail = [Tail::Lost, Tail::Torn, Tail::Holed][w.random.below(3) as usize];
+        w.note(|_| {
+            format!(
+                "p{} closes {}: EIO, and of the rest is written: {tail:?}",
+                self.process,
+                self.path.display()
+            )
+        });
+        let _ = w.nfs.lose(&mut w.processes[self.process].client, self.number, tail);
     }
 }
 
@@ -240,6 +277,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         with(|w| {
             if w.processes[self.process].alive {
+                self.write_back(w);
                 let client = &mut w.processes[self.process].client;
                 w.nfs.close(client, self.number);
             }
@@ -294,8 +332,7 @@ impl Progress for Watched {
     fn ledger(&self, ledger: &Ledger, _: bool, _: u64) {
         with(|w| super::check::reported(w, ledger));
     }
-    fn facts(&self, _: &RunId, _: &[Fact]) {}
-    fn model(&self, _: &RunId, _: &ModelItem, _: u64) {}
+    fn score(&self, _: &RunId, _: u32, _: &Score, _: u64) {}
     fn worker(&self, _: &WorkerReport<'_>) {}
     fn flush(&self) {}
 }

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The length of a log's header, and of a frame's head.
-const HEAD: usize = 16;
+const HEADER: usize = 16;
+const HEAD: usize = 24;
 
 /// The facts that are on the server.
 pub(crate) struct Truth {
     path: PathBuf,
     bytes: Arc<Vec<u8>>,
     at: usize,
+    /// The checksum of the last frame.
+    before: u64,
     expected: Expected,
     results: HashSet<(u32, u32)>,
     pub(crate) combined: Vec<u32>,
@@ -26,6 +29,14 @@ pub(crate) struct Truth {
     pub(crate) ledger: Option<Ledger>,
     /// When it was seen to be durable that the run ends.
     pub(crate) ended_ms: Option<u64>,
+    /// Whether a lock was given to two at once: from then on facts may be written over.
+    pub(crate) unhonoured: bool,
+    /// Events that facts had counted which were written over.
+    pub(crate) lost_sends: u64,
+    /// Up to which byte the files that facts name were looked at.
+    checked: usize,
+    /// Whether the ledger was no history any more, as somebody read it.
+    pub(crate) broken: bool,
 }
 
 impl Truth {
@@ -33,7 +44,8 @@ impl Truth {
         Truth {
             path: Path::new(ROOT).join("runs").join(RUN).join("ledger"),
             bytes: Arc::default(),
-            at: HEAD,
+            at: HEADER,
+            before: 0,
             expected: Expected::of(setting),
             results: HashSet::new(),
             combined: Vec::new(),
@@ -41,6 +53,10 @@ impl Truth {
             resent: 0,
             ledger: None,
             ended_ms: None,
+            unhonoured: false,
+            lost_sends: 0,
+            checked: 0,
+            broken: false,
         }
     }
 
@@ -52,7 +68,9 @@ impl Truth {
         let Some(ledger) = &self.ledger else { return 0 };
         let hold = |hold: &Hold| {
             let until = hold.lease.as_ref().map_or(0, |lease| lease.until_ms);
-            mix(mix(hold.sent_ms, until), u64::from(hold.begun) << 32 | u64::from(hold.resent))
+            let tries =
+                u64::from(hold.begun) << 32 | u64::from(hold.resent) << 16 | u64::from(hold.deliveries);
+            mix(mix(hold.sent_ms, until), tries)
         };
         let worker = |worker: &WorkerState| match worker.result {
             Some(_) => 1,
@@ -83,14 +101,37 @@ impl Truth {
         if Arc::ptr_eq(bytes, &self.bytes) {
             return Ok(());
         }
-        if bytes.get(..self.at.min(self.bytes.len())) != self.bytes.get(..self.at.min(self.bytes.len())) {
+        let bytes = bytes.clone();
+        let before = std::mem::replace(&mut self.bytes, bytes.clone());
+        // A header is no fact.
+        let known = if self.facts > 0 { self.at.min(before.len()) } else { 0 };
+        if bytes.get(..known) == before.get(..known) {
+            return self.read(&bytes, nfs, setting, now_ms);
+        }
+        if !self.unhonoured {
             return Err("facts that were durable were written over".into());
         }
-        self.bytes = bytes.clone();
-        let bytes = bytes.clone();
-        while let Some(body) = frame(&bytes, self.at) {
+        // From here on everybody reads another history. What was checked of it may be removed by now.
+        self.checked = bytes.iter().zip(before.iter()).take_while(|(now, then)| now == then).count();
+        let sent = |ledger: &Option<Ledger>| ledger.as_ref().map_or(0, |ledger| ledger.spend.sent);
+        let sent_before = sent(&self.ledger);
+        (self.at, self.before, self.facts, self.resent) = (HEADER, 0, 0, 0);
+        (self.ledger, self.ended_ms) = (None, None);
+        self.results.clear();
+        self.combined.clear();
+        self.read(&bytes[..self.checked], nfs, setting, now_ms)?;
+        self.lost_sends += sent_before - sent(&self.ledger);
+        self.read(&bytes, nfs, setting, now_ms)
+    }
+
+    /// Takes the whole frames behind those that are known.
+    fn read(&mut self, bytes: &[u8], nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
+        while let Some((body, checksum, before)) = frame(bytes, self.at) {
             let at = self.at;
-            self.at += HEAD + body.len();
+            if self.before != before {
+                return self.broken(format!("the frame at byte {at} follows another one"));
+            }
+            (self.at, self.before) = (at + HEAD + body.len(), checksum);
             let mut rest = body;
             while let Some((length, tail)) = rest.split_first_chunk::<4>() {
                 let (record, tail) =
@@ -106,9 +147,18 @@ impl Truth {
 
     fn fact(&mut self, fact: &Fact, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
         self.facts += 1;
-        match &mut self.ledger {
-            None => self.ledger = Some(Ledger::start(fact.clone()).map_err(|e| e.to_string())?),
-            Some(ledger) => drop(ledger.record(fact).map_err(|e| e.to_string())?),
+        let folded = match &mut self.ledger {
+            None => Ledger::start(fact.clone()).map(|ledger| {
+                self.ledger = Some(ledger);
+                true
+            }),
+            Some(ledger) => ledger.record(fact).map(|recorded| recorded.new),
+        };
+        match folded {
+            // What was recorded when its like had been written over in part counts once, or not at all.
+            Ok(false) if self.unhonoured => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return self.broken(error.to_string()),
         }
         match fact {
             Fact::LegDone { target, place, done, .. } => {
@@ -132,24 +182,26 @@ impl Truth {
                     _ => return Err("a combine gave neither a state nor features, or both".into()),
                 };
                 let number = self.expected.before[combined.stage as usize + 1];
-                check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
+                self.check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
             }
             Fact::Ended { ending, .. } => {
                 self.ended_ms.get_or_insert(now_ms);
                 let best = self.ledger.as_ref().and_then(|ledger| ledger.best.clone());
                 match (best, &ending.model) {
                     (None, None) => Ok(()),
+                    // The model could not be published: the run says so, and has none.
+                    (Some(_), None) if self.unhonoured && matches!(ending.why, Reason::Failed(_)) => Ok(()),
                     (Some(best), Some(model)) => {
                         let number = self.expected.before[best.stage as usize + 1];
                         let text = contents("model", best.stage, 0, 0, number);
-                        check(nfs, &self.path.with_file_name("model"), model, &text)
+                        self.check(nfs, &self.path.with_file_name("model"), model, &text)
                     }
                     (best, model) => Err(format!("the best is {best:?}, the model {model:?}")),
                 }
             }
             Fact::SentAgain { targets, .. } => {
                 self.resent += targets.len() as u64;
-                if self.ending().is_some() {
+                if self.ending().is_some() && !self.unhonoured {
                     return Err("an event is sent again after the end".into());
                 }
                 Ok(())
@@ -158,8 +210,17 @@ impl Truth {
                 self.ended_ms.get_or_insert(now_ms);
                 Ok(())
             }
-            Fact::Started { .. } | Fact::Begun { .. } => Ok(()),
+            Fact::Started { .. } | Fact::Begun { .. } | Fact::Hindered { .. } => Ok(()),
         }
+    }
+
+    /// Whoever reads the ledger is told what is wrong with it, until it is written over again.
+    pub(crate) fn broken(&mut self, what: String) -> Result<(), String> {
+        if !self.unhonoured {
+            return Err(what);
+        }
+        self.broken = true;
+        Ok(())
     }
 
     fn worker_file(
@@ -175,7 +236,20 @@ impl Truth {
         let before = self.expected.before[stage as usize];
         let number = setting.worker(stage, worker, before, steps);
         let folder = self.path.with_file_name("stages").join(format!("{stage:04}"));
-        check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
+        self.check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
+    }
+
+    /// A file that a fact names must be whole on the server when the fact is, and say what a run without faults says.
+    fn check(&self, nfs: &Nfs, folder: &Path, file: &FileRef, text: &str) -> Result<(), String> {
+        let path = folder.join(&file.name);
+        if file.xxh3 != checksum(text.as_bytes()) {
+            return Err(format!("{} is not {text:?}, which a run without faults gives", path.display()));
+        }
+        match nfs.contents(&path) {
+            _ if self.at <= self.checked => Ok(()),
+            Some(bytes) if bytes.as_slice() == text.as_bytes() => Ok(()),
+            found => Err(format!("a fact names {}, and the server has {found:?}", path.display())),
+        }
     }
 
     /// Why the run ended, once it has.
@@ -184,23 +258,13 @@ impl Truth {
     }
 }
 
-/// A file that a fact names must be whole on the server when the fact is, and say what a run without faults says.
-fn check(nfs: &Nfs, folder: &Path, file: &FileRef, text: &str) -> Result<(), String> {
-    let path = folder.join(&file.name);
-    if file.xxh3 != checksum(text.as_bytes()) {
-        return Err(format!("{} is not {text:?}, which a run without faults gives", path.display()));
-    }
-    match nfs.contents(&path) {
-        Some(bytes) if bytes.as_slice() == text.as_bytes() => Ok(()),
-        found => Err(format!("a fact names {}, and the server has {found:?}", path.display())),
-    }
-}
-
-/// The body of the whole frame at a place of the log.
-fn frame(bytes: &[u8], at: usize) -> Option<&[u8]> {
+/// The whole frame at a place of the log: its body, its checksum, and that of the frame that it follows.
+fn frame(bytes: &[u8], at: usize) -> Option<(&[u8], u64, u64)> {
     let head = bytes.get(at..at + HEAD)?;
     let length = u32::from_le_bytes(head[4..8].try_into().ok()?) as usize;
     let body = bytes.get(at + HEAD..at + HEAD + length)?;
-    let checksum = u64::from_le_bytes(head[8..].try_into().ok()?);
-    (head.starts_with(b"FRM1") && xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+    let number = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
+    let (checksum, before) = (number(8)?, number(16)?);
+    let whole = head.starts_with(b"FRM1") && xxh3_64_with_seed(body, before ^ at as u64) == checksum;
+    whole.then_some((body, checksum, before))
 }

@@ -62,6 +62,8 @@ pub(crate) struct World {
     /// Locks of vanished clients, and when the server frees them.
     pub(crate) leases: Vec<(u64, usize)>,
     pub(crate) full_until_ms: u64,
+    /// What the last tick was refused with, if it was.
+    pub(crate) refused: Option<String>,
     messages: u32,
     /// What was sent, when ids are made of that.
     sent: Vec<u32>,
@@ -79,7 +81,10 @@ pub(crate) struct Rates {
     pub(crate) io: u64,
     pub(crate) answer: u64,
     pub(crate) full: u64,
+    /// A lock is given that another holds.
     pub(crate) unhonoured: u64,
+    /// What is written at a close or an unlock is lost.
+    pub(crate) close: u64,
     pub(crate) hops: bool,
     /// Faults that are left before none happen any more.
     pub(crate) budget: u32,
@@ -129,6 +134,7 @@ impl World {
             violation: None,
             leases: Vec::new(),
             full_until_ms: 0,
+            refused: None,
             messages: 0,
             sent: Vec::new(),
         }

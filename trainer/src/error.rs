@@ -65,6 +65,19 @@ impl Error {
         }
     }
 
+    /// Whether work fails for want of something that only people can give: space, access, a file that is gone.
+    pub fn is_trouble(&self) -> bool {
+        use learning::Error::{Io, Storage};
+        let lasts = |error: &storage::Error| {
+            matches!(error, storage::Error::Io { .. } | storage::Error::Missing { .. })
+        };
+        match self {
+            Error::Storage(error) | Error::Learning(Storage(error)) => lasts(error),
+            Error::Learning(Io { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// What becomes of the event.
     pub fn fate(&self) -> Fate {
         match self {

@@ -6,6 +6,7 @@
 
 mod combine;
 mod finish;
+mod lookout;
 mod pace;
 mod reply;
 mod start;
@@ -17,7 +18,7 @@ pub use reply::Reply;
 
 use crate::services::{Invocation, Services};
 use crate::{Error, Fate};
-use protocol::{Decision, Event, Ledger, RunId};
+use protocol::{Decision, Event, Ledger, Reason, RunId, Target};
 use turn::Turn;
 
 /// Carries out one event.
@@ -50,7 +51,7 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
                 Some(worker) => worker::leg(&turn, &ledger, target, worker),
                 None => combine::combine(&turn, &ledger, target),
             };
-            halt_or_retry(&turn, ledger, done)
+            halt_or_retry(&turn, &ledger, target, done)
         }
         Decision::Finish(reason) => finish::finish(&turn, &ledger, reason),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
@@ -59,14 +60,22 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
     }
 }
 
-/// A run that cannot go on is recorded as failed, with its best model so far.
-fn halt_or_retry(turn: &Turn<'_>, ledger: Ledger, done: Result<Reply, Error>) -> Result<Reply, Error> {
-    match done {
+/// A run that cannot go on is recorded as failed, with its best model so far. Trouble that may pass is recorded as well:
+/// should the run be given up after many tries, that is the reason.
+fn halt_or_retry(
+    turn: &Turn<'_>,
+    ledger: &Ledger,
+    target: Target,
+    done: Result<Reply, Error>,
+) -> Result<Reply, Error> {
+    match &done {
         Err(error) if error.fate() == Fate::Halt => {
-            finish::finish(turn, &ledger, protocol::Reason::Failed(error.to_string()))
+            return finish::finish(turn, ledger, Reason::Failed(error.to_string()));
         }
-        done => done,
+        Err(error) if error.is_trouble() => turn.hindered(target, error),
+        _ => {}
     }
+    done
 }
 
 /// The run that an event means: the one it names, or the one that was started last.

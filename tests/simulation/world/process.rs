@@ -59,8 +59,6 @@ pub(crate) enum Failure {
     Answer,
     /// The disk is full.
     Full,
-    /// A lock is given that another holds.
-    Unhonoured,
 }
 
 impl Process {

@@ -1,6 +1,6 @@
 //! What to do with an event, from the ledger alone.
 
-use crate::ledger::{Hold, MOST_RESENDS};
+use crate::hold::Hold;
 use crate::{Error, Event, Ledger, Reason, Target, WorkerEvent};
 
 /// What the handler is to do. It only obeys.
@@ -25,7 +25,8 @@ pub struct Moment<'a> {
     pub now_ms: u64,
     /// Lambda's request id of this invocation.
     pub invocation: &'a str,
-    /// How long after its time work is held to be lost by a tick; doubled each time that it is sent again.
+    /// How long after its time work is held to be lost by a tick while its event may still be delivered; doubled each time
+    /// that it is sent again.
     pub patience_ms: u64,
 }
 
@@ -50,7 +51,9 @@ impl Ledger {
                 // Its own recorder died before all was sent.
                 let own = !self.combined_by.is_empty() && self.combined_by == moment.invocation;
                 let due = |hold: &Hold| {
-                    start.force || (own && hold.lease.is_none()) || overdue(hold, moment, START_GRACE_MS)
+                    start.force
+                        || (own && hold.lease.is_none())
+                        || hold.overdue(moment.now_ms, START_GRACE_MS)
                 };
                 Ok(self.move_on(due))
             }
@@ -98,13 +101,15 @@ impl Ledger {
     }
 
     fn tick(&self, moment: Moment<'_>) -> Decision {
-        let lost = |hold: &Hold| overdue(hold, moment, moment.patience_ms << hold.resent.min(16));
-        let mut unfinished = self.unfinished().into_iter();
-        if let Some((target, hold)) = unfinished.find(|(_, hold)| lost(hold) && hold.resent >= MOST_RESENDS) {
-            let what = format!("{target} was sent again {} times and did not end", hold.resent);
-            return Decision::Finish(Reason::Failed(what));
+        let lost = |hold: &Hold| hold.lost(moment);
+        let given_up = |(target, hold): (Target, &Hold)| {
+            let why = hold.resent_too_often().filter(|_| lost(hold))?;
+            Some(Reason::Failed(format!("{target} {why}")))
+        };
+        match self.unfinished().into_iter().find_map(given_up) {
+            Some(reason) => Decision::Finish(reason),
+            None => self.move_on(lost),
         }
-        self.move_on(lost)
     }
 
     /// The stage that an event means: what it says, or what follows from its `epochsdone`.
@@ -121,6 +126,24 @@ impl Ledger {
         Err(Error::refused("workers", workers.to_string(), expected))
     }
 
+    /// Checks that the end is still the one that was settled when the ledger was `before`: its model is about to count.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`]: facts were written over, by a server that gave the lock to two at once.
+    pub fn check_settled(&self, before: &Ledger) -> Result<(), Error> {
+        if self.ending.is_some() || (self.over.is_some() && self.best == before.best) {
+            return Ok(());
+        }
+        let round = |ledger: &Ledger| ledger.best.as_ref().map_or(0, |best| best.stage);
+        let what = format!(
+            "the end was settled with the model of round {}, and is not any more, with round {} the best: facts were \
+             written over; does the file system keep its locks?",
+            round(before),
+            round(self)
+        );
+        Err(self.contradiction(&what))
+    }
+
     /// The event that asks for a piece of work of this run.
     pub fn event(&self, target: Target) -> Event {
         let (run, workers) = (Some(self.run.clone()), self.workers.len() as u32);
@@ -132,12 +155,6 @@ impl Ledger {
             }
         }
     }
-}
-
-/// Whether work has not begun, or not ended, this long after it should have.
-fn overdue(hold: &Hold, moment: Moment<'_>, grace_ms: u64) -> bool {
-    let expected_ms = hold.lease.as_ref().map_or(hold.sent_ms, |lease| lease.until_ms.max(hold.sent_ms));
-    moment.now_ms > expected_ms.saturating_add(grace_ms)
 }
 
 fn resend(targets: Vec<Target>, otherwise: String) -> Decision {

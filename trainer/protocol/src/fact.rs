@@ -72,6 +72,17 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
+    /// An invocation could not do its work, and says why; its event will be delivered again.
+    Hindered {
+        /// The work.
+        target: Target,
+        /// What failed, in words.
+        why: String,
+        /// Which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
     /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is fixed before it
     /// is published: whoever publishes it, and however often, publishes the same.
     Closed {

@@ -5,16 +5,13 @@
 //! ever sent is counted in [`Spend::sent`] by a fact that was recorded before.
 
 use crate::fact::Lease;
+use crate::hold::Hold;
 use crate::{
     Combined, Ending, Error, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Reason, RunId, Spend, Target,
 };
 
-/// Times that one leg may begin without ending before the run is given up.
-const MOST_BEGINNINGS: u32 = 12;
 /// Legs without progress, one after the other, before the run is given up.
 const MOST_IDLE_LEGS: u32 = 2;
-/// Times that work which does not move is sent again before the run is given up.
-pub(crate) const MOST_RESENDS: u32 = 6;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,25 +65,6 @@ pub struct WorkerState {
     idle_legs: u32,
     /// The invocation that recorded the leg before.
     pub(crate) leg_by: String,
-}
-
-/// A piece of work from the moment that it is due.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hold {
-    /// When it was last sent.
-    pub sent_ms: u64,
-    /// The invocation that last began it.
-    pub lease: Option<Lease>,
-    /// How often it has begun.
-    pub begun: u32,
-    /// How often it was sent again because it did not move.
-    pub resent: u32,
-}
-
-impl Hold {
-    fn sent(at_ms: u64) -> Hold {
-        Hold { sent_ms: at_ms, ..Hold::default() }
-    }
 }
 
 /// What recording a fact came to.
@@ -160,6 +138,12 @@ impl Ledger {
             Fact::Started { .. } => return Err(self.contradiction("a second `started`")),
             Fact::Begun { target, lease } => self.begun(*target, lease),
             Fact::SentAgain { targets, at_ms } => self.sent_again(targets, *at_ms),
+            Fact::Hindered { target, why, invocation, at_ms } => {
+                self.spend.end(*target, invocation, *at_ms);
+                let hold = self.hold_mut(*target);
+                recorded.new = hold.is_some();
+                hold.into_iter().for_each(|hold| hold.hinder(why));
+            }
             Fact::Closed { why, .. } => {
                 recorded.new = self.over.is_none() && self.ending.is_none();
                 self.over.get_or_insert_with(|| why.clone());
@@ -174,9 +158,10 @@ impl Ledger {
             }
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.spend.end(Target::combine(combined.stage), invocation, *at_ms);
+                // What was needed until now stays until the next combine: this one might have to be done again.
+                recorded.retired = self.retire();
                 recorded.new = self.combine_done(combined, invocation, *at_ms)?;
                 recorded.due = self.due_after_combine(combined.stage, invocation);
-                recorded.retired = self.retire();
             }
         }
         Ok(recorded)
@@ -241,15 +226,9 @@ impl Ledger {
     fn begun(&mut self, target: Target, lease: &Lease) {
         self.spend.begin(target, lease.clone());
         let Some(hold) = self.hold_mut(target) else { return };
-        hold.lease = Some(lease.clone());
-        hold.begun += 1;
-        if hold.begun > MOST_BEGINNINGS {
-            let what = format!(
-                "{target} began {} times and never ended: the function crashed, ran out of memory ({} MB) or of \
-                 time; its log says which",
-                hold.begun, lease.memory_mb
-            );
-            self.over.get_or_insert(Reason::Failed(what));
+        hold.begin(lease);
+        if let Some(why) = hold.begun_too_often() {
+            self.over.get_or_insert(Reason::Failed(format!("{target} {why}")));
         }
     }
 
@@ -257,8 +236,7 @@ impl Ledger {
         self.spend.sent += targets.len() as u64;
         for target in targets {
             let Some(hold) = self.hold_mut(*target) else { continue };
-            hold.resent += 1;
-            hold.sent_ms = at_ms;
+            hold.send_again(at_ms);
         }
     }
 
@@ -384,7 +362,7 @@ impl Ledger {
         retired
     }
 
-    fn contradiction(&self, what: &str) -> Error {
+    pub(crate) fn contradiction(&self, what: &str) -> Error {
         Error::Contradiction { at: self.facts - 1, what: what.into() }
     }
 }

@@ -9,12 +9,11 @@ mod errand;
 mod error;
 mod event;
 mod fact;
+mod hold;
 mod ids;
-pub mod items;
 mod job;
 mod ledger;
 mod limits;
-pub mod timeline;
 mod validate;
 
 #[cfg(test)]
@@ -25,11 +24,12 @@ pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};
-pub use ids::{FileRef, RunId, utc};
+pub use hold::Hold;
+pub use ids::{FileRef, RunId};
 pub use job::{
     Agreement, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Pooling, Schedule,
 };
-pub use ledger::{Hold, Ledger, Recorded, WorkerState};
+pub use ledger::{Ledger, Recorded, WorkerState};
 pub use limits::Spend;
 
 /// The schema of facts in the ledger; a later one is refused by name.

@@ -250,6 +250,42 @@ fn legs_without_progress_end_the_run() {
 }
 
 #[test]
+fn an_event_that_is_delivered_no_more_is_sent_again_once_its_last_attempt_has_had_its_time() {
+    let target = Target::worker(0, 0, 0);
+    let begun = |times: u64| {
+        let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
+        for at_ms in (0..times).map(|n| n * 1_000) {
+            let lease = Lease { invocation: "i".into(), at_ms, until_ms: at_ms + 10_000, memory_mb: 1 };
+            ledger.record(&Fact::Begun { target, lease }).unwrap();
+        }
+        ledger
+    };
+    let tick = |ledger: &Ledger, now_ms| {
+        let moment = Moment { now_ms, invocation: "tick", patience_ms: PATIENCE_MS };
+        ledger.decide(&Event::Tick { run: None }, moment).unwrap() == Decision::Resend(vec![target])
+    };
+    // After two attempts the platform may deliver it once more; after three it does not.
+    assert!(!tick(&begun(2), 11_000 + PATIENCE_MS) && tick(&begun(2), 11_001 + PATIENCE_MS));
+    let mut third = begun(3);
+    assert!(!tick(&third, 12_000) && tick(&third, 12_001));
+    third.record(&Fact::SentAgain { targets: vec![target], at_ms: 12_001 }).unwrap();
+    assert!(!tick(&third, 12_002 + PATIENCE_MS) && tick(&third, 12_002 + 2 * PATIENCE_MS));
+}
+
+#[test]
+fn an_end_counts_only_as_it_was_settled() {
+    let mut settled = Ledger::start(started(1, 2, json!({}))).unwrap();
+    let open = settled.clone();
+    settled.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap();
+    settled.check_settled(&settled).unwrap();
+    let error = open.check_settled(&settled).unwrap_err().to_string();
+    assert!(error.contains("facts were written over"), "{error}");
+    let mut better = settled.clone();
+    better.best = Some(Combined { stage: 1, state: None, features: None, score: None });
+    assert!(better.check_settled(&settled).unwrap_err().to_string().contains("round 1 the best"));
+}
+
+#[test]
 fn a_start_that_died_before_all_was_sent_sends_the_rest_when_it_is_delivered_again() {
     let mut ledger = Ledger::start(started(2, 1, json!({}))).unwrap();
     let lease = Lease { invocation: "i".into(), at_ms: 1, until_ms: 10_000, memory_mb: 1 };

@@ -33,9 +33,6 @@ pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Re
             Ending { why, model: None }
         }
     };
-    let (_, ledger) = turn.record(Fact::Ended { ending, at_ms: turn.now_ms() })?;
-    if let Some(model) = services.learner.describe(&services.root, &ledger.run) {
-        services.progress.model(&ledger.run, &model, turn.now_ms());
-    }
+    let ledger = turn.end(&ledger, ending)?;
     Ok(Reply::done(&ledger, &[]))
 }

@@ -3,16 +3,17 @@
 use crate::Error;
 use crate::handler::Reply;
 use crate::services::{Invocation, Services};
-use protocol::{Decision, Event, Fact, Lease, Ledger, Moment, Recorded, RunId, Target};
+use protocol::{Decision, Ending, Event, Fact, Lease, Ledger, Moment, Reason, Recorded, RunId, Target};
 use storage::{FactLog, NewFacts};
 
 /// How often an update whose lock was lost is done again.
 const LOCK_TRIES: usize = 5;
+/// The longest that a fact says in words, in characters.
+const MOST_WORDS: usize = 500;
 
 pub(super) struct Turn<'a> {
     pub(super) services: &'a Services,
     pub(super) invocation: &'a Invocation,
-    run: RunId,
     log: FactLog<Fact>,
 }
 
@@ -27,16 +28,11 @@ impl<'a> Turn<'a> {
             Err(storage::Error::Missing { .. }) => return Err(Error::NoRun { found: run.to_string() }),
             opened => opened?,
         };
-        Ok(Turn::with(services, invocation, run, log))
+        Ok(Turn { services, invocation, log })
     }
 
-    pub(super) fn with(
-        services: &'a Services,
-        invocation: &'a Invocation,
-        run: &RunId,
-        log: FactLog<Fact>,
-    ) -> Turn<'a> {
-        Turn { services, invocation, run: run.clone(), log }
+    pub(super) fn with(services: &'a Services, invocation: &'a Invocation, log: FactLog<Fact>) -> Turn<'a> {
+        Turn { services, invocation, log }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -68,8 +64,18 @@ impl<'a> Turn<'a> {
 
     /// Records a fact.
     pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Ledger), Error> {
+        self.record_if(fact, |_| Ok(()))
+    }
+
+    /// Records a fact, if the ledger allows it.
+    fn record_if(
+        &self,
+        fact: Fact,
+        allowed: impl Fn(&Ledger) -> Result<(), Error>,
+    ) -> Result<(Recorded, Ledger), Error> {
         let read_back = fact.read_back();
         let found = self.update(|ledger| {
+            allowed(ledger)?;
             let recorded = ledger.record(&read_back)?;
             if recorded.new {
                 return Ok((Some(fact.clone()), recorded));
@@ -85,6 +91,28 @@ impl<'a> Turn<'a> {
         let milestone = matches!(fact, Fact::CombineDone { .. } | Fact::Ended { .. });
         self.services.progress.ledger(&found.1, milestone, self.now_ms());
         Ok(found)
+    }
+
+    /// Records why work failed, if that can be recorded: the event will be delivered again whatever becomes of this.
+    pub(super) fn hindered(&self, target: Target, error: &Error) {
+        let why: String = error.to_string().chars().take(MOST_WORDS).collect();
+        let invocation = self.invocation.id.clone();
+        if let Err(error) = self.record(Fact::Hindered { target, why, invocation, at_ms: self.now_ms() }) {
+            tracing::warn!(%target, %error, "what went wrong was not recorded");
+        }
+    }
+
+    /// Records the end, if it is still the one that was settled in `before`.
+    pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Ledger, Error> {
+        let fact = Fact::Ended { ending, at_ms: self.now_ms() };
+        Ok(self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?.1)
+    }
+
+    /// Why the run is over, if it is. Only when the ledger has grown is it read, under its lock.
+    pub(super) fn over(&self) -> Result<Option<Reason>, Error> {
+        let known = self.services.ledgers.known(self.log.path());
+        // What cannot be looked at is read, which says why.
+        if self.log.has_changed(&known).unwrap_or(true) { Ok(self.read()?.over) } else { Ok(None) }
     }
 
     /// The ledger as it stands.
@@ -121,16 +149,14 @@ impl<'a> Turn<'a> {
         loop {
             let mut seen = self.services.ledgers.take(self.log.path());
             let updated = self.log.update_after(self.services.settings.lock_wait, &mut seen.known, |new| {
-                self.services.progress.facts(&self.run, &new.facts);
                 let mut ledger =
                     caught_up(seen.ledger.take(), new)?.ok_or_else(|| Error::NoRun { found: self.name() })?;
                 let (fact, result) = change(&mut ledger)?;
-                Ok::<_, Error>((fact.clone().into_iter().collect(), (result, ledger, fact)))
+                Ok::<_, Error>((fact.into_iter().collect(), (result, ledger)))
             });
             tries += 1;
             match updated {
-                Ok((result, ledger, fact)) => {
-                    self.services.progress.facts(&self.run, fact.as_slice());
+                Ok((result, ledger)) => {
                     seen.ledger = Some(ledger.clone());
                     self.services.ledgers.put(self.log.path(), seen);
                     return Ok((result, ledger));

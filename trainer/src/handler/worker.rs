@@ -1,5 +1,6 @@
 //! One leg of one worker: compute until the work or the time ends, publish, record, pass the baton on.
 
+use super::lookout::Lookout;
 use super::pace::Pace;
 use super::{Reply, Turn};
 use crate::Error;
@@ -7,12 +8,10 @@ use crate::services::WorkerReport;
 use learning::{Assignment, Work};
 use protocol::{Fact, Ledger, Target};
 
-/// How often a working leg looks whether its run has been ended, in milliseconds.
-const LOOK_EVERY_MS: u64 = 2_000;
-
 pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
     let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
+    let mut lookout = Lookout::new(turn.now_ms());
     let mut work = services.learner.work(&Assignment {
         root: &services.root,
         run: &ledger.run,
@@ -26,17 +25,16 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32)
         threads: services.settings.threads,
     })?;
     let first = work.progress().done;
-    let mut looked_ms = turn.now_ms();
     let finished = loop {
         let now_ms = turn.now_ms();
         if work.progress().finished() || pace.must_stop(now_ms) {
             break work.progress().finished();
         }
-        if now_ms > looked_ms + LOOK_EVERY_MS {
-            looked_ms = now_ms;
-            if let Some(why) = turn.read()?.over {
+        if lookout.is_due(now_ms) {
+            if let Some(why) = turn.over()? {
                 return Ok(Reply::ignored(format!("the run was ended meanwhile: {why}")));
             }
+            lookout.looked(now_ms, turn.now_ms());
         }
         work.step()?;
         pace.stepped(turn.now_ms());
@@ -84,3 +82,6 @@ fn report<'a>(
         last: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

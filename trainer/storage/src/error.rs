@@ -134,7 +134,7 @@ impl From<Error> for io::Error {
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space or use a larger file system, then do the same again"
+            "; the disk is full: free some space or use a larger file system, then start again"
         }
         io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing, or choose another folder",
         io::ErrorKind::PermissionDenied => "; give this user access to it, or choose another folder",

@@ -61,6 +61,14 @@ impl<T: Record> FactLog<T> {
         decode(self.path(), &self.log.read(wait)?)
     }
 
+    /// Whether there may be facts behind `known`; see [`Log::has_changed`].
+    ///
+    /// # Errors
+    /// As [`Log::has_changed`].
+    pub fn has_changed(&self, known: &Known) -> Result<bool> {
+        self.log.has_changed(known)
+    }
+
     /// Gives all facts to `f` under the lock and appends those that it returns; see [`Log::update`].
     ///
     /// # Errors

@@ -142,6 +142,15 @@ impl Log {
         result
     }
 
+    /// Whether the file's length is another than `known`: asked of the server by an opening, without the lock.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_changed(&self, known: &Known) -> Result<bool> {
+        let length = disk::open(&self.path, Access::Read).and_then(|file| file.length());
+        Ok(length.map_err(Error::io("look at", &self.path))? != known.whole as u64)
+    }
+
     /// Opens the file and locks it. Never blocks in the kernel: an NFS client would sleep for up to 30 s between its
     /// own tries. Who has waited longer asks more often, so that many who finish together all get their turn.
     fn lock(&self, wait: Duration) -> Result<File> {
@@ -215,7 +224,7 @@ fn transact<R, E: From<Error>>(
     let mut now_known = contents.known;
     if !append.is_empty() {
         let whole = now_known.whole;
-        let (frame, with_frame) = frames::encode(path, whole, &append)?;
+        let (frame, with_frame) = frames::encode(path, &now_known, &append)?;
         if whole < end {
             file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;

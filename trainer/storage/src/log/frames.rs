@@ -1,28 +1,34 @@
 //! How a log lies in its file: a header, then one frame for each append, each with its length and checksum.
 //!
 //! ```text
-//! header   "BATONLOG"  schema u32  check u32            16 bytes
-//! frame    "FRM1"  length u32  checksum u64  body       body = one or more records, each: length u32, bytes
+//! header   "BATONLOG"  schema u32  check u32                        16 bytes
+//! frame    "FRM1"  length u32  checksum u64  before u64  body       body = one or more records, each: length u32, bytes
 //! ```
 //! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all. Its
 //! checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied to another
-//! place, or that stands inside a record, is not taken for one.
+//! place, or that stands inside a record, is not taken for one; and with `before`, the checksum of the frame before it,
+//! so that it stands for all that the log holds up to there. A whole frame that was written over by another whole one is
+//! found by the frame behind it.
 
 use crate::{Error, Result};
 use std::path::Path;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The newest schema that this version reads and writes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 const MAGIC: &[u8; 8] = b"BATONLOG";
 const MARK: &[u8; 4] = b"FRM1";
-/// Length of the file's header, and of a frame's head, in bytes.
-const HEAD: usize = 16;
+/// Length of the file's header, in bytes.
+const HEADER: usize = 16;
+/// Length of a frame's head, in bytes.
+const HEAD: usize = 24;
 
 /// The longest record, in bytes.
 pub(super) const MAX_RECORD: usize = 1 << 20;
 /// The longest body of a frame, in bytes: what one update may append.
 const MAX_BODY: usize = 1 << 24;
+/// What reaches a disk as a whole or not at all, in bytes: the smallest sector. A page of a client is some of them.
+const SECTOR: usize = 512;
 
 /// How far a log is known: what lies before is durable and never changes.
 ///
@@ -41,13 +47,13 @@ pub struct Known {
 impl Known {
     /// Whether a file whose bytes from `at` on are these is the one that is known.
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
-        let last = Window { base: self.at, bytes }.frame_at(self.at);
-        last.is_some_and(|body| Known::after(self.at, body) == *self)
+        let file = Window { base: self.at, bytes };
+        file.frame_at(self.at).is_some_and(|body| Known::after(self.at, file.before(self.at), body) == *self)
     }
 
-    /// A log is known up to the end of the frame at `at` with this body.
-    fn after(at: usize, body: &[u8]) -> Known {
-        Known { at, checksum: xxh3_64_with_seed(body, at as u64), whole: at + HEAD + body.len() }
+    /// A log is known up to the end of the frame at `at` with this body, behind one with the checksum `before`.
+    fn after(at: usize, before: u64, body: &[u8]) -> Known {
+        Known { at, checksum: checksum(at, before, body), whole: at + HEAD + body.len() }
     }
 }
 
@@ -62,7 +68,7 @@ pub(super) struct Contents {
 /// Reads a log's file: `bytes` are those behind what is `known`, all of them when nothing is.
 ///
 /// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
-/// not whole but has a whole frame behind it was whole once: that is damage.
+/// not whole but was whole once is damage: a whole frame is behind it, or all of it is there to the file's end.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of a later version.
@@ -73,32 +79,40 @@ pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents
         if !check_header(path, &file)? {
             return Ok(contents);
         }
-        contents.known.whole = HEAD;
+        contents.known.whole = HEADER;
     }
     while contents.known.whole < file.end() {
         let at = contents.known.whole;
         let Some(body) = file.frame_at(at) else {
-            return match file.next_frame(at + 1) {
-                None => Ok(contents),
-                Some(next) => {
-                    let found = format!("something else, followed by a whole frame at byte {next}");
-                    Err(Error::damaged(path, format!("a frame with the right checksum at byte {at}"), found))
-                }
+            let found = match file.next_frame(at + 1) {
+                Some(next) => format!("something else, followed by a whole frame at byte {next}"),
+                None if file.was_whole(at) => format!(
+                    "a changed one, which is the last: a copy is best; or cut the file to {at} bytes, and that step is \
+                     done again"
+                ),
+                None => return Ok(contents),
             };
+            return Err(Error::damaged(path, format!("a frame with the right checksum at byte {at}"), found));
         };
+        if file.before(at) != contents.known.checksum {
+            let expected = format!("the frame at byte {at} to follow the one before it");
+            let found =
+                "that it follows another: facts were written over; does the file system keep its locks?";
+            return Err(Error::damaged(path, expected, found));
+        }
         split(path, at, body, &mut contents.records)?;
-        contents.known = Known::after(at, body);
+        contents.known = Known::after(at, file.before(at), body);
     }
     Ok(contents)
 }
 
-/// The bytes to append at `offset`: the header when the file is empty, then one frame with all `records`; and how far
-/// the log is known with them.
+/// The bytes to append to a log that is `known` to its end: the header when the file is empty, then one frame with all
+/// `records`; and how far the log is known with them.
 ///
 /// # Errors
 /// [`Error::Unfit`] when a record, or all together, are too long.
-pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<(Vec<u8>, Known)> {
-    let mut bytes = if offset == 0 { header() } else { Vec::new() };
+pub(super) fn encode(path: &Path, known: &Known, records: &[Vec<u8>]) -> Result<(Vec<u8>, Known)> {
+    let mut bytes = if known.whole == 0 { header() } else { Vec::new() };
     let start = bytes.len();
     bytes.resize(start + HEAD, 0);
     for record in records {
@@ -112,11 +126,12 @@ pub(super) fn encode(path: &Path, offset: usize, records: &[Vec<u8>]) -> Result<
     if length > MAX_BODY {
         return Err(too_long(path, "the records of one update", MAX_BODY, length));
     }
-    let known = Known::after(offset + start, &bytes[start + HEAD..]);
+    let with_frame = Known::after(known.whole + start, known.checksum, &bytes[start + HEAD..]);
     bytes[start..start + 4].copy_from_slice(MARK);
     bytes[start + 4..start + 8].copy_from_slice(&(length as u32).to_le_bytes());
-    bytes[start + 8..start + HEAD].copy_from_slice(&known.checksum.to_le_bytes());
-    Ok((bytes, known))
+    bytes[start + 8..start + 16].copy_from_slice(&with_frame.checksum.to_le_bytes());
+    bytes[start + 16..start + HEAD].copy_from_slice(&known.checksum.to_le_bytes());
+    Ok((bytes, with_frame))
 }
 
 fn too_long(path: &Path, what: &str, most: usize, found: usize) -> Error {
@@ -137,13 +152,13 @@ fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
     if bytes.starts_with(&expected) {
         return Ok(true);
     }
-    let head = &bytes[..bytes.len().min(HEAD)];
-    let whole = head.len() == HEAD && head.starts_with(MAGIC);
+    let head = &bytes[..bytes.len().min(HEADER)];
+    let whole = head.len() == HEADER && head.starts_with(MAGIC);
     if whole && xxh3_64(&head[..12]) as u32 == u32_at(head, 12) {
         return Err(Error::Schema { file: path.to_owned(), found: u32_at(head, 8), known: SCHEMA });
     }
     let torn = expected.starts_with(head) || head.iter().all(|&byte| byte == 0);
-    if torn && file.next_frame(HEAD).is_none() {
+    if torn && file.next_frame(HEADER).is_none() {
         return Ok(false);
     }
     Err(Error::damaged(path, "the header of a Baton log", format!("{:?}", String::from_utf8_lossy(head))))
@@ -169,8 +184,32 @@ impl<'a> Window<'a> {
             return None;
         }
         let body = tail.get(HEAD..HEAD + length)?;
-        let checksum = u64::from_le_bytes(head[8..HEAD].try_into().ok()?);
-        (xxh3_64_with_seed(body, at as u64) == checksum).then_some(body)
+        (checksum(at, u64_at(head, 16), body) == u64_at(head, 8)).then_some(body)
+    }
+
+    /// The checksum of the frame that the whole one at `at` follows.
+    fn before(&self, at: usize) -> u64 {
+        u64_at(self.bytes, at - self.base + 16)
+    }
+
+    /// Whether what begins at `at` and is no frame, the last of the file, was one: two of the three signs of a whole frame
+    /// (its mark, its length, its checksum) are right, which no part of a frame has, and no sector is missing.
+    ///
+    /// A torn append is shorter than its frame, or it has zeros where a page did not arrive before the ones behind it.
+    fn was_whole(&self, at: usize) -> bool {
+        let tail = self.bytes.get(at - self.base..).and_then(|tail| tail.split_at_checked(HEAD));
+        let Some((head, body)) = tail else { return false };
+        let mark = head.starts_with(MARK);
+        let length = u32_at(head, 4) as usize == body.len();
+        let checksum = u64_at(head, 8) == checksum(at, u64_at(head, 16), body);
+        u8::from(mark) + u8::from(length) + u8::from(checksum) >= 2 && !self.misses_a_sector(at)
+    }
+
+    /// Whether from `from` on there is a sector of nothing but zeros.
+    fn misses_a_sector(&self, from: usize) -> bool {
+        let (first, rest) =
+            self.bytes[from - self.base..].split_at((SECTOR - from % SECTOR).min(self.end() - from));
+        [first].into_iter().chain(rest.chunks(SECTOR)).any(|sector| sector.iter().all(|&byte| byte == 0))
     }
 
     /// The first offset from `from` on where a whole frame begins.
@@ -199,6 +238,14 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+fn checksum(at: usize, before: u64, body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, before ^ at as u64)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,13 +256,20 @@ mod tests {
 
     /// A log of three appends, the middle one of two records; and where each append ends.
     fn sample() -> (Vec<u8>, Vec<usize>) {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        let (mut bytes, mut ends, mut known) = (Vec::new(), Vec::new(), Known::default());
         for records in [vec![b"one".to_vec()], vec![b"two".to_vec(), Vec::new()], vec![b"FRM1 four".to_vec()]]
         {
-            bytes.extend(encode(path(), bytes.len(), &records).unwrap().0);
+            bytes.extend(append(&mut known, &records));
             ends.push(bytes.len());
         }
         (bytes, ends)
+    }
+
+    /// The bytes of another frame.
+    fn append(known: &mut Known, records: &[Vec<u8>]) -> Vec<u8> {
+        let (bytes, with_frame) = encode(path(), known, records).unwrap();
+        *known = with_frame;
+        bytes
     }
 
     #[test]
@@ -261,7 +315,7 @@ mod tests {
             assert_eq!(contents.records.len(), [0, 1, 3, 4][ends.iter().filter(|&&end| end <= cut).count()]);
             assert_eq!(
                 contents.known.whole,
-                whole.unwrap_or(if cut < HEAD { 0 } else { HEAD }),
+                whole.unwrap_or(if cut < HEADER { 0 } else { HEADER }),
                 "cut at {cut}"
             );
         }
@@ -282,9 +336,43 @@ mod tests {
     }
 
     #[test]
-    fn damage_before_the_last_frame_is_named_at_any_byte() {
-        let (bytes, ends) = sample();
-        for at in 0..ends[1] {
+    fn a_tail_whose_pages_did_not_all_arrive_is_cut() {
+        let (mut bytes, ends) = sample();
+        let at = bytes.len();
+        let mut known = decode(path(), Known::default(), &bytes).unwrap().known;
+        bytes.extend(append(&mut known, &[vec![7; 3 * SECTOR]]));
+        for missing in 0..=3 {
+            let mut torn = bytes.clone();
+            let end = ((missing + 1) * SECTOR).min(bytes.len());
+            torn[(missing * SECTOR).max(at)..end].fill(0);
+            let known = decode(path(), Known::default(), &torn).unwrap().known;
+            assert_eq!(known.whole, ends[2], "sector {missing}");
+        }
+        // A frame that begins just before a page, of which nothing else is missing.
+        let mut known = Known::default();
+        let first = append(&mut known, &[vec![7; SECTOR - HEADER - HEAD - 4 - 3]]);
+        let torn = [&first[..], &[0; 3], &append(&mut known, &[vec![7]])[3..]].concat();
+        assert_eq!(decode(path(), Known::default(), &torn).unwrap().known.whole, SECTOR - 3);
+    }
+
+    #[test]
+    fn a_frame_that_is_written_over_by_a_whole_one_is_found_by_the_next() {
+        let (mut bytes, ends) = sample();
+        let mut known = decode(path(), Known::default(), &bytes[..ends[0]]).unwrap().known;
+        let other = append(&mut known, &[b"TWO".to_vec(), Vec::new()]);
+        bytes[ends[0]..ends[1]].copy_from_slice(&other);
+        let error = decode(path(), Known::default(), &bytes).err().unwrap().to_string();
+        assert!(error.contains(&format!("byte {}", ends[1])) && error.contains("written over"), "{error}");
+        assert_eq!(
+            decode(path(), Known::default(), &bytes[..ends[1]]).unwrap().records,
+            [&b"one"[..], b"TWO", b""]
+        );
+    }
+
+    #[test]
+    fn damage_is_named_at_any_byte() {
+        let (bytes, _) = sample();
+        for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x40;
             let Err(error) = decode(path(), Known::default(), &damaged) else {
@@ -302,7 +390,7 @@ mod tests {
         let check = xxh3_64(&bytes[..12]) as u32;
         bytes[12..16].copy_from_slice(&check.to_le_bytes());
         let error = decode(path(), Known::default(), &bytes).err().unwrap();
-        assert!(matches!(error, Error::Schema { found: 7, known: 1, .. }), "{error}");
+        assert!(matches!(error, Error::Schema { found: 7, known: SCHEMA, .. }), "{error}");
     }
 
     #[test]
@@ -313,8 +401,9 @@ mod tests {
 
     #[test]
     fn records_that_are_too_long_are_refused() {
-        let error = encode(path(), 0, &[vec![0; MAX_RECORD + 1]]).unwrap_err();
+        let known = Known::default();
+        let error = encode(path(), &known, &[vec![0; MAX_RECORD + 1]]).unwrap_err();
         assert!(error.to_string().contains("at most 1048576 bytes"), "{error}");
-        assert!(encode(path(), 0, &vec![vec![0; MAX_RECORD]; 16]).is_err());
+        assert!(encode(path(), &known, &vec![vec![0; MAX_RECORD]; 16]).is_err());
     }
 }

@@ -231,6 +231,20 @@ fn a_write_that_a_death_cut_short_at_any_byte_does_not_count() {
 }
 
 #[test]
+fn a_log_tells_without_its_lock_whether_it_has_changed() {
+    let folder = temporary();
+    let log = Log::create(folder.path().join("ledger"), b"one", WAIT).unwrap().into_log();
+    let mut known = Known::default();
+    assert!(log.has_changed(&known).unwrap(), "nothing is known of it");
+    log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((Vec::new(), ())) }).unwrap();
+    let held = log.lock(WAIT).unwrap();
+    assert!(!log.has_changed(&known).unwrap());
+    drop(held);
+    append(&log, b"two").unwrap();
+    assert!(log.has_changed(&known).unwrap());
+}
+
+#[test]
 fn a_reader_that_knows_a_part_gets_only_what_is_new() {
     let folder = temporary();
     let path = folder.path().join("ledger");

@@ -1,0 +1,40 @@
+//! When a working leg looks whether its run has been ended: before every batch, as long as looking takes next to no time.
+
+/// How many times as long as a look took a leg works before the next one, at least; and at most, in milliseconds.
+const SPARE: u64 = 50;
+const LONGEST_MS: u64 = 2_000;
+
+/// When to look next, in milliseconds since 1970.
+pub(super) struct Lookout {
+    next_ms: u64,
+}
+
+impl Lookout {
+    /// The ledger was just seen.
+    pub(super) fn new(now_ms: u64) -> Lookout {
+        Lookout { next_ms: now_ms + 1 }
+    }
+
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        now_ms >= self.next_ms
+    }
+
+    pub(super) fn looked(&mut self, begun_ms: u64, ended_ms: u64) {
+        self.next_ms = ended_ms + (SPARE * ended_ms.saturating_sub(begun_ms)).min(LONGEST_MS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_costs_little_and_is_never_far() {
+        let mut lookout = Lookout::new(1_000);
+        assert!(!lookout.is_due(1_000) && lookout.is_due(1_001));
+        for (took_ms, next_ms) in [(0, 2_000), (3, 2_153), (500, 4_500)] {
+            lookout.looked(2_000, 2_000 + took_ms);
+            assert!(lookout.is_due(next_ms) && !lookout.is_due(next_ms - 1), "after {took_ms} ms");
+        }
+    }
+}

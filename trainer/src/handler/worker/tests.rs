@@ -1,0 +1,161 @@
+//! A leg ends with the batch in hand when its run is stopped; what keeps failing is the reason when the run is given up.
+
+use crate::Error;
+use crate::cloud::NoProgress;
+use crate::handler::handle;
+use crate::services::{Clock, Invocation, Invoke, Learner, Ledgers, Services, Settings};
+use learning::{Assignment, CombineOrder, Combined, Plan, Progress, Work};
+use protocol::{Event, Fact, FeatureStore, FileRef, Job, Ledger, RunId};
+use serde_json::{Value, json};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use storage::{FactLog, Root};
+
+type Begin = dyn Fn() -> Result<Box<dyn Work>, learning::Error> + Send + Sync;
+
+/// Begins a worker's work as it is told, and does nothing else.
+struct Begins(Box<Begin>);
+
+impl Learner for Begins {
+    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, learning::Error> {
+        let (features_key, classes) = ("key".to_owned(), vec!["a".into(), "b".into()]);
+        Ok(Plan { features_key, manifest: None, train_images: 10, val_images: 10, classes, units: 2 })
+    }
+    fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
+        (self.0)()
+    }
+    fn combine(&self, _: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
+        unreachable!("no stage comes to its combine here")
+    }
+    fn finish(
+        &self,
+        _: &Root,
+        _: &RunId,
+        _: &Job,
+        _: &FeatureStore,
+        _: &FileRef,
+        _: usize,
+    ) -> Result<FileRef, learning::Error> {
+        unreachable!("no run here has a best state")
+    }
+}
+
+struct Nowhere;
+
+impl Invoke for Nowhere {
+    fn send(&self, _: &Event) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+struct Shared(Arc<AtomicU64>);
+
+impl Clock for Shared {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One sandbox on a folder.
+fn sandbox(folder: &Path, clock: &Arc<AtomicU64>, begin: Box<Begin>) -> Services {
+    Services {
+        root: Root::open(folder).unwrap(),
+        invoke: Box::new(Nowhere),
+        progress: Box::new(NoProgress),
+        clock: Box::new(Shared(clock.clone())),
+        learner: Box::new(Begins(begin)),
+        settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
+        ledgers: Ledgers::default(),
+    }
+}
+
+fn deliver(services: &Services, event: &Value) -> Result<Value, Error> {
+    let invocation = Invocation {
+        id: event.to_string(),
+        deadline_ms: services.clock.now_ms() + 900_000,
+        memory_mb: 3_008,
+    };
+    handle(services, event.to_string().as_bytes(), &invocation).map(|reply| reply.to_json().clone())
+}
+
+fn start() -> Value {
+    json!({"start": true, "run": "a-run", "workers": 1, "job": {"dataset": "a", "network": "vgg19"}})
+}
+
+fn worker() -> Value {
+    json!({"workerno": 0, "workers": 1, "epochsdone": 0, "run": "a-run"})
+}
+
+fn ledger(root: &Root) -> Ledger {
+    let log = FactLog::<Fact>::open(root.run(&RunId::new("a-run").unwrap()).ledger()).unwrap();
+    Ledger::fold(log.read(Duration::from_secs(5)).unwrap()).unwrap().unwrap()
+}
+
+/// Batches of 700 ms without an end. In the second one somebody stops the run.
+struct Batches {
+    folder: PathBuf,
+    clock: Arc<AtomicU64>,
+    done: Arc<AtomicU64>,
+}
+
+impl Work for Batches {
+    fn step(&mut self) -> Result<(), learning::Error> {
+        self.clock.fetch_add(700, Ordering::Relaxed);
+        if self.done.fetch_add(1, Ordering::Relaxed) == 1 {
+            let other = sandbox(&self.folder, &self.clock, Box::new(|| unreachable!("it only stops")));
+            deliver(&other, &json!({"stop": true, "run": "a-run"})).unwrap();
+        }
+        Ok(())
+    }
+    fn progress(&self) -> Progress {
+        Progress { done: self.done.load(Ordering::Relaxed), of: 1_000_000 }
+    }
+    fn save(&mut self) -> Result<FileRef, learning::Error> {
+        unreachable!("a run that was stopped needs no place")
+    }
+    fn publish(&mut self) -> Result<FileRef, learning::Error> {
+        unreachable!("a run that was stopped needs no result")
+    }
+}
+
+#[test]
+fn a_stop_takes_effect_with_the_batch_in_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, done) = (Arc::new(AtomicU64::new(1_795_000_000_000)), Arc::new(AtomicU64::new(0)));
+    let (path, time, count) = (folder.path().to_owned(), clock.clone(), done.clone());
+    let begin = move || -> Result<Box<dyn Work>, learning::Error> {
+        Ok(Box::new(Batches { folder: path.clone(), clock: time.clone(), done: count.clone() }))
+    };
+    let services = sandbox(folder.path(), &clock, Box::new(begin));
+    deliver(&services, &start()).unwrap();
+    let reply = deliver(&services, &worker()).unwrap();
+    assert!(reply["ignored"].as_str().is_some_and(|why| why.contains("stopped")), "{reply}");
+    assert_eq!(done.load(Ordering::Relaxed), 2, "a batch began after the stop");
+}
+
+#[test]
+fn a_full_disk_is_the_reason_when_the_run_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicU64::new(1_795_000_000_000));
+    let begin = || {
+        let full = storage::Error::io("write", Path::new("worker-000.safetensors"));
+        Err(full(ErrorKind::StorageFull.into()).into())
+    };
+    let services = sandbox(folder.path(), &clock, Box::new(begin));
+    deliver(&services, &start()).unwrap();
+    let mut tries = 0;
+    while let Err(error) = deliver(&services, &worker()) {
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        tries += 1;
+        assert!(tries < 50, "the run is never given up");
+    }
+    let why = ledger(&services.root).ending.unwrap().why.to_string();
+    for part in
+        ["leg 0 of worker 0", "began 13 times", "worker-000.safetensors", "the disk is full: free some space"]
+    {
+        assert!(why.contains(part), "nothing of {part:?} in: {why}");
+    }
+}
