@@ -1,6 +1,7 @@
 //! The seam: the real storage's disk and the real handler's ports, each a step that the world may let fail or end.
 
-use super::code::protocol::{Event, Ledger, RunId, Score};
+use super::code::protocol::items::ModelItem;
+use super::code::protocol::{Event, Fact, Ledger, RunId};
 use super::code::storage::disk::{Access, Disk, File, OpenFile};
 use super::code::trainer::Error;
 use super::code::trainer::services::{Clock, Invoke, Progress, WorkerReport};
@@ -332,7 +333,8 @@ impl Progress for Watched {
     fn ledger(&self, ledger: &Ledger, _: bool, _: u64) {
         with(|w| super::check::reported(w, ledger));
     }
-    fn score(&self, _: &RunId, _: u32, _: &Score, _: u64) {}
+    fn facts(&self, _: &RunId, _: &[Fact]) {}
+    fn model(&self, _: &RunId, _: &ModelItem, _: u64) {}
     fn worker(&self, _: &WorkerReport<'_>) {}
     fn flush(&self) {}
 }

@@ -2,7 +2,8 @@
 
 use crate::Error;
 use learning::{Assignment, CombineOrder, Combined, Plan, Work};
-use protocol::{Event, FeatureStore, FileRef, Job, Ledger, RunId, Score};
+use protocol::items::ModelItem;
+use protocol::{Event, Fact, FeatureStore, FileRef, Job, Ledger, RunId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -104,8 +105,11 @@ pub trait Clock: Send + Sync {
 pub trait Progress: Send + Sync {
     /// A ledger has changed; at a milestone (a start, a combine, an end) the report is not to be dropped.
     fn ledger(&self, ledger: &Ledger, milestone: bool, now_ms: u64);
-    /// A round has been scored.
-    fn score(&self, run: &RunId, stage: u32, score: &Score, now_ms: u64);
+    /// Facts of a run, each durable, in their order: what this process reads of them, and what it records. `started` is
+    /// the first, and comes again when all are read again.
+    fn facts(&self, run: &RunId, facts: &[Fact]);
+    /// A run has ended with this model.
+    fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64);
     /// A worker is this far.
     fn worker(&self, report: &WorkerReport<'_>);
     /// What was reported is passed on now, or given up within a second: the sandbox is about to freeze.
@@ -155,4 +159,8 @@ pub trait Learner: Send + Sync {
         best: &FileRef,
         threads: usize,
     ) -> Result<FileRef, learning::Error>;
+    /// What the published model of a run takes for what, to be shown; none if it cannot be told.
+    fn describe(&self, _root: &Root, _run: &RunId) -> Option<ModelItem> {
+        None
+    }
 }

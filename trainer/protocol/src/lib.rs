@@ -11,9 +11,11 @@ mod event;
 mod fact;
 mod hold;
 mod ids;
+pub mod items;
 mod job;
 mod ledger;
 mod limits;
+pub mod timeline;
 mod validate;
 
 #[cfg(test)]
@@ -25,7 +27,7 @@ pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};
 pub use hold::Hold;
-pub use ids::{FileRef, RunId};
+pub use ids::{FileRef, RunId, utc};
 pub use job::{
     Agreement, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Pooling, Schedule,
 };

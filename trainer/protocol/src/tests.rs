@@ -35,16 +35,13 @@ fn started(workers: u32, rounds: u32, limits: serde_json::Value) -> Fact {
 
 impl World {
     fn new(seed: u64, first: Fact) -> World {
+        World::begin(seed, first, true)
+    }
+
+    fn begin(seed: u64, first: Fact, faults: bool) -> World {
         let random = fastrand::Rng::with_seed(seed);
-        let mut world = World {
-            random,
-            facts: vec![first],
-            queue: vec![],
-            now_ms: 0,
-            invocations: 0,
-            sends: 0,
-            faults: true,
-        };
+        let mut world =
+            World { random, facts: vec![first], queue: vec![], now_ms: 0, invocations: 0, sends: 0, faults };
         let ledger = world.ledger();
         world.send(&ledger, &ledger.due());
         world
@@ -206,9 +203,7 @@ fn every_run_ends_with_each_stage_combined_once() {
 
 #[test]
 fn without_faults_every_event_is_sent_once() {
-    let mut world = World::new(1, started(4, 5, json!({})));
-    world.faults = false;
-    let world = world.run(0);
+    let world = World::begin(1, started(4, 5, json!({})), false).run(0);
     // 4 workers × 3 legs and a combine, in 6 stages.
     assert_eq!(world.ledger().spend.sent, 6 * (4 * 3 + 1));
     assert_eq!(world.ledger().ending.unwrap().why, Reason::Rounds);

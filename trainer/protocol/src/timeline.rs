@@ -97,6 +97,11 @@ impl Timeline {
                     self.stages.entry(target.stage).and_modify(|stage| stage.resent += 1);
                 }
             }
+            Fact::Hindered { target, invocation, at_ms, .. } => {
+                self.last_ms = *at_ms;
+                let Some(stage) = self.stages.get_mut(&target.stage) else { return };
+                stage.give_up(*target, invocation, *at_ms);
+            }
             Fact::Closed { at_ms, .. } | Fact::Ended { at_ms, .. } => self.stop(*at_ms),
         }
     }

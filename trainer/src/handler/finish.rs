@@ -34,5 +34,8 @@ pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Re
         }
     };
     let ledger = turn.end(&ledger, ending)?;
+    if let Some(model) = services.learner.describe(&services.root, &ledger.run) {
+        services.progress.model(&ledger.run, &model, turn.now_ms());
+    }
     Ok(Reply::done(&ledger, &[]))
 }

@@ -42,13 +42,14 @@ pub(super) fn start(
     let folder = services.root.run(&run);
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
-    let turn = Turn::with(services, invocation, log);
+    let turn = Turn::with(services, invocation, &run, log);
     // After the ledger is there and before anything is sent: see `tick` for who switches it off.
     tick::watch(services, true);
     if !new {
         same_job(&turn, start)?;
         return act(turn, event);
     }
+    services.progress.facts(&run, std::slice::from_ref(&first));
     let ledger = Ledger::start(first)?;
     services.progress.ledger(&ledger, true, at_ms);
     turn.send(&ledger, &ledger.due())

@@ -14,6 +14,7 @@ const MOST_WORDS: usize = 500;
 pub(super) struct Turn<'a> {
     pub(super) services: &'a Services,
     pub(super) invocation: &'a Invocation,
+    run: RunId,
     log: FactLog<Fact>,
 }
 
@@ -28,11 +29,16 @@ impl<'a> Turn<'a> {
             Err(storage::Error::Missing { .. }) => return Err(Error::NoRun { found: run.to_string() }),
             opened => opened?,
         };
-        Ok(Turn { services, invocation, log })
+        Ok(Turn::with(services, invocation, run, log))
     }
 
-    pub(super) fn with(services: &'a Services, invocation: &'a Invocation, log: FactLog<Fact>) -> Turn<'a> {
-        Turn { services, invocation, log }
+    pub(super) fn with(
+        services: &'a Services,
+        invocation: &'a Invocation,
+        run: &RunId,
+        log: FactLog<Fact>,
+    ) -> Turn<'a> {
+        Turn { services, invocation, run: run.clone(), log }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -149,14 +155,16 @@ impl<'a> Turn<'a> {
         loop {
             let mut seen = self.services.ledgers.take(self.log.path());
             let updated = self.log.update_after(self.services.settings.lock_wait, &mut seen.known, |new| {
+                self.services.progress.facts(&self.run, &new.facts);
                 let mut ledger =
                     caught_up(seen.ledger.take(), new)?.ok_or_else(|| Error::NoRun { found: self.name() })?;
                 let (fact, result) = change(&mut ledger)?;
-                Ok::<_, Error>((fact.into_iter().collect(), (result, ledger)))
+                Ok::<_, Error>((fact.clone().into_iter().collect(), (result, ledger, fact)))
             });
             tries += 1;
             match updated {
-                Ok((result, ledger)) => {
+                Ok((result, ledger, fact)) => {
+                    self.services.progress.facts(&self.run, fact.as_slice());
                     seen.ledger = Some(ledger.clone());
                     self.services.ledgers.put(self.log.path(), seen);
                     return Ok((result, ledger));
