@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 
 /// Concurrent invocations that a run of five workers wants at once.
 const CONCURRENCY: i32 = 5;
+/// What an account has that Lambda has lifted nothing for: it is mostly new, or a lab.
+const NEW_ACCOUNT_MB: i32 = 3_008;
+const FULL_CONCURRENCY: i32 = 1_000;
+/// A file system with more free bytes than that has no end that anybody meets: EFS.
+const BOUNDLESS: u64 = 1 << 50;
+/// Free bytes with which a run would soon be hindered.
+const LEAST_FREE: u64 = 1 << 30;
 
 /// Looks whether everything that a run needs is there.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +74,7 @@ impl Doctor {
             return findings;
         };
         findings.push(state(aws, function).await);
+        findings.extend(memory(aws, function).await);
         findings.push(recursion(aws, function).await);
         findings.extend(reached(aws, function).await);
         findings
@@ -135,6 +143,30 @@ async fn state(aws: &Aws, function: &str) -> Finding {
     Finding { what: "function", found }
 }
 
+/// What memory the function may have. Lambda tells no quota for it, only refuses: what is known is said.
+async fn memory(aws: &Aws, function: &str) -> Option<Finding> {
+    let about = aws.cloud.lambda.get_function_configuration().function_name(function).send().await.ok()?;
+    let settings = aws.cloud.lambda.get_account_settings().send().await.ok();
+    let concurrency = settings.and_then(|it| it.account_limit().map(|limit| limit.concurrent_executions()));
+    Some(Finding { what: "memory", found: Ok(memory_words(about.memory_size()?, concurrency)) })
+}
+
+fn memory_words(has_mb: i32, concurrency: Option<i32>) -> String {
+    if has_mb > NEW_ACCOUNT_MB {
+        return format!("{has_mb} MB, so the account is not held to {NEW_ACCOUNT_MB}; 10240 give six CPUs");
+    }
+    let held = match concurrency {
+        Some(limit) if limit < FULL_CONCURRENCY => format!(
+            "an account with {limit} concurrent executions is mostly held to {NEW_ACCOUNT_MB} MB as well"
+        ),
+        _ => "Lambda does not tell what the account may have".into(),
+    };
+    format!(
+        "{has_mb} MB; {held}. For more CPUs: baton deploy --memory 10240, which changes nothing where it is refused; then \
+         ask for it (AWS Support, service quota increase, Lambda, function memory)"
+    )
+}
+
 async fn recursion(aws: &Aws, function: &str) -> Finding {
     let asked = aws.cloud.lambda.get_function_recursion_config().function_name(function).send().await;
     let found = match asked {
@@ -174,7 +206,26 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
         ),
         ("bucket", "the network needs the gateway endpoint for S3, the role s3:GetObject and s3:PutObject"),
     ];
-    advices.into_iter().filter_map(|(what, advice)| about(what, advice, answer.get(what)?)).collect()
+    let reached = advices.into_iter().filter_map(|(what, advice)| about(what, advice, answer.get(what)?));
+    reached.chain(answer.get("file_system").and_then(space)).collect()
+}
+
+/// What the function's file system has left. EFS says that it has 8 EB; what is in use costs.
+fn space(file_system: &Value) -> Option<Finding> {
+    let bytes = |key: &str| file_system.get(key).and_then(Value::as_u64);
+    let (free, used) = (bytes("free")?, bytes("used")?);
+    let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    let (free_gb, used_gb) = (gigabytes(free), gigabytes(used));
+    let found = if free > BOUNDLESS {
+        Ok(format!("{used_gb} in use; EFS grows with what is written, and has no other end than its costs"))
+    } else if free < LEAST_FREE {
+        Err(format!(
+            "{free_gb} free, {used_gb} in use: remove runs and features that nobody needs, or mount more"
+        ))
+    } else {
+        Ok(format!("{free_gb} free, {used_gb} in use"))
+    };
+    Some(Finding { what: "space", found })
 }
 
 fn about(what: &'static str, advice: &str, answer: &Value) -> Option<Finding> {
@@ -190,6 +241,23 @@ fn about(what: &'static str, advice: &str, answer: &Value) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn space_is_told_with_what_to_do_when_there_is_little() {
+        let found =
+            |free: u64| space(&json!({"ok": true, "free": free, "used": 2_500_000_000_u64})).unwrap().found;
+        assert!(found(8 << 60).unwrap().starts_with("2.5 GB in use; EFS grows"));
+        assert_eq!(found(20_000_000_000).unwrap(), "20.0 GB free, 2.5 GB in use");
+        assert!(found(1_000_000).unwrap_err().contains("0.0 GB free, 2.5 GB in use: remove runs"));
+        assert!(space(&json!({"ok": false, "why": "not mounted"})).is_none());
+    }
+
+    #[test]
+    fn what_is_known_of_the_memory_quota_is_said() {
+        assert!(memory_words(10_240, Some(1_000)).contains("not held to 3008"));
+        assert!(memory_words(3_008, Some(10)).contains("10 concurrent executions is mostly held to 3008 MB"));
+        assert!(memory_words(1_769, None).contains("baton deploy --memory 10240"));
+    }
 
     #[test]
     fn every_trouble_comes_with_what_to_do() {

@@ -1,9 +1,12 @@
 //! `baton push`: datasets, weights and a job to the bucket, and from there, by the function, onto its file system.
 
+mod parts;
+
 use crate::Failure;
 use crate::aws::{Aws, said};
 use crate::fetch::sha256;
 use aws_sdk_s3::primitives::ByteStream;
+use parts::{Parts, Upload};
 use protocol::{Errand, Manifest, Pushed};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -12,8 +15,8 @@ use storage::Root;
 
 /// How often the function is asked again after an answer that was an error.
 const TRIES: usize = 5;
-/// S3 takes 5 GB in one call.
-const LARGEST: u64 = 5 << 30;
+/// S3 takes an object of 5 TB.
+const LARGEST: u64 = 5 << 40;
 
 /// Brings datasets, weights and a job from a folder onto the function's file system.
 ///
@@ -36,6 +39,9 @@ pub struct Push {
     /// A job, which a `start` without one then takes.
     #[arg(long)]
     pub job: Option<PathBuf>,
+    /// Larger files go in parts of so many MB, of which those that arrived are not sent again.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(5..=5_000))]
+    pub part: u64,
     /// The stack's name.
     #[arg(long, default_value = crate::cloud::FUNCTION)]
     pub stack: String,
@@ -57,7 +63,7 @@ impl Push {
         let mut manifest = Manifest { schema: Manifest::SCHEMA, files: Vec::new() };
         for (index, (path, file)) in files.iter().enumerate() {
             let pushed = describe(path, file)?;
-            let sent = upload(&aws, &bucket, file, &pushed).await?;
+            let sent = upload(&aws, &bucket, file, &pushed, self.part << 20).await?;
             let how = if sent { "uploaded" } else { "is there" };
             println!("  {}/{} {path} {how} ({:.1} MB)", index + 1, files.len(), pushed.bytes as f64 / 1e6);
             manifest.files.push(pushed);
@@ -107,18 +113,28 @@ fn folder(folder: &Path, path: &str, last: &str) -> Result<Vec<(String, PathBuf)
 fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
     let bytes = std::fs::metadata(file).map_err(Failure::io("look at", file))?.len();
     if bytes > LARGEST {
-        return Err(Failure::input(format!("{} has more than 5 GB: make smaller shards", file.display())));
+        return Err(Failure::input(format!("{} has more than 5 TB: make smaller shards", file.display())));
     }
     let sha256 = sha256(file).map_err(Failure::io("read", file))?;
     Ok(Pushed { path: path.to_owned(), bytes, sha256 })
 }
 
 /// Uploads a file unless the bucket has its content; says whether it did.
-async fn upload(aws: &Aws, bucket: &str, file: &Path, pushed: &Pushed) -> Result<bool, Failure> {
+async fn upload(
+    aws: &Aws,
+    bucket: &str,
+    file: &Path,
+    pushed: &Pushed,
+    part_bytes: u64,
+) -> Result<bool, Failure> {
     let key = Manifest::key(&pushed.sha256);
     let head = aws.objects.head_object().bucket(bucket).key(&key).send().await;
     if head.is_ok_and(|head| head.content_length() == i64::try_from(pushed.bytes).ok()) {
         return Ok(false);
+    }
+    if pushed.bytes > part_bytes {
+        let parts = Parts::new(pushed.bytes, part_bytes);
+        return Upload { aws, bucket, key: &key, file, parts }.run().await.map(|()| true);
     }
     let body = ByteStream::from_path(file).await;
     let body = body.map_err(|error| Failure::from(format!("cannot read {}: {error}", file.display())))?;
@@ -170,6 +186,7 @@ mod tests {
             dataset: vec!["a".into()],
             weights: Vec::new(),
             job: None,
+            part: 256,
             stack: "baton".into(),
         };
         assert!(push.files().unwrap_err().message.contains("no dataset.json"));

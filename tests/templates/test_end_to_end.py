@@ -4,7 +4,9 @@ The function is the real binary from the real zip; the run ends in the same mode
 enforced by MiniStack while it runs, and its trail is held against the template's policy.
 """
 
+import hashlib
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -112,6 +114,7 @@ def test_a_run_from_deploy_to_destroy(cloud):
     doctor = cloud.baton("doctor", wrong=True)
     # MiniStack does not take RecursiveLoop from a template, and does not cut chains either.
     assert re.search(r"WRONG  recursion", doctor) and doctor.count("WRONG") == 1, doctor
+    assert re.search(r"ok     space +\d+\.\d GB free", doctor) and re.search(r"ok     memory +3008 MB", doctor), doctor
     for reached in ("file_system", "lambda", "watchdog", "table", "bucket"):
         assert re.search(rf"ok     {reached} +reached", doctor), doctor
 
@@ -122,6 +125,8 @@ def test_a_run_from_deploy_to_destroy(cloud):
     assert "uploaded" not in second and "0.0 MB new" in second
     pushed = (cloud.efs / "weights/baton_small/weights.safetensors").read_bytes()
     assert pushed == (cloud.user / "weights/baton_small/weights.safetensors").read_bytes()
+
+    a_large_file_goes_in_parts(cloud)
 
     # Without a job in the event: the pushed one.
     started = cloud.baton("start", "--run", "demo", "--workers", 3)
@@ -171,6 +176,23 @@ def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud)
     assert kept.count("lab") == 1, kept
     buckets = [bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]]
     assert not any(name.startswith("lab-") for name in buckets), buckets
+
+
+def a_large_file_goes_in_parts(cloud):
+    """Those that a push before has left are not sent again; what arrives on the file system is the file."""
+    large = cloud.user / "datasets" / "patterns" / "large.npy"
+    content = random.Random(1).randbytes(12 << 20)
+    large.write_bytes(content)
+    s3 = cloud.client("s3")
+    [bucket] = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    key = f"push/files/{hashlib.sha256(content).hexdigest()}"
+    for first in (4 << 20, 5 << 20):  # the first of them is divided otherwise
+        begun = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        s3.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=1, Body=content[:first])
+    said = cloud.baton("push", "--root", cloud.user, "--dataset", "patterns", "--part", 5)
+    assert "part 2 of 3" in said and "part 3 of 3" in said and "part 1 of 3" not in said, said
+    assert (cloud.efs / "datasets" / "patterns" / "large.npy").read_bytes() == content
+    large.unlink()
 
 
 def starts_on_lambda(binary, said):

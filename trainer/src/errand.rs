@@ -109,8 +109,11 @@ impl Desk<'_> {
     fn probe(&self) -> Value {
         let mut found = (self.probe)();
         let begun_ms = (self.now_ms)();
-        let root = match Root::open(self.root.path()) {
-            Ok(_) => json!({"ok": true, "ms": (self.now_ms)().saturating_sub(begun_ms)}),
+        let root = match Root::open(self.root.path()).and_then(|root| root.space()) {
+            Ok(storage::Space { free, used }) => {
+                let ms = (self.now_ms)().saturating_sub(begun_ms);
+                json!({"ok": true, "ms": ms, "free": free, "used": used})
+            }
             Err(error) => json!({"ok": false, "why": error.to_string()}),
         };
         found["file_system"] = root;
@@ -293,6 +296,7 @@ mod tests {
         let root = Root::open(folder.path()).unwrap();
         let probe = || ask(&root, &Memory::default(), &Errand::Probe, 1).unwrap();
         assert_eq!(probe()["file_system"]["ok"], true);
+        assert!(probe()["file_system"]["free"].as_u64().is_some_and(|free| free > 0));
         assert_eq!(probe()["lambda"]["ok"], true);
         std::fs::remove_dir_all(folder.path()).unwrap();
         assert_eq!(probe()["file_system"]["ok"], false);
