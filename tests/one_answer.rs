@@ -18,13 +18,25 @@ fn seconds(seconds: f64) -> Duration {
 #[test]
 fn cuts_and_concurrency_never_show() {
     let world = World::new(90);
-    for agree in ["average", "gradient"] {
-        let job = world.job(changes(agree));
+    for agree in ["average", "gradient", "diloco"] {
         let mut expected = None;
-        for (name, limit, concurrency) in
-            [("whole", 900.0, 2), ("cut", 1.0, 2), ("alone", 900.0, 1), ("crowd", 1.5, 8)]
-        {
-            world.forget_features();
+        for (name, limit, concurrency) in [
+            ("whole", 900.0, 2),
+            ("cut", 1.0, 2),
+            ("alone", 900.0, 1),
+            ("crowd", 1.5, 8),
+            ("sliced", 900.0, 2),
+        ] {
+            let mut changes = changes(agree);
+            if agree == "diloco" {
+                (changes["precision"], changes["optimizer"]) = (json!("int8"), json!({"kind": "adamw"}));
+            }
+            if name == "sliced" {
+                changes["reduce"] = json!("sliced");
+            } else {
+                world.forget_features();
+            }
+            let job = world.job(changes);
             let mut local = world.local();
             (local.time_limit, local.concurrency) = (seconds(limit), Some(concurrency));
             let run = format!("{agree}-{name}");

@@ -13,7 +13,15 @@ pub(crate) struct Hashing(pub(crate) Setting);
 impl Learner for Hashing {
     fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Error> {
         let (key, classes) = (KEY.to_owned(), Vec::new());
-        Ok(Plan { features_key: key, manifest: None, train_images: 1, val_images: 1, classes, units: 1 })
+        Ok(Plan {
+            features_key: key,
+            manifest: None,
+            train_images: 1,
+            val_images: 1,
+            classes,
+            units: 1,
+            result_bytes: 0,
+        })
     }
 
     fn work(&self, order: &Assignment<'_>) -> Result<Box<dyn Work>, Error> {

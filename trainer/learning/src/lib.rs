@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod burn_net;
+mod chunked;
 pub mod device;
 mod error;
 pub mod export;
@@ -12,7 +13,7 @@ pub mod model;
 pub mod predict;
 pub mod pretrain;
 pub mod random;
-pub mod reduce;
+mod reduce;
 mod rounds;
 #[cfg(test)]
 mod sample;

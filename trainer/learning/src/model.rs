@@ -5,9 +5,9 @@
 //! by its content. A description of another head that is there already is an error, never taken for the run's own.
 
 use crate::features::{Recipe, Store};
-use crate::head::{HeadShape, Optimizer, Trainer, own_layers};
+use crate::head::{HeadShape, Trainer, own_layers};
 use crate::images::Preprocessing;
-use crate::rounds::read_state;
+use crate::rounds::{Common, PARAMETERS};
 use crate::score::{Scored, score};
 use crate::{Error, Result};
 use networks::network;
@@ -92,8 +92,8 @@ pub(crate) fn publish(
     let recipe = Recipe::open(root, job)?;
     let store = Store::open(root, job, features)?;
     let shape = HeadShape::new(job, store.columns(), store.classes())?;
-    let optimizer = Optimizer::new(job, &shape);
-    let mut parameters = read_state(&root.run(run).combined(), best, &shape, &optimizer)?.parameters;
+    let common = Common::open(&root.run(run).combined(), best, shape.parameters())?;
+    let mut parameters = common.read(PARAMETERS, 0..shape.parameters())?;
     let trainer = Trainer::new(job, &shape, threads)?;
     let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
     let val = evaluate(store.need("val")?)?;

@@ -1,129 +1,108 @@
-//! Weighted sums over the files that workers published: all files are streamed side by side, chunk by chunk.
+//! Weighted sums over the files that workers published: chunk by chunk, each chunk over all files before the next.
 //!
-//! Each element is summed in f64 in the order of the files and rounded to f32 once, so the arrival order of workers
-//! never shows. Memory: the result, and one chunk of each file. Every checksum is verified before a sum is given out.
+//! Each value is summed in f64 in the order of the files and rounded to f32 once, so neither the arrival order of
+//! workers nor the number of threads ever shows. Memory: the result, and a few chunks for each thread. No chunk counts
+//! before its checksum was right.
 
+use crate::chunked::{Buffer, CHUNK, Chunked, Notes};
 use crate::{Error, Result};
 use protocol::FileRef;
-use safetensors::tensor::{Dtype, Metadata};
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use safetensors::tensor::Dtype;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
-use storage::{CheckedStream, Opened};
 
-/// Elements summed at a time.
-const CHUNK: usize = 65_536;
-/// The longest header that is read.
-const MAX_HEADER: u64 = 1 << 20;
-
-/// What a weighted sum gave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reduced {
-    /// The sums by the arrays' names.
-    pub sums: BTreeMap<String, Vec<f32>>,
-    /// The text in each file, in the order of the files.
-    pub metadata: Vec<BTreeMap<String, String>>,
+/// The files of a stage's workers, in worker order.
+#[derive(Debug)]
+pub(crate) struct Results {
+    files: Vec<Chunked>,
 }
 
-/// Sums the arrays of files: Σ weight · array, where `weights` is made of all files' metadata.
-///
-/// # Errors
-/// [`Error::Storage`]; [`Error::Damaged`] for a file whose arrays differ from those of the first.
-pub fn weighted_sum(
-    folder: &Path,
-    files: &[FileRef],
-    weights: impl FnOnce(&[BTreeMap<String, String>]) -> Result<Vec<f64>>,
-) -> Result<Reduced> {
-    let opened = files.iter().map(|file| storage::open(folder, file)).collect::<Result<Vec<_>, _>>()?;
-    let mut sources = opened.iter().map(Source::begin).collect::<Result<Vec<_>>>()?;
-    let Some(first) = sources.first() else {
-        return Err(Error::argument("files to sum", "at least one", "none"));
-    };
-    let layout = first.layout.clone();
-    if let Some(other) = sources.iter().find(|source| source.layout != layout) {
-        let path = other.opened.path();
-        return Err(Error::damaged(path, format!("arrays {layout:?}"), format!("{:?}", other.layout)));
+impl Results {
+    /// Opens files that have the same arrays.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; [`Error::Damaged`] for a file whose arrays differ from those of the first.
+    pub(crate) fn open(folder: &Path, files: &[FileRef]) -> Result<Results> {
+        let files = files.iter().map(|file| Chunked::open(folder, file)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = files.first() else {
+            return Err(Error::argument("files to sum", "at least one", "none"));
+        };
+        let layout = |file: &Chunked| -> (usize, Vec<(String, Dtype)>) {
+            (file.length(), file.layout().into_iter().map(|(name, dtype)| (name.to_owned(), dtype)).collect())
+        };
+        let expected = layout(first);
+        if let Some(other) = files.iter().find(|file| layout(file) != expected) {
+            return Err(Error::damaged(
+                other.path(),
+                format!("{expected:?}"),
+                format!("{:?}", layout(other)),
+            ));
+        }
+        Ok(Results { files })
     }
-    let metadata: Vec<_> = sources.iter().map(|source| source.metadata.clone()).collect();
-    let weights = weights(&metadata)?;
-    let mut sums = BTreeMap::new();
-    for (name, length) in layout {
-        sums.insert(name, sum_array(&mut sources, &weights, length)?);
-    }
-    sources.into_iter().try_for_each(Source::end)?;
-    Ok(Reduced { sums, metadata })
-}
 
-fn sum_array(sources: &mut [Source<'_>], weights: &[f64], length: usize) -> Result<Vec<f32>> {
-    let mut sum = Vec::with_capacity(length);
-    let mut bytes = vec![0; CHUNK.min(length) * 4];
-    let mut totals = vec![0.0_f64; CHUNK.min(length)];
-    while sum.len() < length {
-        let count = CHUNK.min(length - sum.len());
-        let (bytes, totals) = (&mut bytes[..count * 4], &mut totals[..count]);
-        totals.fill(0.0);
-        for (source, &weight) in sources.iter_mut().zip(weights) {
-            source.read(bytes)?;
-            for (total, value) in totals.iter_mut().zip(bytes.as_chunks().0) {
-                *total += weight * f64::from(f32::from_le_bytes(*value));
+    /// Values of each array.
+    pub(crate) fn length(&self) -> usize {
+        self.files[0].length()
+    }
+
+    /// Each worker's file and the text in it.
+    pub(crate) fn notes(&self) -> impl ExactSizeIterator<Item = (&Path, &Notes)> {
+        self.files.iter().map(|file| (file.path(), file.notes()))
+    }
+
+    /// Σ weight · array, for the values of `range`, by the arrays' names; `range` begins at a chunk.
+    ///
+    /// # Errors
+    /// As [`Chunked::chunk`].
+    pub(crate) fn sum(
+        &self,
+        weights: &[f64],
+        range: Range<usize>,
+        threads: usize,
+    ) -> Result<BTreeMap<String, Vec<f32>>> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+        let pool = pool.map_err(|_| Error::Thread("sums"))?;
+        let names = self.files[0].layout().into_iter();
+        names.map(|(name, _)| Ok((name.to_owned(), self.sum_array(name, weights, &range, &pool)?))).collect()
+    }
+
+    fn sum_array(
+        &self,
+        name: &str,
+        weights: &[f64],
+        range: &Range<usize>,
+        pool: &ThreadPool,
+    ) -> Result<Vec<f32>> {
+        let mut sum = vec![0.0; range.len()];
+        let mut chunks: Vec<&mut [f32]> = sum.chunks_mut(CHUNK).collect();
+        let first = range.start / CHUNK;
+        let one = |(buffer, totals): &mut (Buffer, Vec<f64>), (chunk, sum): (usize, &mut &mut [f32])| {
+            totals.clear();
+            totals.resize(sum.len(), 0.0);
+            for (file, &weight) in self.files.iter().zip(weights) {
+                let values = file.chunk(name, first + chunk, buffer)?;
+                totals.iter_mut().zip(values).for_each(|(total, value)| *total += weight * f64::from(*value));
             }
-        }
-        sum.extend(totals.iter().map(|&total| total as f32));
+            sum.iter_mut().zip(totals).for_each(|(sum, total)| *sum = *total as f32);
+            Ok(())
+        };
+        pool.install(|| {
+            let memory = <(Buffer, Vec<f64>)>::default;
+            chunks.par_iter_mut().enumerate().map_init(memory, one).collect::<Result<()>>()
+        })?;
+        Ok(sum)
     }
-    Ok(sum)
 }
 
-/// One file, read from its start to its end.
-struct Source<'a> {
-    opened: &'a Opened,
-    stream: CheckedStream<'a>,
-    /// Names and lengths of the arrays, in the order in which they lie.
-    layout: Vec<(String, usize)>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl<'a> Source<'a> {
-    /// Reads the header.
-    fn begin(opened: &'a Opened) -> Result<Source<'a>> {
-        let stream = opened.stream();
-        let mut source = Source { opened, stream, layout: Vec::new(), metadata: BTreeMap::new() };
-        let mut length = [0; 8];
-        source.read(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        let damaged =
-            |found: String| Error::damaged(opened.path(), "a safetensors file of f32 arrays", found);
-        if length > MAX_HEADER || length + 8 > opened.bytes() {
-            return Err(damaged(format!("a header of {length} bytes")));
-        }
-        let mut header = vec![0; length as usize];
-        source.read(&mut header)?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-        for name in header.offset_keys() {
-            let Some(info) = header.info(&name) else { continue };
-            if info.dtype != Dtype::F32 {
-                return Err(damaged(format!("array {name} of type {}", info.dtype)));
-            }
-            source.layout.push((name, info.shape.iter().product()));
-        }
-        let elements: usize = source.layout.iter().map(|(_, length)| length).sum();
-        if elements as u64 * 4 + length + 8 != opened.bytes() {
-            return Err(damaged(format!("{elements} elements in {} bytes", opened.bytes())));
-        }
-        let metadata: HashMap<String, String> = header.metadata().clone().unwrap_or_default();
-        source.metadata = metadata.into_iter().collect();
-        Ok(source)
-    }
-
-    fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
-        Ok(self.stream.read_exact(bytes).map_err(storage::Error::io("read", self.opened.path()))?)
-    }
-
-    /// Reads to the end, which comes only if the checksum is right.
-    fn end(mut self) -> Result<()> {
-        let read = io::copy(&mut self.stream, &mut io::sink());
-        read.map_err(storage::Error::io("read", self.opened.path()))?;
-        Ok(())
-    }
+/// The part of `length` values that slice `slice` of `slices` has; each begins at a chunk.
+pub(crate) fn slice(length: usize, slices: u32, slice: u32) -> Range<usize> {
+    let chunks = length.div_ceil(CHUNK) as u64;
+    let cut = |n: u32| length.min((chunks * u64::from(n) / u64::from(slices)) as usize * CHUNK);
+    cut(slice)..cut(slice + 1)
 }
 
 #[cfg(test)]

@@ -1,19 +1,39 @@
 //! Rounds of training: each worker's share, and the combine that makes one state of what all of them published.
 
 mod average;
+mod combine;
+mod common;
 mod gradient;
 mod merge;
 mod order;
+mod outer;
 mod pass;
 mod round;
 mod saved;
 
 pub(crate) use average::AverageWork;
+pub(crate) use combine::{SliceWork, combine};
+pub(crate) use common::Common;
 pub(crate) use gradient::GradientWork;
-pub(crate) use merge::combine;
-pub(crate) use saved::read_state;
+pub(crate) use saved::PARAMETERS;
 
+use crate::head::{HeadShape, Optimizer};
+use protocol::{Agreement, Job, Precision};
 use std::ops::Range;
+
+/// Bytes that a worker publishes in a round, about.
+pub(crate) fn result_bytes(job: &Job, shape: &HeadShape) -> u64 {
+    let arrays = match (outer::outer(job), job.agree) {
+        (None, Agreement::Average) => 1 + Optimizer::new(job, shape).memory_names().len(),
+        _ => 1,
+    };
+    let each = match job.precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
+        Precision::Int8 => 1,
+    };
+    (shape.parameters() * arrays * each) as u64
+}
 
 /// The part of `length` things that worker `worker` of `workers` gets: parts differ by one at the most.
 fn share(length: usize, workers: u32, worker: u32) -> Range<usize> {

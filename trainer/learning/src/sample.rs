@@ -177,7 +177,7 @@ impl Sample {
         })
     }
 
-    /// Runs all rounds of a job on a ready store; gives what each combine gave.
+    /// Runs all rounds of a job on a ready store; gives what the combine of each round gave.
     pub(crate) fn rounds(
         &self,
         run: &str,
@@ -186,14 +186,28 @@ impl Sample {
         features: &FeatureStore,
         leg_steps: usize,
     ) -> Vec<Combined> {
-        let mut all: Vec<Combined> = Vec::new();
-        for stage in 1..=job.rounds {
-            let state = all.last().and_then(|combined| combined.state.as_ref());
-            let stage = Stage { run, job, workers, stage, features, state, leg_steps, threads: 1 };
+        let mut rounds: Vec<Combined> = Vec::new();
+        let mut state: Option<FileRef> = None;
+        for number in 1.. {
+            let stage = Stage {
+                run,
+                job,
+                workers,
+                stage: number,
+                features,
+                state: state.as_ref(),
+                leg_steps,
+                threads: 1,
+            };
             let combined = self.stage(&stage).unwrap();
-            all.push(combined);
+            state = combined.state.clone();
+            let round = job.completed_by(number);
+            rounds.extend(round.map(|_| combined));
+            if round == Some(job.rounds) {
+                break;
+            }
         }
-        all
+        rounds
     }
 }
 

@@ -4,9 +4,9 @@
 //! where legs were cut, how many threads there were, or who finished first.
 
 use crate::features::{self, FeatureWork};
-use crate::rounds::{self, AverageWork, GradientWork};
+use crate::rounds::{self, AverageWork, GradientWork, SliceWork};
 use crate::{Result, model};
-use protocol::{Agreement, FeatureStore, FileRef, Job, RunId};
+use protocol::{Agreement, FeatureStore, FileRef, Job, Part, RunId};
 use storage::Root;
 
 pub use crate::features::plan;
@@ -24,10 +24,11 @@ pub fn work(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
 }
 
 fn open(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
-    Ok(match (assignment.stage, assignment.job.agree) {
-        (0, _) => Box::new(FeatureWork::open(assignment)?),
-        (_, Agreement::Average) => Box::new(AverageWork::open(assignment)?),
-        (_, Agreement::Gradient) => Box::new(GradientWork::open(assignment)?),
+    Ok(match (assignment.job.part(assignment.stage), assignment.job.agree) {
+        (Part::Features, _) => Box::new(FeatureWork::open(assignment)?),
+        (Part::Train { .. }, Agreement::Gradient) => Box::new(GradientWork::open(assignment)?),
+        (Part::Train { .. }, _) => Box::new(AverageWork::open(assignment)?),
+        (Part::Reduce { .. }, _) => Box::new(SliceWork::open(assignment)?),
     })
 }
 

@@ -2,8 +2,11 @@
 
 use crate::event::short;
 use crate::{Error, validate};
+pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+mod agreement;
 
 /// The newest schema of `job.json`.
 pub const JOB_SCHEMA: u32 = 1;
@@ -47,6 +50,15 @@ pub struct Job {
     /// How workers agree at the end of a round.
     #[serde(default)]
     pub agree: Agreement,
+    /// In what precision a worker publishes what it has changed.
+    #[serde(default)]
+    pub precision: Precision,
+    /// With `diloco`: the step that all make along the mean of what workers have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Outer>,
+    /// Who sums what workers publish; none means what is faster for the size of it, which is settled at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reduce: Option<Reduce>,
     /// Number of workers, if the `start` event does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
@@ -130,17 +142,6 @@ pub enum Head {
     },
     /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1, fc2 and head.
     Classifier,
-}
-
-/// How workers agree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Agreement {
-    /// Local optimizer steps, then the mean of the weights, weighted by images.
-    #[default]
-    Average,
-    /// The sum of gradients, one optimizer step in the combine: equal to one machine on the whole batch.
-    Gradient,
 }
 
 /// The optimizer of the head.

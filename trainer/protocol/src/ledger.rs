@@ -174,7 +174,7 @@ impl Ledger {
 
     /// Rounds that are complete.
     pub fn rounds_done(&self) -> u32 {
-        self.last.as_ref().map_or(0, |last| last.stage)
+        self.last.as_ref().map_or(0, |last| self.job.rounds_in(last.stage))
     }
 
     /// Why the run is to be ended, if it is and has not been.
@@ -302,21 +302,22 @@ impl Ledger {
         self.last = Some(combined.clone());
         if combined.stage > 0 {
             self.kept.push(combined.stage);
-            let better = match (&self.best, &combined.score) {
-                (Some(Combined { score: Some(best), .. }), Some(score)) => score.beats(best),
-                _ => true,
-            };
-            if better {
-                self.best = Some(combined.clone());
-            }
         }
-        let best_at = self.best.as_ref().map_or(0, |best| best.stage);
-        if combined.stage >= self.job.rounds {
+        let round = self.job.completed_by(combined.stage);
+        let better = match (&self.best, &combined.score) {
+            (Some(Combined { score: Some(best), .. }), Some(score)) => score.beats(best),
+            _ => true,
+        };
+        if round.is_some() && better {
+            self.best = Some(combined.clone());
+        }
+        let since_best = |best: &Combined| round.map_or(0, |round| round - self.job.rounds_in(best.stage));
+        if round.is_some_and(|round| round >= self.job.rounds) {
             self.over.get_or_insert(Reason::Rounds);
         } else if self
             .job
             .patience
-            .is_some_and(|patience| combined.stage >= best_at + patience && best_at > 0)
+            .is_some_and(|patience| self.best.as_ref().map_or(0, since_best) >= patience)
         {
             self.over.get_or_insert(Reason::Patience);
         } else {

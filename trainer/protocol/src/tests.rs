@@ -202,6 +202,26 @@ fn every_run_ends_with_each_stage_combined_once() {
 }
 
 #[test]
+fn a_sliced_run_sums_after_every_round() {
+    for seed in 0..100 {
+        let Fact::Started { mut job, run, features, .. } = started(3, 3, json!({})) else { unreachable!() };
+        (job.reduce, job.patience) = (Some(Reduce::Sliced), Some(3));
+        let (invocation, schema) = (String::new(), LEDGER_SCHEMA);
+        let first = Fact::Started { schema, run, job, workers: 3, features, invocation, at_ms: 0 };
+        let world = World::new(seed, first).run(200);
+        let ledger = world.ledger();
+        if ledger.ending.as_ref().unwrap().why == Reason::Rounds {
+            assert_eq!(combines(&world.facts), [0, 1, 2, 3, 4, 5, 6], "seed {seed}");
+            assert_eq!(
+                (ledger.rounds_done(), ledger.best.unwrap().stage),
+                (3, 2),
+                "seed {seed}: equal scores"
+            );
+        }
+    }
+}
+
+#[test]
 fn without_faults_every_event_is_sent_once() {
     let world = World::begin(1, started(4, 5, json!({})), false).run(0);
     // 4 workers × 3 legs and a combine, in 6 stages.

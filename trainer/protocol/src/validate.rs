@@ -1,7 +1,7 @@
 //! The ranges of a job's numbers and names.
 
 use crate::event::MAX_WORKERS;
-use crate::{Error, JOB_SCHEMA, Job, Optimizer, Schedule};
+use crate::{Agreement, Error, JOB_SCHEMA, Job, Optimizer, Precision, Schedule};
 use crate::{Head, Limits};
 
 /// Checks every key of a job.
@@ -29,6 +29,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
         return Err(Error::refused("job.standardise", "true", expected));
     }
     whole("rounds", job.rounds, 1, 1_000_000)?;
+    agreement(job)?;
     whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
     whole("batch", job.batch, 1, 1 << 24)?;
     optimizer(&job.optimizer)?;
@@ -56,6 +57,19 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), Error> {
             number("optimizer.epsilon", epsilon, "above 0, at most 1", |x| x > 0.0 && x <= 1.0)
         }
     }
+}
+
+fn agreement(job: &Job) -> Result<(), Error> {
+    if job.agree == Agreement::Gradient && job.precision != Precision::F32 {
+        let expected = "f32: with `gradient` the workers' sum is exact";
+        return Err(Error::refused("job.precision", format!("{:?}", job.precision).to_lowercase(), expected));
+    }
+    let Some(outer) = job.outer else { return Ok(()) };
+    if job.agree != Agreement::Diloco {
+        return Err(Error::refused("job.outer", "a step", "nothing, unless `agree` is `diloco`"));
+    }
+    number("outer.rate", outer.rate, "above 0, at most 10", |x| x > 0.0 && x <= 10.0)?;
+    number("outer.momentum", outer.momentum, "0 to below 1", |x| (0.0..1.0).contains(&x))
 }
 
 fn limits(limits: &Limits) -> Result<(), Error> {
@@ -108,6 +122,12 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_of_gradients_is_exact() {
+        let job = json!({"dataset": "d", "network": "vgg19", "agree": "gradient", "precision": "int8"});
+        assert!(Job::from_value(job).unwrap_err().to_string().contains("precision"));
+    }
+
+    #[test]
     fn bad_jobs_are_refused_by_key() {
         for (key, value) in [
             ("learning_rate", json!(-0.1)),
@@ -121,6 +141,7 @@ mod tests {
             ("limits", json!({"dollars": 0})),
             ("limits", json!({"euros": 1})),
             ("schema", json!(2)),
+            ("outer", json!({"rate": 0.5})),
         ] {
             let mut text = json!({"dataset": "d", "network": "vgg19"});
             text[key] = value;

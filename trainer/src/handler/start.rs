@@ -46,7 +46,7 @@ pub(super) fn start(
     // After the ledger is there and before anything is sent: see `tick` for who switches it off.
     tick::watch(services, true);
     if !new {
-        same_job(&turn, start)?;
+        same_job(&turn, start, &first)?;
         return act(turn, event);
     }
     services.progress.facts(&run, std::slice::from_ref(&first));
@@ -57,12 +57,13 @@ pub(super) fn start(
 
 /// The job, its number of workers and its features, after everything that it names has been checked.
 fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, FeatureStore), Error> {
-    let job = match &start.job {
+    let mut job = match &start.job {
         Some(job) => job.clone(),
         None => Box::new(default_job(services)?),
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
     let plan = services.learner.plan(&services.root, &job)?;
+    job.reduce.get_or_insert_with(|| plan.reduce(workers));
     Ok((job, workers, FeatureStore { key: plan.features_key, manifest: plan.manifest }))
 }
 
@@ -74,8 +75,8 @@ fn default_job(services: &Services) -> Result<Job, Error> {
 }
 
 /// A run's job is fixed: a start that brings another is refused.
-fn same_job(turn: &Turn<'_>, start: &StartEvent) -> Result<(), Error> {
-    let Some(job) = &start.job else { return Ok(()) };
+fn same_job(turn: &Turn<'_>, start: &StartEvent, first: &Fact) -> Result<(), Error> {
+    let (Some(_), Fact::Started { job, .. }) = (&start.job, first) else { return Ok(()) };
     let ledger = turn.read()?;
     if ledger.job == **job {
         return Ok(());

@@ -3,6 +3,7 @@
 use super::units::{SPLITS, Unit, units};
 use crate::head::{HeadShape, check_own_layers};
 use crate::images::Preprocessing;
+use crate::rounds::result_bytes;
 use crate::weights::{Installed, open_installed};
 use crate::{Error, Plan, Result};
 use networks::Network;
@@ -28,7 +29,7 @@ const STEP_IMAGES: u64 = 32;
 pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
     let recipe = Recipe::open(root, job)?;
     crate::device::device(job.device)?;
-    HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
+    let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
     check_own_layers(job, &recipe.weights.weights)?;
     let key = recipe.key();
     let images = |name: &str| recipe.dataset.split(name).map_or(0, |split| split.len() as u64);
@@ -39,6 +40,7 @@ pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
         val_images: images("val"),
         classes: recipe.dataset.classes().to_vec(),
         units: recipe.units().len() as u64,
+        result_bytes: result_bytes(job, &shape),
     })
 }
 

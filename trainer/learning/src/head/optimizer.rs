@@ -48,9 +48,16 @@ impl Optimizer {
 
     /// One step against the gradient of the mean loss.
     pub(crate) fn step(&self, rate: f64, gradient: &[f32], state: &mut State) {
+        self.step_on(&(0..gradient.len()), rate, gradient, state);
+    }
+
+    /// The same on some of the parameters: gradient and state have those of `slice` only.
+    pub(crate) fn step_on(&self, slice: &Range<usize>, rate: f64, gradient: &[f32], state: &mut State) {
         let rule = self.next(rate, state);
+        let within = |at: usize| at.clamp(slice.start, slice.end) - slice.start;
         for layer in self.shape.layers() {
             for (range, decays) in [(layer.weight, true), (layer.bias, false)] {
+                let range = within(range.start)..within(range.end);
                 let (values, mut memory) = state.part(&range);
                 rule.apply(decays, values, &gradient[range], &mut memory);
             }

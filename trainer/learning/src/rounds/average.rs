@@ -4,10 +4,12 @@
 //! times, the first time as dealt, then in orders of (seed, r, worker, pass). The last batch of a pass may be smaller.
 
 use super::order::order;
+use super::outer;
 use super::pass::Pass;
-use super::round::Round;
-use super::saved::{Notes, notes, number, read_state_and_notes, state_tensors};
+use super::round::{Origin, Round};
+use super::saved::{notes, number, read_state_and_notes, state_tensors};
 use super::share;
+use crate::chunked::{self, Notes};
 use crate::head::{Batch, State, rate};
 use crate::work::{Assignment, Progress, Work};
 use crate::{Error, Result};
@@ -19,12 +21,12 @@ const STEP_WORK: usize = 20_000_000;
 
 /// A worker's round.
 pub(crate) struct AverageWork {
-    round: Round,
-    worker: u32,
-    stage: PathBuf,
+    pub(super) round: Round,
+    pub(super) origin: Origin,
+    pub(super) stage: PathBuf,
     /// The worker's images, as dealt.
     share: Vec<u32>,
-    state: State,
+    pub(super) state: State,
     /// Steps of this round that are done.
     done: usize,
     /// Sum of the losses of this round's images.
@@ -37,12 +39,18 @@ pub(crate) struct AverageWork {
 
 impl AverageWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<AverageWork> {
-        let round = Round::open(a.root, a.job, a.stage, a.features, a.threads)?;
+        let round = Round::open(a.root, a.job, a.job.part(a.stage), a.features, a.threads)?;
+        let (root, run, state) = (a.root.clone(), a.run.clone(), a.state.cloned());
+        let origin = Origin { root, run, state, worker: a.worker };
         let rows = round.train()?.len();
-        let dealt = order(a.job.seed, a.stage, 0, rows, round.store.columns());
+        let dealt = order(a.job.seed, round.number, 0, rows, round.store.columns());
         let stage = a.root.run(a.run).create_stage(a.stage)?;
         let (state, done, loss) = match a.place {
-            None => (round.state(a.root, a.run, a.state)?, 0, 0.0),
+            None => {
+                let mut state = round.state(a.root, a.run, a.state)?;
+                outer::begin(&round, &origin, &mut state)?;
+                (state, 0, 0.0)
+            }
             Some(place) => {
                 let (state, notes) = read_state_and_notes(&stage, place, &round.shape, &round.optimizer)?;
                 let path = stage.join(&place.name);
@@ -57,7 +65,7 @@ impl AverageWork {
             }
         };
         Ok(AverageWork {
-            worker: a.worker,
+            origin,
             stage,
             share: dealt[share(rows, a.workers, a.worker)].to_vec(),
             state,
@@ -88,7 +96,7 @@ impl AverageWork {
         }
         let mut share = self.share.clone();
         share.sort_unstable(); // so that a large share is read block by block again
-        let part = 1 + self.worker * self.round.job.epochs_per_round + pass as u32;
+        let part = 1 + self.origin.worker * self.round.job.epochs_per_round + pass as u32;
         let order =
             order(self.round.job.seed, self.round.number, part, share.len(), self.round.store.columns());
         order.into_iter().map(|place| share[place as usize]).collect()
@@ -109,23 +117,25 @@ impl AverageWork {
         let Round { trainer, optimizer, .. } = &self.round;
         let loss = trainer.step(optimizer, rate, batch, &mut self.state)?;
         if !loss.is_finite() {
-            return Err(self.round.not_finite("the loss", Some(self.worker)));
+            return Err(self.round.not_finite("the loss", Some(self.origin.worker)));
         }
         self.loss += loss;
         self.done += 1;
         Ok(())
     }
 
-    fn write(&self, more: Notes) -> Result<FileRef> {
-        let mut metadata = notes([
-            ("worker", self.worker.to_string()),
+    /// The text of a file, with some more.
+    fn notes(&self, (key, number): (&str, u64)) -> Notes {
+        notes([
+            ("worker", self.origin.worker.to_string()),
             ("steps", self.state.steps.to_string()),
             ("loss", self.loss.to_string()),
-        ]);
-        metadata.extend(more);
-        let tensors = state_tensors(&self.state, &self.round.optimizer);
-        let stem = format!("worker-{:03}", self.worker);
-        Ok(storage::write_tensors(&self.stage, &stem, &tensors, &metadata)?)
+            (key, number.to_string()),
+        ])
+    }
+
+    fn stem(&self) -> String {
+        format!("worker-{:03}", self.origin.worker)
     }
 }
 
@@ -152,13 +162,20 @@ impl Work for AverageWork {
     }
 
     fn save(&mut self) -> Result<FileRef> {
-        self.write(notes([("done", self.done.to_string())]))
+        let tensors = state_tensors(&self.state, &self.round.optimizer);
+        let notes = self.notes(("done", self.done as u64));
+        Ok(storage::write_tensors(&self.stage, &self.stem(), &tensors, &notes)?)
     }
 
     fn publish(&mut self) -> Result<FileRef> {
         if self.state.parameters.iter().any(|value| !value.is_finite()) {
-            return Err(self.round.not_finite("a weight", Some(self.worker)));
+            return Err(self.round.not_finite("a weight", Some(self.origin.worker)));
         }
-        self.write(notes([("images", self.progress().of.to_string())]))
+        let notes = self.notes(("images", self.progress().of));
+        if self.round.outer.is_some() {
+            return outer::publish(self, notes);
+        }
+        let tensors = state_tensors(&self.state, &self.round.optimizer);
+        chunked::publish(&self.stage, &self.stem(), &tensors, &notes)
     }
 }

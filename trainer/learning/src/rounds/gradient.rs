@@ -7,6 +7,7 @@ use super::order::order;
 use super::round::Round;
 use super::saved::{notes, number};
 use super::share;
+use crate::chunked::{self, Notes};
 use crate::head::Batch;
 use crate::work::{Assignment, Progress, Work};
 use crate::{Error, Result};
@@ -34,10 +35,10 @@ pub(crate) struct GradientWork {
 
 impl GradientWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<GradientWork> {
-        let round = Round::open(a.root, a.job, a.stage, a.features, a.threads)?;
+        let round = Round::open(a.root, a.job, a.job.part(a.stage), a.features, a.threads)?;
         let stage = a.root.run(a.run).create_stage(a.stage)?;
         let batch = batch(&round)?;
-        let parameters = round.state(a.root, a.run, a.state)?.parameters;
+        let parameters = round.parameters(a.root, a.run, a.state)?;
         let mut work = GradientWork {
             worker: a.worker,
             stage,
@@ -66,15 +67,15 @@ impl GradientWork {
         Ok(())
     }
 
-    fn write(&self) -> Result<FileRef> {
+    /// The sum so far, its text, and the name that its file begins with.
+    fn file(&self) -> ([Tensor<'_>; 1], Notes, String) {
         let gradient = Tensor::f32(GRADIENT, &[self.gradient.len()], &self.gradient[..]);
-        let metadata = notes([
+        let notes = notes([
             ("worker", self.worker.to_string()),
             ("images", self.done.to_string()),
             ("loss", self.loss.to_string()),
         ]);
-        let stem = format!("worker-{:03}", self.worker);
-        Ok(storage::write_tensors(&self.stage, &stem, &[gradient], &metadata)?)
+        ([gradient], notes, format!("worker-{:03}", self.worker))
     }
 }
 
@@ -108,10 +109,12 @@ impl Work for GradientWork {
     }
 
     fn save(&mut self) -> Result<FileRef> {
-        self.write()
+        let (tensors, notes, stem) = self.file();
+        Ok(storage::write_tensors(&self.stage, &stem, &tensors, &notes)?)
     }
 
     fn publish(&mut self) -> Result<FileRef> {
-        self.write()
+        let (tensors, notes, stem) = self.file();
+        chunked::publish(&self.stage, &stem, &tensors, &notes)
     }
 }

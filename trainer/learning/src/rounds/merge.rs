@@ -1,113 +1,150 @@
-//! The combine of a round: the workers' files become one state, in worker order, and the state is scored.
+//! A slice of a round's result, made of that slice of what every worker published, in worker order.
 //!
 //! `average`: parameters and the optimizer's memory are means weighted by images; steps are those of the worker that
-//! made the most. `gradient`: the summed gradient over the images of the batch, then one optimizer step.
+//! made the most. `gradient`: the summed gradient over the images of the batch, then one optimizer step. Workers that
+//! publish changes: one outer step along their mean. A value depends on no other, so slices are as good as the whole.
 
 use super::gradient::GRADIENT;
+use super::outer::{self, CHANGE};
 use super::round::Round;
-use super::saved::{Notes, PARAMETERS, notes, number, state_tensors};
+use super::saved::number;
+use crate::chunked::Notes;
 use crate::head::{State, rate};
-use crate::reduce::weighted_sum;
-use crate::score::score;
-use crate::work::{CombineOrder, Combined};
+use crate::reduce::Results;
 use crate::{Error, Result};
-use protocol::Agreement;
-use std::path::{Path, PathBuf};
+use protocol::{Agreement, FileRef, RunId};
+use std::ops::Range;
+use std::path::Path;
+use storage::Root;
 
-pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
-    let round = Round::open(order.root, order.job, order.stage, order.features, order.threads)?;
-    let (state, loss) = match order.job.agree {
-        Agreement::Average => average(order, &round)?,
-        Agreement::Gradient => gradient(order, &round)?,
-    };
-    if state.parameters.iter().any(|value| !value.is_finite()) {
-        return Err(round.not_finite("a weight", None));
+/// What a round gives to all workers, or a slice of it.
+pub(super) struct Merged {
+    /// The arrays of [`Round::arrays`], in their order.
+    pub(super) arrays: Vec<Vec<f32>>,
+    /// Steps made.
+    pub(super) steps: u64,
+    /// Mean loss of the round's images.
+    pub(super) loss: f64,
+    /// What the combined state says of the workers' own files.
+    pub(super) own: Notes,
+}
+
+/// What there is to merge.
+pub(super) struct Merge<'a> {
+    pub(super) root: &'a Root,
+    pub(super) run: &'a RunId,
+    /// The combined state of the round before; none in round 1.
+    pub(super) state: Option<&'a FileRef>,
+    /// The stage in which the workers trained.
+    pub(super) trained_in: u32,
+    /// What they published there, in their order.
+    pub(super) results: &'a [FileRef],
+    pub(super) workers: u32,
+    pub(super) threads: usize,
+}
+
+impl Merge<'_> {
+    /// Merges some of the parameters; `range` begins at a chunk.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when training has diverged; [`Error::Damaged`], [`Error::Storage`].
+    pub(super) fn merge(&self, round: &Round, range: &Range<usize>) -> Result<Merged> {
+        let results = Results::open(&self.root.run(self.run).stage(self.trained_in), self.results)?;
+        if results.length() != round.shape.parameters() || self.results.len() != self.workers as usize {
+            let expected = format!("the {} results of {} parameters", self.workers, round.shape.parameters());
+            let found = format!("{} of {}", self.results.len(), results.length());
+            return Err(Error::argument(format!("round {}", round.number), expected, found));
+        }
+        let images = images(&results)?;
+        let total = images.iter().sum::<u64>().max(1) as f64;
+        let merged = match (round.outer, round.job.agree) {
+            (None, Agreement::Gradient) => self.step(round, &results, range, total)?,
+            _ => self.mean(
+                round,
+                &results,
+                range,
+                &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>(),
+            )?,
+        };
+        if merged.arrays.iter().flatten().any(|value| !value.is_finite()) {
+            return Err(round.not_finite("a weight", None));
+        }
+        let losses = results.notes().map(|(file, notes)| number::<f64>(file, notes, "loss"));
+        let loss = losses.collect::<Result<Vec<_>>>()?.iter().sum::<f64>() / total;
+        Ok(Merged { loss, ..merged })
     }
-    let scored = score(&round.store, round.store.need("val")?, &round.trainer, &state.parameters);
-    let score = scored.map_err(|error| match error {
-        Error::Argument { .. } => round.not_finite("a score on the validation split", None),
-        other => other,
-    })?;
-    let score = score.score;
-    let metadata = notes([
-        ("round", round.number.to_string()),
-        ("steps", state.steps.to_string()),
-        ("train_loss", loss.to_string()),
-    ]);
-    let folder = order.root.run(order.run).combined();
-    let tensors = state_tensors(&state, &round.optimizer);
-    let file = storage::write_tensors(&folder, &format!("{:04}", order.stage), &tensors, &metadata)?;
-    Ok(Combined { state: Some(file), features: None, score: Some(score) })
-}
 
-/// The weighted mean of the workers' states, and the mean loss of their images.
-fn average(order: &CombineOrder<'_>, round: &Round) -> Result<(State, f64)> {
-    let stage = order.root.run(order.run).stage(order.stage);
-    let mut reduced = weighted_sum(&stage, order.results, |all| Ok(shares(&images(order, &stage, all)?)))?;
-    let files = paths(order, &stage);
-    let steps = files.iter().zip(&reduced.metadata).map(|(file, notes)| number::<u64>(file, notes, "steps"));
-    let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
-    let mut take = |name: &str| {
-        reduced.sums.remove(name).filter(|array| array.len() == round.shape.parameters()).ok_or_else(|| {
-            let expected = format!("an array {name:?} of {} values", round.shape.parameters());
-            Error::damaged(&stage, expected, "none of that size")
-        })
-    };
-    let parameters = take(PARAMETERS)?;
-    let memory = round.optimizer.memory_names().iter().map(|name| take(name)).collect::<Result<_>>()?;
-    let loss = mean_loss(order, &stage, &reduced.metadata)?;
-    Ok((State { parameters, memory, steps }, loss))
-}
+    /// The weighted mean of what the workers published, and what follows from it.
+    fn mean(&self, round: &Round, results: &Results, range: &Range<usize>, shares: &[f64]) -> Result<Merged> {
+        let mut sums = results.sum(shares, range.clone(), self.threads)?;
+        let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
+        let mut take = |name: &str| {
+            sums.remove(name).ok_or_else(|| Error::damaged(&file, format!("an array {name:?}"), "none"))
+        };
+        let arrays = match round.outer {
+            None => round.arrays().into_iter().map(take).collect::<Result<_>>()?,
+            Some(outer) => {
+                let change = take(CHANGE)?;
+                let mut arrays = self.before(round, range)?;
+                let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
+                outer::step(outer, &change, parameters, memory.first_mut());
+                arrays
+            }
+        };
+        let steps = results.notes().map(|(file, notes)| number::<u64>(file, notes, "steps"));
+        let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+        let own = results
+            .notes()
+            .enumerate()
+            .filter_map(|(worker, (_, notes))| Some((outer::key(worker as u32), notes.get("own")?.clone())));
+        Ok(Merged { arrays, steps, loss: 0.0, own: own.collect() })
+    }
 
-/// The state after one optimizer step along the mean gradient, and the mean loss of the batch.
-fn gradient(order: &CombineOrder<'_>, round: &Round) -> Result<(State, f64)> {
-    let stage = order.root.run(order.run).stage(order.stage);
-    let mut state = round.state(order.root, order.run, order.state)?;
-    let mut reduced = weighted_sum(&stage, order.results, |all| {
-        let total: u64 = images(order, &stage, all)?.iter().sum();
-        Ok(vec![1.0 / total.max(1) as f64; all.len()])
-    })?;
-    let gradient = reduced.sums.remove(GRADIENT).filter(|sum| sum.len() == state.parameters.len());
-    let gradient = gradient.ok_or_else(|| {
-        let expected = format!("an array {GRADIENT:?} of {} values", state.parameters.len());
-        Error::damaged(&stage, expected, "none of that size")
-    })?;
-    let done = f64::from(round.number - 1);
-    round.optimizer.step(rate(&round.job, done, 1.0), &gradient, &mut state);
-    let loss = mean_loss(order, &stage, &reduced.metadata)?;
-    Ok((state, loss))
-}
+    /// One optimizer step along the mean gradient.
+    fn step(&self, round: &Round, results: &Results, range: &Range<usize>, images: f64) -> Result<Merged> {
+        let mut sums = results.sum(&vec![1.0 / images; self.results.len()], range.clone(), self.threads)?;
+        let gradient = sums.remove(GRADIENT).ok_or_else(|| {
+            let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
+            Error::damaged(&file, format!("an array {GRADIENT:?}"), "none")
+        })?;
+        let mut arrays = self.before(round, range)?;
+        let steps = match self.state {
+            Some(file) => round.common(self.root, self.run, file)?.number("steps")?,
+            None => 0,
+        };
+        let parameters = std::mem::take(&mut arrays[0]);
+        let mut state = State { parameters, memory: arrays.split_off(1), steps };
+        let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
+        round.optimizer.step_on(range, rate, &gradient, &mut state);
+        let State { parameters, memory, steps } = state;
+        let arrays = [parameters].into_iter().chain(memory).collect();
+        Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })
+    }
 
-fn paths(order: &CombineOrder<'_>, stage: &Path) -> Vec<PathBuf> {
-    order.results.iter().map(|file| stage.join(&file.name)).collect()
+    /// The arrays of the combined state before: what it has, or what training begins with and zeros.
+    fn before(&self, round: &Round, range: &Range<usize>) -> Result<Vec<Vec<f32>>> {
+        match self.state {
+            Some(file) => {
+                let common = round.common(self.root, self.run, file)?;
+                round.arrays().into_iter().map(|name| common.read(name, range.clone())).collect()
+            }
+            None => {
+                let parameters = round.parameters(self.root, self.run, None)?[range.clone()].to_vec();
+                let memory = vec![vec![0.0; parameters.len()]; round.arrays().len() - 1];
+                Ok([parameters].into_iter().chain(memory).collect())
+            }
+        }
+    }
 }
 
 /// How many images each worker's file stands for; each file must be its worker's.
-fn images(order: &CombineOrder<'_>, stage: &Path, all: &[Notes]) -> Result<Vec<u64>> {
-    let files = paths(order, stage);
-    let read = files.iter().zip(all).enumerate().map(|(worker, (file, notes))| {
+fn images(results: &Results) -> Result<Vec<u64>> {
+    let read = |(worker, (file, notes)): (usize, (&Path, &Notes))| {
         let found = number::<usize>(file, notes, "worker")?;
         if found != worker {
             return Err(Error::damaged(file, format!("worker {worker}'s"), format!("worker {found}'s")));
         }
         number(file, notes, "images")
-    });
-    let images = read.collect::<Result<Vec<u64>>>()?;
-    if all.len() != order.workers as usize {
-        let expected = format!("the files of {} workers", order.workers);
-        return Err(Error::argument(format!("round {}", order.stage), expected, format!("{}", all.len())));
-    }
-    Ok(images)
-}
-
-fn shares(images: &[u64]) -> Vec<f64> {
-    let total = images.iter().sum::<u64>().max(1) as f64;
-    images.iter().map(|&images| images as f64 / total).collect()
-}
-
-fn mean_loss(order: &CombineOrder<'_>, stage: &Path, all: &[Notes]) -> Result<f64> {
-    let total = images(order, stage, all)?.iter().sum::<u64>().max(1) as f64;
-    let files = paths(order, stage);
-    let losses = files.iter().zip(all).map(|(file, notes)| number::<f64>(file, notes, "loss"));
-    Ok(losses.collect::<Result<Vec<f64>>>()?.iter().sum::<f64>() / total)
+    };
+    results.notes().enumerate().map(read).collect()
 }

@@ -1,10 +1,12 @@
 //! What a worker and a combine of a round share: the store, the head's shape, the optimizer, the state to begin with.
 
-use super::saved::read_state;
+use super::common::Common;
+use super::outer::{VELOCITY, outer};
+use super::saved::PARAMETERS;
 use crate::features::{Rows, Store};
 use crate::head::{HeadShape, Optimizer, State, Trainer, first_parameters};
 use crate::{Error, Result};
-use protocol::{FeatureStore, FileRef, Job, RunId};
+use protocol::{FeatureStore, FileRef, Job, Outer, Part, RunId};
 use std::sync::Arc;
 use storage::Root;
 
@@ -17,16 +19,32 @@ pub(super) struct Round {
     pub(super) shape: HeadShape,
     pub(super) optimizer: Optimizer,
     pub(super) trainer: Trainer,
+    /// How the mean change moves the parameters, if workers publish changes.
+    pub(super) outer: Option<Outer>,
+}
+
+/// Where a worker's round begins.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) root: Root,
+    pub(super) run: RunId,
+    /// The combined state of the round before; none in round 1.
+    pub(super) state: Option<FileRef>,
+    pub(super) worker: u32,
 }
 
 impl Round {
     pub(super) fn open(
         root: &Root,
         job: &Job,
-        number: u32,
+        part: Part,
         features: &FeatureStore,
         threads: usize,
     ) -> Result<Round> {
+        let number = match part {
+            Part::Features => 0,
+            Part::Train { round } | Part::Reduce { round } => round,
+        };
         let store = Store::open(root, job, features)?;
         let shape = HeadShape::new(job, store.columns(), store.classes())?;
         Ok(Round {
@@ -35,22 +53,49 @@ impl Round {
             number,
             shape,
             store,
+            outer: outer(job),
             job: job.clone(),
         })
     }
 
-    /// The state that the round begins with: what the last round gave, or a new head.
-    pub(super) fn state(&self, root: &Root, run: &RunId, state: Option<&FileRef>) -> Result<State> {
+    /// The arrays of a combined state, from the parameters on.
+    pub(super) fn arrays(&self) -> Vec<&'static str> {
+        let memory: &[&str] = match self.outer {
+            None => self.optimizer.memory_names(),
+            Some(Outer { momentum, .. }) if momentum > 0.0 => &[VELOCITY],
+            Some(_) => &[],
+        };
+        [&[PARAMETERS], memory].concat()
+    }
+
+    /// The parameters that the round begins with: what the last round gave, or a new head.
+    pub(super) fn parameters(&self, root: &Root, run: &RunId, state: Option<&FileRef>) -> Result<Vec<f32>> {
         match state {
-            Some(file) => read_state(&root.run(run).combined(), file, &self.shape, &self.optimizer),
-            None if self.number == 1 => {
-                Ok(self.optimizer.start(first_parameters(root, &self.job, &self.shape)?))
-            }
+            Some(file) => self.common(root, run, file)?.read(PARAMETERS, 0..self.shape.parameters()),
+            None if self.number == 1 => first_parameters(root, &self.job, &self.shape),
             None => {
                 let expected = format!("the combined state of round {}", self.number - 1);
                 Err(Error::argument(format!("round {}", self.number), expected, "none"))
             }
         }
+    }
+
+    /// The state that the round begins with; what workers keep to themselves is still empty.
+    pub(super) fn state(&self, root: &Root, run: &RunId, file: Option<&FileRef>) -> Result<State> {
+        let mut state = self.optimizer.start(self.parameters(root, run, file)?);
+        if let Some(file) = file.filter(|_| self.outer.is_none()) {
+            let common = self.common(root, run, file)?;
+            for (name, memory) in self.optimizer.memory_names().iter().zip(&mut state.memory) {
+                *memory = common.read(name, 0..memory.len())?;
+            }
+            state.steps = common.number("steps")?;
+        }
+        Ok(state)
+    }
+
+    /// A combined state of this run.
+    pub(super) fn common(&self, root: &Root, run: &RunId, file: &FileRef) -> Result<Common> {
+        Common::open(&root.run(run).combined(), file, self.shape.parameters())
     }
 
     /// The images to train on.

@@ -1,18 +1,15 @@
 //! States in files: parameters and the optimizer's memory as arrays, steps and sums as text.
 
+use crate::chunked::Notes;
 use crate::head::{HeadShape, Optimizer, State};
 use crate::{Error, Result};
 use protocol::FileRef;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 use storage::Tensor;
 
 /// Name of the array of all parameters.
-pub(super) const PARAMETERS: &str = "parameters";
-
-/// Text in a file, by key.
-pub(super) type Notes = BTreeMap<String, String>;
+pub(crate) const PARAMETERS: &str = "parameters";
 
 /// Numbers as text that gives exactly the same numbers again.
 pub(super) fn notes<const N: usize>(pairs: [(&str, String); N]) -> Notes {
@@ -47,14 +44,4 @@ pub(super) fn read_state_and_notes(
     let memory = memory.collect::<Result<_, _>>()?;
     let steps = number(&folder.join(&file.name), &tensors.metadata, "steps")?;
     Ok((State { parameters, memory, steps }, tensors.metadata))
-}
-
-/// Reads a state.
-pub(crate) fn read_state(
-    folder: &Path,
-    file: &FileRef,
-    shape: &HeadShape,
-    optimizer: &Optimizer,
-) -> Result<State> {
-    Ok(read_state_and_notes(folder, file, shape, optimizer)?.0)
 }

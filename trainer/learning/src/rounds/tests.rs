@@ -1,18 +1,50 @@
 //! Rounds on a small feature store: equal to one machine, the same bytes however legs are cut, bad numbers named.
 
-use super::share;
+use super::{Common, PARAMETERS, share};
+use crate::Combined;
 use crate::head::{HeadShape, rate};
 use crate::sample::{Sample, Stage, job};
 use crate::{Error, Fate};
-use protocol::{FeatureStore, Job, RunId};
-use serde_json::json;
+use protocol::{FeatureStore, Job, Reduce, RunId, Score};
+use serde_json::{Value, json};
 
 /// The parameters that a combine published.
 fn parameters(sample: &Sample, run: &str, state: &protocol::FileRef) -> Vec<f32> {
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
-    let mut tensors = storage::read_tensors(&folder, state).unwrap();
-    let length = tensors.tensors["parameters"].shape.clone();
-    tensors.take_f32("parameters", &length).unwrap()
+    let length = storage::read_tensors(&folder, state).unwrap().tensors["parameters"].shape[0];
+    Common::open(&folder, state, length).unwrap().read(PARAMETERS, 0..length).unwrap()
+}
+
+/// The same of a head whose size is known, in slices or not, with its score.
+fn found(sample: &Sample, run: &str, combined: &Combined, length: usize) -> (Vec<u32>, Option<Score>) {
+    let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
+    let common = Common::open(&folder, combined.state.as_ref().unwrap(), length).unwrap();
+    let parameters = common.read(PARAMETERS, 0..length).unwrap();
+    (parameters.into_iter().map(f32::to_bits).collect(), combined.score)
+}
+
+/// Every way to agree, with every optimizer and precision that goes with it.
+fn every_way() -> Vec<Value> {
+    let sgd = || json!({"kind": "sgd", "momentum": 0.9});
+    let adamw = || json!({"kind": "adamw"});
+    let mut ways = Vec::new();
+    for (agree, precisions) in [
+        ("gradient", &["f32"][..]),
+        ("average", &["f32", "bf16", "int8"]),
+        ("diloco", &["f32", "bf16", "int8"]),
+    ] {
+        for precision in precisions {
+            for optimizer in [sgd(), adamw()] {
+                let rate = if optimizer["kind"] == "sgd" { 0.05 } else { 0.005 };
+                ways.push(
+                    json!({"agree": agree, "precision": precision, "optimizer": optimizer, "rounds": 3,
+                    "learning_rate": rate, "epochs_per_round": if agree == "gradient" { 1 } else { 2 },
+                    "batch": if agree == "gradient" { 600 } else { 64 }}),
+                );
+            }
+        }
+    }
+    ways
 }
 
 /// Softmax regression by SGD with Nesterov momentum in f64, written out plainly: one machine on the same batches.
@@ -95,6 +127,63 @@ fn legs_cut_anywhere_give_the_same_bytes() {
         let places =
             std::fs::read_dir(sample.root.run(&RunId::new(format!("{name}-cut")).unwrap()).stage(1)).unwrap();
         assert!(places.count() > 3, "{name} was cut");
+    }
+}
+
+#[test]
+fn a_resumed_run_in_slices_is_the_uninterrupted_one_in_one_piece() {
+    let sample = Sample::new();
+    // 400 features and 200 classes: more parameters than one chunk, so that there is more than one slice.
+    let features = sample.store([600, 40], 400, 200);
+    let length = 400 * 200 + 200;
+    for (number, way) in every_way().into_iter().enumerate() {
+        let whole = sample.rounds(&format!("{number}-whole"), &job(way.clone()), 3, &features, 0);
+        let mut sliced = job(way.clone());
+        sliced.reduce = Some(Reduce::Sliced);
+        for (kind, job, leg_steps) in
+            [("cut", &job(way.clone()), 1), ("sliced", &sliced, 0), ("sliced and cut", &sliced, 2)]
+        {
+            let run = format!("{number}-{}", kind.replace(' ', "-"));
+            let rounds = sample.rounds(&run, job, 3, &features, leg_steps);
+            assert_eq!(rounds.len(), whole.len(), "{way} {kind}");
+            for (round, whole) in rounds.iter().zip(&whole) {
+                let expected = found(&sample, &format!("{number}-whole"), whole, length);
+                assert!(found(&sample, &run, round, length) == expected, "{way} {kind}");
+            }
+        }
+        assert_ne!(whole[0].score, whole[2].score, "{way}: something is learned in every round");
+    }
+}
+
+#[test]
+fn few_bytes_lose_next_to_nothing() {
+    let sample = Sample::new();
+    let features = sample.store([600, 200], 40, 10);
+    let last = |precision: &str| {
+        let job = job(json!({"agree": "diloco", "precision": precision, "rounds": 6, "learning_rate": 0.05,
+            "optimizer": {"kind": "sgd"}, "batch": 16}));
+        sample.rounds(precision, &job, 4, &features, 0).pop().unwrap().score.unwrap()
+    };
+    let [exact, halves, bytes] = ["f32", "bf16", "int8"].map(last);
+    println!("loss {:.5} in f32, {:.5} in bf16, {:.5} in int8", exact.loss, halves.loss, bytes.loss);
+    assert!((exact.loss - halves.loss).abs() < 0.002 && (exact.loss - bytes.loss).abs() < 0.01);
+    assert!(exact.top1 > 0.4, "{exact:?}");
+}
+
+#[test]
+fn what_workers_publish_has_the_size_of_its_precision() {
+    let sample = Sample::new();
+    let features = sample.store([60, 20], 400, 200);
+    let length = 400 * 200 + 200;
+    for (precision, each) in [("f32", 4.0), ("bf16", 2.0), ("int8", 1.0)] {
+        let job = job(json!({"agree": "diloco", "precision": precision, "rounds": 1}));
+        sample.rounds(precision, &job, 2, &features, 0);
+        let folder = sample.root.run(&RunId::new(precision).unwrap()).stage(1);
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+        let published = files.filter(|file| file.file_name().to_string_lossy().starts_with("worker-"));
+        let sizes: Vec<f64> = published.map(|file| file.metadata().unwrap().len() as f64).collect();
+        let most = each * f64::from(length) * 1.01 + 1_000.0;
+        assert!(sizes.len() == 2 && sizes.iter().all(|size| *size < most), "{precision}: {sizes:?}");
     }
 }
 

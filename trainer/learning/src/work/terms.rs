@@ -1,7 +1,7 @@
 //! The terms of a run's work: what the handler orders, and what it gets. Plain types, so that simulations share them.
 
 use crate::Result;
-use protocol::{FeatureStore, FileRef, Job, RunId, Score};
+use protocol::{FeatureStore, FileRef, Job, Reduce, RunId, Score};
 use storage::Root;
 
 /// What a run will do, as far as its job, data set and weights say.
@@ -19,6 +19,20 @@ pub struct Plan {
     pub classes: Vec<String>,
     /// Feature shards, the pieces that workers are dealt.
     pub units: u64,
+    /// Bytes that a worker publishes in a round.
+    pub result_bytes: u64,
+}
+
+/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine reads so much
+/// in the time that another stage takes to begin and to end (docs/results.md).
+const SLICED_FROM: u64 = 256 << 20;
+
+impl Plan {
+    /// Who sums the workers' results, if the job does not say.
+    pub fn reduce(&self, workers: u32) -> Reduce {
+        let all = self.result_bytes * u64::from(workers);
+        if workers > 1 && all >= SLICED_FROM { Reduce::Sliced } else { Reduce::Single }
+    }
 }
 
 /// What one leg of a worker is to do.

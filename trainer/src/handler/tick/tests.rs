@@ -63,6 +63,7 @@ impl Learner for Planner {
             val_images: 10,
             classes: vec!["a".into(), "b".into()],
             units: 2,
+            result_bytes: 0,
         })
     }
     fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {

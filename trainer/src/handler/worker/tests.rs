@@ -22,7 +22,15 @@ struct Begins(Box<Begin>);
 impl Learner for Begins {
     fn plan(&self, _: &Root, _: &Job) -> Result<Plan, learning::Error> {
         let (features_key, classes) = ("key".to_owned(), vec!["a".into(), "b".into()]);
-        Ok(Plan { features_key, manifest: None, train_images: 10, val_images: 10, classes, units: 2 })
+        Ok(Plan {
+            features_key,
+            manifest: None,
+            train_images: 10,
+            val_images: 10,
+            classes,
+            units: 2,
+            result_bytes: 0,
+        })
     }
     fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
         (self.0)()

@@ -1,0 +1,79 @@
+//! What a round gave to all workers: the parameters, and what the next step on them remembers; in one file or in slices.
+
+use super::saved::number;
+use crate::chunked::{Chunked, Notes};
+use crate::{Error, Result};
+use protocol::FileRef;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Key of the list of slices in an index.
+pub(super) const SLICES: &str = "slices";
+
+/// A combined state, open for reading any part of it.
+#[derive(Debug)]
+pub(crate) struct Common {
+    path: PathBuf,
+    /// Files that lie one behind the other.
+    parts: Vec<Chunked>,
+    notes: Notes,
+}
+
+impl Common {
+    /// Opens what a combine published in `folder`, of `length` parameters.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Damaged`].
+    pub(crate) fn open(folder: &Path, file: &FileRef, length: usize) -> Result<Common> {
+        let first = Chunked::open(folder, file)?;
+        let (path, notes) = (first.path().to_owned(), first.notes().clone());
+        let parts = match notes.contains_key(SLICES) {
+            true => {
+                first.verify()?; // an index is text, for which no chunk answers
+                let slices: Vec<FileRef> = parsed(&path, &notes, SLICES)?;
+                slices.iter().map(|slice| Chunked::open(folder, slice)).collect::<Result<_>>()?
+            }
+            false => vec![first],
+        };
+        let found: usize = parts.iter().map(Chunked::length).sum();
+        if found != length {
+            return Err(Error::damaged(&path, format!("{length} parameters"), found.to_string()));
+        }
+        Ok(Common { path, parts, notes })
+    }
+
+    /// Some values of an array; `range` begins at a chunk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when there is no such array or a checksum is wrong; [`Error::Storage`].
+    pub(crate) fn read(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>> {
+        let (mut values, mut first) = (Vec::with_capacity(range.len()), 0);
+        for part in &self.parts {
+            let end = first + part.length();
+            let wanted = range.start.clamp(first, end)..range.end.clamp(first, end);
+            if !wanted.is_empty() {
+                part.read_into(name, wanted.start - first..wanted.end - first, &mut values)?;
+            }
+            first = end;
+        }
+        Ok(values)
+    }
+
+    /// A number from the text.
+    pub(super) fn number<T: FromStr>(&self, key: &str) -> Result<T> {
+        number(&self.path, &self.notes, key)
+    }
+
+    /// The text.
+    pub(super) fn notes(&self) -> &Notes {
+        &self.notes
+    }
+}
+
+/// What a file's text says under a key, in JSON.
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(file: &Path, notes: &Notes, key: &str) -> Result<T> {
+    let text = notes.get(key).map_or("none", String::as_str);
+    serde_json::from_str(text)
+        .map_err(|error| Error::damaged(file, format!("{key:?} as JSON"), error.to_string()))
+}
