@@ -131,15 +131,19 @@ impl Ledger {
     /// # Errors
     /// [`Error::Contradiction`]: facts were written over, by a server that gave the lock to two at once.
     pub fn check_settled(&self, before: &Ledger) -> Result<(), Error> {
-        if self.ending.is_some() || (self.over.is_some() && self.best == before.best) {
+        let settled = self.over.is_some() && self.over == before.over && self.best == before.best;
+        if self.ending.is_some() || settled {
             return Ok(());
         }
-        let round = |ledger: &Ledger| ledger.best.as_ref().map_or(0, |best| best.stage);
+        let words = |ledger: &Ledger| {
+            let why = ledger.over.as_ref().map_or("not at all".into(), Reason::to_string);
+            format!("{why}, round {} the best", ledger.best.as_ref().map_or(0, |best| best.stage))
+        };
         let what = format!(
-            "the end was settled with the model of round {}, and is not any more, with round {} the best: facts were \
-             written over; does the file system keep its locks?",
-            round(before),
-            round(self)
+            "the end was settled ({}), and is now settled otherwise ({}): facts were written over; does the file system \
+             keep its locks?",
+            words(before),
+            words(self)
         );
         Err(self.contradiction(&what))
     }

@@ -295,6 +295,9 @@ fn an_end_counts_only_as_it_was_settled() {
     settled.check_settled(&settled).unwrap();
     let error = open.check_settled(&settled).unwrap_err().to_string();
     assert!(error.contains("facts were written over"), "{error}");
+    let mut other = open.clone();
+    other.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap();
+    assert!(other.check_settled(&settled).is_err(), "for another reason");
     let mut better = settled.clone();
     better.best = Some(Combined { stage: 1, state: None, features: None, score: None });
     assert!(better.check_settled(&settled).unwrap_err().to_string().contains("round 1 the best"));
