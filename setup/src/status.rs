@@ -70,7 +70,11 @@ impl Status {
             .map_err(|error| format!("{address}: {error}; leave --port out, or give another"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         println!("http://{address}/   (Ctrl-C ends it)");
-        let served = axum::serve(listener, router(Arc::new(looking), address.port()));
+        let looking = Arc::new(looking);
+        // The first look reads certificates and credentials: that is done before the first page is asked for.
+        let first = looking.clone();
+        tokio::spawn(async move { first.runs().await });
+        let served = axum::serve(listener, router(looking, address.port()));
         tokio::select! {
             served = async { served.await } => served.map_err(|error| error.to_string().into()),
             () = crate::local::interrupted() => Ok(()),

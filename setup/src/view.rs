@@ -1,7 +1,6 @@
 //! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike; or from the facts in its folder.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
@@ -10,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 use storage::{FactLog, Root};
@@ -58,10 +58,11 @@ impl View {
     /// # Errors
     /// In words: a damaged ledger, or one that cannot be read.
     pub fn of_folder(root: &Root, run: &RunId) -> Result<Option<View>, String> {
-        let log = match FactLog::<Fact>::open(root.run(run).ledger()) {
-            Err(storage::Error::Missing { .. }) => return Ok(None),
-            opened => opened.map_err(|error| error.to_string())?,
-        };
+        // Opening waits for a file that another machine may just have made. Here none is waited for.
+        if !root.run(run).ledger().is_file() {
+            return Ok(None);
+        }
+        let log = FactLog::<Fact>::open(root.run(run).ledger()).map_err(|error| error.to_string())?;
         let facts = log.read(LOCK_WAIT).map_err(|error| error.to_string())?;
         let mut timeline = Timeline::default();
         facts.iter().for_each(|fact| timeline.take(fact));
@@ -127,6 +128,16 @@ impl View {
         (rate > 0.0).then(|| left as f64 / rate)
     }
 
+    /// Milliseconds until the last round is done if those that are left take as long as the last five; none before the
+    /// first is done.
+    pub fn rounds_left_ms(&self) -> Option<u64> {
+        let lasted =
+            self.stages.range(1..).rev().filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
+        let lasted: Vec<u64> = lasted.take(5).collect();
+        let left = u64::from((self.state.rounds + 1).saturating_sub(self.state.stage));
+        Some(lasted.iter().sum::<u64>().checked_div(lasted.len() as u64)? * left)
+    }
+
     /// The round with the most right answers.
     pub fn best(&self) -> Option<(u32, Score)> {
         self.scores().fold(None, |best, next| match best {
@@ -165,9 +176,15 @@ async fn query(client: &Client, table: &str, pk: &str) -> Result<Vec<Item>, Stri
     let mut pages = query.into_paginator().items().send();
     let mut items = Vec::new();
     while let Some(item) = pages.next().await {
-        items.push(item.map_err(|error| format!("table {table}: {}", DisplayErrorContext(error)))?);
+        items.push(item.map_err(|error| format!("table {table}: {}", words(&error)))?);
     }
     Ok(items)
+}
+
+/// An error and what it came from, in words.
+fn words(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn sort_key(item: &Item) -> &str {

@@ -225,14 +225,25 @@ fn line(view: &View) -> String {
     if legs > 1 {
         line += &format!(", leg {legs}");
     }
-    if view.state.stage == 0 && !view.state.ended {
-        line += &format!(", {:.0} %, {:.1} images/s", 100.0 * view.share(), view.images_per_second());
-        if let Some(left) = view.seconds_left() {
-            line += &format!(", {left:.0} s left");
-        }
+    if !view.state.ended {
+        line += &pace(view);
     }
     if let Some((round, best)) = view.best() {
         line += &format!(", best top-1 {:.4} in round {round}", best.top1);
     }
     if view.state.ended { format!("{line}, {}", view.state.status) } else { line }
+}
+
+/// How fast the stage at hand goes and how long it will take, as far as it can be told.
+fn pace(view: &View) -> String {
+    let rate = view.images_per_second();
+    let mut pace = String::new();
+    if view.state.stage == 0 || rate > 0.0 {
+        pace += &format!(", {:.0} %, {rate:.1} images/s", 100.0 * view.share());
+    }
+    match (view.state.stage, view.seconds_left(), view.rounds_left_ms()) {
+        (0, Some(left), _) => pace + &format!(", {left:.0} s left"),
+        (1.., _, Some(left)) => pace + &format!(", {:.0} s left", left as f64 / 1_000.0),
+        _ => pace,
+    }
 }

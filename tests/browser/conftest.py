@@ -61,8 +61,9 @@ class Table:
         began = START + stage * (seconds + 1) * 1_000
         bars = "|".join(f"{worker % 7}+{seconds * 100 - 300 - worker}" for worker in range(workers))
         score = {"loss": 1.5 / (stage + 1), "top1": 1 - 0.7 / (stage + 1), "top5": 0.99, "images": 5_000} if stage else {}
-        self.put(run, f"stage#{stage:06}", began_ms=began, ended_ms=began + seconds * 1_000, resent=0, share=1,
-                 **{**score, "bars": f"{bars}/{seconds * 100 - 250}+240", **fields})
+        item = {"began_ms": began, "ended_ms": began + seconds * 1_000, "resent": 0, "share": 1,
+                "bars": f"{bars}/{seconds * 100 - 250}+240", **score}
+        self.put(run, f"stage#{stage:06}", **{**item, **fields})
 
     def close(self):
         for process in (self.status, self.cloud):

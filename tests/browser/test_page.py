@@ -76,18 +76,16 @@ def test_64_workers_and_200_stages_are_smooth(table, browser, picture):
         before, seen = browser.metrics(), browser.run("return performance.getEntriesByName('update').length")
         table.put_stage("my-run", stage, WIDE)
         table.put_run("my-run", stage=stage + 1, rounds=240, workers=WIDE, at_ms=START + (stage + 1) * 61_000)
-        browser.wait(f"performance.getEntriesByName('update').length > {seen} && document.querySelector('#state').innerText.includes('{stage + 1} of')")
-        # Style and layout are done before the next frame; the tasks of these seconds are the update and what waits for it.
+        while not browser.run(f"return performance.getEntriesByName('update').length > {seen} && document.querySelector('#state').innerText.includes('{stage + 1} of')"):
+            time.sleep(0.3)
         browser.run("document.body.getBoundingClientRect()")
-        update = browser.run("return performance.getEntriesByName('update').at(-1).duration")
         after = browser.metrics()
-        spent = {name: 1_000 * (after[name] - before[name]) for name in ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")}
-        took.append((update, spent["LayoutDuration"], spent["RecalcStyleDuration"]))
-    worst = max(sum(parts) for parts in took)
-    update, layout, style = max(took, key=sum)
-    print(f"{WIDE} workers, {LONG} stages: first paint {paint:.0f} ms; update {worst:.0f} ms at the most "
-          f"(exchange {update:.0f}, layout {layout:.0f}, style {style:.0f}); {nodes} elements, {length / 1e3:.0f} kB")
-    assert paint < 1_000 and worst < 100
+        # All that the page's thread did meanwhile: the exchange with its style and layout, and this test's own looking on.
+        took.append([1_000 * (after[name] - before[name]) for name in ("TaskDuration", "RecalcStyleDuration", "LayoutDuration")])
+    worst = max(took)
+    print(f"{WIDE} workers, {LONG} stages: first paint {paint:.0f} ms; of {len(took)} updates the longest {worst[0]:.0f} ms "
+          f"(of it style {worst[1]:.0f}, layout {worst[2]:.0f}); {nodes} elements, {length / 1e3:.0f} kB")
+    assert paint < 1_000 and worst[0] < 100
     picture("wide")
     browser.run("document.querySelector('#earlier').click()")
     browser.wait("document.querySelector('#later')")

@@ -20,7 +20,8 @@ class Browser:
         wanted = {"goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"}}
         opened = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self.base += f"/session/{opened['sessionId']}"
-        self.cdp("Performance.enable")
+        # Times are those that the page's own thread computes, so that a busy machine does not change them.
+        self.cdp("Performance.enable", timeDomain="threadTicks")
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

@@ -1,7 +1,7 @@
 //! The time line: a row a worker, a bar a leg, as SVG; and above it the whole run where it shows only some stages.
 
 use super::plot::{tenth, ticks};
-use super::words::{lasting, row_name, stage_name};
+use super::words::{count, lasting, row_name, stage_name};
 use crate::view::View;
 use maud::{Markup, html};
 use protocol::items::StageItem;
@@ -9,7 +9,9 @@ use protocol::timeline::{AttemptEnd, Bar, Row, rows};
 use std::ops::RangeInclusive;
 
 /// Bars that are drawn at the most; of a longer run the last stages that have no more, or those that are asked for.
-const BARS: usize = 900;
+const BARS: usize = 600;
+/// Bars that each say what they are when pointed at; of more only those that are out of the ordinary.
+const TITLES: usize = 250;
 /// Stages of the strip above that are drawn one by one.
 const STAGES: usize = 300;
 const LEFT: f64 = 64.0;
@@ -42,6 +44,7 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
     };
     let bottom = TOP + height * (workers + 1) as f64;
     let share = lanes.iter().map(|lane| lane.item.share).max().unwrap_or(1);
+    let few = lanes.iter().flat_map(|lane| &lane.rows).map(Vec::len).sum::<usize>() <= TITLES;
     let label = format!("Time line of {} to {}", stage_name(*range.start()), stage_name(*range.end()));
     html! {
         (legend())
@@ -63,7 +66,8 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
                         @let row = if combine { workers } else { row };
                         @for bar in bars {
                             (draw_bar(lane, bar, combine, &scale, TOP + height * row as f64, height, || {
-                                who(row, combine, lane, view.state.workers)
+                                let said = few || bar.end != AttemptEnd::Done;
+                                said.then(|| who(row, combine, lane, view.state.workers))
                             }))
                         }
                     }
@@ -128,7 +132,7 @@ fn draw_bar(
     scale: &Scale,
     top: f64,
     height: f64,
-    who: impl Fn() -> String,
+    who: impl Fn() -> Option<String>,
 ) -> Markup {
     let from_ms = lane.item.began_ms.saturating_add(bar.from_ms);
     let running = bar.end == AttemptEnd::Running;
@@ -154,7 +158,9 @@ fn draw_bar(
     let crossed = bar.end == AttemptEnd::Died;
     html! {
         rect class=(format!("{work}{class}")) x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
-            title { (who()) ", " (stage_name(lane.number)) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
+            @if let Some(who) = who() {
+                title { (who) ", " (stage_name(lane.number)) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
+            }
         }
         @if crossed {
             @let (x, y, r) = (tenth(from + width), tenth(top + height / 2.0), (height * 0.3).min(4.0));
@@ -245,7 +251,8 @@ fn told(view: &View) -> Markup {
     html! {
         p.note {
             @if died + twice + resent == 0 { "No attempt died, nothing was done twice." } @else {
-                (died) " died and were begun again · " (twice) " done twice · " (resent) " events sent again"
+                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " for nothing, beside another · "
+                (count(resent, "event")) " sent again"
             }
         }
     }

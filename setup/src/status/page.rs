@@ -162,7 +162,7 @@ fn state(view: &View) -> Markup {
         }
         dl.figures {
             (figure(if run.stage == 0 { "stage" } else { "round" }, html! { (stage) }, &html! {
-                (run.workers_done) " of " (count(run.workers.into(), "worker")) " done"
+                (run.workers_done) " of " (run.workers) " done"
             }))
             (figure("best top-1", html! { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }, &html! {
                 @if let Some(round) = run.best_stage { "in round " (round) }
@@ -174,7 +174,7 @@ fn state(view: &View) -> Markup {
                 (figure("time left", html! { (time_left(view)) }, &html! { "by the last rounds" }))
             }
             (figure("GB-seconds", html! { (number(run.gb_seconds, 0)) }, &html! {
-                (count(run.begun, "invocation")) " began work"
+                (count(run.begun, "invocation"))
             }))
             (limit("dollars", run.dollars, 4, run.dollars_limit, 2))
             (limit("events sent", run.sent as f64, 0, run.sent_limit as f64, 0))
@@ -204,16 +204,12 @@ fn limit(name: &str, value: f64, decimals: usize, limit: f64, limit_decimals: us
     }
 }
 
-/// How long the rounds that are left will take if they take as long as the last five; of the features what they say.
+/// How long the rounds that are left will take; of the features what they say.
 fn time_left(view: &View) -> String {
-    let lengths =
-        view.stages.range(1..).rev().filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
-    let lengths: Vec<u64> = lengths.take(5).collect();
-    let left = u64::from(view.state.rounds.saturating_sub(view.state.stage.max(1)) + 1);
-    match (view.state.stage, view.seconds_left()) {
-        (0, Some(seconds)) => format!("{} + rounds", lasting((seconds * 1_000.0) as u64)),
-        _ if lengths.is_empty() => "–".into(),
-        _ => format!("≈ {}", lasting(lengths.iter().sum::<u64>() / lengths.len() as u64 * left)),
+    match (view.state.stage, view.seconds_left(), view.rounds_left_ms()) {
+        (0, Some(seconds), _) => format!("{} + rounds", lasting((seconds * 1_000.0) as u64)),
+        (_, _, Some(ms)) => format!("≈ {}", lasting(ms)),
+        _ => "–".into(),
     }
 }
 
@@ -281,7 +277,7 @@ fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup
                     }
                     Form::File { .. } => {
                         meta http-equiv="Content-Security-Policy"
-                            content=(format!("default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'"));
+                            content=(format!("default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'none'"));
                         style nonce=(nonce) { (PreEscaped(STYLE)) }
                     }
                 }

@@ -33,9 +33,12 @@ impl Plot {
             series.points.retain(|(x, y)| x.is_finite() && y.is_finite());
             thin(&mut series.points, self.marked);
         }
-        let xs = ticks(range(self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0))), true);
+        let (first, last) = range(self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0)));
+        let last = last.max(first + 1.0);
+        let xs: Vec<f64> =
+            ticks((first, last), true).into_iter().filter(|x| (first..=last).contains(x)).collect();
         let ys = ticks(range(self.series.iter().flat_map(|s| s.points.iter().map(|p| p.1))), false);
-        let place = Scale { x: ends(&xs), y: ends(&ys) };
+        let place = Scale { x: (first, last), y: ends(&ys) };
         let decimals = decimals(&ys);
         html! {
             svg.plot viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.in_words()) {
@@ -67,7 +70,9 @@ impl Plot {
 
     /// Where the lines' labels stand, apart from each other.
     fn label_heights(&self, place: &Scale) -> Vec<f64> {
-        let wanted = self.series.iter().map(|s| s.points.last().map_or(AREA[3], |last| place.y(last.1)));
+        let lowest = AREA[3] - 14.0;
+        let wanted =
+            self.series.iter().map(|s| s.points.last().map_or(lowest, |last| place.y(last.1).min(lowest)));
         let mut heights: Vec<f64> = wanted.collect();
         if let [upper, lower] = heights[..] {
             let (gap, middle) = (26.0, (upper + lower) / 2.0);

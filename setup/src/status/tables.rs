@@ -8,7 +8,7 @@ use protocol::items::{MOST_CLASSES, ModelItem, WorkerItem};
 /// Workers that are listed: first those that are not done.
 const WORKERS: usize = 100;
 /// Rounds that are listed: the last ones.
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 50;
 
 /// How far each worker is.
 pub(super) fn workers(view: &View) -> Markup {
@@ -20,7 +20,7 @@ pub(super) fn workers(view: &View) -> Markup {
         @if reports.is_empty() {
             p.empty { "No worker has reported to the table." }
         } @else {
-            div.wide role="region" tabindex="0" id="workers-table" aria-label="Workers" {
+            div.wide.tall role="region" tabindex="0" id="workers-table" aria-label="Workers" {
                 table {
                     thead { tr {
                         th scope="col" { "worker" } th scope="col" { "at" } th.n scope="col" { "leg" }

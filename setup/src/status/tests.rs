@@ -139,7 +139,7 @@ fn a_wide_and_long_run_gives_a_page_of_bounded_size() {
     assert!(text.len() < 600_000 && elements < 12_000, "{} bytes, {elements} elements", text.len());
     assert!(text.contains("← earlier") && text.contains("The whole run"));
     let earlier = page::run("my-run", &seen(view(64, 200)), Some(20), Form::Live);
-    assert!(earlier.contains("later →") && earlier.contains("worker 63, round 20: 8.0 s, done"));
+    assert!(earlier.contains("later →") && earlier.contains(">round 20</text>"));
     let wide = page(view(1_000, 5));
     assert!(wide.len() < 900_000 && wide.contains("and 900 more workers"), "{} bytes", wide.len());
 }

@@ -1,10 +1,11 @@
 //! Numbers, times and what happened in a run, in words.
 
 use crate::view::View;
+use protocol::Score;
 use protocol::timeline::{AttemptEnd, Bar, rows};
 
 /// Lines of the log that are shown.
-const LINES: usize = 200;
+const LINES: usize = 100;
 
 /// A number with so many decimals, and a comma between thousands.
 pub(super) fn number(value: f64, decimals: usize) -> String {
@@ -25,13 +26,14 @@ pub(super) fn number(value: f64, decimals: usize) -> String {
     format!("{sign}{grouped}{point}{fraction}")
 }
 
-/// A length of time: 840 ms, 12.3 s, 4 min 5 s, 2 h 10 min.
+/// A length of time: 840 ms, 12.3 s, 4 min 5 s, 40 min, 2 h 10 min.
 pub(super) fn lasting(ms: u64) -> String {
     let seconds = ms / 1_000;
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
-        60_000..3_600_000 => format!("{} min {} s", seconds / 60, seconds % 60),
+        60_000..600_000 => format!("{} min {} s", seconds / 60, seconds % 60),
+        600_000..3_600_000 => format!("{} min", seconds / 60),
         _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
     }
 }
@@ -98,11 +100,12 @@ pub(super) fn log(view: &View) -> (Vec<Line>, usize) {
             count(state.workers.into(), "worker")
         ),
     }];
-    let mut best = f64::MIN;
+    let mut best = None;
     for (number, stage) in &view.stages {
-        for (row, bars) in rows(&stage.bars).iter().enumerate() {
-            let who = who(row, rows(&stage.bars).len(), stage.share, state.workers);
-            lines.extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, *number, &who)));
+        let rows = rows(&stage.bars);
+        for (row, bars) in rows.iter().enumerate() {
+            let who = || who(row, rows.len(), stage.share, state.workers);
+            lines.extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, *number, who)));
         }
         if stage.resent > 0 {
             let text = format!("{} sent again in {}.", count(stage.resent, "event"), stage_name(*number));
@@ -134,38 +137,34 @@ fn who(row: usize, rows: usize, share: u32, workers: u32) -> String {
 }
 
 /// What is out of the ordinary about a bar.
-fn trouble(bar: &Bar, began_ms: u64, stage: u32, who: &str) -> Option<Line> {
+fn trouble(bar: &Bar, began_ms: u64, stage: u32, who: impl Fn() -> String) -> Option<Line> {
     let attempts = if bar.attempts > 1 { count(bar.attempts.into(), "attempt") } else { "An attempt".into() };
-    let after = lasting(bar.length_ms);
-    let stage = stage_name(stage);
+    let what = |verb: &str| format!("{attempts} of {} in {} {verb}", who(), stage_name(stage));
     let text = match bar.end {
         AttemptEnd::Died => {
-            format!("{attempts} of {who} in {stage} died after {after}: the work is begun again.")
+            format!("{} after {}: the work is begun again.", what("died"), lasting(bar.length_ms))
         }
-        AttemptEnd::Duplicate => {
-            format!("{attempts} of {who} in {stage} did what another had done first: its result is not used.")
-        }
+        AttemptEnd::Duplicate => what("did what another had done first: its result is not used."),
         _ => return None,
     };
     let at_ms = began_ms.saturating_add(bar.from_ms).saturating_add(bar.length_ms);
     Some(Line { at_ms, weight: Weight::Bad, text })
 }
 
-fn combined(view: &View, number: u32, at_ms: u64, best: &mut f64) -> Line {
+fn combined(view: &View, number: u32, at_ms: u64, best: &mut Option<Score>) -> Line {
     let stage = &view.stages[&number];
     let took = lasting(at_ms.saturating_sub(stage.began_ms));
-    let (weight, text) = match stage.score {
-        None => (Weight::Usual, format!("The {} are there, after {took}.", stage_name(number))),
+    let text = match stage.score {
+        None => format!("The {} are there, after {took}.", stage_name(number)),
         Some(score) => {
-            let better = score.top1 > *best;
-            *best = best.max(score.top1);
+            let better = best.as_ref().is_none_or(|best| score.beats(best));
+            *best = if better { Some(score) } else { *best };
             let praise = if better { ", the best so far" } else { "" };
-            let weight = if better { Weight::Good } else { Weight::Usual };
             let of = format!("loss {:.4}, top-1 {:.4}, top-5 {:.4}", score.loss, score.top1, score.top5);
-            (weight, format!("Round {number} in {took}: {of}{praise}."))
+            format!("Round {number} in {took}: {of}{praise}.")
         }
     };
-    Line { at_ms, weight, text }
+    Line { at_ms, weight: Weight::Usual, text }
 }
 
 #[cfg(test)]
@@ -177,8 +176,9 @@ mod tests {
         assert_eq!(number(1_234_567.891, 2), "1,234,567.89");
         assert_eq!((number(-12.0, 0), number(f64::NAN, 1)), ("−12".to_owned(), "–".to_owned()));
         assert_eq!(
-            [lasting(840), lasting(12_340), lasting(245_000), lasting(7_800_000)].join(", "),
-            "840 ms, 12.3 s, 4 min 5 s, 2 h 10 min"
+            [lasting(840), lasting(12_340), lasting(245_000), lasting(2_400_000), lasting(7_800_000)]
+                .join(", "),
+            "840 ms, 12.3 s, 4 min 5 s, 40 min, 2 h 10 min"
         );
         assert_eq!(
             (clock(1_709_210_096_007), date(0)),
@@ -205,6 +205,6 @@ mod tests {
         assert!(text.last().unwrap().starts_with("Started: 3 rounds of vgg19"), "{text:?}");
         assert_eq!(older, 0);
         let (lines, older) = log(&super::super::tests::view(2, 300));
-        assert_eq!((lines.len(), older), (200, 102));
+        assert_eq!((lines.len(), older), (100, 202));
     }
 }
