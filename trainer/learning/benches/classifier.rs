@@ -2,53 +2,49 @@
 //!
 //! `cargo bench -p learning --bench classifier -- vgg19 --batch 8 --optimizer sgd --threads 2 --steps 12`, or `adamw`.
 
-use learning::random::{Purpose, Stream};
+use classifier_weights::install_noise;
 use learning::{Assignment, work};
 use protocol::{Job, RunId};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::time::Instant;
-use storage::{Root, Tensor};
-use store::{CLASSES, make_store, peak_mb};
+use storage::Root;
+use store::{make_store, peak_mb};
 use words::Words;
 
+mod classifier_weights;
 mod store;
 #[path = "../../frozen/benches/words/mod.rs"]
 mod words;
 
 type Failure = Box<dyn std::error::Error>;
 
-const FEATURES: usize = 25_088;
-const PARAMETERS: usize = (FEATURES + 1) * 4_096 + 4_097 * 4_096 + 4_097 * CLASSES;
-
 fn main() -> Result<(), Failure> {
     let words = Words::given();
     let (batch, steps) = (words.number("--batch", 8)?, words.number("--steps", 12)?);
-    let (optimizer, memory) = match words.option("--optimizer").unwrap_or("sgd") {
-        "sgd" => (json!({"kind": "sgd", "momentum": 0.9}), &["momentum"][..]),
-        "adamw" => (json!({"kind": "adamw"}), &["mean", "square"][..]),
+    let optimizer = match words.option("--optimizer").unwrap_or("sgd") {
+        "sgd" => json!({"kind": "sgd", "momentum": 0.9}),
+        "adamw" => json!({"kind": "adamw"}),
         other => return Err(format!("--optimizer is sgd or adamw, found `{other}`").into()),
     };
     let folder = tempfile::tempdir()?;
     let root = Root::open(folder.path())?;
-    let features = make_store(&root, batch * steps, FEATURES);
+    let features = make_store(&root, batch * steps, install_noise(&root, words.network())?);
     let job = Job::from_value(json!({
         "dataset": "d", "network": words.network(), "head": {"kind": "classifier"}, "batch": batch, "rounds": 2,
         "learning_rate": 1e-4, "weight_decay": 1e-4, "optimizer": optimizer,
     }))?;
     let run = RunId::new("bench")?;
     root.run(&run).create()?;
-    let state = first_state(&root, &run, memory)?;
     let mut work = work(&Assignment {
         root: &root,
         run: &run,
         job: &job,
         workers: 1,
-        stage: 2,
+        stage: 1,
         worker: 0,
         features: &features,
         place: None,
-        state: Some(&state),
+        state: None,
         threads: words.number("--threads", 2)?,
     })?;
     let mut seconds = Vec::new();
@@ -62,15 +58,4 @@ fn main() -> Result<(), Failure> {
     println!("median {:.4} s a step, best {:.4} s", seconds[seconds.len() / 2], seconds[0]);
     println!("peak memory {:.0} MB", peak_mb());
     Ok(())
-}
-
-/// Weights as they are drawn, and an optimizer that remembers nothing yet.
-fn first_state(root: &Root, run: &RunId, memory: &[&str]) -> Result<protocol::FileRef, Failure> {
-    let mut stream = Stream::new(1, Purpose::Initial, 0, 0);
-    let parameters: Vec<f32> = (0..PARAMETERS).map(|_| stream.symmetric(0.01)).collect();
-    let zeros = vec![0.0; PARAMETERS];
-    let arrays = memory.iter().map(|name| Tensor::f32(*name, &[PARAMETERS], &zeros[..]));
-    let arrays: Vec<_> = arrays.chain([Tensor::f32("parameters", &[PARAMETERS], &parameters[..])]).collect();
-    let notes = BTreeMap::from([("steps".to_owned(), "0".to_owned())]);
-    Ok(storage::write_tensors(&root.run(run).combined(), "0001", &arrays, &notes)?)
 }

@@ -1,4 +1,4 @@
-//! A feature store of noise for the benchmarks of training, and how much memory was used.
+//! A feature store and weights of noise for the benchmarks of training, and how much memory was used.
 
 use learning::random::{Purpose, Stream};
 use protocol::FeatureStore;
