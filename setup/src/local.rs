@@ -249,7 +249,10 @@ impl Local {
     /// Says how the run came out.
     fn tell(&self, outcome: &Outcome) {
         let (ledger, counts) = (&outcome.ledger, &outcome.counts);
-        let best = ledger.best.as_ref().and_then(|best| best.score.map(|score| (best.stage, score)));
+        let best = ledger
+            .best
+            .as_ref()
+            .and_then(|best| best.score.map(|score| (ledger.job.rounds_in(best.stage), score)));
         let ended = ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
         let gb_seconds = counts.billed_ms as f64 / 1_000.0 * f64::from(self.memory) / 1_024.0;
         if self.json {

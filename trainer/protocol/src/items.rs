@@ -30,7 +30,7 @@ pub struct RunItem {
     pub ended: bool,
     /// The stage at hand; 0 is `features`.
     pub stage: u32,
-    /// Rounds of the job.
+    /// Rounds of the job, or its stages after the features, where each round has two.
     pub rounds: u32,
     /// Number of workers.
     pub workers: u32,
@@ -140,7 +140,7 @@ impl RunItem {
             status: ending.map_or("running".into(), |ending| ending.why.to_string()),
             ended: ending.is_some(),
             stage: ledger.stage,
-            rounds: ledger.job.rounds,
+            rounds: ledger.job.last_stage(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
             network: ledger.job.network.clone(),

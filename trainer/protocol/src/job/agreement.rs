@@ -94,6 +94,11 @@ impl Job {
         stage / self.stages_in_round()
     }
 
+    /// The stage that completes the last round.
+    pub fn last_stage(&self) -> u32 {
+        self.rounds * self.stages_in_round()
+    }
+
     fn stages_in_round(&self) -> u32 {
         if self.reduce == Some(Reduce::Sliced) { 2 } else { 1 }
     }
