@@ -155,7 +155,8 @@ fn combined(view: &View, number: u32, at_ms: u64, best: &mut Option<Score>) -> L
     let stage = &view.stages[&number];
     let took = lasting(at_ms.saturating_sub(stage.began_ms));
     let text = match stage.score {
-        None => format!("The {} are there, after {took}.", stage_name(number)),
+        None if number == 0 => format!("The features are there, after {took}."),
+        None => format!("Round {number} in {took}, not scored."),
         Some(score) => {
             let better = best.as_ref().is_none_or(|best| score.beats(best));
             *best = if better { Some(score) } else { *best };
