@@ -69,7 +69,8 @@ impl Truth {
         let hold = |hold: &Hold| {
             let until = hold.lease.as_ref().map_or(0, |lease| lease.until_ms);
             let tries =
-                u64::from(hold.begun) << 32 | u64::from(hold.resent) << 16 | u64::from(hold.deliveries);
+                u64::from(hold.begun) << 32 | u64::from(hold.resent) << 16 | u64::from(hold.unheard) << 8;
+            let tries = tries | u64::from(hold.deliveries);
             mix(mix(hold.sent_ms, until), tries)
         };
         let worker = |worker: &WorkerState| match worker.result {

@@ -23,6 +23,8 @@ pub struct Hold {
     pub resent: u32,
     /// How often it has begun by the event that was sent last, as far as is known: each delivery has its invocation's id.
     pub deliveries: u32,
+    /// How often it was sent again, one after the other, and nobody has begun it.
+    pub unheard: u32,
     /// Why the last attempt failed that could say so.
     trouble: Option<String>,
 }
@@ -36,12 +38,12 @@ impl Hold {
         let again = self.lease.as_ref().is_some_and(|last| last.invocation == lease.invocation);
         self.deliveries = if again { self.deliveries + 1 } else { 1 };
         self.lease = Some(lease.clone());
-        self.begun += 1;
+        (self.begun, self.unheard) = (self.begun + 1, 0);
     }
 
     pub(crate) fn send_again(&mut self, at_ms: u64) {
         (self.sent_ms, self.deliveries) = (at_ms, 0);
-        self.resent += 1;
+        (self.resent, self.unheard) = (self.resent + 1, self.unheard + 1);
     }
 
     pub(crate) fn hinder(&mut self, why: &str) {
@@ -73,11 +75,11 @@ impl Hold {
 
     /// Whether a tick holds the work to be lost.
     ///
-    /// An event that may still be delivered has time for that, and twice as much each time that it was sent again. One
-    /// that began for the last time is waited for no longer than it may run.
+    /// An event that may still be delivered has time for that, and twice as much each time that it was sent again and
+    /// nobody began it. One that began for the last time is waited for no longer than it may run.
     pub(crate) fn lost(&self, moment: Moment<'_>) -> bool {
         let last = self.deliveries >= DELIVERIES;
-        let grace_ms = if last { 0 } else { moment.patience_ms << self.resent.min(16) };
+        let grace_ms = if last { 0 } else { moment.patience_ms << self.unheard.min(16) };
         self.overdue(moment.now_ms, grace_ms)
     }
 }
