@@ -26,6 +26,8 @@ pub(crate) struct Setting {
     pub(crate) invocations: u64,
     pub(crate) patience: Option<u32>,
     pub(crate) seed: u64,
+    /// Whether a stage of sums in slices follows each round.
+    pub(crate) sliced: bool,
 }
 
 impl Setting {
@@ -42,6 +44,7 @@ impl Setting {
             invocations: 20_000,
             patience: random.one_in(8).then_some(1),
             seed: random.next(),
+            sliced: random.one_in(3),
         }
     }
 
@@ -57,6 +60,7 @@ impl Setting {
             invocations: 20_000,
             patience: None,
             seed: 7,
+            sliced: false,
         }
     }
 
@@ -71,6 +75,7 @@ impl Setting {
             "start": true, "run": RUN, "workers": self.workers,
             "job": {
                 "dataset": "d", "network": "vgg19", "rounds": self.rounds, "patience": self.patience,
+                "reduce": if self.sliced { "sliced" } else { "single" },
                 "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
             },
         })
@@ -116,7 +121,8 @@ pub(crate) struct Expected {
 impl Expected {
     pub(crate) fn of(setting: &Setting) -> Expected {
         let mut before = vec![0];
-        for stage in 0..=setting.rounds {
+        let stages = setting.rounds * if setting.sliced { 2 } else { 1 };
+        for stage in 0..=stages {
             let start = before[stage as usize];
             let number = |worker| setting.worker(stage, worker, start, setting.steps(stage, worker));
             before.push(fold(start, (0..setting.workers).map(number)));
