@@ -15,18 +15,19 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTER = {"rate": 0.7, "momentum": 0.9}
+OUTER = {"learning_rate": 0.03, "outer": {"rate": 1.0, "momentum": 0.6}}
 # Name, workers, what the job says. A round of one worker, or of `average` and `diloco`, goes over all images once.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
+    ("one, 0.03", 1, {"agree": "average", "learning_rate": 0.03}),
     ("average", 4, {"agree": "average"}),
     ("average", 16, {"agree": "average"}),
     ("gradient", 4, {"agree": "gradient"}),
     ("gradient", 16, {"agree": "gradient"}),
-    ("diloco", 4, {"agree": "diloco", "outer": OUTER}),
-    ("diloco", 16, {"agree": "diloco", "outer": OUTER}),
-    ("diloco bf16", 16, {"agree": "diloco", "outer": OUTER, "precision": "bf16"}),
-    ("diloco int8", 16, {"agree": "diloco", "outer": OUTER, "precision": "int8"}),
+    ("diloco", 4, {"agree": "diloco", **OUTER}),
+    ("diloco", 16, {"agree": "diloco", **OUTER}),
+    ("diloco bf16", 16, {"agree": "diloco", **OUTER, "precision": "bf16"}),
+    ("diloco int8", 16, {"agree": "diloco", **OUTER, "precision": "int8"}),
     ("average int8", 16, {"agree": "average", "precision": "int8"}),
 ]
 
