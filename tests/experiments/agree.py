@@ -8,6 +8,7 @@ in the local cloud. Bytes are those of what workers publish for others to read, 
 """
 
 import argparse
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -19,7 +20,7 @@ OUTER = {"learning_rate": 0.03, "outer": {"rate": 1.0, "momentum": 0.6}}
 # Name, workers, what the job says. A round of one worker, or of `average` and `diloco`, goes over all images once.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
-    ("one, 0.03", 1, {"agree": "average", "learning_rate": 0.03}),
+    ("one worker", 1, {"agree": "average", "learning_rate": 0.03}),
     ("average", 4, {"agree": "average"}),
     ("average", 16, {"agree": "average"}),
     ("gradient", 4, {"agree": "gradient"}),
@@ -53,7 +54,8 @@ def train(options, job, name, workers, images):
     if job["agree"] == "gradient":
         job["rounds"] = options.epochs * -(-images // job["batch"])
     job["limits"] = {"invocations": 10_000_000, "dollars": 100.0, "hours": 20.0}
-    run = f"{name}-{workers}".replace(" ", "-")
+    # Another job is another run; the same one is found as it ended.
+    run = f"agree-{workers}-{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]}"
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(job, file)
         file.flush()
