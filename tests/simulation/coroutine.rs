@@ -78,7 +78,8 @@ fn invocation() {
                     w.truth.broken = true;
                 }
                 let message = w.me().message.take();
-                if message.is_some_and(|message| message.payload.contains("\"tick\"")) {
+                let asks = |event: &str| event.contains("\"tick\"") || event.contains("\"start\"");
+                if message.is_some_and(|message| asks(&message.payload)) {
                     w.refused = words.contains("\"refused\"").then_some(words);
                 }
             }

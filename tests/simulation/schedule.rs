@@ -5,7 +5,7 @@ use super::coroutine::resume;
 use super::nfs::Tail;
 use super::random::{Random, mix};
 use super::setting::{RUN, Setting};
-use super::world::{self, DELIVERIES, Rates, World, kill, with};
+use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 
 /// How long an NFS client may stay away before the server takes its locks.
 const LEASE_MS: u64 = 90_000;
@@ -52,6 +52,7 @@ fn all_kinds(random: &mut Random, budget: u32) -> Rates {
         hops: rate(0, 1) == 1,
         close: rate(2, 20),
         unhonoured: 0,
+        stall: 0,
         budget,
         spare_last: false,
     }
@@ -81,12 +82,17 @@ fn plan(seed: u64) -> Plan {
         }
         3 => {
             promise = Promise::EndOrRefusal;
-            if random.one_in(2) {
+            // Several ways to end, at once: which of them is settled is what such a lock puts in doubt.
+            for _ in 0..random.below(4) {
                 outside.push((random.below(20_000), stop()));
+            }
+            if random.one_in(3) {
+                setting.invocations = u64::from(setting.workers) + random.below(30);
             }
             let budget = random.between(1, 30) as u32;
             let others = if random.one_in(2) { all_kinds(&mut random, budget) } else { Rates::default() };
-            Rates { unhonoured: random.between(1, 12), budget, ..others }
+            let stall = random.below(12);
+            Rates { unhonoured: random.between(1, 12), stall, budget, ..others }
         }
         4 => {
             promise = Promise::AnyEnd;
@@ -288,6 +294,10 @@ fn step(w: &mut World, number: usize) -> Next {
             freeze(w, number);
             return Next::Wait;
         }
+        if writes_under_lock(w, number) && w.goes_wrong(|rates| rates.stall) {
+            stall(w, number);
+            return Next::Wait;
+        }
         if w.goes_wrong(|rates| rates.full) {
             w.nfs.full = true;
             w.full_until_ms = w.clock_ms + w.random.between(10, 200_000);
@@ -295,6 +305,21 @@ fn step(w: &mut World, number: usize) -> Next {
         }
     }
     Next::Run(number)
+}
+
+/// Whether a process has the ledger's lock, has looked at the ledger, and has written what is to be durable next.
+fn writes_under_lock(w: &World, number: usize) -> bool {
+    w.processes[number].point == Point::Sync && w.nfs.holder(w.truth.ledger_path()) == Some(number)
+}
+
+/// The process stands for some time with the lock.
+fn stall(w: &mut World, number: usize) {
+    let ms = w.random.between(10, 5_000);
+    w.note(|_| format!("p{number} stalls for {ms} ms under the lock"));
+    let wake_ms = w.clock_ms + ms;
+    let process = &mut w.processes[number];
+    process.wake_ms = wake_ms;
+    process.stalled_ms += ms;
 }
 
 /// The process stops, for a short time or for longer than its lease and its time limit.

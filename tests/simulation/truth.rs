@@ -143,7 +143,10 @@ impl Truth {
                 self.fact(&fact, nfs, setting, now_ms)?;
             }
         }
-        Ok(())
+        match (self.at + 1..bytes.len()).find(|&at| frame(bytes, at).is_some()) {
+            Some(next) => self.broken(format!("at byte {} is no frame, but at byte {next}", self.at)),
+            None => Ok(()),
+        }
     }
 
     fn fact(&mut self, fact: &Fact, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
@@ -261,11 +264,10 @@ impl Truth {
 
 /// The whole frame at a place of the log: its body, its checksum, and that of the frame that it follows.
 fn frame(bytes: &[u8], at: usize) -> Option<(&[u8], u64, u64)> {
-    let head = bytes.get(at..at + HEAD)?;
+    let head = bytes.get(at..at + HEAD).filter(|head| head.starts_with(b"FRM1"))?;
     let length = u32::from_le_bytes(head[4..8].try_into().ok()?) as usize;
     let body = bytes.get(at + HEAD..at + HEAD + length)?;
     let number = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
     let (checksum, before) = (number(8)?, number(16)?);
-    let whole = head.starts_with(b"FRM1") && xxh3_64_with_seed(body, before ^ at as u64) == checksum;
-    whole.then_some((body, checksum, before))
+    (xxh3_64_with_seed(body, before ^ at as u64) == checksum).then_some((body, checksum, before))
 }

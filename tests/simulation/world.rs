@@ -62,7 +62,7 @@ pub(crate) struct World {
     /// Locks of vanished clients, and when the server frees them.
     pub(crate) leases: Vec<(u64, usize)>,
     pub(crate) full_until_ms: u64,
-    /// What the last tick was refused with, if it was.
+    /// What the last tick or start was refused with, if it was.
     pub(crate) refused: Option<String>,
     messages: u32,
     /// What was sent, when ids are made of that.
@@ -83,6 +83,8 @@ pub(crate) struct Rates {
     pub(crate) full: u64,
     /// A lock is given that another holds.
     pub(crate) unhonoured: u64,
+    /// Who has a lock, and has looked at what it guards, is slow to write.
+    pub(crate) stall: u64,
     /// What is written at a close or an unlock is lost.
     pub(crate) close: u64,
     pub(crate) hops: bool,
@@ -271,6 +273,7 @@ impl World {
         process.wake_ms = 0;
         process.elapsed_ms = 0;
         process.was_frozen = false;
+        process.stalled_ms = 0;
         process.observed = if self.exhaustive { 0 } else { observed };
         process.names = if self.exhaustive { observed } else { mix(process.names, observed) };
         number
@@ -295,13 +298,15 @@ pub(crate) fn compute(ms: u64) {
     seam::Simulated.sleep(std::time::Duration::from_millis(ms));
 }
 
-/// A worker begins a step of its work: that is to end soon after the run has.
+/// A worker begins a step of its work: that is to end soon after the run has, as far as its ledger can still be read whole.
 pub(crate) fn step_begins() {
     with(|w| {
         w.look();
         let now_ms = w.clock_ms;
-        if let Some(ended_ms) = w.truth.ended_ms.filter(|_| !w.exhaustive && !w.me().was_frozen) {
-            w.tally.late_step_ms = w.tally.late_step_ms.max(now_ms - ended_ms);
+        let read = !w.exhaustive && !w.truth.broken && !w.me().was_frozen;
+        if let Some(ended_ms) = w.truth.ended_ms.filter(|_| read) {
+            let late_ms = (now_ms - ended_ms).saturating_sub(w.me().stalled_ms);
+            w.tally.late_step_ms = w.tally.late_step_ms.max(late_ms);
         }
     });
 }

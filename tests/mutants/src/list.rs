@@ -116,6 +116,20 @@ pub const MUTATIONS: &[Mutation] = &[
         mutant: "if ledger.over.is_none() && !MUTATED {",
     },
     Mutation {
+        law: 7,
+        name: "an end is recorded that is settled no more",
+        file: "trainer/src/handler/turn.rs",
+        original: "self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))",
+        mutant: "self.record_if(fact, |ledger| if MUTATED { Ok(()) } else { Ok(ledger.check_settled(before)?) })",
+    },
+    Mutation {
+        law: 7,
+        name: "another model that is there is taken for the run's own",
+        file: "trainer/storage/src/publish.rs",
+        original: "if !first {\n        open(folder, &reference)?.verify()?;",
+        mutant: "if !first && !MUTATED {\n        open(folder, &reference)?.verify()?;",
+    },
+    Mutation {
         law: 8,
         name: "the ledger is not locked",
         file: "trainer/storage/src/log.rs",

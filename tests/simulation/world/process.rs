@@ -23,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) wake_ms: u64,
     pub(crate) frozen_until_ms: u64,
     pub(crate) was_frozen: bool,
+    /// How long it has stood under a lock.
+    pub(crate) stalled_ms: u64,
     pub(crate) failure: Option<Failure>,
     /// Its own time, when the world's stands still.
     pub(crate) elapsed_ms: u64,
@@ -76,6 +78,7 @@ impl Process {
             wake_ms: 0,
             frozen_until_ms: 0,
             was_frozen: false,
+            stalled_ms: 0,
             failure: None,
             elapsed_ms: 0,
             observed: 0,
