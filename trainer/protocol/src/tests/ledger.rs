@@ -1,0 +1,154 @@
+//! The ledger, fact by fact.
+
+use super::{PATIENCE_MS, file, started};
+use crate::*;
+use serde_json::json;
+
+#[test]
+fn legs_without_progress_end_the_run() {
+    let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
+    for leg in 0..2 {
+        assert_eq!(ledger.must_end(0), None);
+        let (target, invocation) = (Target::worker(0, 0, leg), "i".to_owned());
+        ledger
+            .record(&Fact::LegDone { target, place: file("p".into()), done: 0, invocation, at_ms: 0 })
+            .unwrap();
+    }
+    assert!(matches!(ledger.must_end(0), Some(Reason::Failed(why)) if why.contains("no progress")));
+}
+
+#[test]
+fn an_event_that_is_delivered_no_more_is_sent_again_once_its_last_attempt_has_had_its_time() {
+    let target = Target::worker(0, 0, 0);
+    let begun = |times: u64| {
+        let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
+        for at_ms in (0..times).map(|n| n * 1_000) {
+            let lease = Lease { invocation: "i".into(), at_ms, until_ms: at_ms + 10_000, memory_mb: 1 };
+            ledger.record(&Fact::Begun { target, lease }).unwrap();
+        }
+        ledger
+    };
+    let tick = |ledger: &Ledger, now_ms| {
+        let moment = Moment { now_ms, invocation: "tick", patience_ms: PATIENCE_MS };
+        ledger.decide(&Event::Tick { run: None }, moment).unwrap() == Decision::Resend(vec![target])
+    };
+    // After two attempts the platform may deliver it once more; after three it does not.
+    assert!(!tick(&begun(2), 11_000 + PATIENCE_MS) && tick(&begun(2), 11_001 + PATIENCE_MS));
+    let mut third = begun(3);
+    assert!(!tick(&third, 12_000) && tick(&third, 12_001));
+    third.record(&Fact::SentAgain { targets: vec![target], at_ms: 12_001 }).unwrap();
+    assert!(!tick(&third, 12_002 + PATIENCE_MS) && tick(&third, 12_002 + 2 * PATIENCE_MS));
+}
+
+#[test]
+fn an_end_counts_only_as_it_was_settled() {
+    let mut settled = Ledger::start(started(1, 2, json!({}))).unwrap();
+    let open = settled.clone();
+    settled.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap();
+    settled.check_settled(&settled).unwrap();
+    let error = open.check_settled(&settled).unwrap_err().to_string();
+    assert!(error.contains("facts were written over"), "{error}");
+    let mut other = open.clone();
+    other.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap();
+    assert!(other.check_settled(&settled).is_err(), "for another reason");
+    let mut better = settled.clone();
+    better.best = Some(Combined { stage: 1, state: None, features: None, score: None });
+    assert!(better.check_settled(&settled).unwrap_err().to_string().contains("round 1 the best"));
+}
+
+#[test]
+fn a_start_that_died_before_all_was_sent_sends_the_rest_when_it_is_delivered_again() {
+    let mut ledger = Ledger::start(started(2, 1, json!({}))).unwrap();
+    let lease = Lease { invocation: "i".into(), at_ms: 1, until_ms: 10_000, memory_mb: 1 };
+    ledger.record(&Fact::Begun { target: Target::worker(0, 0, 0), lease }).unwrap();
+    let event = Event::from_value(json!({"start": true, "run": "a-run"})).unwrap();
+    let decide = |invocation| {
+        ledger.decide(&event, Moment { now_ms: 2, invocation, patience_ms: PATIENCE_MS }).unwrap()
+    };
+    assert_eq!(decide("the start"), Decision::Resend(vec![Target::worker(0, 1, 0)]));
+    assert!(matches!(decide("another start"), Decision::Ignore(_)));
+}
+
+#[test]
+fn no_combine_counts_once_it_is_settled_that_the_run_ends() {
+    let mut ledger = Ledger::start(started(1, 5, json!({}))).unwrap();
+    let target = Target::worker(0, 0, 0);
+    let (result, invocation) = (file("r".into()), "i".to_owned());
+    ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms: 0 }).unwrap();
+    assert!(ledger.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap().new);
+    let before = ledger.clone();
+    let features = Some(file("f".into()));
+    let combined = Combined { stage: 0, state: None, features, score: None };
+    let recorded = ledger.record(&Fact::CombineDone { combined, invocation, at_ms: 0 }).unwrap();
+    assert!(!recorded.new && recorded.due.is_empty());
+    assert_eq!((ledger.stage, &ledger.last, &ledger.best), (before.stage, &before.last, &before.best));
+    assert!(!ledger.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap().new);
+    assert_eq!(ledger.must_end(0), Some(Reason::Stopped));
+}
+
+#[test]
+fn an_event_ahead_of_the_ledger_is_to_be_delivered_again() {
+    let ledger = Ledger::start(started(2, 2, json!({}))).unwrap();
+    let moment = Moment { now_ms: 1, invocation: "i", patience_ms: PATIENCE_MS };
+    for target in [Target::worker(1, 0, 0), Target::worker(0, 0, 1), Target::combine(0), Target::combine(1)] {
+        let decision = ledger.decide(&ledger.event(target), moment).unwrap();
+        assert!(matches!(decision, Decision::Ahead(_)), "{target}: {decision:?}");
+    }
+}
+
+#[test]
+fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
+    let score = |top1| Score { loss: 1.0, top1, top5: 1.0, images: 97 };
+    let combined = |stage, top1| {
+        let combined = Combined { stage, state: None, features: None, score: Some(score(top1)) };
+        Fact::CombineDone { combined, invocation: "i".into(), at_ms: 0 }
+    };
+    let top1 = |fact: &Fact| match fact {
+        Fact::CombineDone { combined, .. } => combined.score.unwrap().top1,
+        _ => unreachable!(),
+    };
+    // 12 of 97: JSON gives it back one bit smaller.
+    let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).read_back());
+    let text = serde_json::to_string(&ours).unwrap();
+    assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
+    assert!(!score(top1(&read)).beats(&score(top1(&serde_json::from_str(&text).unwrap()))));
+}
+
+#[test]
+fn a_ledger_of_a_later_schema_is_refused_by_name() {
+    let mut first = started(1, 1, json!({}));
+    let Fact::Started { schema, .. } = &mut first else { unreachable!() };
+    *schema = LEDGER_SCHEMA + 1;
+    let error = Ledger::fold([first]).unwrap_err().to_string();
+    assert!(error.contains("ledger of a-run") && error.contains("schema 2"), "{error}");
+}
+
+#[test]
+fn money_is_counted_for_what_was_killed_too() {
+    let mut ledger = Ledger::start(started(1, 1, json!({"dollars": 0.01}))).unwrap();
+    let target = Target::worker(0, 0, 0);
+    let lease = |n: u64| Lease {
+        invocation: format!("i{n}"),
+        at_ms: n * 900_000,
+        until_ms: (n + 1) * 900_000,
+        memory_mb: 1_024,
+    };
+    ledger.record(&Fact::Begun { target, lease: lease(0) }).unwrap();
+    assert!((ledger.spend.gb_seconds(450_000) - 450.0).abs() < 1e-9);
+    assert!((ledger.spend.gb_seconds(5_000_000) - 900.0).abs() < 1e-9, "no more than its time limit");
+    ledger.record(&Fact::Begun { target, lease: lease(1) }).unwrap();
+    assert!(matches!(ledger.must_end(1_800_000), Some(Reason::Limit(what)) if what.contains("dollars")));
+}
+
+#[test]
+fn a_job_is_the_same_however_often_it_is_read_and_written() {
+    for n in 1..14_000 {
+        let text = format!(
+            r#"{{"dataset": "d", "network": "vgg19", "learning_rate": 0.{}}}"#,
+            1_234_567_890_123_457_u64 * n
+        );
+        let job = Job::parse(text.as_bytes()).unwrap();
+        let again = Job::parse(&serde_json::to_vec(&job).unwrap()).unwrap();
+        assert_eq!(again, job, "{text}");
+    }
+}
