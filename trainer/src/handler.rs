@@ -9,6 +9,8 @@ mod finish;
 mod lookout;
 mod pace;
 mod reply;
+#[cfg(test)]
+mod sandbox;
 mod start;
 mod tick;
 mod turn;

@@ -69,9 +69,7 @@ pub fn publish_once(
     name: &str,
     write: impl FnOnce(&mut Publication) -> io::Result<()>,
 ) -> Result<Once> {
-    let mut publication = Publication::begin_named(folder, name.to_owned())?;
-    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
-    let (reference, first) = publication.finish_first()?;
+    let (reference, first) = publish_first(folder, name, write)?;
     Ok(if first { Once::Published(reference) } else { Once::AlreadyThere })
 }
 
@@ -84,13 +82,22 @@ pub fn publish_same(
     name: &str,
     write: impl FnOnce(&mut Publication) -> io::Result<()>,
 ) -> Result<FileRef> {
-    let mut publication = Publication::begin_named(folder, name.to_owned())?;
-    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
-    let (reference, first) = publication.finish_first()?;
+    let (reference, first) = publish_first(folder, name, write)?;
     if !first {
         open(folder, &reference)?.verify()?;
     }
     Ok(reference)
+}
+
+/// What was written, and whether it has the name now.
+fn publish_first(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(&mut Publication) -> io::Result<()>,
+) -> Result<(FileRef, bool)> {
+    let mut publication = Publication::begin_named(folder, name.to_owned())?;
+    write(&mut publication).map_err(Error::io("write", &publication.temporary))?;
+    publication.finish_first()
 }
 
 /// A file that is being written and that nobody sees yet; dropped without [`Publication::finish`] it is removed.

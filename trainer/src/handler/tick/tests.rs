@@ -1,17 +1,12 @@
 //! The watchdog is on whenever a run is active, and off when none is, however starts and ticks fall.
 
 use crate::Error;
-use crate::cloud::NoProgress;
-use crate::handler::handle;
-use crate::services::{Clock, Invocation, Invoke, Learner, Ledgers, Services, Settings};
-use learning::{Assignment, CombineOrder, Combined, Plan, Work};
-use protocol::{Event, FeatureStore, FileRef, Job, RunId};
+use crate::handler::sandbox::{self, noon};
+use crate::services::{Invoke, Services};
+use protocol::Event;
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use storage::Root;
+use std::sync::{Arc, Mutex};
 
 /// The rule: whether it is on, and what happens before it is switched off the next time.
 #[derive(Default)]
@@ -43,66 +38,14 @@ impl Invoke for Switch {
     }
 }
 
-struct Noon;
-
-impl Clock for Noon {
-    fn now_ms(&self) -> u64 {
-        1_795_000_000_000
-    }
-}
-
-/// Plans, and never gets to work.
-struct Planner;
-
-impl Learner for Planner {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, learning::Error> {
-        Ok(Plan {
-            features_key: "key".into(),
-            manifest: None,
-            train_images: 10,
-            val_images: 10,
-            classes: vec!["a".into(), "b".into()],
-            units: 2,
-            result_bytes: 0,
-        })
-    }
-    fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
-        unreachable!("nothing is delivered to a worker here")
-    }
-    fn combine(&self, _: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
-        unreachable!("nothing is delivered to a combine here")
-    }
-    fn finish(
-        &self,
-        _: &Root,
-        _: &RunId,
-        _: &Job,
-        _: &FeatureStore,
-        _: &FileRef,
-        _: usize,
-    ) -> Result<FileRef, learning::Error> {
-        unreachable!("no run here has a best state")
-    }
-}
-
-/// One sandbox on a folder.
 fn sandbox(folder: &Path, rule: &Arc<Rule>) -> Services {
-    Services {
-        root: Root::open(folder).unwrap(),
-        invoke: Box::new(Switch(rule.clone())),
-        progress: Box::new(NoProgress),
-        clock: Box::new(Noon),
-        learner: Box::new(Planner),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
-        ledgers: Ledgers::default(),
-    }
+    let begin = || unreachable!("nothing is delivered to a worker here");
+    sandbox::sandbox(folder, &noon(), Switch(rule.clone()), Box::new(begin))
 }
 
 fn deliver(services: &Services, event: serde_json::Value) {
-    let invocation =
-        Invocation { id: event.to_string(), deadline_ms: Noon.now_ms() + 900_000, memory_mb: 3_008 };
-    let reply = handle(services, event.to_string().as_bytes(), &invocation).unwrap();
-    assert_eq!(reply.refusal(), None, "{event}");
+    let reply = sandbox::deliver(services, &event).unwrap();
+    assert_eq!(reply.get("refused"), None, "{event}");
 }
 
 fn start(run: &str) -> serde_json::Value {

@@ -1,11 +1,10 @@
 //! A leg ends with the batch in hand when its run is stopped; what keeps failing is the reason when the run is given up.
 
 use crate::Error;
-use crate::cloud::NoProgress;
-use crate::handler::handle;
-use crate::services::{Clock, Invocation, Invoke, Learner, Ledgers, Services, Settings};
-use learning::{Assignment, CombineOrder, Combined, Plan, Progress, Work};
-use protocol::{Event, Fact, FeatureStore, FileRef, Job, Ledger, RunId};
+use crate::handler::sandbox::{self, Begin, deliver, noon};
+use crate::services::{Invoke, Services};
+use learning::{Progress, Work};
+use protocol::{Event, Fact, FileRef, Ledger, RunId};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,43 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::{FactLog, Root};
-
-type Begin = dyn Fn() -> Result<Box<dyn Work>, learning::Error> + Send + Sync;
-
-/// Begins a worker's work as it is told, and does nothing else.
-struct Begins(Box<Begin>);
-
-impl Learner for Begins {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, learning::Error> {
-        let (features_key, classes) = ("key".to_owned(), vec!["a".into(), "b".into()]);
-        Ok(Plan {
-            features_key,
-            manifest: None,
-            train_images: 10,
-            val_images: 10,
-            classes,
-            units: 2,
-            result_bytes: 0,
-        })
-    }
-    fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
-        (self.0)()
-    }
-    fn combine(&self, _: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
-        unreachable!("no stage comes to its combine here")
-    }
-    fn finish(
-        &self,
-        _: &Root,
-        _: &RunId,
-        _: &Job,
-        _: &FeatureStore,
-        _: &FileRef,
-        _: usize,
-    ) -> Result<FileRef, learning::Error> {
-        unreachable!("no run here has a best state")
-    }
-}
 
 struct Nowhere;
 
@@ -59,34 +21,8 @@ impl Invoke for Nowhere {
     }
 }
 
-struct Shared(Arc<AtomicU64>);
-
-impl Clock for Shared {
-    fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One sandbox on a folder.
 fn sandbox(folder: &Path, clock: &Arc<AtomicU64>, begin: Box<Begin>) -> Services {
-    Services {
-        root: Root::open(folder).unwrap(),
-        invoke: Box::new(Nowhere),
-        progress: Box::new(NoProgress),
-        clock: Box::new(Shared(clock.clone())),
-        learner: Box::new(Begins(begin)),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
-        ledgers: Ledgers::default(),
-    }
-}
-
-fn deliver(services: &Services, event: &Value) -> Result<Value, Error> {
-    let invocation = Invocation {
-        id: event.to_string(),
-        deadline_ms: services.clock.now_ms() + 900_000,
-        memory_mb: 3_008,
-    };
-    handle(services, event.to_string().as_bytes(), &invocation).map(|reply| reply.to_json().clone())
+    sandbox::sandbox(folder, clock, Nowhere, begin)
 }
 
 fn start() -> Value {
@@ -132,7 +68,7 @@ impl Work for Batches {
 #[test]
 fn a_stop_takes_effect_with_the_batch_in_hand() {
     let folder = tempfile::tempdir().unwrap();
-    let (clock, done) = (Arc::new(AtomicU64::new(1_795_000_000_000)), Arc::new(AtomicU64::new(0)));
+    let (clock, done) = (noon(), Arc::new(AtomicU64::new(0)));
     let (path, time, count) = (folder.path().to_owned(), clock.clone(), done.clone());
     let begin = move || -> Result<Box<dyn Work>, learning::Error> {
         Ok(Box::new(Batches { folder: path.clone(), clock: time.clone(), done: count.clone() }))
@@ -147,7 +83,7 @@ fn a_stop_takes_effect_with_the_batch_in_hand() {
 #[test]
 fn a_full_disk_is_the_reason_when_the_run_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(AtomicU64::new(1_795_000_000_000));
+    let clock = noon();
     let begin = || {
         let full = storage::Error::io("write", Path::new("worker-000.safetensors"));
         Err(full(ErrorKind::StorageFull.into()).into())
