@@ -99,7 +99,7 @@ impl View {
 
     /// Rounds that were scored, with their scores.
     pub fn scores(&self) -> impl Iterator<Item = (u32, Score)> {
-        self.stages.iter().filter_map(|(stage, item)| Some((*stage, item.score?)))
+        self.stages.iter().filter_map(|(stage, item)| Some((self.state.part(*stage).round(), item.score?)))
     }
 
     /// The newest report of a stage, by worker.
@@ -131,11 +131,18 @@ impl View {
     /// Milliseconds until the last round is done if those that are left take as long as the last five; none before the
     /// first is done.
     pub fn rounds_left_ms(&self) -> Option<u64> {
+        let each = self.state.stages_in_round.max(1);
         let lasted =
             self.stages.range(1..).rev().filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
-        let lasted: Vec<u64> = lasted.take(5).collect();
-        let left = u64::from((self.state.rounds + 1).saturating_sub(self.state.stage));
+        let lasted: Vec<u64> = lasted.take(5 * each as usize).collect();
+        let left = u64::from((self.state.rounds * each + 1).saturating_sub(self.state.stage));
         Some(lasted.iter().sum::<u64>().checked_div(lasted.len() as u64)? * left)
+    }
+
+    /// How long a round took, all its stages together.
+    pub fn round_ms(&self, round: u32) -> u64 {
+        let stages = self.stages.iter().filter(|(stage, _)| self.state.part(**stage).round() == round);
+        stages.map(|(_, s)| s.ended_ms.unwrap_or(s.began_ms).saturating_sub(s.began_ms)).sum()
     }
 
     /// The round with the most right answers.

@@ -3,7 +3,7 @@
 use crate::cloud::Cloud;
 use crate::view::View;
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::{Event, RunId};
+use protocol::{Event, Part, RunId};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -178,11 +178,11 @@ impl Screen {
     /// A line for each round that was scored since the last view; of many only some.
     fn tell_rounds(&mut self, view: &View) {
         let every = (view.state.rounds / 20).max(1);
-        for (stage, score) in view.scores() {
-            let last = stage == view.state.rounds;
-            if self.told.insert(stage) && (stage == 1 || stage % every == 0 || last) {
+        for (round, score) in view.scores() {
+            let last = round == view.state.rounds;
+            if self.told.insert(round) && (round == 1 || round % every == 0 || last) {
                 self.say(&format!(
-                    "  round {stage:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
+                    "  round {round:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
                     score.loss, score.top1, score.top5
                 ));
             }
@@ -214,9 +214,9 @@ impl Screen {
 
 /// A view in one line.
 fn line(view: &View) -> String {
-    let stage = match view.state.stage {
-        0 => "features".to_owned(),
-        stage => format!("round {stage} of {}", view.state.rounds),
+    let stage = match view.state.at() {
+        Part::Features => Part::Features.to_string(),
+        part => format!("{part} of {}", view.state.rounds),
     };
     let legs: u32 =
         view.reports.values().filter(|r| r.stage == view.state.stage).map(|r| r.leg + 1).max().unwrap_or(0);

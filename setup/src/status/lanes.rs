@@ -1,9 +1,10 @@
 //! The time line: a row a worker, a bar a leg, as SVG; and above it the whole run where it shows only some stages.
 
 use super::plot::{tenth, ticks};
-use super::words::{count, lasting, row_name, stage_name};
+use super::words::{count, lasting, row_name};
 use crate::view::View;
 use maud::{Markup, html};
+use protocol::Part;
 use protocol::items::StageItem;
 use protocol::timeline::{AttemptEnd, Bar, Row, rows};
 use std::ops::RangeInclusive;
@@ -21,6 +22,7 @@ const TOP: f64 = 20.0;
 /// One stage, its bars read.
 struct Lane<'a> {
     number: u32,
+    part: Part,
     item: &'a StageItem,
     rows: Vec<Row>,
     end_ms: u64,
@@ -45,7 +47,8 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
     let bottom = TOP + height * (workers + 1) as f64;
     let share = lanes.iter().map(|lane| lane.item.share).max().unwrap_or(1);
     let few = lanes.iter().flat_map(|lane| &lane.rows).map(Vec::len).sum::<usize>() <= TITLES;
-    let label = format!("Time line of {} to {}", stage_name(*range.start()), stage_name(*range.end()));
+    let part = |stage: &u32| view.state.part(*stage);
+    let label = format!("Time line of {} to {}", part(range.start()), part(range.end()));
     html! {
         (legend())
         (strip(view, &range))
@@ -87,7 +90,13 @@ fn lanes(view: &View, until: Option<u32>) -> Vec<Lane<'_>> {
     let stages = view.stages.range(..=until).rev().map(|(number, item)| {
         let rows = rows(&item.bars);
         let end_ms = item.ended_ms.unwrap_or_else(|| end_of(item, &rows, view.state.at_ms));
-        Lane { number: *number, item, rows, end_ms: end_ms.max(item.began_ms) }
+        Lane {
+            number: *number,
+            part: view.state.part(*number),
+            item,
+            rows,
+            end_ms: end_ms.max(item.began_ms),
+        }
     });
     let mut lanes: Vec<Lane<'_>> = stages
         .take_while(|lane| {
@@ -111,8 +120,8 @@ fn end_of(item: &StageItem, rows: &[Row], now_ms: u64) -> u64 {
 /// The stage's background and name.
 fn band(lane: &Lane<'_>, place: usize, scale: &Scale, bottom: f64) -> Markup {
     let (from, to) = (scale.x(lane.item.began_ms), scale.x(lane.end_ms));
-    let (name, width) = (stage_name(lane.number), to - from);
-    let short = lane.number.to_string();
+    let (name, width) = (lane.part.to_string(), to - from);
+    let short = lane.part.round().to_string();
     html! {
         @if place % 2 == 1 {
             rect.band x=(from) y="0" width=(tenth(width)) height=(bottom) {}
@@ -141,7 +150,7 @@ fn draw_bar(
     let (from, to) = (scale.x(from_ms), scale.x(until_ms.max(from_ms)));
     let work = if combine {
         "combine"
-    } else if lane.number == 0 {
+    } else if lane.part == Part::Features {
         "features"
     } else {
         "round"
@@ -159,7 +168,7 @@ fn draw_bar(
     html! {
         rect class=(format!("{work}{class}")) x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
             @if let Some(who) = who() {
-                title { (who) ", " (stage_name(lane.number)) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
+                title { (who) ", " (lane.part) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
             }
         }
         @if crossed {
@@ -227,7 +236,7 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
                     @let at = scale.x(stage.began_ms);
                     @let width = (scale.x(stage.ended_ms.unwrap_or(end)) - at - 0.6).max(0.6);
                     rect class=(if *number == 0 { "features" } else { "round" }) x=(at) y="5" width=(tenth(width)) height="12" {
-                        title { (stage_name(*number)) }
+                        title { (view.state.part(*number)) }
                     }
                 }
             }
@@ -269,7 +278,7 @@ fn pager(view: &View, shown: &RangeInclusive<u32>) -> Markup {
                 @if *shown.start() > oldest {
                     a id="earlier" href=(format!("?until={}#time", shown.start() - 1)) { "← earlier" }
                 }
-                span { (stage_name(*shown.start())) " to " (stage_name(*shown.end())) " of " (newest) }
+                span { (view.state.part(*shown.start())) " to " (view.state.part(*shown.end())) " of " (view.state.part(newest).round()) }
                 @if *shown.end() < newest {
                     a id="later" href=(format!("?until={later}#time")) { "later →" }
                     a id="latest" href="?#time" { "latest" }

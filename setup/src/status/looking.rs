@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 const LOOK: Duration = Duration::from_secs(4);
 /// What was seen so lately is shown again: many tabs are one reader.
 const FRESH: Duration = Duration::from_millis(900);
-/// Runs that are remembered; of more those are forgotten that were not asked for lately.
+/// Runs that are remembered; when there are more, all of them are looked up anew.
 const REMEMBERED: usize = 32;
 
 /// Where runs are looked up.

@@ -6,8 +6,8 @@ use super::words::{Weight, clock, count, date, lasting, log, number};
 use super::{lanes, tables};
 use crate::view::View;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use protocol::RunId;
 use protocol::items::RunItem;
+use protocol::{Part, RunId};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -67,7 +67,7 @@ fn run_table(runs: &[(&String, &RunItem)]) -> Markup {
                         }
                         td { (run.network) " on " (run.dataset) }
                         td { (chip(run)) }
-                        td.n { (run.stage.min(run.rounds)) " of " (run.rounds) }
+                        td.n { (run.at().round().min(run.rounds)) " of " (run.rounds) }
                         td.n { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }
                         td.n { (number(run.dollars, 4)) }
                         td.n { (date(run.started_ms)) }
@@ -153,19 +153,22 @@ fn state(view: &View) -> Markup {
     let run = &view.state;
     let lasted = run.at_ms.saturating_sub(run.started_ms);
     let hours = lasted as f64 / 3_600_000.0;
-    let stage =
-        if run.stage == 0 { "features".to_owned() } else { format!("{} of {}", run.stage, run.rounds) };
+    let (name, stage) = match run.at() {
+        Part::Features => ("stage", "features".to_owned()),
+        part => ("round", format!("{} of {}", part.round(), run.rounds)),
+    };
     html! {
         p.subtitle {
             (chip(run)) " " (run.network) " on " (run.dataset) " · " (count(run.workers.into(), "worker"))
             " · started " (date(run.started_ms)) " UTC · " (if run.ended { "lasted" } else { "for" }) " " (lasting(lasted))
         }
         dl.figures {
-            (figure(if run.stage == 0 { "stage" } else { "round" }, html! { (stage) }, &html! {
+            (figure(name, html! { (stage) }, &html! {
+                @if matches!(run.at(), Part::Reduce { .. }) { "its sums: " }
                 (run.workers_done) " of " (run.workers) " done"
             }))
             (figure("best top-1", html! { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }, &html! {
-                @if let Some(round) = run.best_stage { "in round " (round) }
+                @if let Some(stage) = run.best_stage { "in round " (run.part(stage).round()) }
             }))
             @if !run.ended {
                 (figure("images a second", html! { (number(view.images_per_second(), 1)) }, &html! {

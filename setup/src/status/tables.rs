@@ -1,6 +1,6 @@
 //! The tables of a run's page: workers, rounds, what is taken for what.
 
-use super::words::{count, lasting, number, stage_name};
+use super::words::{count, lasting, number};
 use crate::view::View;
 use maud::{Markup, html};
 use protocol::items::{MOST_CLASSES, ModelItem, WorkerItem};
@@ -43,7 +43,7 @@ fn worker_row(view: &View, worker: u32, report: &WorkerItem) -> Markup {
     html! {
         tr {
             th.n scope="row" { (worker) }
-            td { (stage_name(report.stage)) }
+            td { (view.state.part(report.stage)) }
             td.n { (report.leg) }
             td { (meter(share, "of its images")) }
             td.n { (number(report.done as f64, 0)) " of " (number(report.of as f64, 0)) }
@@ -88,7 +88,7 @@ pub(super) fn rounds(view: &View) -> Markup {
                                 td.n { (number(score.loss, 4)) }
                                 td.n { (number(score.top1, 4)) }
                                 td.n { (number(score.top5, 4)) }
-                                td.n { (took(view, round)) }
+                                td.n { (lasting(view.round_ms(round))) }
                             }
                         } }
                     }
@@ -96,12 +96,6 @@ pub(super) fn rounds(view: &View) -> Markup {
             }
         }
     }
-}
-
-fn took(view: &View, round: u32) -> String {
-    let stage = view.stages.get(&round);
-    let ms = stage.and_then(|stage| Some(stage.ended_ms?.saturating_sub(stage.began_ms)));
-    ms.map_or_else(|| "–".into(), lasting)
 }
 
 /// What the model takes for what: the whole matrix of few classes, of many the worst mistakes.

@@ -91,6 +91,23 @@ fn a_runs_page_says_how_it_stands() {
 }
 
 #[test]
+fn a_run_that_sums_in_slices_is_told_in_rounds() {
+    let mut sliced = view(2, 6);
+    (sliced.state.rounds, sliced.state.stages_in_round) = (40, 2);
+    for number in [1, 3, 5] {
+        sliced.stages.get_mut(&number).unwrap().score = None;
+    }
+    assert_eq!(sliced.scores().map(|(round, _)| round).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(sliced.rounds_left_ms(), Some((40 * 2 + 1 - 6) * sliced.round_ms(2) / 2));
+    let text = page(sliced);
+    for expected in
+        ["3 of 40", "its sums: ", "in round 3", "worker 1, sums of round 3: ", "Round 2 trained in"]
+    {
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+}
+
+#[test]
 fn whatever_a_table_says_is_shown_as_text() {
     let mut hostile = view(2, 3);
     hostile.state.status = format!("failed: {HOSTILE}");

@@ -1,8 +1,8 @@
 //! Numbers, times and what happened in a run, in words.
 
 use crate::view::View;
-use protocol::Score;
 use protocol::timeline::{AttemptEnd, Bar, rows};
+use protocol::{Part, Score};
 
 /// Lines of the log that are shown.
 const LINES: usize = 100;
@@ -58,11 +58,6 @@ pub(super) fn count(number: u64, what: &str) -> String {
     format!("{} {what}{}", self::number(number as f64, 0), if number == 1 { "" } else { "s" })
 }
 
-/// A stage's name.
-pub(super) fn stage_name(stage: u32) -> String {
-    if stage == 0 { "features".into() } else { format!("round {stage}") }
-}
-
 /// The workers that share a row.
 pub(super) fn row_name(row: usize, share: u32, workers: u32) -> String {
     let first = (row as u32).saturating_mul(share.max(1));
@@ -105,10 +100,11 @@ pub(super) fn log(view: &View) -> (Vec<Line>, usize) {
         let rows = rows(&stage.bars);
         for (row, bars) in rows.iter().enumerate() {
             let who = || who(row, rows.len(), stage.share, state.workers);
-            lines.extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, *number, who)));
+            lines
+                .extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, state.part(*number), who)));
         }
         if stage.resent > 0 {
-            let text = format!("{} sent again in {}.", count(stage.resent, "event"), stage_name(*number));
+            let text = format!("{} sent again in {}.", count(stage.resent, "event"), state.part(*number));
             lines.push(Line { at_ms: stage.ended_ms.unwrap_or(stage.began_ms), weight: Weight::Bad, text });
         }
         lines.extend(stage.ended_ms.map(|at_ms| combined(view, *number, at_ms, &mut best)));
@@ -137,9 +133,9 @@ fn who(row: usize, rows: usize, share: u32, workers: u32) -> String {
 }
 
 /// What is out of the ordinary about a bar.
-fn trouble(bar: &Bar, began_ms: u64, stage: u32, who: impl Fn() -> String) -> Option<Line> {
+fn trouble(bar: &Bar, began_ms: u64, part: Part, who: impl Fn() -> String) -> Option<Line> {
     let attempts = if bar.attempts > 1 { count(bar.attempts.into(), "attempt") } else { "An attempt".into() };
-    let what = |verb: &str| format!("{attempts} of {} in {} {verb}", who(), stage_name(stage));
+    let what = |verb: &str| format!("{attempts} of {} in {part} {verb}", who());
     let text = match bar.end {
         AttemptEnd::Died => {
             format!("{} after {}: the work is begun again.", what("died"), lasting(bar.length_ms))
@@ -154,15 +150,16 @@ fn trouble(bar: &Bar, began_ms: u64, stage: u32, who: impl Fn() -> String) -> Op
 fn combined(view: &View, number: u32, at_ms: u64, best: &mut Option<Score>) -> Line {
     let stage = &view.stages[&number];
     let took = lasting(at_ms.saturating_sub(stage.began_ms));
-    let text = match stage.score {
-        None if number == 0 => format!("The features are there, after {took}."),
-        None => format!("Round {number} in {took}, not scored."),
-        Some(score) => {
+    let text = match (view.state.part(number), stage.score) {
+        (Part::Features, _) => format!("The features are there, after {took}."),
+        (Part::Train { round }, None) => format!("Round {round} trained in {took}."),
+        (Part::Reduce { round }, None) => format!("Round {round} summed in {took}, not scored."),
+        (Part::Train { round } | Part::Reduce { round }, Some(score)) => {
             let better = best.as_ref().is_none_or(|best| score.beats(best));
             *best = if better { Some(score) } else { *best };
             let praise = if better { ", the best so far" } else { "" };
             let of = format!("loss {:.4}, top-1 {:.4}, top-5 {:.4}", score.loss, score.top1, score.top5);
-            format!("Round {number} in {took}: {of}{praise}.")
+            format!("Round {round} in {took}: {of}{praise}.")
         }
     };
     Line { at_ms, weight: Weight::Usual, text }

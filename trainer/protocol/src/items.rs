@@ -4,7 +4,7 @@
 //! of an older version.
 
 use crate::timeline::{StageTimes, Timeline, write_rows};
-use crate::{Ledger, Score};
+use crate::{Ledger, Part, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -30,8 +30,10 @@ pub struct RunItem {
     pub ended: bool,
     /// The stage at hand; 0 is `features`.
     pub stage: u32,
-    /// Rounds of the job, or its stages after the features, where each round has two.
+    /// Rounds of the job.
     pub rounds: u32,
+    /// Stages of a round.
+    pub stages_in_round: u32,
     /// Number of workers.
     pub workers: u32,
     /// Workers that are done with the stage.
@@ -58,7 +60,7 @@ pub struct RunItem {
     pub sent_limit: u64,
     /// The job's limit in hours.
     pub hours_limit: f64,
-    /// The round with the best score.
+    /// The stage with the best score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_stage: Option<u32>,
     /// Its share of right answers.
@@ -140,7 +142,8 @@ impl RunItem {
             status: ending.map_or("running".into(), |ending| ending.why.to_string()),
             ended: ending.is_some(),
             stage: ledger.stage,
-            rounds: ledger.job.last_stage(),
+            rounds: ledger.job.rounds,
+            stages_in_round: ledger.job.stages_in_round(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
             network: ledger.job.network.clone(),
@@ -158,6 +161,16 @@ impl RunItem {
             best_top1: best.map(|(_, top1)| top1),
             model: ending.and_then(|ending| ending.model.as_ref()).map(|model| model.name.clone()),
         }
+    }
+
+    /// What one of its stages does.
+    pub fn part(&self, stage: u32) -> Part {
+        Part::of(stage, self.stages_in_round)
+    }
+
+    /// What the stage at hand does.
+    pub fn at(&self) -> Part {
+        self.part(self.stage)
     }
 }
 

@@ -41,16 +41,12 @@ impl Round {
         features: &FeatureStore,
         threads: usize,
     ) -> Result<Round> {
-        let number = match part {
-            Part::Features => 0,
-            Part::Train { round } | Part::Reduce { round } => round,
-        };
         let store = Store::open(root, job, features)?;
         let shape = HeadShape::new(job, store.columns(), store.classes())?;
         Ok(Round {
             optimizer: Optimizer::new(job, &shape),
             trainer: Trainer::new(job, &shape, threads)?,
-            number,
+            number: part.round(),
             shape,
             store,
             outer: outer(job),

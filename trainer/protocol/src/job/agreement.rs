@@ -2,6 +2,7 @@
 
 use super::Job;
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
 
 /// How workers agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,15 +74,40 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// What a stage does where a round has so many stages: 1, or 2 where a reduction follows the training.
+    pub fn of(stage: u32, stages_in_round: u32) -> Part {
+        match (stage, stages_in_round) {
+            (0, _) => Part::Features,
+            (stage, 2) if stage % 2 == 0 => Part::Reduce { round: stage / 2 },
+            (stage, 2) => Part::Train { round: stage.div_ceil(2) },
+            (stage, _) => Part::Train { round: stage },
+        }
+    }
+
+    /// The round that it belongs to; 0 for the features.
+    pub fn round(self) -> u32 {
+        match self {
+            Part::Features => 0,
+            Part::Train { round } | Part::Reduce { round } => round,
+        }
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Features => f.write_str("features"),
+            Part::Train { round } => write!(f, "round {round}"),
+            Part::Reduce { round } => write!(f, "sums of round {round}"),
+        }
+    }
+}
+
 impl Job {
     /// What a stage does.
     pub fn part(&self, stage: u32) -> Part {
-        match (stage, self.stages_in_round()) {
-            (0, _) => Part::Features,
-            (stage, 1) => Part::Train { round: stage },
-            (stage, _) if stage % 2 == 1 => Part::Train { round: stage.div_ceil(2) },
-            (stage, _) => Part::Reduce { round: stage / 2 },
-        }
+        Part::of(stage, self.stages_in_round())
     }
 
     /// The round that a stage completes, if it does.
@@ -99,7 +125,8 @@ impl Job {
         self.rounds * self.stages_in_round()
     }
 
-    fn stages_in_round(&self) -> u32 {
+    /// The stages that a round has.
+    pub(crate) fn stages_in_round(&self) -> u32 {
         if self.reduce == Some(Reduce::Sliced) { 2 } else { 1 }
     }
 }
@@ -123,5 +150,7 @@ mod tests {
         assert_eq!(parts(&job("single"))[1..], single);
         let sliced = [(train(1), None), (reduce(1), Some(1)), (train(2), None), (reduce(2), Some(2))];
         assert_eq!(parts(&job("sliced"))[1..], sliced);
+        let words = (0..3).map(|stage| job("sliced").part(stage).to_string()).collect::<Vec<_>>();
+        assert_eq!(words, ["features", "round 1", "sums of round 1"]);
     }
 }
