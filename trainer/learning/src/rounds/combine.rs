@@ -1,7 +1,7 @@
 //! The combine of a round: one state of what all workers published, scored; or, where the workers make it in slices
 //! themselves, the list of what there is to sum, and a stage later the index of the slices.
 
-use super::common::{Common, SLICES, parsed};
+use super::common::{Common, SLICES, json, parsed};
 use super::merge::{Merge, Merged};
 use super::round::Round;
 use super::saved::{PARAMETERS, notes, number};
@@ -58,13 +58,12 @@ fn whole(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(File
 
 /// What the workers of the next stage are to sum.
 fn list(order: &CombineOrder<'_>) -> Result<Notes> {
-    let mut text = notes([
+    Ok(notes([
         (RESULTS, json(&order.results)?),
         ("state", json(&order.state)?),
         ("trained_in", order.stage.to_string()),
-    ]);
-    text.insert("round".into(), order.job.rounds_in(order.stage + 1).to_string());
-    Ok(text)
+        ("round", order.job.rounds_in(order.stage + 1).to_string()),
+    ]))
 }
 
 /// The index of the slices that the workers made, and the parameters in these.
@@ -108,11 +107,6 @@ fn text(round: &Round, merged: &Merged, trained_in: u32) -> Notes {
         text.extend(merged.own.clone());
     }
     text
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::argument("a list of files", "JSON", error.to_string()))
 }
 
 /// A worker's reduction: its slice of the parameters, of what all workers published in the round.

@@ -77,3 +77,8 @@ pub(super) fn parsed<T: serde::de::DeserializeOwned>(file: &Path, notes: &Notes,
     serde_json::from_str(text)
         .map_err(|error| Error::damaged(file, format!("{key:?} as JSON"), error.to_string()))
 }
+
+/// What stands under such a key: files that the text names.
+pub(super) fn json(files: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(files).map_err(|error| Error::argument("names of files", "JSON", error.to_string()))
+}

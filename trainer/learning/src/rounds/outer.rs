@@ -5,12 +5,12 @@
 //! rounding lost lie in a file of its own, which nobody else reads; it has the same name and bytes whoever computes it.
 
 use super::average::AverageWork;
-use super::common::{Common, parsed};
+use super::common::{Common, json, parsed};
 use super::round::{Origin, Round};
 use super::saved::{notes, number};
+use crate::Result;
 use crate::chunked::{self, BLOCK, Notes, SCALES};
 use crate::head::State;
-use crate::{Error, Result};
 use half::bf16;
 use protocol::{Agreement, FileRef, Job, Outer, Precision};
 use std::path::Path;
@@ -93,9 +93,7 @@ pub(super) fn publish(work: &AverageWork, mut text: Notes) -> Result<FileRef> {
     let steps = notes([("worker", origin.worker.to_string()), ("steps", state.steps.to_string())]);
     let name = format!("own-{:03}.safetensors", origin.worker);
     let own = storage::write_tensors_same(&work.stage, &name, &own, &steps)?;
-    let own = serde_json::to_string(&own)
-        .map_err(|error| Error::argument("own file", "JSON", error.to_string()))?;
-    text.insert("own".into(), own);
+    text.insert("own".into(), json(&own)?);
     chunked::publish(&work.stage, &format!("worker-{:03}", origin.worker), &published, &text)
 }
 
