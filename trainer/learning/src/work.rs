@@ -10,6 +10,7 @@ use protocol::{Agreement, FeatureStore, FileRef, Job, Part, RunId};
 use storage::Root;
 
 pub use crate::features::plan;
+pub(crate) use again::on_results;
 pub use terms::{Assignment, CombineOrder, Combined, Plan, Progress, Work};
 
 mod again;
@@ -38,7 +39,7 @@ fn open(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
 /// # Errors
 /// Any of this crate; [`crate::Error::NotFinite`] when training has diverged.
 pub fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
-    again::combine(order, |order| match order.stage {
+    on_results(order, |order| match order.stage {
         0 => features::combine(order),
         _ => rounds::combine(order),
     })

@@ -2,15 +2,15 @@
 //! themselves, the list of what there is to sum, and a stage later the index of the slices.
 
 use super::common::{Common, SLICES, json, parsed};
-use super::merge::{Merge, Merged};
+use super::merge::{Merged, merge};
 use super::round::Round;
 use super::saved::{PARAMETERS, notes, number};
 use crate::chunked::{self, Notes};
 use crate::reduce::slice;
 use crate::score::score;
-use crate::work::{Assignment, CombineOrder, Combined, Progress, Work};
+use crate::work::{Assignment, CombineOrder, Combined, Progress, Work, on_results};
 use crate::{Error, Result};
-use protocol::{FileRef, Part};
+use protocol::{FeatureStore, FileRef, Part, RunId};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use storage::{Root, Tensor};
@@ -41,16 +41,7 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
 
 /// The whole state in one file, and its parameters.
 fn whole(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Vec<f32>)> {
-    let merge = Merge {
-        root: order.root,
-        run: order.run,
-        state: order.state,
-        trained_in: order.stage,
-        results: order.results,
-        workers: order.workers,
-        threads: order.threads,
-    };
-    let mut merged = merge.merge(round, &(0..round.shape.parameters()))?;
+    let mut merged = merge(order, round, &(0..round.shape.parameters()))?;
     let text = text(round, &merged, order.stage);
     let file = chunked::publish(folder, &stem(order.stage), &tensors(round, &merged), &text)?;
     Ok((file, merged.arrays.swap_remove(0)))
@@ -113,7 +104,8 @@ fn text(round: &Round, merged: &Merged, trained_in: u32) -> Notes {
 pub(crate) struct SliceWork {
     round: Round,
     root: Root,
-    run: protocol::RunId,
+    run: RunId,
+    features: FeatureStore,
     stage: u32,
     worker: u32,
     workers: u32,
@@ -138,6 +130,7 @@ impl SliceWork {
             round,
             root: a.root.clone(),
             run: a.run.clone(),
+            features: a.features.clone(),
             stage: a.stage,
             worker: a.worker,
             workers: a.workers,
@@ -154,16 +147,18 @@ impl SliceWork {
         let (file, notes) = &self.list;
         let (results, state) =
             (parsed::<Vec<FileRef>>(file, notes, RESULTS)?, parsed::<Option<FileRef>>(file, notes, "state")?);
-        let merge = Merge {
+        let order = CombineOrder {
             root: &self.root,
             run: &self.run,
-            state: state.as_ref(),
-            trained_in: self.trained_in()?,
-            results: &results,
+            job: &self.round.job,
             workers: self.workers,
+            stage: self.trained_in()?,
+            features: &self.features,
+            state: state.as_ref(),
+            results: &results,
             threads: self.threads,
         };
-        merge.merge(&self.round, &self.range)
+        on_results(&order, |order| merge(order, &self.round, &self.range))
     }
 }
 

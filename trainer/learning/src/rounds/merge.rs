@@ -11,11 +11,11 @@ use super::saved::number;
 use crate::chunked::Notes;
 use crate::head::{State, rate};
 use crate::reduce::Results;
+use crate::work::CombineOrder;
 use crate::{Error, Result};
-use protocol::{Agreement, FileRef, RunId};
+use protocol::Agreement;
 use std::ops::Range;
 use std::path::Path;
-use storage::Root;
 
 /// What a round gives to all workers, or a slice of it.
 pub(super) struct Merged {
@@ -29,110 +29,108 @@ pub(super) struct Merged {
     pub(super) own: Notes,
 }
 
-/// What there is to merge.
-pub(super) struct Merge<'a> {
-    pub(super) root: &'a Root,
-    pub(super) run: &'a RunId,
-    /// The combined state of the round before; none in round 1.
-    pub(super) state: Option<&'a FileRef>,
-    /// The stage in which the workers trained.
-    pub(super) trained_in: u32,
-    /// What they published there, in their order.
-    pub(super) results: &'a [FileRef],
-    pub(super) workers: u32,
-    pub(super) threads: usize,
+/// Merges some of the parameters of what the workers published in the stage that `order` is about, that of a round's
+/// training; `range` begins at a chunk.
+///
+/// # Errors
+/// [`Error::NotFinite`] when training has diverged; [`Error::Damaged`], [`Error::Storage`].
+pub(super) fn merge(order: &CombineOrder<'_>, round: &Round, range: &Range<usize>) -> Result<Merged> {
+    let results = Results::open(&order.root.run(order.run).stage(order.stage), order.results)?;
+    if results.length() != round.shape.parameters() || order.results.len() != order.workers as usize {
+        let expected = format!("the {} results of {} parameters", order.workers, round.shape.parameters());
+        let found = format!("{} of {}", order.results.len(), results.length());
+        return Err(Error::argument(format!("round {}", round.number), expected, found));
+    }
+    let images = images(&results)?;
+    let total = images.iter().sum::<u64>().max(1) as f64;
+    let merged = match (round.outer, round.job.agree) {
+        (None, Agreement::Gradient) => step(order, round, &results, range, total)?,
+        _ => mean(
+            order,
+            round,
+            &results,
+            range,
+            &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>(),
+        )?,
+    };
+    if merged.arrays.iter().flatten().any(|value| !value.is_finite()) {
+        return Err(round.not_finite("a weight", None));
+    }
+    let losses = results.notes().map(|(file, notes)| number::<f64>(file, notes, "loss"));
+    let loss = losses.collect::<Result<Vec<_>>>()?.iter().sum::<f64>() / total;
+    Ok(Merged { loss, ..merged })
 }
 
-impl Merge<'_> {
-    /// Merges some of the parameters; `range` begins at a chunk.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] when training has diverged; [`Error::Damaged`], [`Error::Storage`].
-    pub(super) fn merge(&self, round: &Round, range: &Range<usize>) -> Result<Merged> {
-        let results = Results::open(&self.root.run(self.run).stage(self.trained_in), self.results)?;
-        if results.length() != round.shape.parameters() || self.results.len() != self.workers as usize {
-            let expected = format!("the {} results of {} parameters", self.workers, round.shape.parameters());
-            let found = format!("{} of {}", self.results.len(), results.length());
-            return Err(Error::argument(format!("round {}", round.number), expected, found));
+/// The weighted mean of what the workers published, and what follows from it.
+fn mean(
+    order: &CombineOrder<'_>,
+    round: &Round,
+    results: &Results,
+    range: &Range<usize>,
+    shares: &[f64],
+) -> Result<Merged> {
+    let mut sums = results.sum(shares, range.clone(), order.threads)?;
+    let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
+    let mut take = |name: &str| {
+        sums.remove(name).ok_or_else(|| Error::damaged(&file, format!("an array {name:?}"), "none"))
+    };
+    let arrays = match round.outer {
+        None => round.arrays().into_iter().map(take).collect::<Result<_>>()?,
+        Some(outer) => {
+            let change = take(CHANGE)?;
+            let mut arrays = before(order, round, range)?;
+            let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
+            outer::step(outer, &change, parameters, memory.first_mut());
+            arrays
         }
-        let images = images(&results)?;
-        let total = images.iter().sum::<u64>().max(1) as f64;
-        let merged = match (round.outer, round.job.agree) {
-            (None, Agreement::Gradient) => self.step(round, &results, range, total)?,
-            _ => self.mean(
-                round,
-                &results,
-                range,
-                &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>(),
-            )?,
-        };
-        if merged.arrays.iter().flatten().any(|value| !value.is_finite()) {
-            return Err(round.not_finite("a weight", None));
-        }
-        let losses = results.notes().map(|(file, notes)| number::<f64>(file, notes, "loss"));
-        let loss = losses.collect::<Result<Vec<_>>>()?.iter().sum::<f64>() / total;
-        Ok(Merged { loss, ..merged })
-    }
+    };
+    let steps = results.notes().map(|(file, notes)| number::<u64>(file, notes, "steps"));
+    let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+    let own = results
+        .notes()
+        .enumerate()
+        .filter_map(|(worker, (_, notes))| Some((outer::key(worker as u32), notes.get("own")?.clone())));
+    Ok(Merged { arrays, steps, loss: 0.0, own: own.collect() })
+}
 
-    /// The weighted mean of what the workers published, and what follows from it.
-    fn mean(&self, round: &Round, results: &Results, range: &Range<usize>, shares: &[f64]) -> Result<Merged> {
-        let mut sums = results.sum(shares, range.clone(), self.threads)?;
+/// One optimizer step along the mean gradient.
+fn step(
+    order: &CombineOrder<'_>,
+    round: &Round,
+    results: &Results,
+    range: &Range<usize>,
+    images: f64,
+) -> Result<Merged> {
+    let mut sums = results.sum(&vec![1.0 / images; order.results.len()], range.clone(), order.threads)?;
+    let gradient = sums.remove(GRADIENT).ok_or_else(|| {
         let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
-        let mut take = |name: &str| {
-            sums.remove(name).ok_or_else(|| Error::damaged(&file, format!("an array {name:?}"), "none"))
-        };
-        let arrays = match round.outer {
-            None => round.arrays().into_iter().map(take).collect::<Result<_>>()?,
-            Some(outer) => {
-                let change = take(CHANGE)?;
-                let mut arrays = self.before(round, range)?;
-                let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
-                outer::step(outer, &change, parameters, memory.first_mut());
-                arrays
-            }
-        };
-        let steps = results.notes().map(|(file, notes)| number::<u64>(file, notes, "steps"));
-        let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
-        let own = results
-            .notes()
-            .enumerate()
-            .filter_map(|(worker, (_, notes))| Some((outer::key(worker as u32), notes.get("own")?.clone())));
-        Ok(Merged { arrays, steps, loss: 0.0, own: own.collect() })
-    }
+        Error::damaged(&file, format!("an array {GRADIENT:?}"), "none")
+    })?;
+    let mut arrays = before(order, round, range)?;
+    let steps = match order.state {
+        Some(file) => round.common(order.root, order.run, file)?.number("steps")?,
+        None => 0,
+    };
+    let parameters = std::mem::take(&mut arrays[0]);
+    let mut state = State { parameters, memory: arrays.split_off(1), steps };
+    let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
+    round.optimizer.step_on(range, rate, &gradient, &mut state);
+    let State { parameters, memory, steps } = state;
+    let arrays = [parameters].into_iter().chain(memory).collect();
+    Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })
+}
 
-    /// One optimizer step along the mean gradient.
-    fn step(&self, round: &Round, results: &Results, range: &Range<usize>, images: f64) -> Result<Merged> {
-        let mut sums = results.sum(&vec![1.0 / images; self.results.len()], range.clone(), self.threads)?;
-        let gradient = sums.remove(GRADIENT).ok_or_else(|| {
-            let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
-            Error::damaged(&file, format!("an array {GRADIENT:?}"), "none")
-        })?;
-        let mut arrays = self.before(round, range)?;
-        let steps = match self.state {
-            Some(file) => round.common(self.root, self.run, file)?.number("steps")?,
-            None => 0,
-        };
-        let parameters = std::mem::take(&mut arrays[0]);
-        let mut state = State { parameters, memory: arrays.split_off(1), steps };
-        let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
-        round.optimizer.step_on(range, rate, &gradient, &mut state);
-        let State { parameters, memory, steps } = state;
-        let arrays = [parameters].into_iter().chain(memory).collect();
-        Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })
-    }
-
-    /// The arrays of the combined state before: what it has, or what training begins with and zeros.
-    fn before(&self, round: &Round, range: &Range<usize>) -> Result<Vec<Vec<f32>>> {
-        match self.state {
-            Some(file) => {
-                let common = round.common(self.root, self.run, file)?;
-                round.arrays().into_iter().map(|name| common.read(name, range.clone())).collect()
-            }
-            None => {
-                let parameters = round.parameters(self.root, self.run, None)?[range.clone()].to_vec();
-                let memory = vec![vec![0.0; parameters.len()]; round.arrays().len() - 1];
-                Ok([parameters].into_iter().chain(memory).collect())
-            }
+/// The arrays of the combined state before: what it has, or what training begins with and zeros.
+fn before(order: &CombineOrder<'_>, round: &Round, range: &Range<usize>) -> Result<Vec<Vec<f32>>> {
+    match order.state {
+        Some(file) => {
+            let common = round.common(order.root, order.run, file)?;
+            round.arrays().into_iter().map(|name| common.read(name, range.clone())).collect()
+        }
+        None => {
+            let parameters = round.parameters(order.root, order.run, None)?[range.clone()].to_vec();
+            let memory = vec![vec![0.0; parameters.len()]; round.arrays().len() - 1];
+            Ok([parameters].into_iter().chain(memory).collect())
         }
     }
 }

@@ -296,6 +296,33 @@ fn a_damaged_shard_or_result_is_named() {
 }
 
 #[test]
+fn a_damaged_result_is_computed_again_by_whoever_sums_it() {
+    let sample = Sample::new();
+    let features = sample.store([600, 40], 400, 200);
+    let sliced = job(json!({"reduce": "sliced", "rounds": 1}));
+    let stage = |run, stage, state: Option<&protocol::FileRef>| {
+        let (job, features) = (&sliced, &features);
+        sample
+            .stage(&Stage { run, job, workers: 2, stage, features, state, leg_steps: 0, threads: 1 })
+            .unwrap()
+    };
+    let run = |name: &'static str, damage: bool| {
+        let list = stage(name, 1, None).state;
+        let folder = sample.root.run(&RunId::new(name).unwrap()).stage(1);
+        let results = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        for file in results.filter(|_| damage) {
+            let mut bytes = std::fs::read(&file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&file, bytes).unwrap();
+        }
+        let combined = stage(name, 2, list.as_ref());
+        found(&sample, name, &combined, 400 * 200 + 200)
+    };
+    assert!(run("damaged", true) == run("whole", false));
+}
+
+#[test]
 fn shares_cover_everything_and_differ_by_one() {
     for (length, workers) in [(10, 3), (3, 10), (0, 4), (1_000_003, 64)] {
         let shares: Vec<_> = (0..workers).map(|w| share(length, workers, w)).collect();

@@ -3,7 +3,7 @@
 //!
 //! It gives the same, because what is published depends only on the job, the stage and the worker.
 
-use super::{Assignment, CombineOrder, Combined, Work};
+use super::{Assignment, CombineOrder, Work};
 use crate::{Error, Fate, Result};
 use protocol::FileRef;
 use std::path::Path;
@@ -23,14 +23,14 @@ pub(super) fn work(
     }
 }
 
-/// Combines with `combine`; workers whose results are damaged have their stage computed again first.
-pub(super) fn combine(
+/// Reads a stage's results with `read`; workers whose results are damaged have their stage computed again first.
+pub(crate) fn on_results<T>(
     order: &CombineOrder<'_>,
-    combine: impl Fn(&CombineOrder<'_>) -> Result<Combined>,
-) -> Result<Combined> {
-    let combined = combine(order);
-    if !matches!(&combined, Err(error) if error.fate() == Fate::Halt) {
-        return combined;
+    read: impl Fn(&CombineOrder<'_>) -> Result<T>,
+) -> Result<T> {
+    let first = read(order);
+    if !matches!(&first, Err(error) if error.fate() == Fate::Halt) {
+        return first;
     }
     let stage = order.root.run(order.run).stage(order.stage);
     let mut results = order.results.to_vec();
@@ -41,7 +41,7 @@ pub(super) fn combine(
             again = true;
         }
     }
-    if again { combine(&CombineOrder { results: &results, ..*order }) } else { combined }
+    if again { read(&CombineOrder { results: &results, ..*order }) } else { first }
 }
 
 /// Whether a file has other bytes than were published.
