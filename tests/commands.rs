@@ -95,6 +95,18 @@ fn what_the_demo_made_predicts_scores_and_is_exported() {
 }
 
 #[test]
+fn a_command_whose_reader_has_gone_ends_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(binary("baton"));
+    command.args(["features", "list", "--root"]).arg(folder.path()).stdout(writer);
+    let output = command.output().expect("baton runs");
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().display().to_string();

@@ -54,8 +54,8 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A file was written by a later version.
-    #[error("{} has schema {found}, this version of Baton reads up to {known}: update Baton, or start afresh", .file.display())]
+    /// A file was written by another version.
+    #[error("{} has schema {found}, this version of Baton reads {known}: use the version that wrote it, or start afresh", .file.display())]
     Schema {
         /// The file.
         file: PathBuf,
