@@ -192,7 +192,11 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
     let score = Score { loss: 0.123_456_789_012_345_68, top1: 1.0 / 3.0, top5: 1.0, images: 10_000 };
     report(config, move |progress| {
         tell(progress, &first_round("a-run", 5, 2, score), START + 1);
-        progress.model(&RunId::new("a-run").unwrap(), &ModelItem::of(&["cat".into()], &[vec![7]]), START + 2);
+        progress.model(
+            &RunId::new("a-run").unwrap(),
+            &ModelItem::of(&["cat".into()], &[vec![7]], [&[], &[]]),
+            START + 2,
+        );
         progress.worker(&WorkerReport {
             run: &RunId::new("a-run").unwrap(),
             workers: 5,

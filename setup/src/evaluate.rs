@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn the_matrix_has_a_row_for_each_class_and_its_share() {
         let score = Score { loss: 0.5, top1: 0.75, top5: 1.0, images: 4 };
-        let scored = Evaluation { score, confusion: vec![vec![2, 0], vec![1, 1]] };
+        let scored =
+            Evaluation { score, confusion: vec![vec![2, 0], vec![1, 1]], examples: vec![], mistakes: vec![] };
         let text = describe(&scored, &["cat".into(), "dog".into()]);
         assert!(text.contains("loss 0.5000  top-1 0.7500"), "{text}");
         assert!(text.contains("cat ") && text.contains("    2     ·  1.000"), "{text}");
@@ -160,7 +161,7 @@ mod tests {
         confusion[9][1] = 8;
         let classes: Vec<String> = (0..30).map(|i| format!("class{i}")).collect();
         let score = Score { loss: 0.5, top1: 0.0, top5: 1.0, images: 15 };
-        let text = describe(&Evaluation { score, confusion }, &classes);
+        let text = describe(&Evaluation { score, confusion, examples: vec![], mistakes: vec![] }, &classes);
         let (first, second) = (text.find("class9 taken for class1"), text.find("class3 taken for class4"));
         assert!(first.is_some() && second.is_some() && first < second, "{text}");
     }

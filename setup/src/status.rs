@@ -4,6 +4,7 @@ mod lanes;
 mod looking;
 mod page;
 mod plot;
+mod samples;
 mod tables;
 mod words;
 

@@ -14,10 +14,16 @@ use std::path::Path;
 use std::time::Duration;
 use storage::{FactLog, Root};
 
+mod pictures;
+
 type Item = HashMap<String, AttributeValue>;
 
 /// How long the lock of a ledger that is looked at is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// What a model's item says of an image: its number, the true class, the predicted one, with what probability; classes by
+/// their place among the item's names.
+pub type Example = (u64, usize, usize, f64);
 
 /// A run as its items tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -35,9 +41,18 @@ pub struct View {
     pub job: Option<JobItem>,
     /// What its model takes for what.
     pub confusion: Option<ModelItem>,
+    /// The images that the model's item tells of, as data addresses, where they can be read.
+    #[serde(skip)]
+    pub pictures: BTreeMap<u64, String>,
 }
 
 impl View {
+    /// What the model says of some images, and its surest mistakes.
+    pub fn examples(&self) -> [Vec<Example>; 2] {
+        let read = |text: &String| serde_json::from_str(text).unwrap_or_default();
+        self.confusion.as_ref().map(|item| [&item.examples, &item.mistakes].map(read)).unwrap_or_default()
+    }
+
     /// Reads a run's items with one query; `None` when the table knows no such run.
     ///
     /// # Errors
@@ -68,15 +83,22 @@ impl View {
         facts.iter().for_each(|fact| timeline.take(fact));
         let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
-        let model = learning::model::Model::open(&root.run(run).model()).ok();
+        let confusion = learning::model::Model::open(&root.run(run).model()).ok().map(|model| model.item());
         Ok(Some(View {
             run: run.to_string(),
             state: RunItem::of(&ledger, timeline.last_ms),
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             reports: BTreeMap::new(),
             job: Some(JobItem::of(&ledger)),
-            confusion: model.map(|model| ModelItem::of(&model.classes, &model.val.confusion)),
+            confusion,
+            pictures: BTreeMap::new(),
         }))
+    }
+
+    /// Reads the pictures that its examples are of, as far as its data set lies in the same folder.
+    pub fn read_pictures(&mut self, root: &Root) {
+        let images = self.examples().into_iter().flatten().map(|(image, ..)| image);
+        self.pictures = pictures::read(root, &self.state.dataset, images);
     }
 
     /// Takes one item; true if it is the run's own.

@@ -27,7 +27,8 @@ def a_run(table, run="my-run", workers=4, stages=12, **fields):
     table.put(run, "job", job=json.dumps({"network": "vgg19", "dataset": "cifar10", "rounds": 20}))
     names = ["airplane", "automobile", "bird", "cat"]
     confusion = [[95, 2, 3, 0], [1, 99, 0, 0], [4, 0, 88, 8], [1, 0, 9, 90]]
-    table.put(run, "model", classes=4, names=json.dumps(names), confusion=json.dumps(confusion))
+    table.put(run, "model", classes=4, names=json.dumps(names), confusion=json.dumps(confusion),
+              examples="[[25,1,1,0.981],[75,2,3,0.64]]", mistakes="[[75,2,3,0.64]]")
     at = START + (stages + 1) * 61_000 + 20_000
     table.put_run(run, **{"stage": stages + 1, "workers": workers, "at_ms": at, "best_stage": stages,
                           "best_top1": 1 - 0.7 / (stages + 1), **fields})
@@ -43,6 +44,7 @@ def test_the_list_leads_to_a_run_and_is_live(table, browser):
     browser.run("document.querySelector('#runs a').click()")
     browser.wait("document.querySelector('#state')")
     assert "my-run" in browser.text("#state")
+    assert "cat 64 %\nis bird\n75" in browser.text("#samples")
 
 
 def test_a_run_goes_on_without_loading_the_page_again(table, browser):
@@ -94,7 +96,8 @@ def test_64_workers_and_200_stages_are_smooth(table, browser, picture):
 def test_hostile_names_are_only_text(table, browser):
     a_run(table, "fine", network=HOSTILE, dataset=HOSTILE, status=f"failed: {HOSTILE}", ended=True, model=HOSTILE)
     table.put("fine", "job", job=json.dumps({"weights": HOSTILE}))
-    table.put("fine", "model", classes=2, names=json.dumps([HOSTILE, "dog"]), confusion="[[3,1],[0,4]]")
+    table.put("fine", "model", classes=2, names=json.dumps([HOSTILE, "dog"]), confusion="[[3,1],[0,4]]",
+              examples="[[0,0,0,1]]", mistakes="[[1,1,0,0.5]]")
     table.put("fine", "stage#000002", began_ms=START, bars=HOSTILE, share=1)
     table.put_run(HOSTILE, network=HOSTILE)
     browser.open(table.url)

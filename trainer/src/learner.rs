@@ -31,7 +31,6 @@ impl Learner for Learning {
         learning::finish(root, run, job, features, best, threads)
     }
     fn describe(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
-        let model = learning::model::Model::open(&root.run(run).model()).ok()?;
-        Some(ModelItem::of(&model.classes, &model.val.confusion))
+        Some(learning::model::Model::open(&root.run(run).model()).ok()?.item())
     }
 }

@@ -118,7 +118,9 @@ impl Looking {
         let run = run.clone();
         let folded = blocking(move || {
             let root = Root::open(root).map_err(|error| error.to_string())?;
-            View::of_folder(&root, &run)
+            let mut view = View::of_folder(&root, &run)?;
+            view.iter_mut().for_each(|view| view.read_pictures(&root));
+            Ok(view)
         });
         // A folder has all facts; a local cloud's table has those since its start, and how far the workers are.
         Ok(match (folded.await?, told) {

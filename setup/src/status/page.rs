@@ -3,7 +3,7 @@
 use super::looking::Looked;
 use super::plot::{Plot, Series};
 use super::words::{Weight, clock, count, date, lasting, log, number};
-use super::{lanes, tables};
+use super::{lanes, samples, tables};
 use crate::view::View;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::items::RunItem;
@@ -102,6 +102,9 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
                 p.note { "On the validation split, images." }
                 (tables::confusion(item))
             }))
+        }
+        @if let Some(content) = samples::section(view) {
+            (section("samples", "What it says of some images", content))
         }
         (section("log", "What happened", events(view)))
         @if let Some(job) = &view.job { (section("again", "Start it again", again(view, &job.job, form))) }

@@ -4,12 +4,17 @@ use super::looking::Looked;
 use super::*;
 use crate::view::View;
 use protocol::Score;
-use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::items::{Example, JobItem, ModelItem, RunItem, StageItem, WorkerItem};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const START: u64 = 1_795_000_000_000;
 const HOSTILE: &str = "<script>alert('\"1\"')</script>&amp;";
+
+const EXAMPLES: [&[Example]; 2] = [
+    &[Example { image: 4, truth: 1, predicted: 1, probability: 0.75 }],
+    &[Example { image: 17, truth: 0, predicted: 1, probability: 0.8764 }],
+];
 
 /// A run that has done so many rounds of 10 s.
 pub(super) fn view(workers: u32, rounds: u32) -> View {
@@ -56,7 +61,8 @@ pub(super) fn view(workers: u32, rounds: u32) -> View {
         stages: (0..=rounds).map(|number| (number, stage(number))).collect(),
         reports: (0..workers).map(|worker| (worker, report(worker))).collect(),
         job: Some(JobItem { job: r#"{"network": "vgg19", "dataset": "cifar10"}"#.into() }),
-        confusion: Some(ModelItem::of(&["cat".into(), "dog".into()], &[vec![9, 1], vec![2, 8]])),
+        confusion: Some(ModelItem::of(&["cat".into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES)),
+        pictures: [(17, "data:image/png;base64,AAAA".to_owned())].into(),
     }
 }
 
@@ -81,6 +87,9 @@ fn a_runs_page_says_how_it_stands() {
         "limit 5.00",
         "limit 20,000",
         "worker 2, features: 8.0 s, done",
+        "<img src=\"data:image/png;base64,AAAA\" alt=\"image 17\">",
+        "dog 88 %",
+        "is cat",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -116,7 +125,8 @@ fn whatever_a_table_says_is_shown_as_text() {
     hostile.state.network = HOSTILE.into();
     hostile.state.dataset = HOSTILE.into();
     hostile.job = Some(JobItem { job: serde_json::json!({"weights": HOSTILE}).to_string() });
-    hostile.confusion = Some(ModelItem::of(&[HOSTILE.into(), "dog".into()], &[vec![9, 1], vec![2, 8]]));
+    hostile.confusion =
+        Some(ModelItem::of(&[HOSTILE.into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES));
     hostile.stages.get_mut(&1).unwrap().bars = HOSTILE.into();
     let mut looked = seen(hostile);
     looked.take(Err(HOSTILE.into()), START);

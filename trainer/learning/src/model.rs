@@ -11,6 +11,7 @@ use crate::rounds::{Common, PARAMETERS};
 use crate::score::{Scored, score};
 use crate::{Error, Result};
 use networks::network;
+use protocol::items::{Example, ModelItem};
 use protocol::{FeatureStore, FileRef, Head, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,11 +73,18 @@ pub struct Evaluation {
     pub score: Score,
     /// `[true class][predicted class]`: how many images.
     pub confusion: Vec<Vec<u64>>,
+    /// What the model says of some images, evenly spread over the split.
+    #[serde(default)]
+    pub examples: Vec<Example>,
+    /// Its surest mistakes.
+    #[serde(default)]
+    pub mistakes: Vec<Example>,
 }
 
 impl From<Scored> for Evaluation {
     fn from(scored: Scored) -> Evaluation {
-        Evaluation { score: scored.score, confusion: scored.confusion }
+        let Scored { score, confusion, examples, mistakes } = scored;
+        Evaluation { score, confusion, examples, mistakes }
     }
 }
 
@@ -201,6 +209,12 @@ impl Model {
             return Err(storage::Error::Schema { file: path.to_owned(), found, known }.into());
         }
         Ok(model)
+    }
+
+    /// What the progress table shows of it.
+    pub fn item(&self) -> ModelItem {
+        let Evaluation { confusion, examples, mistakes, .. } = &self.val;
+        ModelItem::of(&self.classes, confusion, [examples, mistakes])
     }
 
     /// The head's layers as `(weight, bias)`, read from the same folder and checked.

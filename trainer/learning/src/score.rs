@@ -1,13 +1,16 @@
-//! How good a head is on a split: loss, top-1, top-5 and the confusion matrix.
+//! How good a head is on a split: loss, top-1, top-5, the confusion matrix, and what it says of some images.
 
 use crate::features::{Rows, Store};
 use crate::head::Trainer;
 use crate::{Error, Result};
 use protocol::Score;
+use protocol::items::Example;
 use std::ops::Range;
 
 /// Rows that are scored at a time: fixed, so that sums are made in one order.
 const ROWS: usize = 256;
+/// Images that are told of, and of the surest mistakes as many.
+const EXAMPLES: usize = 8;
 
 /// A score with its confusion matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +19,10 @@ pub struct Scored {
     pub score: Score,
     /// `[true class][predicted class]`: how many images.
     pub confusion: Vec<Vec<u64>>,
+    /// Some images, evenly spread over the split.
+    pub examples: Vec<Example>,
+    /// The surest mistakes, the surest first.
+    pub mistakes: Vec<Example>,
 }
 
 /// Sums over the images scored so far.
@@ -26,12 +33,14 @@ pub struct Tally {
     top1: u64,
     top5: u64,
     confusion: Vec<Vec<u64>>,
+    answers: Vec<Example>,
 }
 
 impl Tally {
     /// Nothing scored yet.
     pub fn new(classes: usize) -> Tally {
-        Tally { classes, loss: 0.0, top1: 0, top5: 0, confusion: vec![vec![0; classes]; classes] }
+        let (confusion, answers) = (vec![vec![0; classes]; classes], Vec::new());
+        Tally { classes, loss: 0.0, top1: 0, top5: 0, confusion, answers }
     }
 
     /// Adds rows of scores before softmax.
@@ -56,6 +65,12 @@ impl Tally {
             self.top1 += u64::from(rank == 0);
             self.top5 += u64::from(rank < 5);
             self.confusion[label][best] += 1;
+            self.answers.push(Example {
+                image: self.answers.len() as u64,
+                truth: label as u32,
+                predicted: best as u32,
+                probability: (1.0 / total) as f32,
+            });
         }
         Ok(())
     }
@@ -70,7 +85,14 @@ impl Tally {
             top5: share(self.top5 as f64),
             images,
         };
-        Scored { score, confusion: self.confusion }
+        let all = self.answers.len();
+        let shown = all.min(EXAMPLES);
+        let examples = (0..shown).map(|n| self.answers[(2 * n + 1) * all / (2 * shown)]).collect();
+        let mut mistakes = self.answers;
+        mistakes.retain(|answer| answer.truth != answer.predicted);
+        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability)); // stable: of equal ones the first image
+        mistakes.truncate(EXAMPLES);
+        Scored { score, confusion: self.confusion, examples, mistakes }
     }
 }
 
@@ -96,12 +118,27 @@ mod tests {
         tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[4]).unwrap(); // fifth
         tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[5]).unwrap(); // sixth
         tally.add(&[0.0; 6], &[1]).unwrap(); // equal scores: class 0 is first
-        let Scored { score, confusion } = tally.scored();
+        let Scored { score, confusion, examples, mistakes } = tally.scored();
+        let told = |answers: &[Example]| answers.iter().map(|a| (a.image, a.truth)).collect::<Vec<_>>();
+        assert_eq!(told(&examples), [(0, 0), (1, 4), (2, 5), (3, 1)]);
+        assert_eq!(told(&mistakes), [(1, 4), (2, 5), (3, 1)]);
+        assert!((mistakes[2].probability - 1.0 / 6.0).abs() < 1e-6 && mistakes[2].predicted == 0);
         assert_eq!((score.top1, score.top5, score.images), (0.25, 0.75, 4));
         assert_eq!((confusion[0][0], confusion[4][0], confusion[5][0], confusion[1][0]), (1, 1, 1, 1));
         let total: f64 = [3.0_f64, 2.0, 1.0, 0.0, -1.0, -2.0].iter().map(|s| s.exp()).sum();
         let expected = (4.0 * total.ln().mul_add(0.75, 0.0) - 3.0 + 1.0 + 2.0 + 6.0_f64.ln()) / 4.0;
         assert!((score.loss - expected).abs() < 1e-12, "{} {expected}", score.loss);
+    }
+
+    #[test]
+    fn of_many_images_a_few_are_told_of() {
+        let mut tally = Tally::new(2);
+        for image in 0..1_000 {
+            tally.add(&[0.0, image as f32 / 100.0], &[0]).unwrap();
+        }
+        let Scored { examples, mistakes, .. } = tally.scored();
+        assert_eq!((examples.len(), examples[0].image, examples[7].image), (8, 62, 937));
+        assert_eq!((mistakes.len(), mistakes[0].image, mistakes[7].image), (8, 999, 992));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 use crate::timeline::{StageTimes, Timeline, write_rows};
 use crate::{Ledger, Part, Score};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
@@ -130,6 +131,23 @@ pub struct ModelItem {
     /// `[true][predicted]` as a JSON list of lists; of more than 20 classes the worst mistakes instead, each
     /// `[true, predicted, images]` with numbers into `names`.
     pub confusion: String,
+    /// Some images, evenly spread, as a JSON list: each `[image, true, predicted, probability]` with numbers into `names`.
+    pub examples: String,
+    /// The surest mistakes, in the same form.
+    pub mistakes: String,
+}
+
+/// What a model says of one image of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The image's place in its split, from 0.
+    pub image: u64,
+    /// Its class.
+    pub truth: u32,
+    /// The class that the model gives it.
+    pub predicted: u32,
+    /// With this probability.
+    pub probability: f32,
 }
 
 impl RunItem {
@@ -197,26 +215,48 @@ impl JobItem {
 }
 
 impl ModelItem {
-    /// A confusion matrix, as much of it as an item holds.
-    pub fn of(classes: &[String], confusion: &[Vec<u64>]) -> ModelItem {
-        let (named, table) = match classes.len() <= MOST_CLASSES {
-            true => ((0..classes.len()).collect(), confusion.to_vec()),
-            false => mistakes(confusion),
+    /// A confusion matrix, as much of it as an item holds; some examples, and the surest mistakes.
+    pub fn of(classes: &[String], confusion: &[Vec<u64>], examples: [&[Example]; 2]) -> ModelItem {
+        let worst = (classes.len() > MOST_CLASSES).then(|| worst(confusion));
+        let named: Vec<usize> = match &worst {
+            None => (0..classes.len()).collect(),
+            Some(worst) => {
+                let told = examples.iter().copied().flatten();
+                let told = told.flat_map(|example| [example.truth as usize, example.predicted as usize]);
+                let named = worst.iter().flat_map(|&(_, truth, predicted)| [truth, predicted]).chain(told);
+                named.collect::<BTreeSet<usize>>().into_iter().collect()
+            }
         };
-        let confusion = Value::from(table).to_string();
+        let place = |class: usize| named.binary_search(&class).unwrap_or(0) as u64;
+        let confusion: Value = match worst {
+            None => confusion.into(),
+            Some(worst) => {
+                let rows = worst.into_iter().map(|(images, t, p)| vec![place(t), place(p), images]);
+                rows.collect::<Vec<_>>().into()
+            }
+        };
+        let confusion = confusion.to_string();
+        let [examples, mistakes] = examples.map(|examples| {
+            let row = |e: &Example| {
+                let percent = (f64::from(e.probability) * 1_000.0).round() / 1_000.0;
+                json!([e.image, place(e.truth as usize), place(e.predicted as usize), percent])
+            };
+            Value::from(examples.iter().map(row).collect::<Vec<_>>()).to_string()
+        });
         let names = |chars: usize| {
             let name =
                 |class: &usize| classes.get(*class).map(|name| name.chars().take(chars).collect::<String>());
             Value::from(named.iter().map(name).collect::<Vec<_>>()).to_string()
         };
-        let fits = |names: &String| names.len() + confusion.len() <= MOST_TEXT;
+        let others = confusion.len() + examples.len() + mistakes.len();
+        let fits = |names: &String| names.len() + others <= MOST_TEXT;
         let names = CLASS_CHARS.into_iter().map(names).find(fits).unwrap_or_else(|| "[]".into());
-        ModelItem { classes: classes.len() as u64, names, confusion }
+        ModelItem { classes: classes.len() as u64, names, confusion, examples, mistakes }
     }
 }
 
-/// The classes that the worst mistakes are about, and the mistakes: `[true, predicted, images]` by place in the first.
-fn mistakes(confusion: &[Vec<u64>]) -> (Vec<usize>, Vec<Vec<u64>>) {
+/// The worst mistakes: how many images of a class were taken for those of another.
+fn worst(confusion: &[Vec<u64>]) -> Vec<(u64, usize, usize)> {
     let mut found: Vec<(u64, usize, usize)> = Vec::new();
     for (truth, row) in confusion.iter().enumerate() {
         let wrong = row.iter().enumerate().filter(|(predicted, images)| *predicted != truth && **images > 0);
@@ -224,13 +264,7 @@ fn mistakes(confusion: &[Vec<u64>]) -> (Vec<usize>, Vec<Vec<u64>>) {
     }
     found.sort_by_key(|&(images, truth, predicted)| (Reverse(images), truth, predicted));
     found.truncate(MOST_MISTAKES);
-    let mut named: Vec<usize> = found.iter().flat_map(|&(_, truth, predicted)| [truth, predicted]).collect();
-    named.sort_unstable();
-    named.dedup();
-    let place = |class: usize| named.binary_search(&class).unwrap_or(0) as u64;
-    let table = found.iter().map(|&(images, truth, predicted)| vec![place(truth), place(predicted), images]);
-    let table = table.collect();
-    (named, table)
+    found
 }
 
 #[cfg(test)]
@@ -240,17 +274,24 @@ mod tests {
     #[test]
     fn of_few_classes_the_matrix_is_kept_and_of_many_the_worst_mistakes() {
         let classes = ["cat".to_owned(), "d".repeat(99)];
-        let few = ModelItem::of(&classes, &[vec![2, 0], vec![1, 1]]);
+        let example = |image, truth, predicted| Example { image, truth, predicted, probability: 0.98765 };
+        let few = ModelItem::of(&classes, &[vec![2, 0], vec![1, 1]], [&[example(7, 1, 0)], &[]]);
+        assert_eq!((few.examples.as_str(), few.mistakes.as_str()), ("[[7,1,0,0.988]]", "[]"));
         assert_eq!(few.confusion, "[[2,0],[1,1]]");
         assert_eq!(few.names, format!("[\"cat\",\"{}\"]", "d".repeat(24)));
         let many: Vec<String> = (0..1_000).map(|class| format!("class {class} {}", "é".repeat(80))).collect();
         let mut confusion = vec![vec![1_000_000; 1_000]; 1_000];
         (confusion[3][4], confusion[9][1]) = (1_000_007, 1_000_008);
-        let item = ModelItem::of(&many, &confusion);
+        let examples: Vec<Example> =
+            (0..8).map(|n| example(49_990 + u64::from(n), 900 + n, 800 + n)).collect();
+        let item = ModelItem::of(&many, &confusion, [&examples, &examples]);
         let mistakes: Vec<[u64; 3]> = serde_json::from_str(&item.confusion).unwrap();
         let names: Vec<String> = serde_json::from_str(&item.names).unwrap();
         assert_eq!((mistakes.len(), mistakes[0][2], mistakes[1][2]), (20, 1_000_008, 1_000_007));
         assert!(names[mistakes[0][0] as usize].starts_with("class 9 "), "{names:?}");
-        assert!(item.names.len() + item.confusion.len() <= MOST_TEXT, "{item:?}");
+        let shown: Vec<(u64, usize, usize, f64)> = serde_json::from_str(&item.mistakes).unwrap();
+        assert!(names[shown[3].1].starts_with("class 90"), "{names:?}");
+        let bytes = item.names.len() + item.confusion.len() + item.examples.len() + item.mistakes.len();
+        assert!(bytes <= MOST_TEXT, "{item:?}");
     }
 }

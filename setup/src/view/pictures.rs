@@ -1,0 +1,65 @@
+//! Small pictures of images that a run's model was scored on, read from the data set beside the run.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use image::imageops::{FilterType, resize, thumbnail};
+use image::{ImageFormat, RgbImage};
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use storage::Root;
+use storage::dataset::{Dataset, Image};
+
+/// The longer side of a picture, in pixels, at the most.
+const SIDE: u32 = 96;
+
+/// Images of the validation split, as PNG in data addresses; without those that cannot be read.
+pub(super) fn read(root: &Root, dataset: &str, images: impl Iterator<Item = u64>) -> BTreeMap<u64, String> {
+    let dataset = root.dataset(dataset).and_then(Dataset::open_unverified);
+    let Ok(split) = dataset.as_ref().map_err(drop).and_then(|dataset| dataset.split("val").map_err(drop))
+    else {
+        return BTreeMap::new();
+    };
+    let picture = |number: u64| {
+        let (place, mut images) = (usize::try_from(number).ok()?, Vec::new());
+        split.read_images(place..place.checked_add(1)?, &mut images).ok()?;
+        Some((number, encode(images.pop()?)?))
+    };
+    images.filter_map(picture).collect()
+}
+
+/// An image as a data address: of small ones each pixel is a square, large ones are made smaller.
+fn encode(image: Image) -> Option<String> {
+    let mut image = RgbImage::from_raw(image.width as u32, image.height as u32, image.pixels)?;
+    let (width, height) = image.dimensions();
+    let long = width.max(height).max(1);
+    if long > SIDE {
+        let scaled = |side: u32| (side * SIDE / long).max(1);
+        image = thumbnail(&image, scaled(width), scaled(height));
+    } else {
+        let times = SIDE / long;
+        image = resize(&image, width * times, height * times, FilterType::Nearest);
+    }
+    let mut png = Cursor::new(Vec::new());
+    image.write_to(&mut png, ImageFormat::Png).ok()?;
+    Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(side: usize) -> RgbImage {
+        let image = Image { height: side, width: 2 * side, pixels: vec![9; side * side * 2 * 3] };
+        let address = encode(image).unwrap();
+        let bytes = BASE64_STANDARD.decode(address.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        image::load_from_memory(&bytes).unwrap().to_rgb8()
+    }
+
+    #[test]
+    fn small_images_keep_their_pixels_and_large_ones_become_small() {
+        assert_eq!(decoded(16).dimensions(), (96, 48));
+        assert_eq!(decoded(300).dimensions(), (96, 48));
+        assert!(decoded(300).pixels().all(|pixel| pixel.0 == [9; 3]));
+        assert!(encode(Image { height: 2, width: 2, pixels: vec![0] }).is_none());
+    }
+}
