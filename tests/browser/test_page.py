@@ -44,7 +44,7 @@ def test_the_list_leads_to_a_run_and_is_live(table, browser):
     browser.run("document.querySelector('#runs a').click()")
     browser.wait("document.querySelector('#state')")
     assert "my-run" in browser.text("#state")
-    assert "cat 64 %\nis bird\n75" in browser.text("#samples")
+    assert "cat 64\u00a0%\nis bird\n75" in browser.text("#samples")
 
 
 def test_a_run_goes_on_without_loading_the_page_again(table, browser):

@@ -30,7 +30,7 @@ fn row(view: &View, names: &[String], title: &str, examples: &[Example]) -> Mark
                         img src=(picture) alt=(format!("image {image}"));
                     }
                     span class=(if truth == predicted { "said" } else { "said false" }) {
-                        (name(predicted)) " " (number(100.0 * probability, 0)) " %"
+                        (name(predicted)) " " (number(100.0 * probability, 0)) "\u{a0}%"
                     }
                     @if truth != predicted { span { "is " (name(truth)) } }
                     span.number { (image) }

@@ -88,7 +88,7 @@ fn a_runs_page_says_how_it_stands() {
         "limit 20,000",
         "worker 2, features: 8.0 s, done",
         "<img src=\"data:image/png;base64,AAAA\" alt=\"image 17\">",
-        "dog 88 %",
+        "dog 88\u{a0}%",
         "is cat",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
