@@ -332,14 +332,16 @@ async fn a_process_stopped_past_its_time_limit_goes_on_where_it_was() {
     let cloud = start(|options| {
         options.time_limit = Duration::from_millis(500);
         options.retry_waits.clear();
-        options.faults = Faults { freeze: 1.0, freeze_ms: 1, thaw_ms: 1, ..Faults::default() };
+        // With the seed 0 that is after 227 ms, and for 695 ms past the limit.
+        options.faults = Faults { freeze: 1.0, freeze_ms: 400, thaw_ms: 2_000, ..Faults::default() };
     })
     .await;
     let notes = Notes::new();
-    cloud.invoke_event(notes.event(json!({ "do": "sleep then note", "ms": 100 }))).unwrap();
+    cloud.invoke_event(notes.event(json!({ "do": "sleep then note", "ms": 400 }))).unwrap();
     idle(&cloud).await;
-    // It needs a fifth of its time: what is given up was stopped, and comes to its second line only after that.
+    // The event is given up, and only then its process comes to its second line.
     assert_eq!((cloud.counts().frozen, cloud.counts().timeouts, cloud.failures().len()), (1, 1, 1));
+    assert_eq!(notes.runs().len(), 1);
     eventually("it goes on", || notes.runs().len() == 2);
     eventually("it is ended when it asks for more", || cloud.counts().live == 0);
 }
