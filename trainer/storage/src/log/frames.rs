@@ -71,7 +71,7 @@ pub(super) struct Contents {
 /// not whole but was whole once is damage: a whole frame is behind it, or all of it is there to the file's end.
 ///
 /// # Errors
-/// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of a later version.
+/// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of another version.
 pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents> {
     let file = Window { base: known.whole, bytes };
     let mut contents = Contents { records: Vec::new(), known };
