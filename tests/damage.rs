@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use storage::dataset::{Dataset, Manifest};
 use storage::{FeatureManifest, Root};
 use tests::World;
@@ -23,6 +24,8 @@ use tests::tree::tree;
 
 /// Bytes that are changed in each file, each in a run of its own, unless `BATON_DAMAGE` says.
 const BYTES: u64 = 2;
+/// Runs that go on at the same time.
+const AT_ONCE: usize = 8;
 
 fn from_environment(key: &str, otherwise: u64) -> u64 {
     std::env::var(key).map_or(otherwise, |text| text.parse().expect("a whole number"))
@@ -168,26 +171,47 @@ fn one_changed_byte_in_any_file_of_a_run_is_made_good_or_named() {
     let (stands, calm) = stands(&world);
     assert!(matches!(calm, Outcome::Model(_)), "{calm:?}");
     for stand in &stands {
-        let (mut made_good, mut named) = (0, 0);
-        for (name, bytes) in &stand.files {
-            if stand.name == "after the end" && name.contains("/model/") {
-                continue; // what reads it is asked below
-            }
-            for (at, bit) in bytes_of(seed, name, bytes.len(), count) {
-                let what = format!("seed {seed}: {}, byte {at} of {name}, bit {bit}", stand.name);
-                let folder = tempfile::tempdir_in(place()).expect("a folder");
-                let mut files = stand.files.clone();
-                files.get_mut(name).expect("the file")[at] ^= bit;
-                lay(&files, folder.path());
-                let found = Driver::new(folder.path(), stand.pending.clone()).outcome(&start());
-                match judge(&what, name, allowed(stand.name, name), &calm, &found) {
-                    true => made_good += 1,
-                    false => named += 1,
-                }
-            }
-        }
+        // What reads a model is asked below.
+        let read = |name: &str| stand.name != "after the end" || !name.contains("/model/");
+        let files = stand.files.iter().filter(|(name, _)| read(name));
+        let bytes = files.flat_map(|(name, bytes)| {
+            bytes_of(seed, name, bytes.len(), count).into_iter().map(move |(at, bit)| (name, at, bit))
+        });
+        let bytes: Vec<(&String, usize, u8)> = bytes.collect();
+        let made_good = AtomicUsize::new(0);
+        at_once(&bytes, |&(name, at, bit)| {
+            let what = format!("seed {seed}: {}, byte {at} of {name}, bit {bit}", stand.name);
+            let found = outcome_of_damage(stand, name, at, bit);
+            let same = judge(&what, name, allowed(stand.name, name), &calm, &found);
+            made_good.fetch_add(usize::from(same), Relaxed);
+        });
+        let (made_good, all) = (made_good.into_inner(), bytes.len());
+        let named = all - made_good;
         println!("{:38} {made_good} times the same model, {named} times the file's name", stand.name);
     }
+}
+
+/// How a run goes on from a stand with a changed byte.
+fn outcome_of_damage(stand: &Stand, name: &str, at: usize, bit: u8) -> Outcome {
+    let folder = tempfile::tempdir_in(place()).expect("a folder");
+    let mut files = stand.files.clone();
+    files.get_mut(name).expect("the file")[at] ^= bit;
+    lay(&files, folder.path());
+    Driver::new(folder.path(), stand.pending.clone()).outcome(&start())
+}
+
+/// Does something with each of many, some at a time: most of a damaged run is waiting.
+fn at_once<T: Sync>(many: &[T], f: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(one) = many.get(next.fetch_add(1, Relaxed)) {
+                    f(one);
+                }
+            });
+        }
+    });
 }
 
 /// What reads a file, and whether its words name what is damaged.

@@ -49,7 +49,8 @@ impl Export {
                 "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): install those again"
             )));
         }
-        let head = model.layers(&folder)?.into_iter().map(|(weight, bias)| match (weight.data, bias.data) {
+        let (layers, trained) = model.tensors(&folder)?;
+        let head = layers.into_iter().map(|(weight, bias)| match (weight.data, bias.data) {
             (TensorData::F32(weight), TensorData::F32(bias)) => {
                 Ok(Linear { weight: weight.into_owned(), bias: bias.into_owned() })
             }
@@ -62,7 +63,7 @@ impl Export {
                 network: &network,
                 cut: &model.cut,
                 pool: model.pool,
-                backbone: &installed.weights,
+                backbone: &trained.over(&installed.weights),
                 head: &head,
                 labels: &model.classes,
                 preprocessing: model.preprocessing,

@@ -9,12 +9,14 @@ function say(text, state) {
   live.className = `live ${state}`;
 }
 
-// What the reader has done to a section outlives its exchange: what has the focus, what is scrolled, what is open.
-function exchange(old, fresh) {
-  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
-  const scrolled = [...old.querySelectorAll("[id]")].map((part) => [part.id, part.scrollLeft, part.scrollTop]);
-  const open = [...old.querySelectorAll("details[open]")].map((part) => part.id);
-  old.replaceWith(fresh);
+// What the reader has done to sections outlives their exchange: what has the focus, what is scrolled, what is open. All of
+// it is read before anything is exchanged: to ask for a place after a change has the browser lay the whole page out again.
+function exchange(pairs) {
+  const within = (selector) => pairs.flatMap(([old]) => [...old.querySelectorAll(selector)]);
+  const focused = pairs.some(([old]) => old.contains(document.activeElement)) ? document.activeElement.id : "";
+  const scrolled = within("[id]").map((part) => [part.id, part.scrollLeft, part.scrollTop]);
+  const open = within("details[open]").map((part) => part.id);
+  for (const [old, fresh] of pairs) old.replaceWith(fresh);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const [id, left, top] of scrolled) {
     if (left || top) document.getElementById(id)?.scrollTo(left, top);
@@ -29,9 +31,8 @@ function update(text) {
   const [before, after] = [[...main.children], [...fresh.querySelector("main").children]];
   const same = before.length === after.length && before.every((part, place) => part.id === after[place].id);
   if (same) {
-    before.forEach((part, place) => {
-      if (part.dataset.v !== after[place].dataset.v) exchange(part, after[place]);
-    });
+    const pairs = before.map((part, place) => [part, after[place]]);
+    exchange(pairs.filter(([old, fresh]) => old.dataset.v !== fresh.dataset.v));
   } else {
     main.replaceChildren(...after);
   }
