@@ -1,6 +1,6 @@
 """Makes head_reference.json: loss curves of the head's training as PyTorch computes them.
 
-Run by hand, in an environment with torch (any version, CPU): python make_head_reference.py
+Run by hand, in an environment with torch (any version, CPU) and numpy: python make_head_reference.py
 The data and the first weights come from the counter-based generator of trainer/learning/src/random.rs, so that the
 Rust test has exactly the same ones; everything else is torch's own: Linear, cross_entropy, SGD, AdamW, schedulers.
 """
@@ -9,94 +9,164 @@ import json
 import math
 import pathlib
 
+import numpy
 import torch
 
-ROWS, INPUTS, CLASSES, HIDDEN, BATCH, STEPS = 200, 24, 7, 16, 32, 100
 INITIAL, ORDER, SEED = 1, 2, 20261121
-MASK = 0xFFFFFFFF
+CLASSES = 7
+# The head on few features, VGG19's whole classifier, and the last blocks of two networks at 64 pixels.
+SMALL = {"rows": 200, "inputs": 24, "batch": 32, "steps": 100}
+LARGE = {"rows": 40, "inputs": 25_088, "batch": 8, "steps": 50}
+FIRE = {"rows": 40, "inputs": 512 * 3 * 3, "batch": 8, "steps": 50}
+LAYER = {"rows": 40, "inputs": 256 * 4 * 4, "batch": 8, "steps": 50}
 
 
-def philox(counter, key):
-    c, k = list(counter), list(key)
+def uniform(purpose, stage, bound, count, worker=0):
+    """The first numbers of a stream: Philox 4x32-10, then float32 arithmetic as in Rust."""
+    blocks = -(-count // 4)
+    c = [numpy.arange(blocks, dtype=numpy.uint64)] + [numpy.full(blocks, n, numpy.uint64) for n in (purpose, stage, worker)]
+    k = [SEED & 0xFFFFFFFF, SEED >> 32]
+    low, shift = numpy.uint64(0xFFFFFFFF), numpy.uint64(32)
     for _ in range(10):
-        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & MASK, (p0 >> 32) ^ c[3] ^ k[1], p0 & MASK]
-        k = [(k[0] + 0x9E3779B9) & MASK, (k[1] + 0xBB67AE85) & MASK]
-    return c
+        p, q = c[0] * numpy.uint64(0xD2511F53), c[2] * numpy.uint64(0xCD9E8D57)
+        c = [(q >> shift) ^ c[1] ^ numpy.uint64(k[0]), q & low, (p >> shift) ^ c[3] ^ numpy.uint64(k[1]), p & low]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    words = numpy.stack(c, axis=1).reshape(-1)[:count]
+    units = (words >> numpy.uint64(8)).astype(numpy.float32) * numpy.float32(1 / 16777216)
+    return torch.from_numpy((numpy.float32(2) * units - numpy.float32(1)) * numpy.float32(bound))
 
 
-def stream(seed, purpose, stage, worker):
-    key, block = (seed & MASK, seed >> 32), 0
-    while True:
-        yield from philox((block, purpose, stage, worker), key)
-        block += 1
-
-
-def unit(numbers):
-    return (next(numbers) >> 8) / 16777216.0
-
-
-def symmetric(numbers, bound, count):
-    """float32 arithmetic, as in Rust."""
-    units = torch.tensor([unit(numbers) for _ in range(count)], dtype=torch.float32)
-    return (2.0 * units - 1.0) * torch.tensor(bound, dtype=torch.float32)
-
-
-def data():
-    numbers = stream(SEED, ORDER, 0, 0)
-    features = symmetric(numbers, 2.0, ROWS * INPUTS).reshape(ROWS, INPUTS)
+def data(size):
+    features = uniform(ORDER, 0, 2.0, size["rows"] * size["inputs"]).reshape(size["rows"], -1)
     # A class that the features decide: the largest of the first CLASSES features.
-    labels = features[:, :CLASSES].argmax(dim=1)
-    return features, labels
+    return features, features[:, :CLASSES].argmax(dim=1)
 
 
 def linear(inputs, outputs, index):
     layer = torch.nn.Linear(inputs, outputs)
-    bound = float(torch.tensor(1.0) / torch.tensor(float(inputs)).sqrt())
-    values = symmetric(stream(SEED, INITIAL, index, 0), bound, outputs * inputs + outputs)
+    bound = numpy.float32(1) / numpy.sqrt(numpy.float32(inputs))
+    values = uniform(INITIAL, index, bound, outputs * inputs + outputs)
     with torch.no_grad():
         layer.weight.copy_(values[: outputs * inputs].reshape(outputs, inputs))
         layer.bias.copy_(values[outputs * inputs :])
     return layer
 
 
+def layers(*widths):
+    """Linear layers with a ReLU between two of them."""
+    linears = [linear(*pair, index) for index, pair in enumerate(zip(widths, widths[1:]))]
+    return torch.nn.Sequential(linears[0], *(m for layer in linears[1:] for m in (torch.nn.ReLU(), layer)))
+
+
+class Fire(torch.nn.Module):
+    """SqueezeNet 1.1's fire9 on fire8's maps, their means, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.squeeze = torch.nn.Conv2d(512, 64, 1)
+        self.expand1x1, self.expand3x3 = torch.nn.Conv2d(64, 256, 1), torch.nn.Conv2d(64, 256, 3, padding=1)
+        draw(self)
+        self.head = linear(512, CLASSES, 0)
+
+    def forward(self, rows):
+        x = torch.relu(self.squeeze(rows.reshape(-1, 512, 3, 3)))
+        x = torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], dim=1)
+        return self.head(x.mean(dim=(2, 3)))
+
+
+class Basic(torch.nn.Module):
+    """A residual block of two convolutions with batch norm."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        conv, norm = torch.nn.Conv2d, torch.nn.BatchNorm2d
+        self.conv1, self.bn1 = conv(inputs, outputs, 3, stride, 1, bias=False), norm(outputs)
+        self.conv2, self.bn2 = conv(outputs, outputs, 3, 1, 1, bias=False), norm(outputs)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = torch.nn.Sequential(conv(inputs, outputs, 1, stride, bias=False), norm(outputs))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Layer(torch.nn.Module):
+    """ResNet18's layer4 on layer3's maps, batch norm in evaluation mode, the maps' means, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.Sequential(Basic(256, 512, 2), Basic(512, 512, 1)).eval()
+        draw(self)
+        self.head = linear(512, CLASSES, 0)
+
+    def forward(self, rows):
+        return self.head(self.blocks(rows.reshape(-1, 256, 4, 4)).mean(dim=(2, 3)))
+
+
+def draw(model):
+    """Weights of convolutions uniform, so that what is passed on keeps its size; batch norm as PyTorch has it at first."""
+    index = 0
+    for module in model.modules():
+        own = list(module.named_parameters(recurse=False)) + list(module.named_buffers(recurse=False))
+        for name, tensor in own:
+            if isinstance(module, torch.nn.Conv2d):
+                bound = numpy.sqrt(numpy.float32(6) / numpy.float32(tensor[0].numel())) if name == "weight" else 0.0
+                with torch.no_grad():
+                    tensor.copy_(uniform(INITIAL, index, bound, tensor.numel(), 1).reshape(tensor.shape))
+            index += name != "num_batches_tracked"
+
+
 def groups(model, decay):
-    weights = [p for name, p in model.named_parameters() if name.endswith("weight")]
-    biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
-    return [{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": 0.0}]
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() == 1]
+    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def train(model, optimizer, scheduler, smoothing):
-    features, labels = data()
+def train(size, model, optimizer, scheduler, smoothing):
+    features, labels = data(size)
     losses = []
-    for step in range(STEPS):
-        rows = [(step * BATCH + i) % ROWS for i in range(BATCH)]
+    for step in range(size["steps"]):
+        rows = [(step * size["batch"] + i) % size["rows"] for i in range(size["batch"])]
         loss = torch.nn.functional.cross_entropy(model(features[rows]), labels[rows], label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         scheduler.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         assert math.isfinite(losses[-1])
     return losses
 
 
+def sgd(size, decay, rate, smoothing, model):
+    """Nesterov's momentum, and half a cosine down to 0."""
+    optimizer = torch.optim.SGD(groups(model, decay), lr=rate, momentum=0.9, nesterov=True)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=size["steps"])
+    return train(size, model, optimizer, scheduler, smoothing)
+
+
+def adamw(size, decay, rate, smoothing, model):
+    """Halved every 30 steps."""
+    optimizer = torch.optim.AdamW(groups(model, decay), lr=rate, betas=(0.9, 0.99), eps=1e-7)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.5)
+    return train(size, model, optimizer, scheduler, smoothing)
+
+
 def main():
     torch.set_num_threads(1)
-    softmax = torch.nn.Sequential(linear(INPUTS, CLASSES, 0))
-    sgd = torch.optim.SGD(groups(softmax, 1e-3), lr=0.1, momentum=0.9, nesterov=True)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=STEPS)
-    mlp = torch.nn.Sequential(linear(INPUTS, HIDDEN, 0), torch.nn.ReLU(), linear(HIDDEN, CLASSES, 1))
-    adamw = torch.optim.AdamW(groups(mlp, 1e-2), lr=0.02, betas=(0.9, 0.99), eps=1e-7)
-    step = torch.optim.lr_scheduler.StepLR(adamw, step_size=30, gamma=0.5)
     reference = {
         "torch": torch.__version__,
-        "softmax_sgd_nesterov_cosine": train(softmax, sgd, cosine, 0.0),
-        "mlp_adamw_step_smoothing": train(mlp, adamw, step, 0.1),
+        "softmax_sgd_nesterov_cosine": sgd(SMALL, 1e-3, 0.1, 0.0, layers(24, CLASSES)),
+        "mlp_adamw_step_smoothing": adamw(SMALL, 1e-2, 0.02, 0.1, layers(24, 16, CLASSES)),
+        "classifier_sgd_nesterov_cosine": sgd(LARGE, 1e-3, 0.01, 0.0, layers(25_088, 4_096, 4_096, CLASSES)),
+        "classifier_adamw_step_smoothing": adamw(LARGE, 1e-2, 1e-4, 0.1, layers(25_088, 4_096, 4_096, CLASSES)),
+        "fire9_sgd_nesterov_cosine": sgd(FIRE, 1e-3, 0.01, 0.0, Fire()),
+        "layer4_adamw_step_smoothing": adamw(LAYER, 1e-2, 1e-3, 0.1, Layer()),
     }
     path = pathlib.Path(__file__).with_name("head_reference.json")
     path.write_text(json.dumps(reference, indent=1) + "\n")
-    print(path, [reference[key][::33] for key in list(reference)[1:]])
+    print(path, *(f"{key}: {curve[0]:.4f} to {curve[-1]:.4f}" for key, curve in list(reference.items())[1:]), sep="\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,8 @@ pub(crate) use process::{Failure, Point, Process, kill};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
+/// The latest that a step may begin after the run's end: between two looks at the ledger, and what a step of others takes.
+const LATE_MS: u64 = 2_100;
 /// After how many steps from event to event the platform's loop detection cuts a chain.
 const HOPS: u32 = 16;
 
@@ -307,6 +309,9 @@ pub(crate) fn step_begins() {
         if let Some(ended_ms) = w.truth.ended_ms.filter(|_| read) {
             let late_ms = (now_ms - ended_ms).saturating_sub(w.me().stalled_ms);
             w.tally.late_step_ms = w.tally.late_step_ms.max(late_ms);
+            if late_ms > LATE_MS {
+                w.violate(format!("a step of a worker begins {late_ms} ms after its run has ended"));
+            }
         }
     });
 }

@@ -110,6 +110,13 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         law: 7,
+        name: "a leg never looks whether its run has ended",
+        file: "trainer/src/handler/worker.rs",
+        original: "if lookout.is_due(now_ms) {",
+        mutant: "if lookout.is_due(now_ms) && !MUTATED {",
+    },
+    Mutation {
+        law: 7,
         name: "a model is published before the end is settled",
         file: "trainer/src/handler/finish.rs",
         original: "if ledger.over.is_none() {",

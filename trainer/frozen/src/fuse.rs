@@ -205,7 +205,7 @@ impl<'a> Fuser<'a> {
 
     fn visit(&mut self, id: NodeId) {
         let node = &self.network.nodes[id];
-        if self.folded[id] || node.op == Op::Input {
+        if self.folded[id] || matches!(node.op, Op::Input { .. }) {
             return;
         }
         let input = node.inputs[0];
@@ -234,7 +234,7 @@ impl<'a> Fuser<'a> {
             Op::AdaptiveAvgPool { .. } => (Kind::AvgPool, Clamp::NONE),
             Op::Concat => (Kind::Concat, Clamp::NONE),
             Op::Flatten => (Kind::Flatten, Clamp::NONE),
-            Op::Input | Op::Dropout { .. } => unreachable!("handled above"),
+            Op::Input { .. } | Op::Dropout { .. } => unreachable!("handled above"),
         };
         self.steps.push(Step { node: id, kind, inputs, output: last, clamp });
     }

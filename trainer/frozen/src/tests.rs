@@ -10,7 +10,7 @@ use reference::{Random, interpret};
 
 /// A chain of layers `0.`, `1.` … after the input.
 fn chain(ops: Vec<Op>) -> Network {
-    let mut nodes = vec![Node { name: String::new(), op: Op::Input, inputs: vec![] }];
+    let mut nodes = vec![Node { name: String::new(), op: Op::Input { channels: 3 }, inputs: vec![] }];
     for (at, op) in ops.into_iter().enumerate() {
         nodes.push(Node { name: format!("layer{at}"), op, inputs: vec![at] });
     }
@@ -215,8 +215,13 @@ fn pools_norms_and_linear_layers() {
 #[test]
 fn branches() {
     let node = |name: &str, op, inputs: &[usize]| Node { name: name.into(), op, inputs: inputs.to_vec() };
-    let start =
-        || vec![node("", Op::Input, &[]), node("a", conv(3, 16, 1, 1, 0), &[0]), node("", Op::Relu, &[1])];
+    let start = || {
+        vec![
+            node("", Op::Input { channels: 3 }, &[]),
+            node("a", conv(3, 16, 1, 1, 0), &[0]),
+            node("", Op::Relu, &[1]),
+        ]
+    };
     // A residual block with a shortcut of its own, written after the branch, as torchvision has it.
     let mut nodes = start();
     nodes.extend([

@@ -1,10 +1,13 @@
-//! The head: the layers that are trained on the features, a softmax layer, a small MLP, or the network's classifier.
+//! The head: the layers that are trained on the features, a softmax layer, a small MLP, the network's classifier, or the
+//! network's last layers, convolutions too.
 
+mod block;
 mod dense;
 mod gradient;
 mod optimizer;
 mod schedule;
 
+pub(crate) use block::Block;
 pub(crate) use gradient::{Batch, Trainer};
 pub(crate) use optimizer::{Optimizer, State};
 pub(crate) use schedule::rate;
@@ -16,12 +19,16 @@ use crate::{Error, Result};
 use networks::{HiddenLayer, network};
 use protocol::{Head, Job};
 use std::ops::Range;
+use std::sync::Arc;
 use storage::Root;
 
 /// The sizes of a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HeadShape {
-    /// Columns of a row: the features, what each hidden layer gives, the classes.
+    /// The network's own layers below the linear ones, if these are trained.
+    block: Option<Arc<Block>>,
+    /// Columns of a row that a linear layer reads or gives: the features or what the block makes of them, what each hidden
+    /// layer gives, the classes.
     widths: Vec<usize>,
 }
 
@@ -42,11 +49,16 @@ impl HeadShape {
     /// The head of a job on features of so many columns.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a classifier's layers do not read such features.
+    /// [`Error::Argument`] when the network's own layers do not read such features.
     pub(crate) fn new(job: &Job, inputs: usize, classes: usize) -> Result<HeadShape> {
-        let hidden = match job.head {
-            Head::Softmax => Vec::new(),
-            Head::Mlp { hidden } => vec![hidden as usize],
+        let block = Block::of(job)?.map(Arc::new);
+        if let Some(block) = block.as_ref().filter(|block| block.inputs() != inputs) {
+            let expected = format!("a point that gives {} features", block.inputs());
+            return Err(Error::argument("job.cut", expected, format!("{inputs} features")));
+        }
+        let hidden = match &job.head {
+            Head::Softmax | Head::Layers { .. } => Vec::new(),
+            Head::Mlp { hidden } => vec![*hidden as usize],
             Head::Classifier => {
                 let own = own_layers(job)?;
                 if let Some(first) = own.first().filter(|first| first.inputs != inputs) {
@@ -57,12 +69,18 @@ impl HeadShape {
                 own.into_iter().map(|layer| layer.outputs).collect()
             }
         };
-        Ok(HeadShape { widths: [vec![inputs], hidden, vec![classes]].concat() })
+        let first = block.as_ref().map_or(inputs, |block| block.outputs);
+        Ok(HeadShape { block, widths: [vec![first], hidden, vec![classes]].concat() })
     }
 
     /// Features of an image.
     pub(crate) fn inputs(&self) -> usize {
-        self.widths[0]
+        self.block.as_ref().map_or(self.widths[0], |block| block.inputs())
+    }
+
+    /// The network's own layers below the linear ones, if these are trained.
+    pub(crate) fn block(&self) -> Option<&Block> {
+        self.block.as_deref()
     }
 
     /// Classes.
@@ -72,7 +90,7 @@ impl HeadShape {
 
     /// Its linear layers, with a ReLU between two of them.
     pub(crate) fn layers(&self) -> Vec<Layer> {
-        let mut at = 0;
+        let mut at = self.block.as_ref().map_or(0, |block| block.parameters());
         let mut range = |length: usize| {
             at += length;
             at - length..at
@@ -84,12 +102,21 @@ impl HeadShape {
         self.widths.windows(2).map(layer).collect()
     }
 
+    /// Where each array of parameters lies, in order, and whether weight decay acts on it.
+    pub(crate) fn arrays(&self) -> Vec<(Range<usize>, bool)> {
+        let block = self.block().map_or(&[][..], |block| &block.tensors).iter();
+        let block = block.map(|tensor| (tensor.range.clone(), tensor.shape.len() > 1));
+        let layers = self.layers().into_iter();
+        block.chain(layers.flat_map(|layer| [(layer.weight, true), (layer.bias, false)])).collect()
+    }
+
     /// How many parameters it has.
     pub(crate) fn parameters(&self) -> usize {
         self.layers().last().map_or(0, |layer| layer.bias.end)
     }
 
-    /// The first parameters, uniform within ±1/√inputs of each layer, as PyTorch's `Linear` draws them.
+    /// The first parameters of the linear layers, uniform within ±1/√inputs of each, as PyTorch's `Linear` draws them; a
+    /// block's are pretrained, and 0 here.
     pub(crate) fn initial(&self, seed: u64) -> Vec<f32> {
         let mut parameters = vec![0.0; self.parameters()];
         for (index, layer) in self.layers().into_iter().enumerate() {
@@ -121,8 +148,11 @@ fn tensors(layer: &HiddenLayer) -> [(String, Vec<usize>); 2] {
 /// Checks that a job's pretrained layers are among the weights.
 ///
 /// # Errors
-/// [`Error::Tensor`] names the first that is not.
+/// [`Error::Tensor`] names the first that is not; [`Error::WrongWeights`] those of a block.
 pub(crate) fn check_own_layers(job: &Job, weights: &Weights) -> Result<()> {
+    if let Some(block) = Block::of(job)? {
+        return block.check(weights);
+    }
     if job.head != Head::Classifier {
         return Ok(());
     }
@@ -137,11 +167,21 @@ pub(crate) fn check_own_layers(job: &Job, weights: &Weights) -> Result<()> {
 /// The parameters that training begins with: pretrained where the layer is the network's own, else drawn.
 pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
     let mut parameters = shape.initial(job.seed);
+    if matches!(job.head, Head::Softmax | Head::Mlp { .. }) {
+        return Ok(parameters);
+    }
+    let installed = open_weights(root, job)?;
+    let mut read = |range: Range<usize>, name: &str, shape: &[usize]| -> Result<()> {
+        parameters[range].copy_from_slice(&installed.weights.tensor(name, shape)?);
+        Ok(())
+    };
+    for tensor in shape.block().map_or(&[][..], |block| &block.tensors) {
+        read(tensor.range.clone(), &tensor.name, &tensor.shape)?;
+    }
     if job.head == Head::Classifier {
-        let installed = open_weights(root, job)?;
         for (layer, own) in shape.layers().into_iter().zip(own_layers(job)?) {
             for (range, (name, shape)) in [layer.weight, layer.bias].into_iter().zip(tensors(&own)) {
-                parameters[range].copy_from_slice(&installed.weights.tensor(&name, &shape)?);
+                read(range, &name, &shape)?;
             }
         }
     }

@@ -9,15 +9,17 @@ use crate::head::{HeadShape, Trainer, own_layers};
 use crate::images::Preprocessing;
 use crate::rounds::{Common, PARAMETERS};
 use crate::score::{Scored, score};
+use crate::weights::{BoxError, Parameters};
 use crate::{Error, Result};
 use networks::network;
 use protocol::items::{Example, ModelItem};
 use protocol::{FeatureStore, FileRef, Head, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use storage::{Once, Root, Tensor, read_whole, write_tensors_same};
+use storage::{Once, Root, Tensor, TensorData, read_whole, write_tensors_same};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The description's file.
@@ -38,14 +40,18 @@ pub struct Model {
     pub weights: String,
     /// Checksum of the frozen part's tensors, in hex.
     pub weights_sha256: String,
-    /// The point whose output the head reads.
+    /// The point whose output the head's linear layers read.
     pub cut: String,
-    /// Whether the head reads the mean of each map.
+    /// Whether they read the mean of each map.
     pub pool: bool,
     /// What is done to an image before the network sees it.
     pub preprocessing: Preprocessing,
     /// The head's layers, from the features to the scores, with ReLU between two of them: names of their tensors.
     pub layers: Vec<LayerNames>,
+    /// Names of tensors of the head's file that take the place of the pretrained ones below the cut, as they were
+    /// trained, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trained: Vec<String>,
     /// The classes, in the order of the scores.
     pub classes: Vec<String>,
     /// The data set that it was trained on.
@@ -110,16 +116,18 @@ pub(crate) fn publish(
     let layers = layer_names(job)?;
     let folder = root.run(run).model();
     storage::create_folder(&folder)?;
+    let block = shape.block();
     let model = Model {
         schema: SCHEMA,
         head: publish_head(&folder, &shape, &layers, &parameters)?,
         network: job.network.clone(),
         weights: job.weights().to_owned(),
         weights_sha256: recipe.weights.sha256,
-        cut: recipe.cut,
-        pool: recipe.pool,
+        cut: block.map_or(recipe.cut, |block| block.up_to.clone()),
+        pool: block.map_or(recipe.pool, |block| block.pool),
         preprocessing: recipe.preprocessing,
         layers,
+        trained: block.map_or(Vec::new(), |block| block.tensors.iter().map(|t| t.name.clone()).collect()),
         classes: store.class_names().to_vec(),
         dataset: job.dataset.clone(),
         val,
@@ -151,7 +159,9 @@ fn publish_head(
     names: &[LayerNames],
     parameters: &[f32],
 ) -> Result<FileRef> {
-    let mut tensors = Vec::new();
+    let block = shape.block().map_or(&[][..], |block| &block.tensors).iter();
+    let block = block.map(|t| Tensor::f32(&t.name, &t.shape, &parameters[t.range.clone()]));
+    let mut tensors: Vec<Tensor<'_>> = block.collect();
     for (layer, LayerNames { weight, bias }) in shape.layers().into_iter().zip(names) {
         tensors.push(Tensor::f32(weight, &[layer.outputs, layer.inputs], &parameters[layer.weight]));
         tensors.push(Tensor::f32(bias, &[layer.outputs], &parameters[layer.bias]));
@@ -167,7 +177,7 @@ fn layer_names(job: &Job) -> Result<Vec<LayerNames>> {
         |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
     let last = network(&job.network)?.last_layer()?.name;
     Ok(match job.head {
-        Head::Softmax => vec![names(last)],
+        Head::Softmax | Head::Layers { .. } => vec![names(last)],
         Head::Mlp { .. } => [0, 2].map(|layer| names(format!("{last}.{layer}"))).into(),
         Head::Classifier => {
             let own = own_layers(job)?.into_iter().map(|layer| layer.name);
@@ -217,17 +227,49 @@ impl Model {
         ModelItem::of(&self.classes, confusion, [examples, mistakes])
     }
 
-    /// The head's layers as `(weight, bias)`, read from the same folder and checked.
+    /// The head's layers as `(weight, bias)`, and what was trained below them, read from the same folder and checked.
     ///
     /// # Errors
-    /// [`Error::Storage`].
-    pub fn layers(&self, folder: &Path) -> Result<Vec<(Tensor<'static>, Tensor<'static>)>> {
+    /// [`Error::Storage`]; [`Error::Damaged`] when a tensor is not there.
+    pub fn tensors(&self, folder: &Path) -> Result<(Vec<LayerTensors>, Trained)> {
         let mut tensors = storage::read_tensors(folder, &self.head)?.tensors;
         let mut take = |name: &String| {
             let missing =
                 || Error::damaged(&folder.join(&self.head.name), format!("a tensor {name:?}"), "none");
             tensors.remove(name).ok_or_else(missing)
         };
-        self.layers.iter().map(|names| Ok((take(&names.weight)?, take(&names.bias)?))).collect()
+        let trained = self.trained.iter().map(|name| Ok((name.clone(), take(name)?)));
+        let trained = Trained(trained.collect::<Result<_>>()?);
+        let layers = self.layers.iter().map(|names| Ok((take(&names.weight)?, take(&names.bias)?)));
+        Ok((layers.collect::<Result<_>>()?, trained))
+    }
+}
+
+/// A linear layer's weight, `[outputs, inputs]`, and bias, `[outputs]`.
+pub type LayerTensors = (Tensor<'static>, Tensor<'static>);
+
+/// What a run has trained of the network itself, by torchvision's names.
+#[derive(Debug)]
+pub struct Trained(BTreeMap<String, Tensor<'static>>);
+
+impl Trained {
+    /// The network's parameters: these, and the pretrained ones where there is none of these.
+    pub fn over<'a>(&'a self, pretrained: &'a dyn Parameters) -> impl Parameters + 'a {
+        Over { trained: self, pretrained }
+    }
+}
+
+struct Over<'a> {
+    trained: &'a Trained,
+    pretrained: &'a dyn Parameters,
+}
+
+impl Parameters for Over<'_> {
+    fn get(&self, name: &str, shape: &[usize]) -> std::result::Result<Cow<'_, [f32]>, BoxError> {
+        let Some(tensor) = self.trained.0.get(name) else { return self.pretrained.get(name, shape) };
+        match &tensor.data {
+            TensorData::F32(values) if tensor.shape == shape => Ok(Cow::Borrowed(values)),
+            _ => Err(format!("expected f32 values {shape:?}, found {:?}", tensor.shape).into()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A run's model at work: images in, a probability for each class out.
 
 use crate::images::Preprocessing;
-use crate::model::Model;
+use crate::model::{LayerTensors, Model};
 use crate::score::{Scored, Tally};
 use crate::weights::{BoxError, Parameters, open_installed};
 use crate::{Error, Result};
@@ -48,8 +48,9 @@ impl Predictor {
         let network = networks::network(&model.network)?.up_to(&model.cut)?;
         let side = model.preprocessing.size;
         let options = Options { threads: threads.max(1), pool: model.pool, ..Options::default() };
-        let net = Compiled::new(&network, (side, side), &Adapted(&installed.weights), options)?;
-        let head = read_head(&model, &folder, net.features())?;
+        let (layers, trained) = model.tensors(&folder)?;
+        let net = Compiled::new(&network, (side, side), &trained.over(&installed.weights), options)?;
+        let head = head(&model, &folder, layers, net.features())?;
         Ok(Predictor { model, net, head })
     }
 
@@ -112,10 +113,10 @@ pub(crate) fn prepare(preprocessing: &Preprocessing, images: &[Image]) -> Result
     Ok(prepared)
 }
 
-fn read_head(model: &Model, folder: &Path, features: usize) -> Result<Vec<Layer>> {
+fn head(model: &Model, folder: &Path, layers: Vec<LayerTensors>, features: usize) -> Result<Vec<Layer>> {
     let mut inputs = features;
     let mut head = Vec::new();
-    for (weight, bias) in model.layers(folder)? {
+    for (weight, bias) in layers {
         let damaged = |found: String| {
             let expected = format!("f32 weights of {inputs} inputs and as many biases as outputs");
             Error::damaged(&folder.join(&model.head.name), expected, found)

@@ -36,7 +36,7 @@ impl Sample {
         Sample { root: Root::open(folder.path()).unwrap(), folder }
     }
 
-    /// A data set of 3 classes, each a colour with noise, and random weights of VGG11 up to its first pool.
+    /// A data set of 3 classes, each a colour with noise, and random weights of VGG11 up to its second pool.
     pub(crate) fn with_images() -> Sample {
         let sample = Sample::new();
         let folder = sample.root.dataset("shapes").unwrap();
@@ -79,7 +79,7 @@ impl Sample {
 
     fn install_weights(&self) {
         let network = networks::network("vgg11").unwrap();
-        let part = network.up_to("pool1").unwrap();
+        let part = network.up_to("pool2").unwrap();
         let specs: Vec<TensorSpec> =
             part.parameters().iter().map(|p| TensorSpec::f32(&p.name, &p.shape)).collect();
         let file = self.folder.path().join("vgg11.safetensors");

@@ -39,7 +39,7 @@ impl Window {
 
 impl Builder {
     pub(crate) fn new(name: &'static str) -> Builder {
-        let input = Node { name: String::new(), op: Op::Input, inputs: Vec::new() };
+        let input = Node { name: String::new(), op: Op::Input { channels: 3 }, inputs: Vec::new() };
         let network = Network { name, nodes: vec![input], points: Vec::new(), default_cut: "" };
         Builder { network, widths: vec![3], last: 0 }
     }

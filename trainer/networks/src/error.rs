@@ -59,6 +59,16 @@ pub enum Error {
         /// The shapes of its inputs.
         found: Vec<Shape>,
     },
+    /// No part of the network reads the maps of this point alone.
+    #[error("no part of network `{network}` begins with the maps of `{from}`, which gives {found:?}")]
+    NoPart {
+        /// The network.
+        network: &'static str,
+        /// The point.
+        from: String,
+        /// What it gives.
+        found: Shape,
+    },
     /// The network has no last layer that a head could replace.
     #[error(
         "network `{network}` ends before its last layer, so there is none to replace; take the whole network"

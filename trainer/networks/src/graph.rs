@@ -1,6 +1,6 @@
 //! The graph of a network: nodes, their operations, the named points where it can be cut.
 
-use crate::Error;
+use crate::{Error, Shape};
 
 /// Index of a node in [`Network::nodes`].
 pub type NodeId = usize;
@@ -33,8 +33,11 @@ pub struct Node {
 /// out otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// The image, normalised: `[batch, 3, height, width]`.
-    Input,
+    /// The image, normalised: `[batch, 3, height, width]`; of a part of a network, what the part below gives.
+    Input {
+        /// How many maps there are.
+        channels: usize,
+    },
     /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any, `bias` `[outputs]`.
     Conv(Conv),
     /// Batch norm in evaluation mode: `weight`, `bias`, `running_mean`, `running_var`, each `[channels]`; eps 1e-5.
@@ -178,7 +181,7 @@ impl Network {
         let end = self.point(point)?;
         let mut needed = vec![false; end + 1];
         needed[end] = true;
-        for id in (0..=end).rev().filter(|&id| self.nodes[id].op != Op::Input) {
+        for id in (0..=end).rev().filter(|&id| !matches!(self.nodes[id].op, Op::Input { .. })) {
             if needed[id] {
                 self.nodes[id].inputs.iter().for_each(|&input| needed[input] = true);
             }
@@ -194,6 +197,29 @@ impl Network {
         }
         let moved = |point: &Point| Some(Point { name: point.name.clone(), node: renumbered[point.node]? });
         Ok(Network { nodes, points: self.points.iter().filter_map(moved).collect(), ..self.clone() })
+    }
+
+    /// The part that reads the maps of one point and ends at another, for an image of `height` × `width`; and these maps.
+    ///
+    /// Errors: no such point below the other; what it gives is no map, or a layer above it reads past it.
+    pub fn between(&self, from: &str, to: &str, image: (usize, usize)) -> Result<(Network, Shape), Error> {
+        let part = self.up_to(to)?;
+        let (cut, shapes) = (part.point(from)?, part.shapes(image.0, image.1)?);
+        let above = &part.nodes[cut + 1..];
+        let past = above.iter().flat_map(|node| &node.inputs).any(|&input| input < cut);
+        let channels = match shapes[cut] {
+            Shape::Map { channels, .. } if !past => channels,
+            found => return Err(Error::NoPart { network: self.name, from: from.to_owned(), found }),
+        };
+        let input = Node { name: String::new(), op: Op::Input { channels }, inputs: Vec::new() };
+        let moved = |node: &Node| Node {
+            inputs: node.inputs.iter().map(|input| input - cut).collect(),
+            ..node.clone()
+        };
+        let nodes = [input].into_iter().chain(above.iter().map(moved)).collect();
+        let points = part.points.iter().filter(|point| point.node > cut);
+        let points = points.map(|point| Point { name: point.name.clone(), node: point.node - cut }).collect();
+        Ok((Network { nodes, points, ..part }, shapes[cut]))
     }
 
     /// The node that nothing reads: the output.

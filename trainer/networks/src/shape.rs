@@ -97,8 +97,8 @@ impl Network {
             }),
         };
         match (&node.op, inputs.as_slice()) {
-            (Op::Input, []) if image.0 > 0 && image.1 > 0 => {
-                Ok(Shape::Map { channels: 3, height: image.0, width: image.1 })
+            (&Op::Input { channels }, []) if image.0 > 0 && image.1 > 0 => {
+                Ok(Shape::Map { channels, height: image.0, width: image.1 })
             }
             (Op::Conv(conv), &[Shape::Map { channels, height, width }])
                 if channels == conv.inputs

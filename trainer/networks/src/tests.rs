@@ -116,6 +116,31 @@ fn the_fully_connected_layers_are_those_above_the_cut() {
 }
 
 #[test]
+fn a_part_between_two_points_goes_on_where_the_lower_ends() {
+    for name in names() {
+        let whole = known(name);
+        let shapes = whole.shapes(64, 64).unwrap();
+        for point in &whole.points {
+            let found = whole.between(&point.name, "logits", (64, 64));
+            let Shape::Map { channels, height, width } = shapes[point.node] else {
+                assert!(found.is_err(), "{name} {} gives no maps", point.name);
+                continue;
+            };
+            let (part, map) = found.unwrap();
+            assert_eq!(map, shapes[point.node]);
+            assert_eq!(part.nodes[0].op, Op::Input { channels });
+            let below = whole.up_to(&point.name).unwrap();
+            assert_eq!([below.parameters(), part.parameters()].concat(), whole.parameters(), "{name}");
+            assert_eq!(part.shapes(height, width).unwrap()[1..], shapes[point.node + 1..], "{name}");
+            assert_eq!(part.point("logits"), Ok(part.output()), "{name}");
+        }
+    }
+    assert!(known("vgg11").between("pool4", "pool3", (64, 64)).is_err(), "from above to below");
+    let error = known("vgg11").between("fc1", "logits", (64, 64)).unwrap_err().to_string();
+    assert!(error.contains("fc1") && error.contains("4096"), "{error}");
+}
+
+#[test]
 fn a_cut_keeps_only_what_it_needs() {
     for name in names() {
         let whole = known(name);

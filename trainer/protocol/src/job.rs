@@ -129,7 +129,7 @@ pub enum FeatureType {
 }
 
 /// The trained layers on top of the cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Head {
     /// One linear layer and softmax.
@@ -142,6 +142,14 @@ pub enum Head {
     },
     /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1, fc2 and head.
     Classifier,
+    /// The network's own layers above the cut, convolutions too, pretrained, and one linear layer and softmax on what they
+    /// give.
+    Layers {
+        /// The named point up to which they go, the mean of each of its maps taken; none means just below the network's
+        /// last layer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        up_to: Option<String>,
+    },
 }
 
 /// The optimizer of the head.
@@ -284,7 +292,8 @@ impl Job {
 
     /// Whether features are standardised.
     pub fn standardises(&self) -> bool {
-        self.standardise.unwrap_or(self.head != Head::Classifier)
+        let pretrained = matches!(self.head, Head::Classifier | Head::Layers { .. });
+        self.standardise.unwrap_or(!pretrained)
     }
 
     /// The folder under `weights/`.

@@ -2,7 +2,7 @@
 
 use crate::event::MAX_WORKERS;
 use crate::{Agreement, Error, JOB_SCHEMA, Job, Optimizer, Precision, Schedule};
-use crate::{Head, Limits};
+use crate::{Head, Limits, Pooling};
 
 /// Checks every key of a job.
 pub(crate) fn job(job: &Job) -> Result<(), Error> {
@@ -20,14 +20,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     if let Some(workers) = job.workers {
         whole("workers", workers, 1, MAX_WORKERS)?;
     }
-    if let Head::Mlp { hidden } = job.head {
-        whole("head.hidden", hidden, 1, 65_536)?;
-    }
-    if job.head == Head::Classifier && job.standardises() {
-        let expected =
-            "false or nothing: the layers of a classifier were pretrained on features as they come";
-        return Err(Error::refused("job.standardise", "true", expected));
-    }
+    head(job)?;
     whole("rounds", job.rounds, 1, 1_000_000)?;
     agreement(job)?;
     whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
@@ -45,6 +38,32 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
         whole("patience", patience, 1, u32::MAX)?;
     }
     limits(&job.limits)
+}
+
+fn head(job: &Job) -> Result<(), Error> {
+    match &job.head {
+        Head::Softmax => return Ok(()),
+        Head::Mlp { hidden } => return whole("head.hidden", *hidden, 1, 65_536),
+        Head::Classifier => {}
+        Head::Layers { up_to } => {
+            if let Some(up_to) = up_to {
+                name("head.up_to", up_to)?;
+            }
+            if job.cut.is_none() {
+                let expected = "a point of the network: the layers above it are trained";
+                return Err(Error::refused("job.cut", "none", expected));
+            }
+            if job.pool != Pooling::None {
+                let expected = "`none`: the layers above the cut read whole maps";
+                return Err(Error::refused("job.pool", "average", expected));
+            }
+        }
+    }
+    if job.standardises() {
+        let expected = "false or nothing: these layers were pretrained on features as they come";
+        return Err(Error::refused("job.standardise", "true", expected));
+    }
+    Ok(())
 }
 
 fn optimizer(optimizer: &Optimizer) -> Result<(), Error> {

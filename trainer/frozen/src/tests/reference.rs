@@ -77,7 +77,9 @@ pub(super) fn interpret(
             let get = |suffix: &str| weights.0[&format!("{}.{suffix}", node.name)].as_slice();
             let from = node.inputs.first().map_or(shapes[id], |&input| shapes[input]);
             let value = match &node.op {
-                Op::Input => (0..3 * pixels).map(|i| image[i % pixels * 3 + i / pixels] as f64).collect(),
+                Op::Input { .. } => {
+                    (0..3 * pixels).map(|i| image[i % pixels * 3 + i / pixels] as f64).collect()
+                }
                 Op::Conv(conv) => {
                     let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
                     convolution(conv, get("weight"), &bias, inputs[0], from, shapes[id])

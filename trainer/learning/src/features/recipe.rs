@@ -180,7 +180,7 @@ impl Recipe {
 
 /// The point up to which a job's network is frozen.
 pub(crate) fn cut(job: &Job, whole: &Network) -> Result<String> {
-    Ok(match (&job.cut, job.head) {
+    Ok(match (&job.cut, &job.head) {
         (Some(cut), _) => cut.clone(),
         (None, Head::Classifier) => whole.below_classifier()?.to_owned(),
         (None, _) => whole.default_cut.to_owned(),

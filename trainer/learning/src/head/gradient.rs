@@ -1,14 +1,20 @@
-//! The head's loss, gradient, step and scores for a batch: by burn's autodiff for an MLP, by our own products else.
+//! The head's loss, gradient, step and scores for a batch: by burn's autodiff for an MLP and for convolutions, by our own
+//! products else.
 //!
-//! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
+//! burn runs in thread pools of one thread here, so that how many threads a worker has never shows in a sum.
 
 use super::dense::Dense;
 use super::{HeadShape, Layer, Optimizer, State};
+use crate::burn_net::BurnNet;
 use crate::device::device;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use protocol::{Head, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::panic::resume_unwind;
+
+/// Images that go through convolutions together: what each layer gives is kept until its gradient is known.
+const PIECE: usize = 8;
 
 /// Rows of features with their classes.
 #[derive(Clone, Copy, Debug)]
@@ -25,28 +31,39 @@ pub(crate) struct Trainer {
     shape: HeadShape,
     smoothing: f64,
     device: Device,
-    pool: ThreadPool,
-    /// Its own products, unless the head is an MLP.
+    /// One of one thread; of a block, which is computed in pieces, as many as there are threads.
+    pools: Vec<ThreadPool>,
+    /// Its own products, where there are any.
     dense: Option<Dense>,
+}
+
+/// The parameters on a device.
+struct Loaded {
+    device: Device,
+    block: Option<BurnNet>,
+    /// `[outputs, inputs]` and `[1, outputs]` of each linear layer.
+    layers: Vec<(Tensor<2>, Tensor<2>)>,
 }
 
 impl Trainer {
     pub(crate) fn new(job: &Job, shape: &HeadShape, threads: usize) -> Result<Trainer> {
-        let pool = ThreadPoolBuilder::new().num_threads(1).build();
-        let pool =
-            pool.map_err(|error| Error::Burn { action: "start its thread", reason: error.to_string() })?;
+        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        let pools = (0..shape.block().map_or(1, |_| threads.max(1))).map(pool).collect::<Result<_, _>>();
+        let pools =
+            pools.map_err(|error| Error::Burn { action: "start its threads", reason: error.to_string() })?;
         let dense = match job.head {
-            Head::Mlp { .. } => None,
+            Head::Mlp { .. } | Head::Layers { .. } => None,
             Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
         };
         let (shape, device) = (shape.clone(), device(job.device)?);
-        Ok(Trainer { shape, smoothing: job.label_smoothing, device, pool, dense })
+        Ok(Trainer { shape, smoothing: job.label_smoothing, device, pools, dense })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         match &self.dense {
             Some(dense) => Ok(dense.add_gradient(parameters, &batch, sum)),
+            None if self.shape.block().is_some() => self.add_gradient_in_pieces(parameters, batch, sum),
             None => self.add_gradient_by_autodiff(parameters, batch, sum),
         }
     }
@@ -63,7 +80,7 @@ impl Trainer {
             return Ok(dense.step(optimizer, rate, &batch, state));
         }
         let mut gradient = vec![0.0; self.shape.parameters()];
-        let loss = self.add_gradient_by_autodiff(&state.parameters, batch, &mut gradient)?;
+        let loss = self.add_gradient(&state.parameters, batch, &mut gradient)?;
         let scale = 1.0 / batch.labels.len() as f32;
         gradient.iter_mut().for_each(|g| *g *= scale);
         optimizer.step(rate, &gradient, state);
@@ -77,27 +94,71 @@ impl Trainer {
         batch: Batch<'_>,
         sum: &mut [f32],
     ) -> Result<f64> {
-        self.pool.install(|| {
-            let device = self.device.clone().autodiff();
-            let layers = self.tensors(parameters, &device, true);
-            let scores = forward(&layers, self.rows(batch.features.to_vec(), &device)); // [rows, classes]
-            let targets = self.targets(batch.labels, &device); // [rows, classes]
-            let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
-            let mut gradients = loss.backward();
-            for (layer, (weight, bias)) in self.shape.layers().into_iter().zip(&layers) {
-                let weight = weight.grad_remove(&mut gradients).map(Tensor::into_data);
-                let bias = bias.grad_remove(&mut gradients).map(Tensor::into_data);
-                for (range, gradient) in [(layer.weight, weight), (layer.bias, bias)] {
-                    let gradient = gradient.ok_or_else(|| unreadable("find a gradient", "there is none"))?;
-                    let gradient =
-                        gradient.as_slice::<f32>().map_err(|e| unreadable("read a gradient", e))?;
-                    sum[range].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-                }
+        self.pools[0].install(|| self.differentiate(parameters, batch, sum))
+    }
+
+    /// The same piece by piece, as many at once as there are threads, and summed in their order.
+    fn add_gradient_in_pieces(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
+        let mut total = 0.0;
+        for wave in self.pieces(batch.features, batch.labels).chunks(self.pools.len()) {
+            let found = self.at_once(wave, |piece| {
+                let mut gradient = vec![0.0; parameters.len()];
+                Ok((self.differentiate(parameters, piece, &mut gradient)?, gradient))
+            });
+            for piece in found {
+                let (loss, gradient) = piece?;
+                total += loss;
+                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
             }
-            let loss = loss.into_data();
-            let loss = loss.as_slice::<f32>().map_err(|e| unreadable("read the loss", e))?;
-            Ok(f64::from(loss[0]))
+        }
+        Ok(total)
+    }
+
+    /// Rows of a batch in pieces; without labels none of these has any.
+    fn pieces<'a>(&self, features: &'a [f32], labels: &'a [u32]) -> Vec<Batch<'a>> {
+        let features = features.chunks(PIECE * self.shape.inputs());
+        let labels = labels.chunks(PIECE).chain(std::iter::repeat(&[][..]));
+        features.zip(labels).map(|(features, labels)| Batch { features, labels }).collect()
+    }
+
+    /// Computes no more pieces than there are pools, each in a pool of its own.
+    fn at_once<T: Send>(
+        &self,
+        pieces: &[Batch<'_>],
+        compute: impl Fn(Batch<'_>) -> Result<T> + Sync,
+    ) -> Vec<Result<T>> {
+        let compute = &compute;
+        std::thread::scope(|scope| {
+            let running = self.pools.iter().zip(pieces);
+            let running = running.map(|(pool, piece)| scope.spawn(move || pool.install(|| compute(*piece))));
+            let running: Vec<_> = running.collect();
+            running.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         })
+    }
+
+    /// Adds the gradient of the summed loss of a batch, or of a piece of it, to `sum`; gives that loss.
+    fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
+        let device = self.device.clone().autodiff();
+        let loaded = self.load(parameters, &device, true)?;
+        let scores = self.forward(&loaded, batch.features)?; // [rows, classes]
+        let targets = self.targets(batch.labels, &device); // [rows, classes]
+        let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
+        let mut gradients = loss.backward();
+        if let (Some(block), Some(net)) = (self.shape.block(), &loaded.block) {
+            block.add_gradients(net, &mut gradients, sum)?;
+        }
+        for (layer, (weight, bias)) in self.shape.layers().into_iter().zip(&loaded.layers) {
+            let weight = weight.grad_remove(&mut gradients).map(Tensor::into_data);
+            let bias = bias.grad_remove(&mut gradients).map(Tensor::into_data);
+            for (range, gradient) in [(layer.weight, weight), (layer.bias, bias)] {
+                let gradient = gradient.ok_or_else(|| unreadable("find a gradient", "there is none"))?;
+                let gradient = gradient.as_slice::<f32>().map_err(|e| unreadable("read a gradient", e))?;
+                sum[range].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+            }
+        }
+        let loss = loss.into_data();
+        let loss = loss.as_slice::<f32>().map_err(|e| unreadable("read the loss", e))?;
+        Ok(f64::from(loss[0]))
     }
 
     /// The scores before softmax, `[rows, classes]`.
@@ -105,16 +166,51 @@ impl Trainer {
         if let Some(dense) = &self.dense {
             return Ok(dense.scores(parameters, &features));
         }
-        self.pool.install(|| {
-            let layers = self.tensors(parameters, &self.device, false);
-            let scores = forward(&layers, self.rows(features, &self.device)); // [rows, classes]
+        let score = |piece: Batch<'_>| {
+            let scores = self.forward(&self.load(parameters, &self.device, false)?, piece.features)?;
             scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
-        })
+        };
+        if self.shape.block().is_none() {
+            return self.pools[0].install(|| score(Batch { features: &features, labels: &[] }));
+        }
+        let mut scores = Vec::new();
+        for wave in self.pieces(&features, &[]).chunks(self.pools.len()) {
+            for piece in self.at_once(wave, score) {
+                scores.extend(piece?);
+            }
+        }
+        Ok(scores)
     }
 
-    fn rows(&self, features: Vec<f32>, device: &Device) -> Tensor<2> {
-        let rows = features.len() / self.shape.inputs();
-        tensor(features, [rows, self.shape.inputs()], device)
+    /// Puts the parameters on a device, which keeps their gradients if `track`.
+    fn load(&self, parameters: &[f32], device: &Device, track: bool) -> Result<Loaded> {
+        let block = self.shape.block().map(|block| block.on(parameters, device, track)).transpose()?;
+        let layer = |Layer { inputs, outputs, weight, bias }: Layer| {
+            let weight = tensor(parameters[weight].to_vec(), [outputs, inputs], device);
+            let bias = tensor(parameters[bias].to_vec(), [1, outputs], device);
+            if track { (weight.require_grad(), bias.require_grad()) } else { (weight, bias) }
+        };
+        let layers = self.shape.layers().into_iter().map(layer).collect();
+        Ok(Loaded { device: device.clone(), block, layers })
+    }
+
+    /// The scores before softmax: `[rows, inputs]` to `[rows, classes]`.
+    fn forward(&self, loaded: &Loaded, features: &[f32]) -> Result<Tensor<2>> {
+        let Loaded { device, block: net, layers } = loaded;
+        let mut x = match (self.shape.block(), net) {
+            (Some(block), Some(net)) => block.forward(net, features.to_vec(), device)?,
+            _ => {
+                let rows = features.len() / self.shape.inputs();
+                tensor(features.to_vec(), [rows, self.shape.inputs()], device)
+            }
+        };
+        for (index, (weight, bias)) in layers.iter().enumerate() {
+            if index > 0 {
+                x = activation::relu(x);
+            }
+            x = x.matmul(weight.clone().transpose()) + bias.clone(); // [rows, outputs]
+        }
+        Ok(x)
     }
 
     /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
@@ -127,26 +223,6 @@ impl Trainer {
         }
         tensor(targets, [labels.len(), classes], device)
     }
-
-    fn tensors(&self, parameters: &[f32], device: &Device, track: bool) -> Vec<(Tensor<2>, Tensor<2>)> {
-        let layer = |Layer { inputs, outputs, weight, bias }: Layer| {
-            let weight = tensor(parameters[weight].to_vec(), [outputs, inputs], device);
-            let bias = tensor(parameters[bias].to_vec(), [1, outputs], device);
-            if track { (weight.require_grad(), bias.require_grad()) } else { (weight, bias) }
-        };
-        self.shape.layers().into_iter().map(layer).collect()
-    }
-}
-
-fn forward(layers: &[(Tensor<2>, Tensor<2>)], features: Tensor<2>) -> Tensor<2> {
-    let mut x = features; // [rows, inputs]
-    for (index, (weight, bias)) in layers.iter().enumerate() {
-        if index > 0 {
-            x = activation::relu(x);
-        }
-        x = x.matmul(weight.clone().transpose()) + bias.clone(); // [rows, outputs]
-    }
-    x
 }
 
 fn tensor(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

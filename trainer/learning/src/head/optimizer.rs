@@ -10,7 +10,7 @@ use std::ops::Range;
 /// The head's parameters and what the optimizer remembers of its steps.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
-    /// All parameters, in the order of [`HeadShape::layers`].
+    /// All parameters, in the order of [`HeadShape::arrays`].
     pub(crate) parameters: Vec<f32>,
     /// What the optimizer keeps for each parameter, in the order of [`Optimizer::memory_names`].
     pub(crate) memory: Vec<Vec<f32>>,
@@ -55,12 +55,10 @@ impl Optimizer {
     pub(crate) fn step_on(&self, slice: &Range<usize>, rate: f64, gradient: &[f32], state: &mut State) {
         let rule = self.next(rate, state);
         let within = |at: usize| at.clamp(slice.start, slice.end) - slice.start;
-        for layer in self.shape.layers() {
-            for (range, decays) in [(layer.weight, true), (layer.bias, false)] {
-                let range = within(range.start)..within(range.end);
-                let (values, mut memory) = state.part(&range);
-                rule.apply(decays, values, &gradient[range], &mut memory);
-            }
+        for (range, decays) in self.shape.arrays() {
+            let range = within(range.start)..within(range.end);
+            let (values, mut memory) = state.part(&range);
+            rule.apply(decays, values, &gradient[range], &mut memory);
         }
     }
 

@@ -41,7 +41,8 @@ fn whole_run(
     assert!((published.loss - combined.loss).abs() < 1e-12);
     assert_eq!(model.classes, ["red", "green", "blue"]);
     assert!(model.test.as_ref().is_some_and(|test| test.score.images == 10));
-    assert_eq!(model.layers(&folder).unwrap()[0].0.shape, [3, 64]);
+    let columns = if model.trained.is_empty() { 64 } else { 128 };
+    assert_eq!(model.tensors(&folder).unwrap().0[0].0.shape, [3, columns]);
     std::fs::read(folder.join(&model.head.name)).unwrap()
 }
 
@@ -56,6 +57,24 @@ fn a_run_gives_the_same_model_however_it_is_cut() {
         assert!(plan(&samples[1].root, &job).unwrap().manifest.is_some());
         assert_eq!(whole_run(&samples[1], "again", &job, 3, 2, 1), expected, "{engine}");
     }
+}
+
+#[test]
+fn layers_above_the_cut_are_trained_published_and_used() {
+    let job = job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2"}, "rounds": 3}));
+    let samples = [Sample::with_images(), Sample::with_images()];
+    let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
+    assert!(whole_run(&samples[1], "cut", &job, 3, 1, 1) == expected, "another model when legs are cut");
+    let run = RunId::new("whole").unwrap();
+    let mut predictor = crate::predict::Predictor::open(&samples[0].root, &run, 1).unwrap();
+    let model = predictor.model().clone();
+    assert_eq!((model.cut.as_str(), model.pool), ("pool2", true));
+    assert_eq!(model.trained, ["features.3.weight", "features.3.bias"]);
+    let dataset = samples[0].root.dataset("shapes").and_then(storage::dataset::Dataset::open).unwrap();
+    let found = predictor.evaluate(dataset.split("val").unwrap(), |_| ()).unwrap().score;
+    let published = model.val.score;
+    assert!((found.loss - published.loss).abs() < 1e-4, "{found:?} and {published:?}");
+    assert_eq!(found.top1, published.top1);
 }
 
 #[test]
@@ -114,7 +133,8 @@ fn jobs_that_name_what_is_not_there_are_refused() {
         (json!({"network": "vgg13", "weights": "vgg11"}), "vgg13"),
         (json!({"network": "lenet"}), "vgg19"),
         (json!({"cut": "pool9"}), "pool1"),
-        (json!({"cut": "pool2"}), "features.3"),
+        (json!({"cut": "pool3"}), "features.6"),
+        (json!({"cut": "pool2", "pool": "none", "head": {"kind": "layers", "up_to": "pool3"}}), "features.6"),
     ] {
         let error = plan(&sample.root, &job(changes)).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
