@@ -108,9 +108,10 @@ fn a_run_that_sums_in_slices_is_told_in_rounds() {
     }
     assert_eq!(sliced.scores().map(|(round, _)| round).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(sliced.rounds_left_ms(), Some((40 * 2 + 1 - 6) * sliced.round_ms(2) / 2));
+    let round_2 = format!("Round 2 in {}: ", super::words::lasting(sliced.round_ms(2)));
     let text = page(sliced);
     for expected in
-        ["3 of 40", "its sums: ", "in round 3", "worker 1, sums of round 3: ", "Round 2 trained in"]
+        ["3 of 40", "its sums: ", "in round 3", "worker 1, sums of round 3: ", "Round 2 trained in", &round_2]
     {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }

@@ -159,7 +159,7 @@ fn combined(view: &View, number: u32, at_ms: u64, best: &mut Option<Score>) -> L
             *best = if better { Some(score) } else { *best };
             let praise = if better { ", the best so far" } else { "" };
             let of = format!("loss {:.4}, top-1 {:.4}, top-5 {:.4}", score.loss, score.top1, score.top5);
-            format!("Round {round} in {took}: {of}{praise}.")
+            format!("Round {round} in {}: {of}{praise}.", lasting(view.round_ms(round)))
         }
     };
     Line { at_ms, weight: Weight::Usual, text }

@@ -2,25 +2,26 @@
 //! network's last layers, convolutions too.
 
 mod block;
+mod clip;
 mod dense;
 mod gradient;
 mod optimizer;
 mod schedule;
+mod start;
 
-pub(crate) use block::Block;
+pub(crate) use block::{Block, BlockTensor};
 pub(crate) use gradient::{Batch, Trainer};
 pub(crate) use optimizer::{Optimizer, State};
 pub(crate) use schedule::rate;
+pub(crate) use start::{check_start, first_parameters, layer_names};
 
-use crate::features::{cut, open_weights};
+use crate::features::cut;
 use crate::random::{Purpose, Stream};
-use crate::weights::Weights;
 use crate::{Error, Result};
 use networks::{HiddenLayer, network};
 use protocol::{Head, Job};
 use std::ops::Range;
 use std::sync::Arc;
-use storage::Root;
 
 /// The sizes of a head.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,16 @@ pub(crate) struct Layer {
     pub(crate) weight: Range<usize>,
     /// `[outputs]`.
     pub(crate) bias: Range<usize>,
+}
+
+/// An array of parameters: what an optimizer has to know of it.
+pub(crate) struct Array {
+    /// Where it lies in the array of all parameters.
+    pub(crate) range: Range<usize>,
+    /// Whether weight decay acts on it.
+    pub(crate) decays: bool,
+    /// What the learning rate is multiplied by.
+    pub(crate) rate: f64,
 }
 
 impl HeadShape {
@@ -102,12 +113,21 @@ impl HeadShape {
         self.widths.windows(2).map(layer).collect()
     }
 
-    /// Where each array of parameters lies, in order, and whether weight decay acts on it.
-    pub(crate) fn arrays(&self) -> Vec<(Range<usize>, bool)> {
-        let block = self.block().map_or(&[][..], |block| &block.tensors).iter();
-        let block = block.map(|tensor| (tensor.range.clone(), tensor.shape.len() > 1));
-        let layers = self.layers().into_iter();
-        block.chain(layers.flat_map(|layer| [(layer.weight, true), (layer.bias, false)])).collect()
+    /// Every array of parameters, in order.
+    pub(crate) fn arrays(&self) -> Vec<Array> {
+        let array = |range: Range<usize>, decays| Array { range, decays, rate: 1.0 };
+        let mut arrays = Vec::new();
+        if let Some(block) = self.block() {
+            let of_block = |tensor: &BlockTensor| Array {
+                rate: block.rate,
+                ..array(tensor.range.clone(), tensor.shape.len() > 1)
+            };
+            arrays.extend(block.tensors.iter().map(of_block));
+        }
+        for layer in self.layers() {
+            arrays.extend([array(layer.weight, true), array(layer.bias, false)]);
+        }
+        arrays
     }
 
     /// How many parameters it has.
@@ -137,55 +157,6 @@ pub(crate) fn own_layers(job: &Job) -> Result<Vec<HiddenLayer>> {
         let expected = format!("a point with nothing but fully connected layers above it, as {below:?}");
         Error::argument("job.cut", expected, format!("{cut:?}"))
     })
-}
-
-/// The names and shapes of a layer's pretrained weight and bias.
-fn tensors(layer: &HiddenLayer) -> [(String, Vec<usize>); 2] {
-    let HiddenLayer { name, inputs, outputs } = layer;
-    [(format!("{name}.weight"), vec![*outputs, *inputs]), (format!("{name}.bias"), vec![*outputs])]
-}
-
-/// Checks that a job's pretrained layers are among the weights.
-///
-/// # Errors
-/// [`Error::Tensor`] names the first that is not; [`Error::WrongWeights`] those of a block.
-pub(crate) fn check_own_layers(job: &Job, weights: &Weights) -> Result<()> {
-    if let Some(block) = Block::of(job)? {
-        return block.check(weights);
-    }
-    if job.head != Head::Classifier {
-        return Ok(());
-    }
-    for (name, shape) in own_layers(job)?.iter().flat_map(tensors) {
-        if weights.shape(&name) != Some(shape.as_slice()) {
-            weights.tensor(&name, &shape)?; // says what is there instead
-        }
-    }
-    Ok(())
-}
-
-/// The parameters that training begins with: pretrained where the layer is the network's own, else drawn.
-pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
-    let mut parameters = shape.initial(job.seed);
-    if matches!(job.head, Head::Softmax | Head::Mlp { .. }) {
-        return Ok(parameters);
-    }
-    let installed = open_weights(root, job)?;
-    let mut read = |range: Range<usize>, name: &str, shape: &[usize]| -> Result<()> {
-        parameters[range].copy_from_slice(&installed.weights.tensor(name, shape)?);
-        Ok(())
-    };
-    for tensor in shape.block().map_or(&[][..], |block| &block.tensors) {
-        read(tensor.range.clone(), &tensor.name, &tensor.shape)?;
-    }
-    if job.head == Head::Classifier {
-        for (layer, own) in shape.layers().into_iter().zip(own_layers(job)?) {
-            for (range, (name, shape)) in [layer.weight, layer.bias].into_iter().zip(tensors(&own)) {
-                read(range, &name, &shape)?;
-            }
-        }
-    }
-    Ok(parameters)
 }
 
 #[cfg(test)]

@@ -5,15 +5,14 @@
 //! by its content. A description of another head that is there already is an error, never taken for the run's own.
 
 use crate::features::{Recipe, Store};
-use crate::head::{HeadShape, Trainer, own_layers};
+use crate::head::{HeadShape, Trainer, layer_names};
 use crate::images::Preprocessing;
 use crate::rounds::{Common, PARAMETERS};
 use crate::score::{Scored, score};
 use crate::weights::{BoxError, Parameters};
 use crate::{Error, Result};
-use networks::network;
 use protocol::items::{Example, ModelItem};
-use protocol::{FeatureStore, FileRef, Head, Job, RunId, Score};
+use protocol::{FeatureStore, FileRef, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -113,7 +112,9 @@ pub(crate) fn publish(
     let val = evaluate(store.need("val")?)?;
     let test = store.split("test").map(evaluate).transpose()?;
     fold(&store, &shape, &mut parameters);
-    let layers = layer_names(job)?;
+    let names =
+        |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
+    let layers: Vec<LayerNames> = layer_names(job)?.into_iter().map(names).collect();
     let folder = root.run(run).model();
     storage::create_folder(&folder)?;
     let block = shape.block();
@@ -168,22 +169,6 @@ fn publish_head(
     }
     let name = format!("head-{:016x}.safetensors", xxh3_64(bytemuck::cast_slice(parameters)));
     Ok(write_tensors_same(folder, &name, &tensors, &BTreeMap::new())?)
-}
-
-/// torchvision's names for the layers that are trained; an MLP's are those of an `nn.Sequential(Linear, ReLU, Linear)` in
-/// the last layer's place.
-fn layer_names(job: &Job) -> Result<Vec<LayerNames>> {
-    let names =
-        |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
-    let last = network(&job.network)?.last_layer()?.name;
-    Ok(match job.head {
-        Head::Softmax | Head::Layers { .. } => vec![names(last)],
-        Head::Mlp { .. } => [0, 2].map(|layer| names(format!("{last}.{layer}"))).into(),
-        Head::Classifier => {
-            let own = own_layers(job)?.into_iter().map(|layer| layer.name);
-            own.chain([last]).map(names).collect()
-        }
-    })
 }
 
 /// Folds the standardisation into the first layer, each weight and bias computed in f64 and rounded once.

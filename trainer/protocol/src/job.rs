@@ -1,7 +1,7 @@
 //! A job: what to train, on what, how, and within which limits. Fixed for the life of a run.
 
 use crate::event::short;
-use crate::{Error, validate};
+use crate::{Error, RunId, validate};
 pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,6 +47,9 @@ pub struct Job {
     /// The layers that are trained.
     #[serde(default)]
     pub head: Head,
+    /// A run whose trained layers this one begins with, where it has them; none means pretrained or new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RunId>,
     /// How workers agree at the end of a round.
     #[serde(default)]
     pub agree: Agreement,
@@ -86,6 +89,9 @@ pub struct Job {
     /// Weight decay: added to the gradient with SGD, decoupled with AdamW; not on biases.
     #[serde(default)]
     pub weight_decay: f64,
+    /// The longest gradient of a step: a longer one is made that long; none means any. Not with `gradient`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
     /// Label smoothing, 0 to below 1.
     #[serde(default)]
     pub label_smoothing: f64,
@@ -129,7 +135,7 @@ pub enum FeatureType {
 }
 
 /// The trained layers on top of the cut.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Head {
     /// One linear layer and softmax.
@@ -149,6 +155,9 @@ pub enum Head {
         /// last layer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         up_to: Option<String>,
+        /// What the learning rate is multiplied by for them, not for the linear layer; none means 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rate: Option<f64>,
     },
 }
 

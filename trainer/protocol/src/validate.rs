@@ -42,10 +42,10 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
 
 fn head(job: &Job) -> Result<(), Error> {
     match &job.head {
-        Head::Softmax => return Ok(()),
-        Head::Mlp { hidden } => return whole("head.hidden", *hidden, 1, 65_536),
-        Head::Classifier => {}
-        Head::Layers { up_to } => {
+        Head::Softmax | Head::Classifier => {}
+        Head::Mlp { hidden } => whole("head.hidden", *hidden, 1, 65_536)?,
+        Head::Layers { up_to, rate } => {
+            number("head.rate", rate.unwrap_or(1.0), "0 to 10", |x| (0.0..=10.0).contains(&x))?;
             if let Some(up_to) = up_to {
                 name("head.up_to", up_to)?;
             }
@@ -59,8 +59,9 @@ fn head(job: &Job) -> Result<(), Error> {
             }
         }
     }
-    if job.standardises() {
-        let expected = "false or nothing: these layers were pretrained on features as they come";
+    let own = matches!(job.head, Head::Classifier | Head::Layers { .. });
+    if job.standardises() && (own || job.from.is_some()) {
+        let expected = "false: these layers were trained on features as they come";
         return Err(Error::refused("job.standardise", "true", expected));
     }
     Ok(())
@@ -82,6 +83,13 @@ fn agreement(job: &Job) -> Result<(), Error> {
     if job.agree == Agreement::Gradient && job.precision != Precision::F32 {
         let expected = "f32: with `gradient` the workers' sum is exact";
         return Err(Error::refused("job.precision", format!("{:?}", job.precision).to_lowercase(), expected));
+    }
+    if let Some(clip) = job.clip {
+        number("clip", clip, "above 0", |x| x > 0.0)?;
+        if job.agree == Agreement::Gradient {
+            let expected = "nothing with `gradient`: no worker has the whole gradient";
+            return Err(Error::refused("job.clip", clip.to_string(), expected));
+        }
     }
     let Some(outer) = job.outer else { return Ok(()) };
     if job.agree != Agreement::Diloco {

@@ -1,7 +1,7 @@
 //! What features are made of: everything that decides them, checked, and its hash, the store's key.
 
 use super::units::{SPLITS, Unit, units};
-use crate::head::{HeadShape, check_own_layers};
+use crate::head::{HeadShape, check_start};
 use crate::images::Preprocessing;
 use crate::rounds::result_bytes;
 use crate::weights::{Installed, open_installed};
@@ -30,7 +30,7 @@ pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
     let recipe = Recipe::open(root, job)?;
     crate::device::device(job.device)?;
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
-    check_own_layers(job, &recipe.weights.weights)?;
+    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())?;
     let key = recipe.key();
     let images = |name: &str| recipe.dataset.split(name).map_or(0, |split| split.len() as u64);
     Ok(Plan {

@@ -25,6 +25,8 @@ pub(crate) struct Block {
     pub(super) outputs: usize,
     /// Whether the last layer gives maps.
     pub(crate) pool: bool,
+    /// What the learning rate is multiplied by.
+    pub(super) rate: f64,
     pub(crate) tensors: Vec<BlockTensor>,
 }
 
@@ -47,7 +49,7 @@ impl Block {
     /// # Errors
     /// [`Error::Network`] for points that there are not; [`Error::Argument`] when nothing lies between them.
     pub(super) fn of(job: &Job) -> Result<Option<Block>> {
-        let Head::Layers { up_to } = &job.head else { return Ok(None) };
+        let Head::Layers { up_to, rate } = &job.head else { return Ok(None) };
         let whole = network(&job.network)?;
         let up_to = up_to.clone().unwrap_or_else(|| whole.default_cut.to_owned());
         let (cut, side) = (cut(job, &whole)?, job.image_size as usize);
@@ -72,6 +74,7 @@ impl Block {
             map: [channels, height, width],
             outputs: last.pooled(),
             pool: matches!(last, Shape::Map { .. }),
+            rate: rate.unwrap_or(1.0),
             network,
             up_to,
             tensors,

@@ -5,7 +5,7 @@
 //! sum is made in one order, so that the number of threads never shows. A step's gradient exists block by block only:
 //! each block of weights is changed while its gradient is still in the cache.
 
-use super::{Batch, HeadShape, Layer, Optimizer, State};
+use super::{Batch, HeadShape, Layer, Optimizer, State, clip};
 use crate::{Error, Result};
 use frozen::Linear;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
@@ -69,11 +69,25 @@ impl Dense {
         loss
     }
 
-    /// One optimizer step along the gradient of the batch's mean loss; gives the summed loss.
-    pub(super) fn step(&self, optimizer: &Optimizer, rate: f64, batch: &Batch<'_>, state: &mut State) -> f64 {
+    /// One optimizer step along the gradient of the batch's mean loss, which is made no longer than `longest`; gives the
+    /// summed loss.
+    pub(super) fn step(
+        &self,
+        optimizer: &Optimizer,
+        (rate, longest): (f64, Option<f64>),
+        batch: &Batch<'_>,
+        state: &mut State,
+    ) -> f64 {
         let outputs = self.forward(&state.parameters, batch.features);
         let scale = 1.0 / batch.labels.len() as f32;
-        let (deltas, loss) = self.deltas(&state.parameters, batch.labels, &outputs, scale);
+        let (mut deltas, loss) = self.deltas(&state.parameters, batch.labels, &outputs, scale);
+        if let Some(most) = longest {
+            let squared = |(index, deltas): (usize, &Vec<f32>)| {
+                clip::squared_of_layer(rows(batch, &outputs, index), deltas, batch.labels.len())
+            };
+            let factor = clip::factor(most, deltas.iter().enumerate().map(squared).sum());
+            deltas.iter_mut().flatten().for_each(|delta| *delta *= factor);
+        }
         let rule = optimizer.next(rate, state);
         for (index, layer) in self.layers.iter().enumerate() {
             let (rows, deltas) = (rows(batch, &outputs, index), &deltas[index]);

@@ -4,7 +4,7 @@
 //! burn runs in thread pools of one thread here, so that how many threads a worker has never shows in a sum.
 
 use super::dense::Dense;
-use super::{HeadShape, Layer, Optimizer, State};
+use super::{HeadShape, Layer, Optimizer, State, clip};
 use crate::burn_net::BurnNet;
 use crate::device::device;
 use crate::{Error, Result};
@@ -30,6 +30,8 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Trainer {
     shape: HeadShape,
     smoothing: f64,
+    /// The longest gradient of a step.
+    longest: Option<f64>,
     device: Device,
     /// One of one thread; of a block, which is computed in pieces, as many as there are threads.
     pools: Vec<ThreadPool>,
@@ -56,7 +58,7 @@ impl Trainer {
             Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
         };
         let (shape, device) = (shape.clone(), device(job.device)?);
-        Ok(Trainer { shape, smoothing: job.label_smoothing, device, pools, dense })
+        Ok(Trainer { shape, smoothing: job.label_smoothing, longest: job.clip, device, pools, dense })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
@@ -77,12 +79,16 @@ impl Trainer {
         state: &mut State,
     ) -> Result<f64> {
         if let Some(dense) = &self.dense {
-            return Ok(dense.step(optimizer, rate, &batch, state));
+            return Ok(dense.step(optimizer, (rate, self.longest), &batch, state));
         }
         let mut gradient = vec![0.0; self.shape.parameters()];
         let loss = self.add_gradient(&state.parameters, batch, &mut gradient)?;
         let scale = 1.0 / batch.labels.len() as f32;
         gradient.iter_mut().for_each(|g| *g *= scale);
+        if let Some(longest) = self.longest {
+            let factor = clip::factor(longest, clip::squared(&gradient));
+            gradient.iter_mut().for_each(|g| *g *= factor);
+        }
         optimizer.step(rate, &gradient, state);
         Ok(loss)
     }

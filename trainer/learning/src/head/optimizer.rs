@@ -53,18 +53,24 @@ impl Optimizer {
 
     /// The same on some of the parameters: gradient and state have those of `slice` only.
     pub(crate) fn step_on(&self, slice: &Range<usize>, rate: f64, gradient: &[f32], state: &mut State) {
-        let rule = self.next(rate, state);
+        state.steps += 1;
         let within = |at: usize| at.clamp(slice.start, slice.end) - slice.start;
-        for (range, decays) in self.shape.arrays() {
-            let range = within(range.start)..within(range.end);
+        for array in self.shape.arrays() {
+            let rule = self.rule(rate * array.rate, state.steps);
+            let range = within(array.range.start)..within(array.range.end);
             let (values, mut memory) = state.part(&range);
-            rule.apply(decays, values, &gradient[range], &mut memory);
+            rule.apply(array.decays, values, &gradient[range], &mut memory);
         }
     }
 
     /// Counts a step, and gives what it does to any part of the parameters.
     pub(crate) fn next(&self, rate: f64, state: &mut State) -> Rule {
         state.steps += 1;
+        self.rule(rate, state.steps)
+    }
+
+    /// What the step of this number does.
+    fn rule(&self, rate: f64, step: u64) -> Rule {
         let decay = self.weight_decay;
         match self.kind {
             Kind::Sgd { momentum, nesterov } => {
@@ -72,7 +78,7 @@ impl Optimizer {
                 Rule::Sgd { rate, decay, momentum, nesterov }
             }
             Kind::Adamw { beta1, beta2, epsilon } => {
-                Rule::Adamw(AdamScalars::new(rate, decay, [beta1, beta2], epsilon, state.steps))
+                Rule::Adamw(AdamScalars::new(rate, decay, [beta1, beta2], epsilon, step))
             }
         }
     }

@@ -272,6 +272,36 @@ fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
 }
 
 #[test]
+fn a_step_is_along_the_clipped_gradient_whether_that_is_there_or_not() {
+    let (features, labels) = data(SMALL);
+    let batch = Batch { features: &features, labels: &labels };
+    let (plain, shapes) = own(json!({"optimizer": {"kind": "sgd", "momentum": 0.0}}));
+    for shape in shapes {
+        let start = Optimizer::new(&plain, &shape).start(shape.initial(SEED));
+        let step = |job: &Job| {
+            let mut state = start.clone();
+            let trainer = Trainer::new(job, &shape, 2).unwrap();
+            trainer.step(&Optimizer::new(job, &shape), 1.0, batch, &mut state).unwrap();
+            state.parameters.iter().zip(&start.parameters).map(|(a, b)| b - a).collect::<Vec<f32>>()
+        };
+        let length = |step: &[f32]| step.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let whole = step(&plain);
+        for share in [0.3, 2.0] {
+            let most = share * length(&whole);
+            let clipped = step(&Job { clip: Some(most), ..plain.clone() });
+            let expected = whole.iter().map(|x| x * share.min(1.0) as f32);
+            let apart = clipped.iter().zip(expected).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(apart < 1e-6 && length(&clipped) < most * 1.000_01, "{share}: {apart}");
+            // What has the whole gradient measures it, and takes the same step.
+            let mlp = Job { clip: Some(most), head: Head::Mlp { hidden: 50 }, ..plain.clone() };
+            let measured = step(&mlp);
+            let apart = clipped.iter().zip(&measured).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(apart < 1e-6, "{share}: {apart}");
+        }
+    }
+}
+
+#[test]
 fn the_number_of_threads_never_shows() {
     let (job, _) = own(json!({"optimizer": {"kind": "adamw"}}));
     let shape = linear(&[1100, 700, 600, CLASSES]);

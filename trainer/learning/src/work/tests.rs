@@ -41,7 +41,7 @@ fn whole_run(
     assert!((published.loss - combined.loss).abs() < 1e-12);
     assert_eq!(model.classes, ["red", "green", "blue"]);
     assert!(model.test.as_ref().is_some_and(|test| test.score.images == 10));
-    let columns = if model.trained.is_empty() { 64 } else { 128 };
+    let columns = if model.cut == "pool2" { 128 } else { 64 };
     assert_eq!(model.tensors(&folder).unwrap().0[0].0.shape, [3, columns]);
     std::fs::read(folder.join(&model.head.name)).unwrap()
 }
@@ -75,6 +75,66 @@ fn layers_above_the_cut_are_trained_published_and_used() {
     let published = model.val.score;
     assert!((found.loss - published.loss).abs() < 1e-4, "{found:?} and {published:?}");
     assert_eq!(found.top1, published.top1);
+}
+
+/// The model of a run, and its tensors by name.
+fn model_of(
+    sample: &Sample,
+    run: &str,
+) -> (Model, std::collections::BTreeMap<String, storage::Tensor<'static>>) {
+    let folder = sample.root.run(&RunId::new(run).unwrap()).model();
+    let model = Model::open(&folder).unwrap();
+    let tensors = storage::read_tensors(&folder, &model.head).unwrap().tensors;
+    (model, tensors)
+}
+
+#[test]
+fn a_run_begins_where_another_ended() {
+    let sample = Sample::with_images();
+    let head = job(json!({"cut": "pool2", "standardise": false, "rounds": 6}));
+    whole_run(&sample, "head", &head, 2, 0, 1);
+    let layers = |learning_rate: f64, rate: f64| {
+        job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2", "rate": rate}, "rounds": 1,
+            "from": "head", "learning_rate": learning_rate}))
+    };
+    // Steps that change nothing to speak of: what the new run begins with is what the other has learned.
+    whole_run(&sample, "still", &layers(1e-9, 1.0), 2, 0, 1);
+    let (first, still) = (model_of(&sample, "head").0, model_of(&sample, "still").0);
+    let apart = (first.val.score.loss - still.val.score.loss).abs();
+    assert!(apart < 1e-4, "{:?} and {:?}", first.val.score, still.val.score);
+    // A block of rate 0 stays as it was pretrained, and the layer above it learns.
+    whole_run(&sample, "frozen", &layers(0.1, 0.0), 2, 0, 1);
+    whole_run(&sample, "deeper", &layers(0.1, 0.5), 2, 0, 1);
+    let [still, frozen, deeper] = ["still", "frozen", "deeper"].map(|run| model_of(&sample, run).1);
+    let installed = crate::weights::open_installed(&sample.root.weights("vgg11").unwrap()).unwrap();
+    let name = "features.3.weight";
+    let pretrained = installed.weights.tensor(name, &frozen[name].shape).unwrap();
+    assert!(frozen[name].data == storage::TensorData::F32(pretrained));
+    assert!(frozen["classifier.6.weight"] != still["classifier.6.weight"] && deeper[name] != frozen[name]);
+    // And on from there, with what that run trained.
+    let again = job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2"}, "rounds": 1,
+        "from": "deeper", "learning_rate": 1e-9}));
+    whole_run(&sample, "again", &again, 2, 0, 1);
+    let [deeper, again] = ["deeper", "again"].map(|run| model_of(&sample, run).0.val.score.loss);
+    assert!((deeper - again).abs() < 1e-4, "{deeper} and {again}");
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_no_beginning() {
+    let sample = Sample::with_images();
+    whole_run(&sample, "head", &job(json!({"rounds": 1})), 1, 0, 1);
+    for (changes, part) in [
+        (json!({"from": "none"}), "none, which has none"),
+        (json!({"from": "head", "cut": "pool2"}), "of shape [3, 128], found [3, 64] in run head"),
+        (json!({"from": "head", "head": {"kind": "mlp", "hidden": 5}}), "classifier.6.0.weight"),
+    ] {
+        let mut all = json!({"standardise": false});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let error = plan(&sample.root, &job(all)).unwrap_err();
+        assert!(error.to_string().contains(part) && error.to_string().contains("job.from"), "{error}");
+    }
+    let refused = Job::from_value(json!({"dataset": "d", "network": "vgg11", "from": "head"})).unwrap_err();
+    assert!(refused.to_string().contains("job.standardise"), "{refused}");
 }
 
 #[test]
