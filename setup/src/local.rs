@@ -173,13 +173,29 @@ impl Local {
         Ok(Outcome { run, ledger, model, counts, kills })
     }
 
+    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting twice is
+    /// safe. One whose process dies is asked until that has lasted too long.
+    async fn insist(&self, client: &Cloud, start: &Event) -> Result<String, String> {
+        let (begun, mut tries) = (Instant::now(), 0);
+        loop {
+            let reply = client.send(FUNCTION, start, true).await;
+            let Err(words) = &reply else { return reply };
+            tries += 1;
+            let patient = standstill::died(words) && begun.elapsed() < self.give_up;
+            if tries >= START_TRIES && !patient {
+                return reply;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn follow(
         &self,
         cloud: &LocalCloud,
         client: &Cloud,
         start: &Event,
     ) -> Result<(RunId, Ledger), Failure> {
-        let reply = insist(client, start).await.map_err(standstill::unanswered)?;
+        let reply = self.insist(client, start).await.map_err(standstill::unanswered)?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
             return Err(Failure::input(format!("refused: {why}")));
@@ -282,18 +298,6 @@ impl Local {
             println!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
         }
     }
-}
-
-/// Sends the `start` event and waits for its answer. A function that dies on it is asked again: starting twice is safe.
-async fn insist(client: &Cloud, start: &Event) -> Result<String, String> {
-    let mut reply = client.send(FUNCTION, start, true).await;
-    for _ in 1..START_TRIES {
-        if reply.is_ok() {
-            break;
-        }
-        reply = client.send(FUNCTION, start, true).await;
-    }
-    reply
 }
 
 /// The ledger of a run in a folder.

@@ -50,7 +50,7 @@ impl Standstill {
                 );
             }
             // A process that crashed or ran out of time is the watchdog's: it sends the event again.
-            if !trouble.kind.contains('.') {
+            if !trouble.is_the_platforms() {
                 self.why = Some(trouble);
             }
         }
@@ -80,6 +80,11 @@ pub(super) fn unanswered(words: String) -> Failure {
     }
 }
 
+/// Whether the function's process died or ran out of time, by what was said of it.
+pub(super) fn died(words: &str) -> bool {
+    words.find('{').is_some_and(|at| trouble(&words[at..]).is_the_platforms())
+}
+
 /// What an event is, in a few words.
 fn name(event: &str) -> String {
     match Event::parse(event.as_bytes()) {
@@ -87,6 +92,13 @@ fn name(event: &str) -> String {
         Ok(Event::Combine { .. }) => "the combine".into(),
         Ok(Event::Tick { .. }) => "the watchdog's tick".into(),
         _ => event.into(),
+    }
+}
+
+impl Trouble {
+    /// Whether the function itself said nothing: its process crashed or ran out of time.
+    fn is_the_platforms(&self) -> bool {
+        self.kind.contains('.')
     }
 }
 
@@ -158,5 +170,14 @@ mod tests {
         assert!(Standstill::new(Duration::ZERO).look(&ledger, &crashed).is_ok(), "the watchdog's business");
         ledger.workers[0].leg = 1;
         assert!(standstill.look(&ledger, &status(0, 1)).is_ok(), "it has moved since");
+    }
+
+    #[test]
+    fn a_process_that_died_is_told_from_a_function_that_failed() {
+        let said = |kind: &str| {
+            format!("the function failed (Unhandled): {}", json!({"errorType": kind, "errorMessage": "x"}))
+        };
+        assert!(died(&said("Runtime.ExitError")) && died(&said("Sandbox.Timedout")));
+        assert!(!died(&said("Storage")) && !died("no such function"));
     }
 }

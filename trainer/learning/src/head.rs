@@ -94,6 +94,11 @@ impl HeadShape {
         self.block.as_deref()
     }
 
+    /// The tensors of these, if there are any.
+    pub(crate) fn block_tensors(&self) -> &[BlockTensor] {
+        self.block().map_or(&[], |block| &block.tensors)
+    }
+
     /// Classes.
     pub(crate) fn classes(&self) -> usize {
         self.widths[self.widths.len() - 1]
@@ -115,19 +120,17 @@ impl HeadShape {
 
     /// Every array of parameters, in order.
     pub(crate) fn arrays(&self) -> Vec<Array> {
-        let array = |range: Range<usize>, decays| Array { range, decays, rate: 1.0 };
-        let mut arrays = Vec::new();
-        if let Some(block) = self.block() {
-            let of_block = |tensor: &BlockTensor| Array {
-                rate: block.rate,
-                ..array(tensor.range.clone(), tensor.shape.len() > 1)
-            };
-            arrays.extend(block.tensors.iter().map(of_block));
-        }
-        for layer in self.layers() {
-            arrays.extend([array(layer.weight, true), array(layer.bias, false)]);
-        }
-        arrays
+        let rate = self.block().map_or(1.0, |block| block.rate);
+        let block = self.block_tensors().iter();
+        let block = block.map(|t| Array { range: t.range.clone(), decays: t.shape.len() > 1, rate });
+        let layer = |layer: Layer| {
+            [(layer.weight, true), (layer.bias, false)].map(|(range, decays)| Array {
+                range,
+                decays,
+                rate: 1.0,
+            })
+        };
+        block.chain(self.layers().into_iter().flat_map(layer)).collect()
     }
 
     /// How many parameters it has.

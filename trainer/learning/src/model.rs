@@ -128,7 +128,7 @@ pub(crate) fn publish(
         pool: block.map_or(recipe.pool, |block| block.pool),
         preprocessing: recipe.preprocessing,
         layers,
-        trained: block.map_or(Vec::new(), |block| block.tensors.iter().map(|t| t.name.clone()).collect()),
+        trained: shape.block_tensors().iter().map(|tensor| tensor.name.clone()).collect(),
         classes: store.class_names().to_vec(),
         dataset: job.dataset.clone(),
         val,
@@ -160,7 +160,7 @@ fn publish_head(
     names: &[LayerNames],
     parameters: &[f32],
 ) -> Result<FileRef> {
-    let block = shape.block().map_or(&[][..], |block| &block.tensors).iter();
+    let block = shape.block_tensors().iter();
     let block = block.map(|t| Tensor::f32(&t.name, &t.shape, &parameters[t.range.clone()]));
     let mut tensors: Vec<Tensor<'_>> = block.collect();
     for (layer, LayerNames { weight, bias }) in shape.layers().into_iter().zip(names) {

@@ -142,13 +142,25 @@ impl Log {
         result
     }
 
-    /// Whether the file's length is another than `known`: asked of the server by an opening, without the lock.
+    /// Whether the file's length, or its last frame, is another than `known`: asked of the server by an opening, without
+    /// the lock. A frame that was written over, by one who held the lock no more, need not change the length.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn has_changed(&self, known: &Known) -> Result<bool> {
-        let length = disk::open(&self.path, Access::Read).and_then(|file| file.length());
-        Ok(length.map_err(Error::io("look at", &self.path))? != known.whole as u64)
+        let look = || {
+            let file = disk::open(&self.path, Access::Read)?;
+            if file.length()? != known.whole as u64 {
+                return Ok(true);
+            }
+            if known.at == 0 {
+                return Ok(false); // no frame is known, and there is none
+            }
+            let mut head = [0; frames::HEAD];
+            file.read_exact_at(&mut head, known.at as u64)?;
+            Ok(!known.begins_with(&head))
+        };
+        look().map_err(Error::io("look at", &self.path))
     }
 
     /// Opens the file and locks it. Never blocks in the kernel: an NFS client would sleep for up to 30 s between its

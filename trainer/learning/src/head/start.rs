@@ -32,7 +32,7 @@ pub(crate) fn layer_names(job: &Job) -> Result<Vec<String>> {
 }
 
 fn arrays(job: &Job, shape: &HeadShape) -> Result<Vec<Named>> {
-    let block = shape.block().map_or(&[][..], |block| &block.tensors).iter();
+    let block = shape.block_tensors().iter();
     let mut arrays: Vec<Named> = block
         .map(|t| Named { name: t.name.clone(), shape: t.shape.clone(), range: t.range.clone(), own: true })
         .collect();

@@ -62,7 +62,7 @@ fn curve(job: &Job, shape: &HeadShape, size: Size) -> Vec<f64> {
 /// The first parameters, those of a block drawn as the reference has them.
 fn first(shape: &HeadShape) -> Vec<f32> {
     let mut parameters = shape.initial(SEED);
-    for (index, tensor) in shape.block().map_or(&[][..], |block| &block.tensors).iter().enumerate() {
+    for (index, tensor) in shape.block_tensors().iter().enumerate() {
         let mut stream = Stream::new(SEED, Purpose::Initial, index as u32, 1);
         let inputs: usize = tensor.shape.iter().skip(1).product();
         let bound = (6.0 / inputs as f32).sqrt();
@@ -167,7 +167,7 @@ fn a_blocks_gradient_and_scores_depend_on_no_threads_and_its_statistics_stay() {
     });
     assert!(found[0] == found[1], "1 and 3 threads");
     assert_eq!(found[0].2.len(), LAYER.rows * CLASSES);
-    for tensor in &shape.block().unwrap().tensors {
+    for tensor in shape.block_tensors() {
         let still = found[0].1[tensor.range.clone()].iter().all(|g| *g == 0.0);
         assert_eq!(still, tensor.name.contains("running"), "{}", tensor.name);
     }

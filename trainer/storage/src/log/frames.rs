@@ -21,7 +21,7 @@ const MARK: &[u8; 4] = b"FRM1";
 /// Length of the file's header, in bytes.
 const HEADER: usize = 16;
 /// Length of a frame's head, in bytes.
-const HEAD: usize = 24;
+pub(super) const HEAD: usize = 24;
 
 /// The longest record, in bytes.
 pub(super) const MAX_RECORD: usize = 1 << 20;
@@ -49,6 +49,11 @@ impl Known {
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
         let file = Window { base: self.at, bytes };
         file.frame_at(self.at).is_some_and(|body| Known::after(self.at, file.before(self.at), body) == *self)
+    }
+
+    /// Whether the last known frame begins with this head.
+    pub(super) fn begins_with(&self, head: &[u8; HEAD]) -> bool {
+        u64_at(head, 8) == self.checksum
     }
 
     /// A log is known up to the end of the frame at `at` with this body, behind one with the checksum `before`.

@@ -245,6 +245,29 @@ fn a_log_tells_without_its_lock_whether_it_has_changed() {
 }
 
 #[test]
+fn a_frame_written_over_by_one_as_long_or_shorter_is_a_change() {
+    let folder = temporary();
+    let path = folder.path().join("ledger");
+    let log = Log::create(&path, b"one", WAIT).unwrap().into_log();
+    let before = std::fs::read(&path).unwrap();
+    // Both hold the lock, as a file system gives it to two at once: each appends to what it has read.
+    let mut known = Known::default();
+    log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((vec![b"a leg begins".to_vec()], ())) })
+        .unwrap();
+    let ours = std::fs::read(&path).unwrap();
+    for other in [&b"stop"[..], b"stop this run"] {
+        std::fs::write(&path, &before).unwrap();
+        append(&log, &other[..other.len().min(12)]).unwrap();
+        let mut both = std::fs::read(&path).unwrap();
+        both.extend_from_slice(&ours[both.len()..]);
+        std::fs::write(&path, both).unwrap();
+        assert!(log.has_changed(&known).unwrap(), "{:?}", String::from_utf8_lossy(other));
+    }
+    std::fs::write(&path, ours).unwrap();
+    assert!(!log.has_changed(&known).unwrap());
+}
+
+#[test]
 fn a_reader_that_knows_a_part_gets_only_what_is_new() {
     let folder = temporary();
     let path = folder.path().join("ledger");
