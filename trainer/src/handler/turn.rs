@@ -114,7 +114,7 @@ impl<'a> Turn<'a> {
         Ok(self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?.1)
     }
 
-    /// Why the run is over, if it is. Only when the ledger has grown is it read, under its lock.
+    /// Why the run is over, if it is. Only when the ledger has changed is it read, under its lock.
     pub(super) fn over(&self) -> Result<Option<Reason>, Error> {
         let known = self.services.ledgers.known(self.log.path());
         // What cannot be looked at is read, which says why.
