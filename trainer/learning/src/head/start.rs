@@ -127,7 +127,8 @@ fn trained(
     }
     let tensors = storage::read_tensors(&folder, &model.head)?.tensors;
     for Named { name, shape, own, .. } in arrays {
-        let found = tensors.get(name).map(|tensor| &tensor.shape);
+        let f32s = |tensor: &&Tensor<'_>| matches!(tensor.data, TensorData::F32(_));
+        let found = tensors.get(name).filter(f32s).map(|tensor| &tensor.shape);
         if found.map_or(!own, |found| found != shape) {
             let found = found.map_or("none".into(), |found| format!("{found:?}"));
             return Err(wrong(
