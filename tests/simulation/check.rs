@@ -95,8 +95,9 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
     let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
     let lost = w.truth.lost_sends;
     let most = w.setting.invocations + lost;
-    // What is recorded behind a break in the ledger nobody can count any more; the limit holds all the same.
-    let sent = if w.truth.broken { most } else { ledger.spend.sent + lost };
+    // What is recorded behind a break in the ledger cannot be read any more: what was really sent counts in its place.
+    let recorded = ledger.spend.sent + lost;
+    let sent = if w.truth.broken { recorded.max(w.tally.sends) } else { recorded };
     let wrong = wrong.or_else(|| {
         if w.truth.combined != stages {
             Some(format!("stages were combined in this order: {:?}", w.truth.combined))
