@@ -1,18 +1,17 @@
 //! The compiled network: its layers in order, its buffers and its threads.
 
-use std::time::Instant;
-
 use networks::Network;
 use rayon::ThreadPool;
 
 use crate::choice;
 use crate::error::Error;
-use crate::fuse::{Size, Step, fuse};
+use crate::fuse::{Size, fuse};
 use crate::kernels::{Buffer, Isa, Target};
-use crate::layer::{self, Layer, View, rows_of_features};
+use crate::layer::{View, rows_of_features};
 use crate::parameters::{Parameters, Source};
-use crate::plan::{Place, Plan, plan};
-use crate::strips::Crew;
+use crate::part::{Part, fully_connected, weights};
+use crate::plan::padded;
+use crate::strips::{Crew, even};
 
 /// How a network is compiled.
 #[derive(Clone, Debug)]
@@ -36,22 +35,15 @@ impl Default for Options {
 /// A network up to its cut, ready to run on images of one size.
 pub struct Compiled {
     image_size: (usize, usize),
-    layers: Vec<Stage>,
-    slots: Vec<Buffer>,
-    output: (View, Place),
+    maps: Part,
+    /// The fully connected layers. Almost all of their time is reading weights, so they take as many images at once as
+    /// there are, and not the few whose maps stay in the cache.
+    dense: Option<Part>,
+    /// What these read, `[MOST_IMAGES, pitch]`.
+    between: Buffer,
     pool: bool,
-    batch: usize,
     crew: Crew,
     threads: ThreadPool,
-}
-
-/// A layer and where its values are.
-struct Stage {
-    name: String,
-    layer: Box<dyn Layer>,
-    inputs: Vec<Place>,
-    output: Place,
-    seconds: f64,
 }
 
 /// Where the time of a run went.
@@ -88,48 +80,49 @@ impl Compiled {
             network.shapes(image_size.0, image_size.1)?.into_iter().map(Size::from).collect();
         let (mut steps, values) = fuse(network, &sizes);
         let output = values[network.output()];
-        let plan = plan(&mut steps, &sizes, 0, output);
-        let batch = options.batch.unwrap_or_else(|| choice::batch(plan.slots.iter().sum()));
-        let batch = batch.min(choice::MOST_IMAGES);
-
         let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
         let threads = threads.thread_name(|at| format!("frozen-{at}")).build();
         let threads = threads.map_err(|source| Error::Threads { threads: options.threads, source })?;
         let source = Source { network, parameters };
-        let layers = threads.install(|| stages(&steps, &source, &plan, &sizes, options.threads))?;
-        let scratch = layers.iter().map(|stage| stage.layer.scratch()).max().unwrap_or(0);
-        let buffers = |what, lengths: &mut dyn Iterator<Item = usize>| {
-            let made: Result<Vec<Buffer>, _> = lengths.map(Buffer::zeroed).collect();
-            made.map_err(|source| Error::Memory { what, source })
-        };
-        let scratch = buffers("scratch", &mut (0..options.threads).map(|_| scratch))?;
-        let slots = buffers("activations", &mut plan.slots.iter().map(|floats| floats * batch))?;
-        let place = plan.places[output].expect("the output has a place");
-        Ok(Compiled {
-            image_size,
-            layers,
-            slots,
-            output: (View { size: sizes[output], pitch: place.pitch }, place),
-            pool: options.pool,
-            batch,
-            crew: Crew {
-                target,
-                threads: options.threads,
-                scratch: scratch.into_iter().map(Into::into).collect(),
-            },
-            threads,
-        })
+        let end = fully_connected(&steps).filter(|(_, input)| *input != 0);
+        let dense = end.map(|(first, input)| (steps.split_off(first), input));
+        let all = |_| choice::MOST_IMAGES;
+        let weights = weights(network, &steps);
+        let some =
+            |per_image| options.batch.unwrap_or_else(|| choice::batch(per_image, weights, options.threads));
+        let images = (0, sizes[0].channels);
+        let given = dense.as_ref().map_or(output, |(_, input)| *input);
+        // The fully connected layers first: theirs are the largest weights, which are there twice while they are packed.
+        let dense = dense.map(|(steps, input)| {
+            let input = (input, padded(sizes[input].channels));
+            threads.install(|| Part::new(steps, &source, &sizes, input, output, (options.threads, all)))
+        });
+        let dense = dense.transpose()?;
+        let maps =
+            threads.install(|| Part::new(steps, &source, &sizes, images, given, (options.threads, some)))?;
+        let memory = |what| move |source| Error::Memory { what, source };
+        let between = if dense.is_some() { padded(sizes[given].channels) * choice::MOST_IMAGES } else { 0 };
+        let between = Buffer::zeroed(between).map_err(memory("activations"))?;
+        let scratch = dense.as_ref().map_or(0, Part::scratch).max(maps.scratch());
+        let scratch = (0..options.threads).map(|_| Buffer::zeroed(scratch)).collect::<Result<Vec<_>, _>>();
+        let scratch = scratch.map_err(memory("scratch"))?.into_iter().map(Into::into).collect();
+        let crew = Crew { target, threads: options.threads, scratch };
+        Ok(Compiled { image_size, maps, dense, between, pool: options.pool, crew, threads })
+    }
+
+    fn output(&self) -> View {
+        self.dense.as_ref().unwrap_or(&self.maps).view()
     }
 
     /// Numbers of an image's row.
     pub fn features(&self) -> usize {
-        let size = self.output.0.size;
+        let size = self.output().size;
         if self.pool { size.channels } else { size.channels * size.pixels() }
     }
 
     /// Images that go through the network together: the best number to hand over is a multiple of it.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.maps.batch
     }
 
     /// Computes the features of `n` images.
@@ -146,17 +139,27 @@ impl Compiled {
         if out.len() != n * features {
             return Err(Error::Features { images: n, expected: n * features, found: out.len() });
         }
-        let Compiled { layers, slots, crew, output, pool, .. } = self;
-        let chunks = n.div_ceil(self.batch);
+        let Compiled { maps, dense, between, crew, pool, .. } = self;
+        let (map, columns) = (maps.view(), maps.view().columns());
         self.threads.install(|| {
-            for chunk in 0..chunks {
-                let (from, to) = (n * chunk / chunks, n * (chunk + 1) / chunks);
-                let images = &images[from * image..to * image];
-                for stage in layers.iter_mut() {
-                    stage.run(crew, to - from, images, slots);
+            for group in even(n, choice::MOST_IMAGES, 1).filter(|group| !group.is_empty()) {
+                let out = &mut out[group.start * features..group.end * features];
+                for chunk in even(group.len(), maps.batch, 1) {
+                    let at = group.start + chunk.start..group.start + chunk.end;
+                    let values = maps.run(crew, chunk.len(), &images[at.start * image..at.end * image]);
+                    if dense.is_none() {
+                        let out = &mut out[chunk.start * features..chunk.end * features];
+                        rows_of_features(crew, map, *pool, values, out);
+                        continue;
+                    }
+                    let rows = between.chunks_exact_mut(columns).skip(chunk.start).take(chunk.len());
+                    rows.zip(values.chunks(map.pitch))
+                        .for_each(|(row, values)| row.copy_from_slice(&values[..columns]));
                 }
-                let values = values(slots, images, output.1);
-                rows_of_features(crew, output.0, *pool, values, &mut out[from * features..to * features]);
+                if let Some(dense) = dense {
+                    let view = dense.view();
+                    rows_of_features(crew, view, *pool, dense.run(crew, group.len(), between), out);
+                }
             }
         });
         Ok(())
@@ -164,71 +167,6 @@ impl Compiled {
 
     /// The time each layer has taken so far.
     pub fn profile(&self) -> Vec<LayerTime> {
-        let time = |stage: &Stage| LayerTime {
-            name: stage.name.clone(),
-            algorithm: stage.layer.algorithm(),
-            seconds: stage.seconds,
-        };
-        self.layers.iter().map(time).collect()
-    }
-}
-
-/// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice while they
-/// are packed, so the largest come when nothing else is there yet.
-fn stages(
-    steps: &[Step],
-    source: &Source,
-    plan: &Plan,
-    sizes: &[Size],
-    threads: usize,
-) -> Result<Vec<Stage>, Error> {
-    let weights = |step: &Step| -> usize {
-        source.network.nodes[step.node]
-            .parameters()
-            .iter()
-            .map(|parameter| parameter.shape.iter().product::<usize>())
-            .sum()
-    };
-    let mut order: Vec<usize> = (0..steps.len()).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(weights(&steps[at])));
-    let mut made: Vec<Option<Stage>> = steps.iter().map(|_| None).collect();
-    for at in order {
-        made[at] = Some(stage(&steps[at], source, plan, sizes, threads)?);
-    }
-    Ok(made.into_iter().flatten().collect())
-}
-
-fn stage(step: &Step, source: &Source, plan: &Plan, sizes: &[Size], threads: usize) -> Result<Stage, Error> {
-    let place = |value: usize| plan.places[value].expect("a value that is read or written has a place");
-    let view = |value: usize| View { size: sizes[value], pitch: place(value).pitch };
-    let inputs: Vec<View> = step.inputs.iter().map(|&value| view(value)).collect();
-    let layer = layer::compile(step, source, &inputs, view(step.output), threads)?;
-    Ok(Stage {
-        name: source.network.nodes[step.node].name.clone(),
-        layer,
-        inputs: step.inputs.iter().map(|&value| place(value)).collect(),
-        output: place(step.output),
-        seconds: 0.0,
-    })
-}
-
-impl Stage {
-    fn run(&mut self, crew: &Crew, n: usize, images: &[f32], slots: &mut [Buffer]) {
-        let start = Instant::now();
-        let slot = self.output.slot.expect("only the images have no slot");
-        // The plan never writes a value into a slot that one of the inputs holds.
-        let mut out = std::mem::take(&mut slots[slot]);
-        let inputs: Vec<&[f32]> = self.inputs.iter().map(|&place| values(slots, images, place)).collect();
-        self.layer.run(crew, n, &inputs, &mut out[self.output.offset..]);
-        slots[slot] = out;
-        self.seconds += start.elapsed().as_secs_f64();
-    }
-}
-
-/// A value, from its first channel on.
-fn values<'a>(slots: &'a [Buffer], images: &'a [f32], place: Place) -> &'a [f32] {
-    match place.slot {
-        Some(slot) => &slots[slot][place.offset..],
-        None => images,
+        self.maps.profile().chain(self.dense.iter().flat_map(Part::profile)).collect()
     }
 }

@@ -3,6 +3,8 @@
 //! A value is named by the node that gives it. A step stands where its first node stood, and what is folded into it
 //! only reads values from before, so the order of the steps is an order of execution.
 
+use std::ops::Range;
+
 use networks::{Conv, Network, NodeId, Op, Shape};
 
 use crate::choice;
@@ -60,6 +62,29 @@ pub(crate) fn clamped(x: f32, clamp: Clamp) -> f32 {
     }
 }
 
+/// The windows of a max pooling.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pool {
+    pub(crate) size: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Pool {
+    fn of(op: &Op) -> Option<Pool> {
+        match *op {
+            Op::MaxPool { size, stride, padding, .. } => Some(Pool { size, stride, padding }),
+            _ => None,
+        }
+    }
+
+    /// The window of output `at` inside a map of `length`.
+    pub(crate) fn clipped(&self, at: usize, length: usize) -> Range<usize> {
+        let from = (at * self.stride).saturating_sub(self.padding);
+        from..(at * self.stride + self.size - self.padding).min(length)
+    }
+}
+
 /// One step of the pass.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Step {
@@ -76,12 +101,12 @@ pub(crate) struct Step {
 /// What a step computes before its clamp.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// `pool`: the maximum of each 2×2 follows the clamp.
+    /// `pool`: a maximum over windows follows the clamp.
     Conv {
         conv: Conv,
         norm: Option<NodeId>,
         residual: bool,
-        pool: bool,
+        pool: Option<Pool>,
     },
     /// Steps that go row by row together: a 1×1 convolution (or none), a depthwise one, a 1×1 convolution.
     Separable(Vec<Step>),
@@ -93,11 +118,7 @@ pub(crate) enum Kind {
     Norm,
     /// An activation that follows nothing it could be folded into.
     Activation,
-    MaxPool {
-        size: usize,
-        stride: usize,
-        padding: usize,
-    },
+    MaxPool(Pool),
     AvgPool,
     Add,
     Concat,
@@ -144,10 +165,18 @@ fn separable(mut steps: Vec<Step>, output: NodeId) -> Vec<Step> {
 }
 
 impl Step {
+    /// The nodes whose parameters it has, batch norms aside.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        match &self.kind {
+            Kind::Separable(parts) => parts.iter().map(|part| part.node).collect(),
+            _ => vec![self.node],
+        }
+    }
+
     /// A 3×3 depthwise convolution with padding 1.
     fn is_depthwise(&self) -> bool {
         match &self.kind {
-            Kind::Conv { conv, residual: false, pool: false, .. } => {
+            Kind::Conv { conv, residual: false, pool: None, .. } => {
                 conv.is_depthwise() && conv.kernel == 3 && conv.padding == 1
             }
             _ => false,
@@ -229,7 +258,7 @@ impl<'a> Fuser<'a> {
             Op::Add => (Kind::Add, self.clamp(&mut last)),
             op @ (Op::Relu | Op::Relu6) => (Kind::Activation, Clamp::of(op).unwrap_or(Clamp::NONE)),
             &Op::MaxPool { size, stride, padding, .. } => {
-                (Kind::MaxPool { size, stride, padding }, Clamp::NONE)
+                (Kind::MaxPool(Pool { size, stride, padding }), Clamp::NONE)
             }
             Op::AdaptiveAvgPool { .. } => (Kind::AvgPool, Clamp::NONE),
             Op::Concat => (Kind::Concat, Clamp::NONE),
@@ -260,18 +289,23 @@ impl<'a> Fuser<'a> {
             residual = true;
         }
         let clamp = self.clamp(last);
-        let pool = !residual
-            && choice::winograd_pays(conv, self.sizes[id])
-            && self.only_reader(*last).is_some_and(|next| self.halves(next, self.sizes[id]))
-            && self.fold(last, |_| true).is_some();
+        let pool = self.pooling(conv, self.sizes[id], *last).filter(|_| !residual);
+        if pool.is_some() {
+            self.fold(last, |_| true);
+        }
         (Kind::Conv { conv: conv.clone(), norm, residual, pool }, clamp)
     }
 
-    /// Whether a node takes the maximum of each whole 2×2 of a map of that size.
-    fn halves(&self, id: NodeId, size: Size) -> bool {
-        matches!(self.network.nodes[id].op, Op::MaxPool { size: 2, stride: 2, padding: 0, .. })
-            && self.sizes[id].height == size.height / 2
-            && self.sizes[id].width == size.width / 2
+    /// The windows of the max pooling that is the only reader of `last`, a convolution's, if they can be joined: a
+    /// Winograd convolution has whole 2×2 in its tiles, a direct one has rows.
+    fn pooling(&self, conv: &Conv, convolved: Size, last: NodeId) -> Option<Pool> {
+        let next = self.only_reader(last)?;
+        let pool = Pool::of(&self.network.nodes[next].op)?;
+        let halves = pool == Pool { size: 2, stride: 2, padding: 0 }
+            && self.sizes[next].height == convolved.height / 2
+            && self.sizes[next].width == convolved.width / 2;
+        let has_rows = !conv.is_depthwise() && conv.kernel > 1;
+        (if choice::winograd_pays(conv, convolved) { halves } else { has_rows }).then_some(pool)
     }
 
     fn clamp(&mut self, last: &mut NodeId) -> Clamp {

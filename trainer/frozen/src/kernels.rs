@@ -24,7 +24,7 @@ mod avx2;
 mod neon;
 mod portable;
 
-pub(crate) use buffer::Buffer;
+pub use buffer::Buffer;
 pub(crate) use depthwise::DepthwiseRow;
 pub(crate) use dot::{Dot, GROUP, PIECE};
 pub(crate) use linear::{Gradient, Scores};

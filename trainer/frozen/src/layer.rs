@@ -4,6 +4,7 @@ mod depthwise;
 mod direct;
 mod elementwise;
 mod linear;
+mod pooled;
 mod pooling;
 mod separable;
 mod winograd;
@@ -70,11 +71,15 @@ pub(crate) fn compile(
             let affine = source.affine(step.node, &shape, conv.bias, *norm)?;
             let finish =
                 Activation { clamp: step.clamp, residual: residual.then(|| inputs[inputs.len() - 1]) };
-            let before_pool = if *pool { None } else { Some(output.size) };
+            let map = convolved(conv, input.size);
             if conv.is_depthwise() && !residual && input.pitch == input.columns() {
                 Box::new(depthwise::Depthwise::new(conv, affine, input, output, step.clamp)?)
-            } else if choice::winograd_pays(conv, before_pool.unwrap_or(convolved(conv, input.size))) {
-                Box::new(winograd::Winograd::new(conv, affine, input, output, finish, *pool)?)
+            } else if choice::winograd_pays(conv, map) {
+                Box::new(winograd::Winograd::new(conv, affine, input, output, finish, pool.is_some())?)
+            } else if let &Some(window) = pool {
+                let map = View { size: map, pitch: padded(map.channels) };
+                let conv = direct::Direct::new(conv, affine, input, map, finish, 1)?;
+                Box::new(pooled::Pooled::new(conv, pooling::MaxPool { window, input: map, output }))
             } else {
                 Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
             }
@@ -89,9 +94,7 @@ pub(crate) fn compile(
             Box::new(elementwise::Affine::new(&scale, &shift, input, output, step.clamp))
         }
         Kind::Activation => Box::new(elementwise::Affine::new(&[], &[], input, output, step.clamp)),
-        &Kind::MaxPool { size, stride, padding } => {
-            Box::new(pooling::MaxPool { size, stride, padding, input, output })
-        }
+        &Kind::MaxPool(window) => Box::new(pooling::MaxPool { window, input, output }),
         Kind::AvgPool => Box::new(pooling::AvgPool { input, output }),
         Kind::Add => Box::new(elementwise::Sum { inputs: inputs.to_vec(), output, clamp: step.clamp }),
         Kind::Concat => Box::new(elementwise::Concat { inputs: inputs.to_vec(), output }),

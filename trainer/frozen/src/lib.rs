@@ -12,6 +12,7 @@ mod kernels;
 mod layer;
 mod linear;
 mod parameters;
+mod part;
 mod plan;
 mod strips;
 #[cfg(test)]
@@ -19,6 +20,6 @@ mod tests;
 
 pub use compiled::{Compiled, LayerTime, Options};
 pub use error::{BoxError, Error};
-pub use kernels::{Isa, peak};
+pub use kernels::{Buffer, Isa, peak};
 pub use linear::Linear;
 pub use parameters::Parameters;

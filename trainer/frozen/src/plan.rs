@@ -9,7 +9,7 @@ use networks::NodeId;
 /// Channels past the value's own, up to a multiple of the lanes, are zero in a value with a slot of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Place {
-    /// None is the caller's images, whose pixels are not padded.
+    /// None is what the steps are given; the caller's images, whose pixels are not padded, are.
     pub(crate) slot: Option<usize>,
     pub(crate) offset: usize,
     pub(crate) pitch: usize,
@@ -27,7 +27,14 @@ pub(crate) fn padded(channels: usize) -> usize {
 }
 
 /// Takes the concatenations out of `steps` whose parts can be written in place, and gives every value a place.
-pub(crate) fn plan(steps: &mut Vec<Step>, sizes: &[Size], input: NodeId, output: NodeId) -> Plan {
+///
+/// `input` is the value that the steps read, and its pitch.
+pub(crate) fn plan(
+    steps: &mut Vec<Step>,
+    sizes: &[Size],
+    (input, pitch): (NodeId, usize),
+    output: NodeId,
+) -> Plan {
     let parts = concatenated_in_place(steps, sizes, output);
     let home = |value: NodeId| parts[value].map_or(value, |(whole, _)| whole);
     let mut last_read = vec![0; sizes.len()];
@@ -37,7 +44,7 @@ pub(crate) fn plan(steps: &mut Vec<Step>, sizes: &[Size], input: NodeId, output:
     last_read[home(output)] = usize::MAX;
 
     let mut places = vec![None; sizes.len()];
-    places[input] = Some(Place { slot: None, offset: 0, pitch: sizes[input].channels });
+    places[input] = Some(Place { slot: None, offset: 0, pitch });
     let mut slots: Vec<usize> = Vec::new();
     let mut holder: Vec<Option<NodeId>> = Vec::new();
     for (at, step) in steps.iter().enumerate() {

@@ -148,6 +148,21 @@ fn pooling_folded_into_winograd() {
     }
 }
 
+/// Maps of many rows go a few rows at a time, of which the windows of the next ones read some again.
+#[test]
+fn pooling_behind_a_direct_convolution() {
+    for (size, stride, padding, ceil) in
+        [(3, 2, 0, true), (3, 2, 1, false), (2, 2, 0, false), (3, 1, 1, false), (2, 3, 0, true)]
+    {
+        for (height, width, outputs) in [(23, 100, 128), (31, 60, 120), (9, 20, 5)] {
+            let pool = Op::MaxPool { size, stride, padding, ceil };
+            let network = chain(vec![conv(3, outputs, 3, 1, 1), Op::Relu, pool]);
+            let what = format!("{size}×{size}, stride {stride}, padding {padding} behind {outputs} channels");
+            close(&what, &network, (height, width), 3, outputs as u64);
+        }
+    }
+}
+
 #[test]
 fn grouped_and_depthwise() {
     for (channels, kernel, stride) in [(8, 3, 1), (8, 3, 2), (20, 3, 1), (96, 3, 2), (16, 5, 1), (16, 7, 2)] {

@@ -1,4 +1,4 @@
-//! Memory for activations, weights and scratch: anonymous, zeroed, on huge pages where the system has them.
+//! Memory for activations, weights, scratch and sums: anonymous, zeroed, on huge pages where the system has them.
 use std::io;
 use std::ops::{Deref, DerefMut};
 
@@ -6,13 +6,16 @@ use memmap2::MmapMut;
 
 /// A block of f32, all zero at first, aligned to a page.
 #[derive(Default)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     map: Option<MmapMut>,
     len: usize,
 }
 
 impl Buffer {
-    pub(crate) fn zeroed(len: usize) -> io::Result<Buffer> {
+    /// So many.
+    ///
+    /// Errors: there is no memory.
+    pub fn zeroed(len: usize) -> io::Result<Buffer> {
         if len == 0 {
             return Ok(Buffer::default());
         }

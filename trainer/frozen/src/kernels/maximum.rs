@@ -25,22 +25,16 @@ impl Window<'_> {
 /// `job.check()` has passed and `V`'s instruction set exists.
 #[inline(always)]
 pub(super) unsafe fn run<V: Vector>(job: &mut Window) {
-    let mut c = 0;
-    while c + LANES <= job.channels {
-        // SAFETY: `check` bounds input by rows, columns and channels, and out by channels.
-        unsafe {
-            let input = job.input.as_ptr().add(c);
-            let mut most = V::load(input);
-            for row in 0..job.rows {
-                for column in 0..job.columns {
-                    most = V::load(input.add(row * job.row_pitch + column * job.pixel_pitch)).max(most);
-                }
-            }
-            most.store(job.out.as_mut_ptr().add(c));
+    // The windows that networks have are known to the compiler, which unrolls them.
+    // SAFETY: this function's contract.
+    let done = unsafe {
+        match (job.rows, job.columns) {
+            (3, 3) => whole_lanes::<V>(job, 3, 3),
+            (2, 2) => whole_lanes::<V>(job, 2, 2),
+            (rows, columns) => whole_lanes::<V>(job, rows, columns),
         }
-        c += LANES;
-    }
-    for c in c..job.channels {
+    };
+    for c in done..job.channels {
         let pixel = |row: usize, column: usize| job.input[row * job.row_pitch + column * job.pixel_pitch + c];
         let pixels = (0..job.rows).flat_map(|row| (0..job.columns).map(move |column| (row, column)));
         // Comparisons, not `max`: NaN stays NaN.
@@ -48,4 +42,28 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Window) {
             .map(|(row, column)| pixel(row, column))
             .fold(f32::NEG_INFINITY, |most, x| if x <= most { most } else { x });
     }
+}
+
+/// The channels that fill whole vectors; gives how many these are.
+///
+/// # Safety
+/// As [`run`], of a job of `rows` and `columns`.
+#[inline(always)]
+unsafe fn whole_lanes<V: Vector>(job: &mut Window, rows: usize, columns: usize) -> usize {
+    let mut c = 0;
+    while c + LANES <= job.channels {
+        // SAFETY: `check` bounds input by rows, columns and channels, and out by channels.
+        unsafe {
+            let input = job.input.as_ptr().add(c);
+            let mut most = V::load(input);
+            for row in 0..rows {
+                for column in 0..columns {
+                    most = V::load(input.add(row * job.row_pitch + column * job.pixel_pitch)).max(most);
+                }
+            }
+            most.store(job.out.as_mut_ptr().add(c));
+        }
+        c += LANES;
+    }
+    c
 }

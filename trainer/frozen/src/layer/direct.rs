@@ -2,6 +2,8 @@
 //!
 //! A window's row lies together in memory, so an output is a product of `kernel` segments. Where the borders are
 //! padded (or channels are), a strip's input rows are first copied to scratch with their zeros.
+use std::ops::Range;
+
 use networks::Conv;
 use rayon::prelude::*;
 
@@ -89,6 +91,46 @@ impl Direct {
         self.input.size.width + 2 * self.padding
     }
 
+    /// Output rows of the largest strip.
+    pub(super) fn most_rows(&self) -> usize {
+        self.strip
+    }
+
+    /// Output rows `rows` of the batch, no more than a strip, into `out`; rows of an image, unless its pixels are a column.
+    pub(super) fn run_strip(
+        &self,
+        crew: &Crew,
+        rows: Range<usize>,
+        inputs: &[&[f32]],
+        out: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (width, height) = (self.output.size.width, self.output.size.height);
+        let (image, from) = (rows.start / height, rows.start % height);
+        let source = &inputs[0][image * self.input.image()..];
+        let (a, pitch) = if self.copied {
+            self.copy(source, from, from + rows.len(), scratch);
+            (&*scratch, self.copied_width() * self.inputs())
+        } else {
+            (&source[from * self.stride * self.input.row()..], self.input.row())
+        };
+        let residual =
+            self.activation.residual.map(|view| (&inputs[1][rows.start * view.row()..], view.pitch));
+        let clamp = self.activation.clamp;
+        crew.target.multiply(&mut Multiply {
+            a,
+            rows: &self.rows[..rows.len() * width],
+            segments: self.kernel,
+            pitch,
+            depth: self.kernel * self.inputs(),
+            b: &self.weights,
+            columns: self.output.columns(),
+            c: out,
+            c_rows: &self.out_rows[..rows.len() * width],
+            finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, residual }),
+        });
+    }
+
     /// Copies the input rows of output rows `from..to`, with zeros around.
     fn copy(&self, image: &[f32], from: usize, to: usize, scratch: &mut [f32]) {
         let (channels, padding) = (self.inputs(), self.padding);
@@ -118,38 +160,16 @@ impl Direct {
 
 impl Layer for Direct {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
-        let (width, height) = (self.output.size.width, self.output.size.height);
+        let height = self.output.size.height;
         // Strips of a dense product cross from image to image; others stay inside one.
         let whole = self.kernel == 1 && self.stride == 1 && self.padding == 0;
         let (images, height) = if whole { (1, n * height) } else { (n, height) };
         let per_image = even(height, self.strip, crew.threads.div_ceil(images));
         let strips = (0..images)
             .flat_map(|i| per_image.clone().map(move |rows| i * height + rows.start..i * height + rows.end));
-        let floats = |rows: &std::ops::Range<usize>| rows.len() * self.output.row();
+        let floats = |rows: &Range<usize>| rows.len() * self.output.row();
         crew.deal(out, strips, floats, |rows, strip, scratch| {
-            let (image, from, to) = (rows.start / height, rows.start % height, (rows.end - 1) % height + 1);
-            let source = &inputs[0][image * self.input.image()..];
-            let (a, pitch) = if self.copied {
-                self.copy(source, from, to, scratch);
-                (&*scratch, self.copied_width() * self.inputs())
-            } else {
-                (&source[from * self.stride * self.input.row()..], self.input.row())
-            };
-            let residual =
-                self.activation.residual.map(|view| (&inputs[1][rows.start * view.row()..], view.pitch));
-            let clamp = self.activation.clamp;
-            crew.target.multiply(&mut Multiply {
-                a,
-                rows: &self.rows[..rows.len() * width],
-                segments: self.kernel,
-                pitch,
-                depth: self.kernel * self.inputs(),
-                b: &self.weights,
-                columns: self.output.columns(),
-                c: strip,
-                c_rows: &self.out_rows[..rows.len() * width],
-                finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, residual }),
-            });
+            self.run_strip(crew, rows, inputs, strip, scratch);
         });
     }
 

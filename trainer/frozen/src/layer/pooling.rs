@@ -1,21 +1,40 @@
 //! Maximum and average pooling.
+use std::ops::Range;
+
 use super::{Layer, View};
+use crate::fuse::Pool;
 use crate::kernels::Window;
 use crate::strips::{Crew, even};
 
 pub(crate) struct MaxPool {
-    pub(crate) size: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    pub(crate) window: Pool,
     pub(crate) input: View,
     pub(crate) output: View,
 }
 
 impl MaxPool {
-    /// The window of output `at` inside a map of `length`: first and one past the last.
-    fn clipped(&self, at: usize, length: usize) -> (usize, usize) {
-        let from = (at * self.stride).saturating_sub(self.padding);
-        (from, (at * self.stride + self.size - self.padding).min(length))
+    /// The input rows that output rows `rows` of an image read.
+    pub(super) fn reads(&self, rows: Range<usize>) -> Range<usize> {
+        let height = self.input.size.height;
+        self.window.clipped(rows.start, height).start..self.window.clipped(rows.end - 1, height).end
+    }
+
+    /// A row of outputs of the input rows that it reads, which lie in `lines` one after the other.
+    pub(super) fn run_row(&self, crew: &Crew, rows: usize, lines: &[f32], out: &mut [f32]) {
+        let input = self.input;
+        for (column, out) in out.chunks_mut(self.output.pitch).enumerate() {
+            let across = self.window.clipped(column, input.size.width);
+            out[input.size.channels..input.columns()].fill(0.0);
+            crew.target.maximum(&mut Window {
+                input: &lines[across.start * input.pitch..],
+                row_pitch: input.row(),
+                pixel_pitch: input.pitch,
+                rows,
+                columns: across.len(),
+                out,
+                channels: input.size.channels,
+            });
+        }
     }
 }
 
@@ -30,21 +49,9 @@ impl Layer for MaxPool {
             |rows, strip, _| {
                 for (row, strip) in rows.zip(strip.chunks_mut(output.row())) {
                     let (image, row) = (row / output.size.height, row % output.size.height);
-                    let (top, bottom) = self.clipped(row, input.size.height);
-                    for (column, out) in strip.chunks_mut(output.pitch).enumerate() {
-                        let (left, right) = self.clipped(column, input.size.width);
-                        out[input.size.channels..input.columns()].fill(0.0);
-                        crew.target.maximum(&mut Window {
-                            input: &inputs[0]
-                                [image * input.image() + top * input.row() + left * input.pitch..],
-                            row_pitch: input.row(),
-                            pixel_pitch: input.pitch,
-                            rows: bottom - top,
-                            columns: right - left,
-                            out,
-                            channels: input.size.channels,
-                        });
-                    }
+                    let reads = self.reads(row..row + 1);
+                    let lines = &inputs[0][image * input.image() + reads.start * input.row()..];
+                    self.run_row(crew, reads.len(), lines, strip);
                 }
             },
         );
