@@ -163,14 +163,23 @@ pub enum LastLayerForm {
     Convolution,
 }
 
+/// The point below the first layer: what is cut there has nothing frozen.
+pub const IMAGES: &str = "images";
+
 impl Network {
-    /// The node that a named point stands for.
+    /// The node that a named point stands for; [`IMAGES`] is one of every network.
     pub fn point(&self, name: &str) -> Result<NodeId, Error> {
+        if name == IMAGES {
+            return Ok(0);
+        }
         let point = self.points.iter().find(|point| point.name == name);
-        point.map(|point| point.node).ok_or_else(|| Error::UnknownPoint {
-            network: self.name,
-            point: name.to_owned(),
-            known: self.points.iter().map(|point| point.name.as_str()).collect::<Vec<_>>().join(", "),
+        point.map(|point| point.node).ok_or_else(|| {
+            let known = [IMAGES].into_iter().chain(self.points.iter().map(|point| point.name.as_str()));
+            Error::UnknownPoint {
+                network: self.name,
+                point: name.to_owned(),
+                known: known.collect::<Vec<_>>().join(", "),
+            }
         })
     }
 

@@ -13,7 +13,9 @@ mod tests;
 mod vgg;
 
 pub use error::Error;
-pub use graph::{Conv, HiddenLayer, LastLayer, LastLayerForm, Network, Node, NodeId, Op, Parameter, Point};
+pub use graph::{
+    Conv, HiddenLayer, IMAGES, LastLayer, LastLayerForm, Network, Node, NodeId, Op, Parameter, Point,
+};
 pub use shape::Shape;
 
 use resnet::Block::{Basic, Bottleneck};

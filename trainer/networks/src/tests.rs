@@ -1,6 +1,6 @@
 //! The networks against what is known of torchvision's: parameter counts, names, shapes, multiply-adds.
 
-use crate::{Error, LastLayerForm, Network, Op, Shape, names, network};
+use crate::{Error, IMAGES, LastLayerForm, Network, Op, Shape, names, network};
 
 fn known(name: &str) -> Network {
     network(name).unwrap()
@@ -134,6 +134,9 @@ fn a_part_between_two_points_goes_on_where_the_lower_ends() {
             assert_eq!(part.shapes(height, width).unwrap()[1..], shapes[point.node + 1..], "{name}");
             assert_eq!(part.point("logits"), Ok(part.output()), "{name}");
         }
+        let (all, images) = whole.between(IMAGES, "logits", (64, 64)).unwrap();
+        assert_eq!((all.nodes, images), (whole.nodes.clone(), shapes[0]), "{name}");
+        assert!(whole.up_to(IMAGES).unwrap().parameters().is_empty(), "{name}");
     }
     assert!(known("vgg11").between("pool4", "pool3", (64, 64)).is_err(), "from above to below");
     let error = known("vgg11").between("fc1", "logits", (64, 64)).unwrap_err().to_string();

@@ -61,7 +61,18 @@ fn a_run_gives_the_same_model_however_it_is_cut() {
 
 #[test]
 fn layers_above_the_cut_are_trained_published_and_used() {
-    let job = job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2"}, "rounds": 3}));
+    trained_above("pool1", &["features.3.weight", "features.3.bias"]);
+}
+
+#[test]
+fn everything_is_trained_when_the_images_themselves_are_the_features() {
+    let trained = ["features.0.weight", "features.0.bias", "features.3.weight", "features.3.bias"];
+    trained_above("images", &trained);
+}
+
+fn trained_above(cut: &str, trained: &[&str]) {
+    let head = json!({"kind": "layers", "up_to": "pool2"});
+    let job = job(json!({"cut": cut, "pool": "none", "head": head, "rounds": 3}));
     let samples = [Sample::with_images(), Sample::with_images()];
     let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
     assert!(whole_run(&samples[1], "cut", &job, 3, 1, 1) == expected, "another model when legs are cut");
@@ -69,7 +80,7 @@ fn layers_above_the_cut_are_trained_published_and_used() {
     let mut predictor = crate::predict::Predictor::open(&samples[0].root, &run, 1).unwrap();
     let model = predictor.model().clone();
     assert_eq!((model.cut.as_str(), model.pool), ("pool2", true));
-    assert_eq!(model.trained, ["features.3.weight", "features.3.bias"]);
+    assert_eq!(model.trained, trained);
     let dataset = samples[0].root.dataset("shapes").and_then(storage::dataset::Dataset::open).unwrap();
     let found = predictor.evaluate(dataset.split("val").unwrap(), |_| ()).unwrap().score;
     let published = model.val.score;
