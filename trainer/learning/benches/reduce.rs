@@ -7,6 +7,9 @@ use classifier_weights::install_noise;
 use learning::{Assignment, CombineOrder, Work, combine, work};
 use protocol::{FeatureStore, FileRef, Job, Reduce, RunId};
 use serde_json::json;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Instant;
 use storage::Root;
 use store::{make_store, peak_mb};
@@ -38,13 +41,17 @@ fn main() -> Result<(), Failure> {
         combine(&bench.order(&job, 1, None, &bench.round(&job, 1, None)?))?.state.ok_or("no state")?;
     let results = bench.round(&job, 2, Some(&first))?;
     let bytes: u64 = results.iter().map(|file| file.bytes).sum();
-    println!(
-        "{workers} workers, {:.2} GB, {threads} threads; copying moves {copy:.1} GB/s",
-        bytes as f64 / 1e9
-    );
+    let reading = read_bandwidth(&bench.root.run(&bench.run).stage(2), &results, threads)?;
+    println!("{workers} workers, {:.2} GB, {threads} threads", bytes as f64 / 1e9);
+    println!("copying memory moves {copy:.1} GB/s, reading these files and nothing else {reading:.1} GB/s");
     let tell = |what: &str, seconds: f64| {
         let rate = bytes as f64 / seconds / 1e9;
-        println!("{what}: {seconds:.3} s, {rate:.1} GB/s read, {:.0}% of copying", 100.0 * rate / copy);
+        let of = |most: f64| 100.0 * rate / most;
+        println!(
+            "{what}: {seconds:.3} s, {rate:.1} GB/s read, {:.0}% of copying, {:.0}% of reading",
+            of(copy),
+            of(reading)
+        );
     };
     let start = Instant::now();
     combine(&bench.order(&job, 2, Some(&first), &results))?;
@@ -134,6 +141,32 @@ fn finished(work: &mut dyn Work) -> learning::Result<(f64, FileRef)> {
         work.step()?;
     }
     Ok((start.elapsed().as_secs_f64(), work.publish()?))
+}
+
+/// GB a second that threads read from files, each part into the same small buffer, the best of three.
+fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f64, Failure> {
+    let open = |file: &FileRef| File::open(folder.join(&file.name));
+    let open: Vec<File> = files.iter().map(open).collect::<Result<_, _>>()?;
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    let mut best = 0.0_f64;
+    for _ in 0..3 {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let open = &open;
+                scope.spawn(move || {
+                    let mut buffer = vec![0; 1 << 16];
+                    for (file, reference) in open.iter().zip(files) {
+                        for block in (thread as u64..reference.bytes >> 16).step_by(threads) {
+                            file.read_exact_at(&mut buffer, block << 16).expect("the file is that long");
+                        }
+                    }
+                });
+            }
+        });
+        best = best.max(bytes as f64 * 1e-9 / start.elapsed().as_secs_f64());
+    }
+    Ok(best)
 }
 
 /// GB a second that threads copy from one large array to another, the best of five.

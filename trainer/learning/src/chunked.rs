@@ -10,13 +10,12 @@ use protocol::FileRef;
 use safetensors::tensor::{Dtype, Metadata};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use storage::{Opened, Tensor, TensorData};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-/// Values that have one checksum.
-pub(crate) const CHUNK: usize = 65_536;
+/// Values that have one checksum: with the sums in f64, what a thread works on stays in the level-2 cache.
+pub(crate) const CHUNK: usize = 16_384;
 /// Values of int8 that have one scale; a part of [`CHUNK`].
 pub(crate) const BLOCK: usize = 4_096;
 /// Name of the checksums.
@@ -97,6 +96,9 @@ fn seed(notes: &Notes, array: &str) -> u64 {
 }
 
 fn sum(seed: u64, values: &[u8], scales: &[u8]) -> u64 {
+    if scales.is_empty() {
+        return xxh3_64_with_seed(values, seed); // what follows, in one go
+    }
     let mut hash = Xxh3::with_seed(seed);
     hash.update(scales);
     hash.update(values);
@@ -213,23 +215,34 @@ impl Chunked {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array.dtype)).collect()
     }
 
-    /// The values of one chunk of an array.
+    /// Reads values of an array into `values`, from `first` on: whole chunks, or what is left of the array.
+    ///
+    /// `raw` is memory for what does not lie in the file as f32.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the chunk's checksum is wrong or there is no such array; [`Error::Storage`].
-    pub(crate) fn chunk<'b>(&self, name: &str, chunk: usize, buffer: &'b mut Buffer) -> Result<&'b [f32]> {
-        let damaged = |expected: &str, found: String| Error::damaged(self.path(), expected, found);
+    /// [`Error::Damaged`] when a chunk's checksum is wrong or there is no such array; [`Error::Storage`].
+    pub(crate) fn read(&self, name: &str, first: usize, values: &mut [f32], raw: &mut Vec<u8>) -> Result<()> {
         let Some(array) = self.arrays.get(name) else {
-            return Err(damaged(&format!("an array {name:?}"), format!("{:?}", self.layout())));
+            let found = format!("{:?}", self.layout());
+            return Err(Error::damaged(self.path(), format!("an array {name:?}"), found));
         };
-        let first = chunk * CHUNK;
-        let count = self.length.min(first + CHUNK).saturating_sub(first);
+        let mut chunks = values.chunks_mut(CHUNK).enumerate();
+        chunks.try_for_each(|(at, values)| self.chunk((name, array), first / CHUNK + at, values, raw))
+    }
+
+    /// Reads one chunk of an array.
+    fn chunk(
+        &self,
+        (name, array): (&str, &Array),
+        chunk: usize,
+        values: &mut [f32],
+        raw: &mut Vec<u8>,
+    ) -> Result<()> {
+        let damaged = |expected: &str, found: String| Error::damaged(self.path(), expected, found);
         let size = array.dtype.bitsize() / 8;
-        let Buffer { raw, values } = buffer;
-        values.resize(count, 0.0);
-        raw.resize(if array.dtype == Dtype::F32 { 0 } else { count * size }, 0);
+        raw.resize(if array.dtype == Dtype::F32 { 0 } else { values.len() * size }, 0);
         let bytes: &mut [u8] = if raw.is_empty() { cast_slice_mut(values) } else { raw };
-        self.opened.read_exact_at(bytes, array.offset + (first * size) as u64)?;
+        self.opened.read_exact_at(bytes, array.offset + (chunk * CHUNK * size) as u64)?;
         let scales = scales_of(&self.scales, array.dtype, chunk);
         let (expected, found) = (array.sums[chunk], sum(array.seed, bytes, scales));
         if expected != found {
@@ -251,19 +264,6 @@ impl Chunked {
             }
             other => return Err(damaged("f32, bf16 or int8", format!("{name:?} of type {other}"))),
         }
-        Ok(values)
-    }
-
-    /// Adds some values of an array to `values`; `range` begins at a chunk.
-    ///
-    /// # Errors
-    /// As [`Chunked::chunk`].
-    pub(crate) fn read_into(&self, name: &str, range: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
-        let (end, mut buffer) = (values.len() + range.len(), Buffer::default());
-        for chunk in range.start / CHUNK..range.end.div_ceil(CHUNK) {
-            values.extend_from_slice(self.chunk(name, chunk, &mut buffer)?);
-        }
-        values.truncate(end);
         Ok(())
     }
 
@@ -274,11 +274,4 @@ impl Chunked {
     pub(crate) fn verify(&self) -> Result<()> {
         Ok(self.opened.verify()?)
     }
-}
-
-/// Memory for a chunk as it lies in the file and as it is read.
-#[derive(Debug, Default)]
-pub(crate) struct Buffer {
-    raw: Vec<u8>,
-    values: Vec<f32>,
 }

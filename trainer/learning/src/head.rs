@@ -13,7 +13,7 @@ pub(crate) use block::{Block, BlockTensor};
 pub(crate) use gradient::{Batch, Trainer};
 pub(crate) use optimizer::{Optimizer, State};
 pub(crate) use schedule::rate;
-pub(crate) use start::{check_start, first_parameters, layer_names};
+pub(crate) use start::{check_start, first_parameters};
 
 use crate::features::cut;
 use crate::random::{Purpose, Stream};
@@ -31,11 +31,18 @@ pub(crate) struct HeadShape {
     /// Columns of a row that a linear layer reads or gives: the features or what the block makes of them, what each hidden
     /// layer gives, the classes.
     widths: Vec<usize>,
+    /// The linear layers' names.
+    names: Vec<String>,
+    /// Whether the linear layers below the last one are the network's own.
+    own: bool,
 }
 
 /// One linear layer: where its parameters lie in the array of all parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layer {
+    /// torchvision's for a layer that it replaces; an MLP's are those of an `nn.Sequential(Linear, ReLU, Linear)` in the
+    /// last layer's place.
+    pub(crate) name: String,
     /// Columns of a row that it reads.
     pub(crate) inputs: usize,
     /// Columns of a row that it gives.
@@ -46,10 +53,16 @@ pub(crate) struct Layer {
     pub(crate) bias: Range<usize>,
 }
 
-/// An array of parameters: what an optimizer has to know of it.
+/// One of the arrays of parameters.
+#[derive(Clone, Debug)]
 pub(crate) struct Array {
+    /// Its name in the published model: torchvision's where torchvision has it.
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
     /// Where it lies in the array of all parameters.
     pub(crate) range: Range<usize>,
+    /// Whether the network has it, so that it is pretrained.
+    pub(crate) own: bool,
     /// Whether weight decay acts on it.
     pub(crate) decays: bool,
     /// What the learning rate is multiplied by.
@@ -81,7 +94,12 @@ impl HeadShape {
             }
         };
         let first = block.as_ref().map_or(inputs, |block| block.outputs);
-        Ok(HeadShape { block, widths: [vec![first], hidden, vec![classes]].concat() })
+        Ok(HeadShape {
+            block,
+            widths: [vec![first], hidden, vec![classes]].concat(),
+            names: layer_names(job)?,
+            own: job.head == Head::Classifier,
+        })
     }
 
     /// Features of an image.
@@ -111,26 +129,37 @@ impl HeadShape {
             at += length;
             at - length..at
         };
-        let layer = |pair: &[usize]| {
+        let layer = |(pair, name): (&[usize], &String)| {
             let (inputs, outputs) = (pair[0], pair[1]);
-            Layer { inputs, outputs, weight: range(inputs * outputs), bias: range(outputs) }
+            let (weight, bias) = (range(inputs * outputs), range(outputs));
+            Layer { name: name.clone(), inputs, outputs, weight, bias }
         };
-        self.widths.windows(2).map(layer).collect()
+        self.widths.windows(2).zip(&self.names).map(layer).collect()
     }
 
     /// Every array of parameters, in order.
     pub(crate) fn arrays(&self) -> Vec<Array> {
         let rate = self.block().map_or(1.0, |block| block.rate);
-        let block = self.block_tensors().iter();
-        let block = block.map(|t| Array { range: t.range.clone(), decays: t.shape.len() > 1, rate });
-        let layer = |layer: Layer| {
-            [(layer.weight, true), (layer.bias, false)].map(|(range, decays)| Array {
-                range,
-                decays,
-                rate: 1.0,
-            })
+        let array = |name: String, shape: Vec<usize>, range: &Range<usize>, own, rate| Array {
+            decays: shape.len() > 1,
+            range: range.clone(),
+            name,
+            shape,
+            own,
+            rate,
         };
-        block.chain(self.layers().into_iter().flat_map(layer)).collect()
+        let block = self.block_tensors().iter();
+        let block = block.map(|t| array(t.name.clone(), t.shape.clone(), &t.range, true, rate));
+        let last = self.names.len() - 1;
+        let layer = |(index, layer): (usize, Layer)| {
+            let Layer { name, inputs, outputs, weight, bias } = layer;
+            let own = self.own && index < last;
+            [
+                array(format!("{name}.weight"), vec![outputs, inputs], &weight, own, 1.0),
+                array(format!("{name}.bias"), vec![outputs], &bias, own, 1.0),
+            ]
+        };
+        block.chain(self.layers().into_iter().enumerate().flat_map(layer)).collect()
     }
 
     /// How many parameters it has.
@@ -151,8 +180,18 @@ impl HeadShape {
     }
 }
 
+/// The names of the head's linear layers.
+fn layer_names(job: &Job) -> Result<Vec<String>> {
+    let last = network(&job.network)?.last_layer()?.name;
+    Ok(match job.head {
+        Head::Softmax | Head::Layers { .. } => vec![last],
+        Head::Mlp { .. } => [0, 2].map(|layer| format!("{last}.{layer}")).into(),
+        Head::Classifier => own_layers(job)?.into_iter().map(|layer| layer.name).chain([last]).collect(),
+    })
+}
+
 /// The network's own layers that a job trains below the new last one.
-pub(crate) fn own_layers(job: &Job) -> Result<Vec<HiddenLayer>> {
+fn own_layers(job: &Job) -> Result<Vec<HiddenLayer>> {
     let whole = network(&job.network)?;
     let cut = cut(job, &whole)?;
     whole.hidden_above(&cut)?.ok_or_else(|| {

@@ -5,7 +5,7 @@
 //! by its content. A description of another head that is there already is an error, never taken for the run's own.
 
 use crate::features::{Recipe, Store};
-use crate::head::{HeadShape, Trainer, layer_names};
+use crate::head::{HeadShape, Layer, Trainer};
 use crate::images::Preprocessing;
 use crate::rounds::{Common, PARAMETERS};
 use crate::score::{Scored, score};
@@ -106,28 +106,27 @@ pub(crate) fn publish(
     let store = Store::open(root, job, features)?;
     let shape = HeadShape::new(job, store.columns(), store.classes())?;
     let common = Common::open(&root.run(run).combined(), best, shape.parameters())?;
-    let mut parameters = common.read(PARAMETERS, 0..shape.parameters())?;
+    let mut parameters = common.array(PARAMETERS)?;
     let trainer = Trainer::new(job, &shape, threads)?;
     let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
     let val = evaluate(store.need("val")?)?;
     let test = store.split("test").map(evaluate).transpose()?;
     fold(&store, &shape, &mut parameters);
     let names =
-        |module: String| LayerNames { weight: format!("{module}.weight"), bias: format!("{module}.bias") };
-    let layers: Vec<LayerNames> = layer_names(job)?.into_iter().map(names).collect();
+        |Layer { name, .. }| LayerNames { weight: format!("{name}.weight"), bias: format!("{name}.bias") };
     let folder = root.run(run).model();
     storage::create_folder(&folder)?;
     let block = shape.block();
     let model = Model {
         schema: SCHEMA,
-        head: publish_head(&folder, &shape, &layers, &parameters)?,
+        head: publish_head(&folder, &shape, &parameters)?,
         network: job.network.clone(),
         weights: job.weights().to_owned(),
         weights_sha256: recipe.weights.sha256,
         cut: block.map_or(recipe.cut, |block| block.up_to.clone()),
         pool: block.map_or(recipe.pool, |block| block.pool),
         preprocessing: recipe.preprocessing,
-        layers,
+        layers: shape.layers().into_iter().map(names).collect(),
         trained: shape.block_tensors().iter().map(|tensor| tensor.name.clone()).collect(),
         classes: store.class_names().to_vec(),
         dataset: job.dataset.clone(),
@@ -154,19 +153,10 @@ fn published(folder: &Path, head: &FileRef) -> Result<FileRef> {
     Err(Error::damaged(&path, format!("the run's best model, {}", head.name), found.name))
 }
 
-fn publish_head(
-    folder: &Path,
-    shape: &HeadShape,
-    names: &[LayerNames],
-    parameters: &[f32],
-) -> Result<FileRef> {
-    let block = shape.block_tensors().iter();
-    let block = block.map(|t| Tensor::f32(&t.name, &t.shape, &parameters[t.range.clone()]));
-    let mut tensors: Vec<Tensor<'_>> = block.collect();
-    for (layer, LayerNames { weight, bias }) in shape.layers().into_iter().zip(names) {
-        tensors.push(Tensor::f32(weight, &[layer.outputs, layer.inputs], &parameters[layer.weight]));
-        tensors.push(Tensor::f32(bias, &[layer.outputs], &parameters[layer.bias]));
-    }
+fn publish_head(folder: &Path, shape: &HeadShape, parameters: &[f32]) -> Result<FileRef> {
+    let arrays = shape.arrays().into_iter();
+    let tensors: Vec<Tensor<'_>> =
+        arrays.map(|array| Tensor::f32(array.name, &array.shape, &parameters[array.range])).collect();
     let name = format!("head-{:016x}.safetensors", xxh3_64(bytemuck::cast_slice(parameters)));
     Ok(write_tensors_same(folder, &name, &tensors, &BTreeMap::new())?)
 }

@@ -4,13 +4,13 @@
 //! workers nor the number of threads ever shows. Memory: the result, and a few chunks for each thread. No chunk counts
 //! before its checksum was right.
 
-use crate::chunked::{Buffer, CHUNK, Chunked, Notes};
+use crate::chunked::{CHUNK, Chunked, Notes};
 use crate::{Error, Result};
+use frozen::Buffer;
 use protocol::FileRef;
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPoolBuilder;
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use safetensors::tensor::Dtype;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -54,48 +54,67 @@ impl Results {
         self.files.iter().map(|file| (file.path(), file.notes()))
     }
 
-    /// Σ weight · array, for the values of `range`, by the arrays' names; `range` begins at a chunk.
+    /// Σ weight · array over all files, for the values of a chunk.
     ///
     /// # Errors
-    /// As [`Chunked::chunk`].
-    pub(crate) fn sum(
-        &self,
-        weights: &[f64],
-        range: Range<usize>,
-        threads: usize,
-    ) -> Result<BTreeMap<String, Vec<f32>>> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
-        let pool = pool.map_err(|_| Error::Thread("sums"))?;
-        let names = self.files[0].layout().into_iter();
-        names.map(|(name, _)| Ok((name.to_owned(), self.sum_array(name, weights, &range, &pool)?))).collect()
-    }
-
-    fn sum_array(
+    /// As [`Chunked::read`].
+    pub(crate) fn sum<'d>(
         &self,
         name: &str,
         weights: &[f64],
-        range: &Range<usize>,
-        pool: &ThreadPool,
-    ) -> Result<Vec<f32>> {
-        let mut sum = vec![0.0; range.len()];
-        let mut chunks: Vec<&mut [f32]> = sum.chunks_mut(CHUNK).collect();
-        let first = range.start / CHUNK;
-        let one = |(buffer, totals): &mut (Buffer, Vec<f64>), (chunk, sum): (usize, &mut &mut [f32])| {
-            totals.clear();
-            totals.resize(sum.len(), 0.0);
-            for (file, &weight) in self.files.iter().zip(weights) {
-                let values = file.chunk(name, first + chunk, buffer)?;
-                totals.iter_mut().zip(values).for_each(|(total, value)| *total += weight * f64::from(*value));
-            }
-            sum.iter_mut().zip(totals).for_each(|(sum, total)| *sum = *total as f32);
-            Ok(())
-        };
-        pool.install(|| {
-            let memory = <(Buffer, Vec<f64>)>::default;
-            chunks.par_iter_mut().enumerate().map_init(memory, one).collect::<Result<()>>()
-        })?;
+        chunk: &Range<usize>,
+        desk: &'d mut Desk,
+    ) -> Result<&'d [f32]> {
+        let Desk { raw, values, totals, sum } = desk;
+        values.resize(chunk.len(), 0.0);
+        totals.clear();
+        totals.resize(chunk.len(), 0.0);
+        for (file, &weight) in self.files.iter().zip(weights) {
+            file.read(name, chunk.start, values, raw)?;
+            totals.iter_mut().zip(&*values).for_each(|(total, value)| *total += weight * f64::from(*value));
+        }
+        sum.clear();
+        sum.extend(totals.iter().map(|total| *total as f32));
         Ok(sum)
     }
+}
+
+/// What a thread reads and sums a chunk with: its memory is used again for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    raw: Vec<u8>,
+    values: Vec<f32>,
+    totals: Vec<f64>,
+    sum: Vec<f32>,
+}
+
+/// Makes arrays of the values of `range`, which begins at a chunk, chunk by chunk on so many threads.
+///
+/// `fill` has a chunk's range and its part of each array, all zeros, to be filled.
+///
+/// # Errors
+/// [`Error::Thread`], and what `fill` says.
+pub(crate) fn by_chunks(
+    range: &Range<usize>,
+    arrays: usize,
+    threads: usize,
+    fill: impl Fn(Range<usize>, &mut [&mut [f32]], &mut Desk) -> Result<()> + Sync,
+) -> Result<Vec<Buffer>> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+    let pool = pool.map_err(|_| Error::Thread("sums"))?;
+    let made: Result<Vec<Buffer>, _> = (0..arrays).map(|_| Buffer::zeroed(range.len())).collect();
+    let mut made = made.map_err(Error::io("find memory for", Path::new("a slice")))?;
+    let mut chunks: Vec<Vec<&mut [f32]>> = (0..range.len().div_ceil(CHUNK)).map(|_| Vec::new()).collect();
+    for array in &mut made {
+        chunks.iter_mut().zip(array.chunks_mut(CHUNK)).for_each(|(chunk, part)| chunk.push(part));
+    }
+    pool.install(|| {
+        chunks.into_par_iter().enumerate().try_for_each_init(Desk::default, |desk, (at, mut chunk)| {
+            let start = range.start + at * CHUNK;
+            fill(start..range.end.min(start + CHUNK), &mut chunk, desk)
+        })
+    })?;
+    Ok(made)
 }
 
 /// The part of `length` values that slice `slice` of `slices` has; each begins at a chunk.

@@ -191,7 +191,7 @@ impl Trainer {
     /// Puts the parameters on a device, which keeps their gradients if `track`.
     fn load(&self, parameters: &[f32], device: &Device, track: bool) -> Result<Loaded> {
         let block = self.shape.block().map(|block| block.on(parameters, device, track)).transpose()?;
-        let layer = |Layer { inputs, outputs, weight, bias }: Layer| {
+        let layer = |Layer { inputs, outputs, weight, bias, .. }: Layer| {
             let weight = tensor(parameters[weight].to_vec(), [outputs, inputs], device);
             let bias = tensor(parameters[bias].to_vec(), [1, outputs], device);
             if track { (weight.require_grad(), bias.require_grad()) } else { (weight, bias) }

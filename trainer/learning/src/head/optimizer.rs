@@ -3,7 +3,7 @@
 //! The formulas are PyTorch's (`torch.optim.SGD` without dampening, `torch.optim.AdamW`), element by element, with the
 //! scalars in f64 and the arrays in f32. Weight decay leaves biases alone.
 
-use super::HeadShape;
+use super::{Array, HeadShape};
 use protocol::{Job, Optimizer as Kind};
 use std::ops::Range;
 
@@ -23,12 +23,12 @@ pub(crate) struct State {
 pub(crate) struct Optimizer {
     kind: Kind,
     weight_decay: f64,
-    shape: HeadShape,
+    arrays: Vec<Array>,
 }
 
 impl Optimizer {
     pub(crate) fn new(job: &Job, shape: &HeadShape) -> Optimizer {
-        Optimizer { kind: job.optimizer, weight_decay: job.weight_decay, shape: shape.clone() }
+        Optimizer { kind: job.optimizer, weight_decay: job.weight_decay, arrays: shape.arrays() }
     }
 
     /// What the optimizer keeps for each parameter.
@@ -48,18 +48,28 @@ impl Optimizer {
 
     /// One step against the gradient of the mean loss.
     pub(crate) fn step(&self, rate: f64, gradient: &[f32], state: &mut State) {
-        self.step_on(&(0..gradient.len()), rate, gradient, state);
+        state.steps += 1;
+        let (all, step) = (0..gradient.len(), state.steps);
+        let (values, mut memory) = state.part(&all);
+        self.step_on(&all, (rate, step), gradient, values, &mut memory);
     }
 
-    /// The same on some of the parameters: gradient and state have those of `slice` only.
-    pub(crate) fn step_on(&self, slice: &Range<usize>, rate: f64, gradient: &[f32], state: &mut State) {
-        state.steps += 1;
+    /// What the step of a number does to some of the parameters: gradient, values and memory have those of `slice`.
+    pub(crate) fn step_on(
+        &self,
+        slice: &Range<usize>,
+        (rate, step): (f64, u64),
+        gradient: &[f32],
+        values: &mut [f32],
+        memory: &mut [&mut [f32]],
+    ) {
         let within = |at: usize| at.clamp(slice.start, slice.end) - slice.start;
-        for array in self.shape.arrays() {
-            let rule = self.rule(rate * array.rate, state.steps);
+        for array in &self.arrays {
             let range = within(array.range.start)..within(array.range.end);
-            let (values, mut memory) = state.part(&range);
-            rule.apply(array.decays, values, &gradient[range], &mut memory);
+            let mut memory: Vec<&mut [f32]> =
+                memory.iter_mut().map(|memory| &mut memory[range.clone()]).collect();
+            let rule = self.rule(rate * array.rate, step);
+            rule.apply(array.decays, &mut values[range.clone()], &gradient[range], &mut memory);
         }
     }
 

@@ -1,56 +1,13 @@
 //! What training begins with: what another run has trained, else what was pretrained, else what is drawn.
 
-use super::{HeadShape, own_layers};
+use super::{Array, HeadShape};
 use crate::features::open_weights;
 use crate::model::Model;
 use crate::weights::Weights;
 use crate::{Error, Result};
-use networks::network;
-use protocol::{Head, Job, RunId};
+use protocol::{Job, RunId};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use storage::{Root, Tensor, TensorData};
-
-/// One of the arrays of parameters, by name.
-struct Named {
-    name: String,
-    shape: Vec<usize>,
-    range: Range<usize>,
-    /// Whether the network has it, so that it is pretrained.
-    own: bool,
-}
-
-/// The names of the head's linear layers: torchvision's for those that they replace; an MLP's are those of an
-/// `nn.Sequential(Linear, ReLU, Linear)` in the last layer's place.
-pub(crate) fn layer_names(job: &Job) -> Result<Vec<String>> {
-    let last = network(&job.network)?.last_layer()?.name;
-    Ok(match job.head {
-        Head::Softmax | Head::Layers { .. } => vec![last],
-        Head::Mlp { .. } => [0, 2].map(|layer| format!("{last}.{layer}")).into(),
-        Head::Classifier => own_layers(job)?.into_iter().map(|layer| layer.name).chain([last]).collect(),
-    })
-}
-
-fn arrays(job: &Job, shape: &HeadShape) -> Result<Vec<Named>> {
-    let block = shape.block_tensors().iter();
-    let mut arrays: Vec<Named> = block
-        .map(|t| Named { name: t.name.clone(), shape: t.shape.clone(), range: t.range.clone(), own: true })
-        .collect();
-    let layers = shape.layers();
-    let last = layers.len() - 1;
-    for (index, (layer, name)) in layers.into_iter().zip(layer_names(job)?).enumerate() {
-        let own = job.head == Head::Classifier && index < last;
-        let weight = vec![layer.outputs, layer.inputs];
-        arrays.push(Named { name: format!("{name}.weight"), shape: weight, range: layer.weight, own });
-        arrays.push(Named {
-            name: format!("{name}.bias"),
-            shape: vec![layer.outputs],
-            range: layer.bias,
-            own,
-        });
-    }
-    Ok(arrays)
-}
 
 /// Checks that a job's pretrained layers are among the weights, and that the run that it begins from fits.
 ///
@@ -67,7 +24,7 @@ pub(crate) fn check_start(
     if let Some(block) = shape.block() {
         block.check(weights)?;
     }
-    let arrays = arrays(job, shape)?;
+    let arrays = shape.arrays();
     for array in arrays.iter().filter(|array| array.own) {
         if weights.shape(&array.name) != Some(array.shape.as_slice()) {
             weights.tensor(&array.name, &array.shape)?; // says what is there instead
@@ -88,7 +45,7 @@ pub(crate) fn check_start(
 /// As [`check_start`]; [`Error::Storage`].
 pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
     let mut parameters = shape.initial(job.seed);
-    let mut arrays = arrays(job, shape)?;
+    let mut arrays = shape.arrays();
     if let Some(run) = &job.from {
         let (_, tensors) = trained(root, job, run, &arrays)?;
         arrays.retain(|array| match tensors.get(&array.name).map(|tensor| &tensor.data) {
@@ -101,7 +58,7 @@ pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Res
     }
     if arrays.iter().any(|array| array.own) {
         let installed = open_weights(root, job)?;
-        for Named { name, shape, range, .. } in arrays.into_iter().filter(|array| array.own) {
+        for Array { name, shape, range, .. } in arrays.into_iter().filter(|array| array.own) {
             parameters[range].copy_from_slice(&installed.weights.tensor(&name, &shape)?);
         }
     }
@@ -113,7 +70,7 @@ fn trained(
     root: &Root,
     job: &Job,
     run: &RunId,
-    arrays: &[Named],
+    arrays: &[Array],
 ) -> Result<(Model, BTreeMap<String, Tensor<'static>>)> {
     let folder = root.run(run).model();
     let wrong = |expected: String, found: String| Error::argument("job.from", expected, found);
@@ -126,7 +83,7 @@ fn trained(
         return Err(wrong(format!("{} of the weights {:?}", job.network, job.weights()), found));
     }
     let tensors = storage::read_tensors(&folder, &model.head)?.tensors;
-    for Named { name, shape, own, .. } in arrays {
+    for Array { name, shape, own, .. } in arrays {
         let f32s = |tensor: &&Tensor<'_>| matches!(tensor.data, TensorData::F32(_));
         let found = tensors.get(name).filter(f32s).map(|tensor| &tensor.shape);
         if found.map_or(!own, |found| found != shape) {

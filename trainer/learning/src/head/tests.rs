@@ -209,7 +209,8 @@ fn both_devices_agree() {
 }
 
 fn linear(widths: &[usize]) -> HeadShape {
-    HeadShape { block: None, widths: widths.to_vec() }
+    let names = (1..widths.len()).map(|layer| layer.to_string()).collect();
+    HeadShape { block: None, widths: widths.to_vec(), names, own: false }
 }
 
 /// A job whose head is computed by our own products, and heads of one and of three layers.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::chunked::{BLOCK, SCALES, publish};
 use crate::random::{Purpose, Stream};
+use std::collections::BTreeMap;
 use storage::{Tensor, TensorData};
 use tempfile::TempDir;
 
@@ -19,6 +20,24 @@ fn file(folder: &TempDir, arrays: &[(&str, &[f32])], worker: u32) -> FileRef {
     publish(folder.path(), "worker", &tensors, &[("worker".to_owned(), worker.to_string())].into()).unwrap()
 }
 
+/// The sums of each array, by name.
+fn sum(
+    results: &Results,
+    weights: &[f64],
+    range: Range<usize>,
+    threads: usize,
+) -> Result<BTreeMap<String, Vec<f32>>> {
+    let names: Vec<String> = results.files[0].layout().into_iter().map(|(name, _)| name.to_owned()).collect();
+    let sums = by_chunks(&range, names.len(), threads, |chunk, arrays, desk| {
+        let mut each = names.iter().zip(arrays);
+        each.try_for_each(|(name, array)| {
+            array.copy_from_slice(results.sum(name, weights, &chunk, desk)?);
+            Ok(())
+        })
+    })?;
+    Ok(names.into_iter().zip(sums.iter().map(|sums| sums.to_vec())).collect())
+}
+
 #[test]
 fn the_sum_is_weighted_in_file_order_and_the_same_in_slices() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +49,7 @@ fn the_sum_is_weighted_in_file_order_and_the_same_in_slices() {
         ["0", "1", "2"]
     );
     let weights = [0.5, 0.25, 2.0];
-    let whole = results.sum(&weights, 0..LENGTH, 2).unwrap();
+    let whole = sum(&results, &weights, 0..LENGTH, 2).unwrap();
     let expected = |order: [usize; 3], i: usize| {
         let values = order.map(|worker| f64::from(arrays[worker][i]));
         (0.5 * values[0] + 0.25 * values[1] + 2.0 * values[2]) as f32
@@ -38,7 +57,7 @@ fn the_sum_is_weighted_in_file_order_and_the_same_in_slices() {
     assert!((0..LENGTH).all(|i| whole["a"][i] == expected([0, 1, 2], i)));
     assert!((0..LENGTH).all(|i| whole["b"][i] == expected([2, 1, 0], i)));
     for slices in [1, 2, 5] {
-        let parts = (0..slices).map(|n| results.sum(&weights, slice(LENGTH, slices, n), 1).unwrap());
+        let parts = (0..slices).map(|n| sum(&results, &weights, slice(LENGTH, slices, n), 1).unwrap());
         let joined: Vec<f32> = parts.flat_map(|part| part["a"].clone()).collect();
         assert!(joined == whole["a"], "{slices} slices");
     }
@@ -54,11 +73,12 @@ fn bf16_and_int8_are_widened() {
     let of_halves = [array(TensorData::Bf16(halves.clone().into()))];
     let of_bytes =
         [array(TensorData::I8(bytes.clone().into())), Tensor::f32(SCALES, &[scales.len()], &scales[..])];
-    let sum = |tensors: &[Tensor<'_>]| {
+    let read = |tensors: &[Tensor<'_>]| {
         let file = publish(folder.path(), "worker", tensors, &Notes::new()).unwrap();
-        Results::open(folder.path(), &[file]).unwrap().sum(&[1.0], 0..LENGTH, 1).unwrap().remove("a").unwrap()
+        let results = Results::open(folder.path(), &[file]).unwrap();
+        sum(&results, &[1.0], 0..LENGTH, 1).unwrap().remove("a").unwrap()
     };
-    let (widened, scaled) = (sum(&of_halves), sum(&of_bytes));
+    let (widened, scaled) = (read(&of_halves), read(&of_bytes));
     assert!((0..LENGTH).all(|i| widened[i] == half::bf16::from_bits(halves[i]).to_f32()));
     assert!((0..LENGTH).all(|i| scaled[i] == f32::from(bytes[i]) * scales[i / BLOCK]));
 }
@@ -83,18 +103,18 @@ fn every_changed_byte_of_a_file_is_found() {
         publish(folder.path(), "worker", &tensors, &[("images".to_owned(), "5".to_owned())].into()).unwrap();
     let path = folder.path().join(&file.name);
     let bytes = std::fs::read(&path).unwrap();
-    let sum = || {
+    let read = || {
         let results = Results::open(folder.path(), std::slice::from_ref(&file))?;
         let notes = results.notes().next().map(|(_, notes)| notes.clone());
-        Ok::<_, Error>((results.sum(&[1.0], 0..results.length(), 1)?, notes))
+        Ok::<_, Error>((sum(&results, &[1.0], 0..results.length(), 1)?, notes))
     };
-    let right = sum().unwrap();
+    let right = read().unwrap();
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
         std::fs::write(&path, changed).unwrap();
         // A space between the header's words has no meaning; nothing else may pass.
-        let passed = sum().is_ok_and(|found| found != right);
+        let passed = read().is_ok_and(|found| found != right);
         assert!(!passed, "byte {at} of {} was changed and other values came out", bytes.len());
     }
 }

@@ -10,6 +10,7 @@ use crate::reduce::slice;
 use crate::score::score;
 use crate::work::{Assignment, CombineOrder, Combined, Progress, Work, on_results};
 use crate::{Error, Result};
+use frozen::Buffer;
 use protocol::{FeatureStore, FileRef, Part, RunId};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
 }
 
 /// The whole state in one file, and its parameters.
-fn whole(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Vec<f32>)> {
+fn whole(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Buffer)> {
     let mut merged = merge(order, round, &(0..round.shape.parameters()))?;
     let text = text(round, &merged, order.stage);
     let file = chunked::publish(folder, &stem(order.stage), &tensors(round, &merged), &text)?;
@@ -58,7 +59,7 @@ fn list(order: &CombineOrder<'_>) -> Result<Notes> {
 }
 
 /// The index of the slices that the workers made, and the parameters in these.
-fn index(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Vec<f32>)> {
+fn index(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Buffer)> {
     let stage = order.root.run(order.run).stage(order.stage);
     let mut slices: Vec<FileRef> = Vec::new();
     let mut text = Notes::new();
@@ -74,7 +75,10 @@ fn index(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(File
     text.insert(SLICES.into(), json(&slices)?);
     let file = chunked::publish(folder, &stem(order.stage), &[], &text)?;
     let common = Common::open(folder, &file, round.shape.parameters())?;
-    Ok((file, common.read(PARAMETERS, 0..round.shape.parameters())?))
+    let mut parameters =
+        Buffer::zeroed(round.shape.parameters()).map_err(Error::io("find memory for", folder))?;
+    common.read(PARAMETERS, 0, &mut parameters)?;
+    Ok((file, parameters))
 }
 
 fn stem(stage: u32) -> String {

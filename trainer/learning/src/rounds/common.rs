@@ -4,7 +4,6 @@ use super::saved::number;
 use crate::chunked::{Chunked, Notes};
 use crate::{Error, Result};
 use protocol::FileRef;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -43,21 +42,36 @@ impl Common {
         Ok(Common { path, parts, notes })
     }
 
-    /// Some values of an array; `range` begins at a chunk.
+    /// An array.
+    ///
+    /// # Errors
+    /// As [`Common::read`].
+    pub(crate) fn array(&self, name: &str) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.parts.iter().map(Chunked::length).sum()];
+        self.read(name, 0, &mut values)?;
+        Ok(values)
+    }
+
+    /// Reads values of an array into `values`, from `from` on: whole chunks, or what is left of the array.
     ///
     /// # Errors
     /// [`Error::Damaged`] when there is no such array or a checksum is wrong; [`Error::Storage`].
-    pub(crate) fn read(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>> {
-        let (mut values, mut first) = (Vec::with_capacity(range.len()), 0);
+    pub(crate) fn read(&self, name: &str, from: usize, values: &mut [f32]) -> Result<()> {
+        let (wanted, mut first, mut raw) = (from..from + values.len(), 0, Vec::new());
         for part in &self.parts {
             let end = first + part.length();
-            let wanted = range.start.clamp(first, end)..range.end.clamp(first, end);
-            if !wanted.is_empty() {
-                part.read_into(name, wanted.start - first..wanted.end - first, &mut values)?;
+            let some = wanted.start.clamp(first, end)..wanted.end.clamp(first, end);
+            if !some.is_empty() {
+                part.read(
+                    name,
+                    some.start - first,
+                    &mut values[some.start - from..some.end - from],
+                    &mut raw,
+                )?;
             }
             first = end;
         }
-        Ok(values)
+        Ok(())
     }
 
     /// A number from the text.

@@ -4,15 +4,17 @@
 //! made the most. `gradient`: the summed gradient over the images of the batch, then one optimizer step. Workers that
 //! publish changes: one outer step along their mean. A value depends on no other, so slices are as good as the whole.
 
+use super::common::Common;
 use super::gradient::GRADIENT;
 use super::outer::{self, CHANGE};
 use super::round::Round;
 use super::saved::number;
 use crate::chunked::Notes;
-use crate::head::{State, rate};
-use crate::reduce::Results;
+use crate::head::rate;
+use crate::reduce::{Results, by_chunks};
 use crate::work::CombineOrder;
 use crate::{Error, Result};
+use frozen::Buffer;
 use protocol::Agreement;
 use std::ops::Range;
 use std::path::Path;
@@ -20,7 +22,7 @@ use std::path::Path;
 /// What a round gives to all workers, or a slice of it.
 pub(super) struct Merged {
     /// The arrays of [`Round::arrays`], in their order.
-    pub(super) arrays: Vec<Vec<f32>>,
+    pub(super) arrays: Vec<Buffer>,
     /// Steps made.
     pub(super) steps: u64,
     /// Mean loss of the round's images.
@@ -53,9 +55,6 @@ pub(super) fn merge(order: &CombineOrder<'_>, round: &Round, range: &Range<usize
             &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>(),
         )?,
     };
-    if merged.arrays.iter().flatten().any(|value| !value.is_finite()) {
-        return Err(round.not_finite("a weight", None));
-    }
     let losses = results.notes().map(|(file, notes)| number::<f64>(file, notes, "loss"));
     let loss = losses.collect::<Result<Vec<_>>>()?.iter().sum::<f64>() / total;
     Ok(Merged { loss, ..merged })
@@ -69,21 +68,21 @@ fn mean(
     range: &Range<usize>,
     shares: &[f64],
 ) -> Result<Merged> {
-    let mut sums = results.sum(shares, range.clone(), order.threads)?;
-    let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
-    let mut take = |name: &str| {
-        sums.remove(name).ok_or_else(|| Error::damaged(&file, format!("an array {name:?}"), "none"))
-    };
-    let arrays = match round.outer {
-        None => round.arrays().into_iter().map(take).collect::<Result<_>>()?,
-        Some(outer) => {
-            let change = take(CHANGE)?;
-            let mut arrays = before(order, round, range)?;
+    let names = round.arrays();
+    let outer = round.outer.map(|outer| Ok::<_, Error>((outer, Before::open(order, round)?))).transpose()?;
+    let arrays = by_chunks(range, names.len(), order.threads, |chunk, arrays, desk| {
+        if let Some((outer, before)) = &outer {
+            before.read(&names, &chunk, arrays)?;
+            let change = results.sum(CHANGE, shares, &chunk, desk)?;
             let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
-            outer::step(outer, &change, parameters, memory.first_mut());
-            arrays
+            outer::step(*outer, change, parameters, memory.first_mut().map(|memory| &mut **memory));
+        } else {
+            for (name, array) in names.iter().zip(&mut *arrays) {
+                array.copy_from_slice(results.sum(name, shares, &chunk, desk)?);
+            }
         }
-    };
+        finite(round, arrays)
+    })?;
     let steps = results.notes().map(|(file, notes)| number::<u64>(file, notes, "steps"));
     let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
     let own = results
@@ -101,37 +100,62 @@ fn step(
     range: &Range<usize>,
     images: f64,
 ) -> Result<Merged> {
-    let mut sums = results.sum(&vec![1.0 / images; order.results.len()], range.clone(), order.threads)?;
-    let gradient = sums.remove(GRADIENT).ok_or_else(|| {
-        let file = results.notes().next().map(|(file, _)| file.to_owned()).unwrap_or_default();
-        Error::damaged(&file, format!("an array {GRADIENT:?}"), "none")
-    })?;
-    let mut arrays = before(order, round, range)?;
-    let steps = match order.state {
-        Some(file) => round.common(order.root, order.run, file)?.number("steps")?,
-        None => 0,
-    };
-    let parameters = std::mem::take(&mut arrays[0]);
-    let mut state = State { parameters, memory: arrays.split_off(1), steps };
+    let (names, shares) = (round.arrays(), vec![1.0 / images; order.results.len()]);
+    let before = Before::open(order, round)?;
+    let steps = before.steps()? + 1;
     let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
-    round.optimizer.step_on(range, rate, &gradient, &mut state);
-    let State { parameters, memory, steps } = state;
-    let arrays = [parameters].into_iter().chain(memory).collect();
+    let arrays = by_chunks(range, names.len(), order.threads, |chunk, arrays, desk| {
+        before.read(&names, &chunk, arrays)?;
+        let gradient = results.sum(GRADIENT, &shares, &chunk, desk)?;
+        let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
+        round.optimizer.step_on(&chunk, (rate, steps), gradient, parameters, memory);
+        finite(round, arrays)
+    })?;
     Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })
 }
 
-/// The arrays of the combined state before: what it has, or what training begins with and zeros.
-fn before(order: &CombineOrder<'_>, round: &Round, range: &Range<usize>) -> Result<Vec<Vec<f32>>> {
-    match order.state {
-        Some(file) => {
-            let common = round.common(order.root, order.run, file)?;
-            round.arrays().into_iter().map(|name| common.read(name, range.clone())).collect()
+/// The combined state before a round.
+enum Before {
+    State(Common),
+    /// What training begins with; all else is zero.
+    New(Vec<f32>),
+}
+
+impl Before {
+    fn open(order: &CombineOrder<'_>, round: &Round) -> Result<Before> {
+        Ok(match order.state {
+            Some(file) => Before::State(round.common(order.root, order.run, file)?),
+            None => Before::New(round.parameters(order.root, order.run, None)?),
+        })
+    }
+
+    fn steps(&self) -> Result<u64> {
+        match self {
+            Before::State(common) => common.number("steps"),
+            Before::New(_) => Ok(0),
         }
-        None => {
-            let parameters = round.parameters(order.root, order.run, None)?[range.clone()].to_vec();
-            let memory = vec![vec![0.0; parameters.len()]; round.arrays().len() - 1];
-            Ok([parameters].into_iter().chain(memory).collect())
+    }
+
+    /// Reads a chunk of each array.
+    fn read(&self, names: &[&str], chunk: &Range<usize>, arrays: &mut [&mut [f32]]) -> Result<()> {
+        match self {
+            Before::State(common) => {
+                let mut each = names.iter().zip(arrays);
+                each.try_for_each(|(name, array)| common.read(name, chunk.start, array))
+            }
+            Before::New(parameters) => {
+                arrays[0].copy_from_slice(&parameters[chunk.clone()]);
+                Ok(())
+            }
         }
+    }
+}
+
+/// Whether training has diverged.
+fn finite(round: &Round, arrays: &[&mut [f32]]) -> Result<()> {
+    match arrays.iter().all(|array| array.iter().all(|value| value.is_finite())) {
+        true => Ok(()),
+        false => Err(round.not_finite("a weight", None)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn outer(job: &Job) -> Option<Outer> {
 }
 
 /// One outer step, for parameters one by one.
-pub(super) fn step(outer: Outer, change: &[f32], parameters: &mut [f32], velocity: Option<&mut Vec<f32>>) {
+pub(super) fn step(outer: Outer, change: &[f32], parameters: &mut [f32], velocity: Option<&mut [f32]>) {
     let [rate, momentum] = [outer.rate, outer.momentum].map(|x| x as f32);
     let Some(velocity) = velocity else {
         parameters.iter_mut().zip(change).for_each(|(value, change)| *value += rate * change);
@@ -144,9 +144,9 @@ mod tests {
             let tensors = rounded(precision, &mut left);
             let folder = tempfile::tempdir().unwrap();
             let file = chunked::publish(folder.path(), "w", &tensors, &Notes::new()).unwrap();
-            let mut sent = Vec::new();
+            let mut sent = vec![0.0; exact.len()];
             let file = chunked::Chunked::open(folder.path(), &file).unwrap();
-            file.read_into(CHANGE, 0..exact.len(), &mut sent).unwrap();
+            file.read(CHANGE, 0, &mut sent, &mut Vec::new()).unwrap();
             let apart = |i: usize| (f64::from(sent[i]) + f64::from(left[i]) - f64::from(exact[i])).abs();
             assert!((0..exact.len()).all(|i| apart(i) < 1e-9 && left[i].abs() <= most), "{precision:?}");
             assert!(left.iter().any(|lost| *lost != 0.0), "{precision:?} rounds");

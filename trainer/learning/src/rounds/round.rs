@@ -67,7 +67,7 @@ impl Round {
     /// The parameters that the round begins with: what the last round gave, or a new head.
     pub(super) fn parameters(&self, root: &Root, run: &RunId, state: Option<&FileRef>) -> Result<Vec<f32>> {
         match state {
-            Some(file) => self.common(root, run, file)?.read(PARAMETERS, 0..self.shape.parameters()),
+            Some(file) => self.common(root, run, file)?.array(PARAMETERS),
             None if self.number == 1 => first_parameters(root, &self.job, &self.shape),
             None => {
                 let expected = format!("the combined state of round {}", self.number - 1);
@@ -82,7 +82,7 @@ impl Round {
         if let Some(file) = file.filter(|_| self.outer.is_none()) {
             let common = self.common(root, run, file)?;
             for (name, memory) in self.optimizer.memory_names().iter().zip(&mut state.memory) {
-                *memory = common.read(name, 0..memory.len())?;
+                *memory = common.array(name)?;
             }
             state.steps = common.number("steps")?;
         }

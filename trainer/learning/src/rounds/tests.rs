@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 fn parameters(sample: &Sample, run: &str, state: &protocol::FileRef) -> Vec<f32> {
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
     let length = storage::read_tensors(&folder, state).unwrap().tensors["parameters"].shape[0];
-    Common::open(&folder, state, length).unwrap().read(PARAMETERS, 0..length).unwrap()
+    Common::open(&folder, state, length).unwrap().array(PARAMETERS).unwrap()
 }
 
 /// The same of a head whose size is known, in slices or not, with its score.
 fn found(sample: &Sample, run: &str, combined: &Combined, length: usize) -> (Vec<u32>, Option<Score>) {
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
     let common = Common::open(&folder, combined.state.as_ref().unwrap(), length).unwrap();
-    let parameters = common.read(PARAMETERS, 0..length).unwrap();
+    let parameters = common.array(PARAMETERS).unwrap();
     (parameters.into_iter().map(f32::to_bits).collect(), combined.score)
 }
 
