@@ -87,7 +87,7 @@ impl Compiled {
         let end = fully_connected(&steps).filter(|(_, input)| *input != 0);
         let dense = end.map(|(first, input)| (steps.split_off(first), input));
         let all = |_| choice::MOST_IMAGES;
-        let weights = weights(network, &steps);
+        let weights = steps.iter().map(|step| weights(network, step, &sizes)).sum();
         let some =
             |per_image| options.batch.unwrap_or_else(|| choice::batch(per_image, weights, options.threads));
         let images = (0, sizes[0].channels);

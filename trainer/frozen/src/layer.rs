@@ -103,7 +103,7 @@ pub(crate) fn compile(
 }
 
 /// The size of a convolution's output.
-fn convolved(conv: &networks::Conv, input: Size) -> Size {
+pub(crate) fn convolved(conv: &networks::Conv, input: Size) -> Size {
     let out = |length: usize| (length + 2 * conv.padding - conv.kernel) / conv.stride + 1;
     Size { channels: conv.outputs, height: out(input.height), width: out(input.width) }
 }

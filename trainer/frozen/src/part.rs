@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use networks::{Network, NodeId, Parameter};
 
-use crate::choice::MOST_IMAGES;
+use crate::choice::{MOST_IMAGES, winograd_pays};
 use crate::compiled::LayerTime;
 use crate::error::Error;
 use crate::fuse::{Kind, Size, Step};
-use crate::kernels::Buffer;
-use crate::layer::{self, Layer, View};
+use crate::kernels::{Buffer, POINTS};
+use crate::layer::{self, Layer, View, convolved};
 use crate::parameters::Source;
 use crate::plan::{Place, Plan, plan};
 use crate::strips::Crew;
@@ -92,14 +92,17 @@ pub(crate) fn fully_connected(steps: &[Step]) -> Option<(usize, NodeId)> {
     (!steps[first..].iter().any(reads_past)).then_some((first, input))
 }
 
-/// Numbers that parameters have.
-pub(crate) fn floats(parameters: &[Parameter]) -> usize {
-    parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
-}
-
-/// Numbers that the parameters of steps have.
-pub(crate) fn weights(network: &Network, steps: &[Step]) -> usize {
-    steps.iter().flat_map(Step::nodes).map(|node| floats(&network.nodes[node].parameters())).sum()
+/// Floats that a step keeps for its weights, about.
+pub(crate) fn weights(network: &Network, step: &Step, sizes: &[Size]) -> usize {
+    let floats = |parameter: Parameter| parameter.shape.iter().product::<usize>();
+    let nodes = step.nodes().into_iter();
+    let given: usize = nodes.flat_map(|node| network.nodes[node].parameters()).map(floats).sum();
+    match &step.kind {
+        Kind::Conv { conv, .. } if winograd_pays(conv, convolved(conv, sizes[step.inputs[0]])) => {
+            given * POINTS * POINTS / (conv.kernel * conv.kernel)
+        }
+        _ => given,
+    }
 }
 
 /// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice while they
@@ -112,7 +115,7 @@ fn stages(
     threads: usize,
 ) -> Result<Vec<Stage>, Error> {
     let mut order: Vec<usize> = (0..steps.len()).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(weights(source.network, &steps[at..at + 1])));
+    order.sort_by_key(|&at| std::cmp::Reverse(weights(source.network, &steps[at], sizes)));
     let mut made: Vec<Option<Stage>> = steps.iter().map(|_| None).collect();
     for at in order {
         made[at] = Some(stage(&steps[at], source, plan, sizes, threads)?);
