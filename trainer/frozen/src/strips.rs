@@ -46,3 +46,26 @@ pub(crate) fn even(count: usize, most: usize, threads: usize) -> impl Iterator<I
     let pieces = count.div_ceil(most.max(1)).next_multiple_of(threads.max(1)).clamp(1, count.max(1));
     (0..pieces).map(move |piece| count * piece / pieces..count * (piece + 1) / pieces)
 }
+
+/// The rows of a batch of images, those of each image cut by [`even`]: no strip has rows of two images.
+pub(crate) fn inside_images(
+    images: usize,
+    height: usize,
+    most: usize,
+    threads: usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let each = even(height, most, threads);
+    (0..images).flat_map(move |image| {
+        each.clone().map(move |rows| image * height + rows.start..image * height + rows.end)
+    })
+}
+
+/// The same where a strip computes lines that its neighbour computes too: whole images, if they keep all threads busy.
+pub(crate) fn whole_images(
+    images: usize,
+    height: usize,
+    threads: usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let pieces = if images.is_multiple_of(threads) { 1 } else { threads };
+    inside_images(images, height, height, pieces)
+}

@@ -13,7 +13,7 @@ use crate::choice;
 use crate::kernels::{Buffer, Finish, Multiply, PANEL};
 use crate::parameters::Affine;
 use crate::plan::padded;
-use crate::strips::{Crew, even};
+use crate::strips::{Crew, inside_images};
 
 pub(crate) struct Direct {
     input: View,
@@ -164,9 +164,7 @@ impl Layer for Direct {
         // Strips of a dense product cross from image to image; others stay inside one.
         let whole = self.kernel == 1 && self.stride == 1 && self.padding == 0;
         let (images, height) = if whole { (1, n * height) } else { (n, height) };
-        let per_image = even(height, self.strip, crew.threads.div_ceil(images));
-        let strips = (0..images)
-            .flat_map(|i| per_image.clone().map(move |rows| i * height + rows.start..i * height + rows.end));
+        let strips = inside_images(images, height, self.strip, crew.threads.div_ceil(images));
         let floats = |rows: &Range<usize>| rows.len() * self.output.row();
         crew.deal(out, strips, floats, |rows, strip, scratch| {
             self.run_strip(crew, rows, inputs, strip, scratch);

@@ -5,7 +5,7 @@ use super::Layer;
 use super::direct::Direct;
 use super::pooling::MaxPool;
 use crate::choice;
-use crate::strips::{Crew, even};
+use crate::strips::{Crew, whole_images};
 
 pub(crate) struct Pooled {
     conv: Direct,
@@ -72,20 +72,11 @@ impl Pooled {
 
 impl Layer for Pooled {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
-        let height = self.pool.output.size.height;
-        // A strip computes lines that its neighbour computes too: whole images, if they keep all threads busy.
-        let pieces = if n.is_multiple_of(crew.threads) { 1 } else { crew.threads };
-        let per_image = even(height, height, pieces);
-        let strips = (0..n)
-            .flat_map(|i| per_image.clone().map(move |rows| i * height + rows.start..i * height + rows.end));
-        crew.deal(
-            out,
-            strips,
-            |rows| rows.len() * self.pool.output.row(),
-            |rows, strip, scratch| {
-                self.run_strip(crew, rows, inputs, strip, scratch);
-            },
-        );
+        let strips = whole_images(n, self.pool.output.size.height, crew.threads);
+        let floats = |rows: &Range<usize>| rows.len() * self.pool.output.row();
+        crew.deal(out, strips, floats, |rows, strip, scratch| {
+            self.run_strip(crew, rows, inputs, strip, scratch);
+        });
     }
 
     fn scratch(&self) -> usize {

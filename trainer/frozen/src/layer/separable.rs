@@ -13,7 +13,7 @@ use crate::fuse::{Clamp, Kind, Step};
 use crate::kernels::{Buffer, DepthwiseRow, Finish, Multiply};
 use crate::parameters::Source;
 use crate::plan::padded;
-use crate::strips::{Crew, even};
+use crate::strips::{Crew, whole_images};
 
 const KERNEL: usize = 3;
 
@@ -224,20 +224,11 @@ impl Part {
 
 impl Layer for Separable {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
-        let height = self.output.size.height;
-        // A strip computes two lines that its neighbour computes too: whole images, if they keep all threads busy.
-        let pieces = if n.is_multiple_of(crew.threads) { 1 } else { crew.threads };
-        let per_image = even(height, height, pieces);
-        let strips = (0..n)
-            .flat_map(|i| per_image.clone().map(move |rows| i * height + rows.start..i * height + rows.end));
-        crew.deal(
-            out,
-            strips,
-            |rows| rows.len() * self.output.row(),
-            |rows, strip, scratch| {
-                self.run_strip(crew, rows, inputs, strip, scratch);
-            },
-        );
+        let strips = whole_images(n, self.output.size.height, crew.threads);
+        let floats = |rows: &Range<usize>| rows.len() * self.output.row();
+        crew.deal(out, strips, floats, |rows, strip, scratch| {
+            self.run_strip(crew, rows, inputs, strip, scratch);
+        });
     }
 
     fn scratch(&self) -> usize {
