@@ -228,6 +228,12 @@ fn pools_norms_and_linear_layers() {
 }
 
 #[test]
+fn more_images_than_ever_go_together() {
+    let ops = vec![conv(3, 8, 3, 1, 1), Op::Relu, Op::Flatten, Op::Linear { inputs: 128, outputs: 5 }];
+    close("maps, then a linear layer", &chain(ops), (4, 4), crate::choice::MOST_IMAGES * 2 + 6, 1);
+}
+
+#[test]
 fn branches() {
     let node = |name: &str, op, inputs: &[usize]| Node { name: name.into(), op, inputs: inputs.to_vec() };
     let start = || {

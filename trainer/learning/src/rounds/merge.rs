@@ -151,7 +151,7 @@ impl Before {
     }
 }
 
-/// Whether training has diverged.
+/// An error if training has diverged.
 fn finite(round: &Round, arrays: &[&mut [f32]]) -> Result<()> {
     match arrays.iter().all(|array| array.iter().all(|value| value.is_finite())) {
         true => Ok(()),
