@@ -136,7 +136,7 @@ fn every_run_ends_with_the_model_of_a_calm_one() {
             });
         }
     });
-    conclude(&all.into_inner().unwrap(), storms.len() == STORMS.len());
+    conclude(&all.into_inner().unwrap(), &storms);
 }
 
 /// One run in one storm, from its start to its model; says in a line what it was like.
@@ -241,7 +241,7 @@ fn replay(storm: &Storm, seed: u64, why: &str) -> String {
 }
 
 /// All that was seen, in words and as assertions.
-fn conclude(all: &[Seen], every_storm: bool) {
+fn conclude(all: &[Seen], storms: &[&Storm]) {
     let sum = |of: fn(&Seen) -> u64| all.iter().map(of).sum::<u64>();
     let wrong: Vec<&String> = all.iter().filter_map(|seen| seen.wrong.as_ref()).collect();
     let kills = sum(|seen| seen.kills as u64);
@@ -261,6 +261,7 @@ fn conclude(all: &[Seen], every_storm: bool) {
     lost.sort_unstable();
     let share = |of: f64| lost.get((lost.len() as f64 * of) as usize).copied().unwrap_or(0) as f64 / 1_000.0;
     let bound = (LEG + TICK).as_millis() as u64;
+    let late = lost.iter().filter(|lost| **lost > bound).count();
     println!(
         "lost per kill: median {:.2} s, 95 % {:.2} s, 99 % {:.2} s, most {:.2} s; more than a leg and a tick ({:.0} s): {}",
         share(0.5),
@@ -268,10 +269,16 @@ fn conclude(all: &[Seen], every_storm: bool) {
         share(0.99),
         lost.last().copied().unwrap_or(0) as f64 / 1_000.0,
         bound as f64 / 1_000.0,
-        lost.iter().filter(|lost| **lost > bound).count(),
+        late,
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(!every_storm || shows_something(all), "too few kills or freezes: the test shows nothing");
+    // Where events are lost, delayed or refused as well, the time is not the kill's alone.
+    let kills_alone = storms.iter().all(|storm| storm.name.starts_with("kills"));
+    assert!(!kills_alone || late == 0, "{late} kills cost more than a leg and a tick");
+    assert!(
+        storms.len() < STORMS.len() || shows_something(all),
+        "too few kills or freezes: the test shows nothing"
+    );
 }
 
 /// Whether enough went wrong: on a fast machine a run may be over before anything does.

@@ -1,61 +1,95 @@
-//! What a kill costs: the time from the begin of the attempt that was killed until its work goes on elsewhere.
+//! What a kill costs: the time until what the killed process held up goes on elsewhere.
 
+use super::TICK;
 use local_cloud::Kill;
-use protocol::{Event, Fact, Ledger, Target};
+use protocol::{Decision, Event, Fact, Ledger, Moment, Target};
 
-/// Milliseconds lost by each kill of a worker or a combine, by the run's own facts.
+/// Milliseconds lost by each kill, by the run's own facts.
 ///
-/// Work goes on when it is begun again, when someone else has done it, or when another attempt at it starts that is
-/// killed in its turn and counts by itself. If the killed attempt's work was not done yet, all of the attempt is lost, and the time until another one begins
-/// that work. If it was done, and the process died before it had sent what is due next, only that wait is lost; if
-/// nothing was due by it, nothing.
+/// A killed attempt at work that was not done yet loses all of the attempt, and the time until the work goes on: until it is
+/// begun again, or someone else has done it, or it is in the hands of another process that is killed in its turn and
+/// counts by itself. If the work was done, and the process died before it had sent what is due next, that wait is lost; if
+/// nothing was due by it, nothing. A killed start or tick holds up what it was about to send.
 pub(crate) fn lost_ms(kills: &[Kill], facts: &[Fact]) -> Vec<u64> {
-    kills.iter().filter_map(|kill| Some(lost(kill, target(&kill.request_payload)?, kills, facts))).collect()
+    let held_up: Vec<Vec<HeldUp>> = kills.iter().map(|kill| held_up(kill, facts)).collect();
+    let lost = |(kill, held): (&Kill, &Vec<HeldUp>)| {
+        let lost = |held: &HeldUp| {
+            let others = kills.iter().zip(&held_up).filter(|(other, _)| other.started_ms > kill.at_ms);
+            let tried = others.filter(|(_, its)| its.iter().any(|other| other.what == held.what));
+            let tried = tried.map(|(other, _)| other.started_ms).min();
+            let goes_on = goes_on_ms(held.what, kill.at_ms, facts);
+            tried.map_or(goes_on, |tried| tried.min(goes_on)).saturating_sub(held.since_ms)
+        };
+        held.iter().map(lost).max().unwrap_or(0)
+    };
+    kills.iter().zip(&held_up).map(lost).collect()
 }
 
-fn lost(kill: &Kill, target: Target, kills: &[Kill], facts: &[Fact]) -> u64 {
-    let split = facts.iter().position(|fact| at_ms(fact) > kill.at_ms).unwrap_or(facts.len());
-    let (before, after) = facts.split_at(split);
-    let ledger = Ledger::fold(before.to_vec()).expect("a sound ledger").expect("a start");
-    let goes_on_ms = |what: Target| {
-        let fact = after.iter().find(|fact| concerns(fact, what)).or(after.last()).map_or(kill.at_ms, at_ms);
-        let others = kills.iter().filter(|other| other.started_ms > kill.at_ms);
-        let tried =
-            others.filter(|other| self::target(&other.request_payload) == Some(what)).map(|o| o.started_ms);
-        tried.min().map_or(fact, |tried| tried.min(fact))
-    };
-    if ledger.due().contains(&target) {
-        return goes_on_ms(target).saturating_sub(kill.started_ms);
+/// Work that waits because a process was killed, and since when.
+struct HeldUp {
+    what: Target,
+    since_ms: u64,
+}
+
+fn held_up(kill: &Kill, facts: &[Fact]) -> Vec<HeldUp> {
+    let Ok(event) = Event::parse(kill.request_payload.as_bytes()) else { return Vec::new() };
+    let until = |now_ms| facts.iter().take_while(|fact| at_ms(fact) <= now_ms).count();
+    let (until_begin, until_end) = (until(kill.started_ms), until(kill.at_ms));
+    let (at_begin, at_end) = (ledger(&facts[..until_begin]), ledger(&facts[..until_end]));
+    let all =
+        |whats: Vec<Target>, since_ms| whats.into_iter().map(|what| HeldUp { what, since_ms }).collect();
+    let Some(at_end) = at_end else { return all(vec![Target::worker(0, 0, 0)], kill.started_ms) };
+    let waits = |what: &Target| !facts[..until_end].iter().any(|fact| begins(fact, *what));
+    match (target(&event), at_begin) {
+        // The start that recorded itself and died.
+        (_, None) => all(at_end.due().into_iter().filter(waits).collect(), kill.at_ms),
+        (None, Some(at_begin)) => {
+            let patience_ms = TICK.as_millis() as u64;
+            let moment = Moment { now_ms: kill.at_ms, invocation: "a killed one", patience_ms };
+            let Ok(Decision::Resend(mut whats)) = at_begin.decide(&event, moment) else { return Vec::new() };
+            // What has begun meanwhile it had sent already.
+            whats.retain(|what| !facts[until_begin..until_end].iter().any(|fact| begins(fact, *what)));
+            all(whats, kill.started_ms)
+        }
+        (Some(what), Some(_)) if at_end.due().contains(&what) => all(vec![what], kill.started_ms),
+        (Some(done), Some(at_begin)) => {
+            let follows = |due: &Target| match (done.worker, due.worker) {
+                (Some(worker), Some(next)) => next == worker && due.stage == done.stage,
+                (Some(_), None) => due.stage == done.stage,
+                (None, _) => due.worker.is_some() && due.stage == done.stage + 1,
+            };
+            let whats = at_end.due().into_iter().filter(|due| follows(due) && waits(due)).collect();
+            all(whats, if at_begin.due().contains(&done) { kill.at_ms } else { kill.started_ms })
+        }
     }
-    let owed = |due: &Target| {
-        let next_leg = due.worker.is_some() && due.worker == target.worker && due.stage == target.stage;
-        let combine = due.worker.is_none() && due.stage == target.stage;
-        let next_stage = target.worker.is_none() && due.stage == target.stage + 1;
-        (next_leg || combine || next_stage) && !before.iter().any(|fact| begins(fact, *due))
-    };
-    let waits = ledger.due().into_iter().filter(owed).map(|due| goes_on_ms(due).saturating_sub(kill.at_ms));
-    waits.max().unwrap_or(0)
 }
 
-fn target(payload: &str) -> Option<Target> {
-    match Event::parse(payload.as_bytes()).ok()? {
+/// The ledger of these facts; none before the run's start.
+fn ledger(facts: &[Fact]) -> Option<Ledger> {
+    Ledger::fold(facts.to_vec()).expect("a sound ledger")
+}
+
+/// When the work is begun again, or someone else has done it; or when the run is over.
+fn goes_on_ms(what: Target, since_ms: u64, facts: &[Fact]) -> u64 {
+    let shows = |fact: &&Fact| match fact {
+        Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. } => *target == what,
+        Fact::CombineDone { combined, .. } => what == Target::combine(combined.stage),
+        other => begins(other, what),
+    };
+    let mut after = facts.iter().filter(|fact| at_ms(fact) > since_ms);
+    after.clone().find(shows).or(after.next_back()).map_or(since_ms, at_ms)
+}
+
+fn target(event: &Event) -> Option<Target> {
+    match event {
         Event::Worker(event) => Some(Target::worker(event.stage?, event.worker, event.leg?)),
-        Event::Combine { stage, .. } => Some(Target::combine(stage?)),
+        Event::Combine { stage, .. } => Some(Target::combine((*stage)?)),
         _ => None,
     }
 }
 
 fn begins(fact: &Fact, what: Target) -> bool {
     matches!(fact, Fact::Begun { target, .. } if *target == what)
-}
-
-/// Whether this fact shows that the work goes on: it is begun again, or someone else has done it.
-fn concerns(fact: &Fact, what: Target) -> bool {
-    match fact {
-        Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. } => *target == what,
-        Fact::CombineDone { combined, .. } => what == Target::combine(combined.stage),
-        other => begins(other, what),
-    }
 }
 
 fn at_ms(fact: &Fact) -> u64 {

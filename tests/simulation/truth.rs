@@ -66,12 +66,15 @@ impl Truth {
     /// file that a fact names is checked to say the same.
     pub(crate) fn meaning(&self, live: &[u32]) -> u64 {
         let Some(ledger) = &self.ledger else { return 0 };
+        // Who it is matters for those only whose events may be delivered again.
+        let by = |id: &str| id.parse().ok().filter(|id| live.contains(id)).map_or(0, u64::from);
         let hold = |hold: &Hold| {
-            let until = hold.lease.as_ref().map_or(0, |lease| lease.until_ms);
+            let lease = hold.lease.as_ref();
+            let lease =
+                lease.map_or(0, |lease| mix(lease.until_ms, by(lease.invocation.trim_start_matches('i'))));
             let tries =
                 u64::from(hold.begun) << 32 | u64::from(hold.resent) << 16 | u64::from(hold.unheard) << 8;
-            let tries = tries | u64::from(hold.deliveries);
-            mix(mix(hold.sent_ms, until), tries)
+            mix(mix(hold.sent_ms, lease), tries)
         };
         let worker = |worker: &WorkerState| match worker.result {
             Some(_) => 1,
@@ -81,12 +84,9 @@ impl Truth {
         let flags = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1 | best << 2;
         let torn = xxh3_64(&self.bytes[self.at.min(self.bytes.len())..]);
         let parts = ledger.workers.iter().map(worker).chain([hold(&ledger.combine), flags, torn]);
-        // Who recorded what matters for those only whose events may be delivered again.
         let text = format!("{ledger:?}");
-        let private = text.split("_by: \"i").skip(1).map(|rest| {
-            let id = rest.split('"').next().and_then(|id| id.parse().ok()).unwrap_or(0);
-            u64::from(if live.contains(&id) { id } else { 0 })
-        });
+        let private =
+            text.split("_by: \"i").skip(1).map(|rest| by(rest.split('"').next().unwrap_or_default()));
         let idle = text.split("idle_legs: ").skip(1).map(|rest| u64::from(rest.as_bytes()[0]));
         parts.chain(private).chain(idle).fold(u64::from(ledger.stage), mix)
     }

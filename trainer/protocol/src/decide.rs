@@ -25,8 +25,7 @@ pub struct Moment<'a> {
     pub now_ms: u64,
     /// Lambda's request id of this invocation.
     pub invocation: &'a str,
-    /// How long after its time work is held to be lost by a tick while its event may still be delivered; doubled each time
-    /// that it is sent again.
+    /// How long an event may take to begin before a tick holds it to be lost; doubled each time that it is sent again.
     pub patience_ms: u64,
 }
 
@@ -79,7 +78,7 @@ impl Ledger {
             )));
         }
         if stage == self.stage && worker.result.is_none() && leg == worker.leg {
-            return Ok(Decision::Work(target));
+            return Ok(work(target, &worker.hold, moment));
         }
         Ok(resend(self.due_after_leg(target, moment.invocation), format!("{target} is done")))
     }
@@ -90,7 +89,7 @@ impl Ledger {
             return Decision::Ahead(format!("{target} is not due yet: not every worker is done"));
         }
         if stage == self.stage {
-            return Decision::Work(target);
+            return work(target, &self.combine, moment);
         }
         resend(self.due_after_combine(stage, moment.invocation), format!("{target} is done"))
     }
@@ -158,6 +157,15 @@ impl Ledger {
                 Event::Worker(WorkerEvent { run, worker, workers, epochs_done, stage, leg: Some(target.leg) })
             }
         }
+    }
+}
+
+fn work(target: Target, hold: &Hold, moment: Moment<'_>) -> Decision {
+    match hold.in_hand(moment) {
+        Some(lease) => {
+            Decision::Ignore(format!("{target} is in hand: invocation {} has it", lease.invocation))
+        }
+        None => Decision::Work(target),
     }
 }
 

@@ -159,6 +159,18 @@ pub struct Lease {
     pub memory_mb: u32,
 }
 
+impl Lease {
+    /// When a leg that lives has handed over: in the middle of its reserve.
+    pub fn handed_over_ms(&self) -> u64 {
+        self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2)
+    }
+}
+
+/// Time of a leg that is kept for saving, recording and sending, in milliseconds: a tenth of it, from half a second to 20 seconds.
+pub fn reserve_ms(at_ms: u64, until_ms: u64) -> u64 {
+    (until_ms.saturating_sub(at_ms) / 10).clamp(500, 20_000)
+}
+
 /// The feature store of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,8 +3,6 @@
 use crate::Moment;
 use crate::fact::Lease;
 
-/// How often the platform delivers an event: once, and two retries.
-const DELIVERIES: u32 = 3;
 /// Times that one leg may begin without ending before the run is given up.
 const MOST_BEGINNINGS: u32 = 12;
 /// Times that work which does not move is sent again before the run is given up.
@@ -21,9 +19,7 @@ pub struct Hold {
     pub begun: u32,
     /// How often it was sent again because it did not move.
     pub resent: u32,
-    /// How often it has begun by the event that was sent last, as far as is known: each delivery has its invocation's id.
-    pub deliveries: u32,
-    /// How often it was sent again, one after the other, and nobody has begun it.
+    /// How often it was sent again, one after the other, and nobody has begun it since.
     pub unheard: u32,
     /// Why the last attempt failed that could say so.
     trouble: Option<String>,
@@ -35,14 +31,12 @@ impl Hold {
     }
 
     pub(crate) fn begin(&mut self, lease: &Lease) {
-        let again = self.lease.as_ref().is_some_and(|last| last.invocation == lease.invocation);
-        self.deliveries = if again { self.deliveries + 1 } else { 1 };
         self.lease = Some(lease.clone());
         (self.begun, self.unheard) = (self.begun + 1, 0);
     }
 
     pub(crate) fn send_again(&mut self, at_ms: u64) {
-        (self.sent_ms, self.deliveries) = (at_ms, 0);
+        self.sent_ms = at_ms;
         (self.resent, self.unheard) = (self.resent + 1, self.unheard + 1);
     }
 
@@ -52,19 +46,25 @@ impl Hold {
 
     /// Why the run is given up, once the work has begun too often without an end.
     pub(crate) fn begun_too_often(&self) -> Option<String> {
-        let memory_mb = self.lease.as_ref().map_or(0, |lease| lease.memory_mb);
-        let unknown = || {
-            format!("the function crashed, ran out of memory ({memory_mb} MB) or of time; its log says which")
-        };
-        let why = self.trouble.clone().unwrap_or_else(unknown);
-        (self.begun > MOST_BEGINNINGS).then(|| format!("began {} times and never ended: {why}", self.begun))
+        let words = || format!("began {} times and never ended: {}", self.begun, self.why());
+        (self.begun > MOST_BEGINNINGS).then(words)
     }
 
     /// Why the run is given up, once the work was sent again too often.
     pub(crate) fn resent_too_often(&self) -> Option<String> {
-        let why = self.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let words = || format!("was sent again {} times and did not end{why}", self.resent);
+        let words = || format!("was sent again {} times and did not end: {}", self.resent, self.why());
         (self.resent >= MOST_RESENDS).then(words)
+    }
+
+    /// Why it does not end, as far as is known.
+    fn why(&self) -> String {
+        match (&self.trouble, &self.lease) {
+            (Some(trouble), _) => trouble.clone(),
+            (None, Some(Lease { memory_mb, .. })) => format!(
+                "the function crashed, ran out of memory ({memory_mb} MB) or of time; its log says which"
+            ),
+            (None, None) => "its events were never begun; does the function start? its log says".into(),
+        }
     }
 
     /// Whether the work has not begun, or not ended, this long after it should have.
@@ -75,11 +75,19 @@ impl Hold {
 
     /// Whether a tick holds the work to be lost.
     ///
-    /// An event that may still be delivered has time for that, and twice as much each time that it was sent again and
-    /// nobody began it. One that began for the last time is waited for no longer than it may run.
+    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform may still deliver:
+    /// that is ignored then. An event that nobody has begun has some patience to arrive, and twice as much each time
+    /// that it was sent again.
     pub(crate) fn lost(&self, moment: Moment<'_>) -> bool {
-        let last = self.deliveries >= DELIVERIES;
-        let grace_ms = if last { 0 } else { moment.patience_ms << self.unheard.min(16) };
-        self.overdue(moment.now_ms, grace_ms)
+        match &self.lease {
+            Some(lease) if self.unheard == 0 => moment.now_ms > lease.handed_over_ms(),
+            _ => self.overdue(moment.now_ms, moment.patience_ms << self.unheard.min(16)),
+        }
+    }
+
+    /// Who else has it in hand: it began by another event, may still run, and was not sent again since.
+    pub(crate) fn in_hand(&self, moment: Moment<'_>) -> Option<&Lease> {
+        let alive = |lease: &&Lease| lease.invocation != moment.invocation && lease.until_ms > moment.now_ms;
+        self.lease.as_ref().filter(alive).filter(|_| self.unheard == 0)
     }
 }

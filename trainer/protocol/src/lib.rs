@@ -25,7 +25,7 @@ pub use decide::{Decision, Moment};
 pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
-pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target};
+pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target, reserve_ms};
 pub use hold::Hold;
 pub use ids::{FileRef, RunId, utc};
 pub use job::{

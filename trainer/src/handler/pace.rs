@@ -1,5 +1,7 @@
 //! When a leg must stop: it measures its own steps and leaves time to save its place and pass it on.
 
+use protocol::reserve_ms;
+
 /// A leg's pace. Times are milliseconds since 1970.
 pub(super) struct Pace {
     begun_ms: u64,
@@ -24,12 +26,8 @@ impl Pace {
     /// saving. The first step is always tried: without it the leg would be for nothing.
     pub(super) fn must_stop(&self, now_ms: u64) -> bool {
         let step_ms = self.longest_step_ms + self.longest_step_ms / 2;
-        self.steps > 0 && now_ms + step_ms + self.reserve_ms() > self.deadline_ms
-    }
-
-    /// Time kept for saving, recording and sending: a tenth of the leg, from half a second to 20 seconds.
-    fn reserve_ms(&self) -> u64 {
-        (self.deadline_ms.saturating_sub(self.begun_ms) / 10).clamp(500, 20_000)
+        let reserve_ms = reserve_ms(self.begun_ms, self.deadline_ms);
+        self.steps > 0 && now_ms + step_ms + reserve_ms > self.deadline_ms
     }
 
     pub(super) fn seconds(&self) -> f64 {

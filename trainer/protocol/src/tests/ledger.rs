@@ -17,27 +17,47 @@ fn legs_without_progress_end_the_run() {
     assert!(matches!(ledger.must_end(0), Some(Reason::Failed(why)) if why.contains("no progress")));
 }
 
-#[test]
-fn an_event_that_is_delivered_no_more_is_sent_again_once_its_last_attempt_has_had_its_time() {
+/// A ledger whose one worker's first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
+fn begun() -> (Ledger, Target) {
     let target = Target::worker(0, 0, 0);
-    let begun = |times: u64| {
-        let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
-        for at_ms in (0..times).map(|n| n * 1_000) {
-            let lease = Lease { invocation: "i".into(), at_ms, until_ms: at_ms + 10_000, memory_mb: 1 };
-            ledger.record(&Fact::Begun { target, lease }).unwrap();
-        }
-        ledger
-    };
+    let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
+    let lease = Lease { invocation: "i".into(), at_ms: 1_000, until_ms: 11_000, memory_mb: 1 };
+    ledger.record(&Fact::Begun { target, lease }).unwrap();
+    (ledger, target)
+}
+
+fn decide(ledger: &Ledger, event: &Event, invocation: &str, now_ms: u64) -> Decision {
+    ledger.decide(event, Moment { now_ms, invocation, patience_ms: PATIENCE_MS }).unwrap()
+}
+
+#[test]
+fn a_tick_sends_again_what_a_leg_that_lives_has_handed_over_and_what_nobody_begins() {
+    let (mut ledger, target) = begun();
     let tick = |ledger: &Ledger, now_ms| {
-        let moment = Moment { now_ms, invocation: "tick", patience_ms: PATIENCE_MS };
-        ledger.decide(&Event::Tick { run: None }, moment).unwrap() == Decision::Resend(vec![target])
+        decide(ledger, &Event::Tick { run: None }, "tick", now_ms) == Decision::Resend(vec![target])
     };
-    // After two attempts the platform may deliver it once more; after three it does not.
-    assert!(!tick(&begun(2), 11_000 + PATIENCE_MS) && tick(&begun(2), 11_001 + PATIENCE_MS));
-    let mut third = begun(3);
-    assert!(!tick(&third, 12_000) && tick(&third, 12_001));
-    third.record(&Fact::SentAgain { targets: vec![target], at_ms: 12_001 }).unwrap();
-    assert!(!tick(&third, 12_002 + PATIENCE_MS) && tick(&third, 12_002 + 2 * PATIENCE_MS));
+    // A second of the ten is kept for handing over.
+    assert!(!tick(&ledger, 10_500) && tick(&ledger, 10_501));
+    ledger.record(&Fact::SentAgain { targets: vec![target], at_ms: 10_501 }).unwrap();
+    // The event waits for its invocation as long as the one before it might have run, and twice the patience.
+    assert!(!tick(&ledger, 11_000 + 2 * PATIENCE_MS) && tick(&ledger, 11_001 + 2 * PATIENCE_MS));
+}
+
+#[test]
+fn what_another_has_in_hand_is_not_done_twice() {
+    let (mut ledger, target) = begun();
+    let event = ledger.event(target);
+    assert!(
+        matches!(decide(&ledger, &event, "j", 10_999), Decision::Ignore(why) if why.contains("invocation i"))
+    );
+    assert_eq!(
+        decide(&ledger, &event, "i", 2_000),
+        Decision::Work(target),
+        "the same event, delivered again"
+    );
+    assert_eq!(decide(&ledger, &event, "j", 11_000), Decision::Work(target), "its time is over");
+    ledger.record(&Fact::SentAgain { targets: vec![target], at_ms: 2_000 }).unwrap();
+    assert_eq!(decide(&ledger, &event, "j", 2_001), Decision::Work(target), "it was sent again since");
 }
 
 #[test]
