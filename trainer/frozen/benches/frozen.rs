@@ -25,9 +25,10 @@ fn main() -> Result<(), Failure> {
     let network = whole.up_to(words.option("--point").unwrap_or(whole.default_cut))?;
     let isa = match words.option("--isa") {
         None => None,
+        Some("avx512") => Some(Isa::Avx512),
         Some("avx2") => Some(Isa::Avx2),
         Some("portable") => Some(Isa::Portable),
-        Some(other) => return Err(format!("--isa is avx2 or portable, found `{other}`").into()),
+        Some(other) => return Err(format!("--isa is avx512, avx2 or portable, found `{other}`").into()),
     };
 
     let peak = frozen::peak(isa.unwrap_or_else(Isa::best)).ok_or("this CPU lacks that instruction set")?;

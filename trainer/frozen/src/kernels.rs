@@ -6,6 +6,7 @@
 // Registers are named by row and column; iterators over them would hide which, and must not be left to the optimiser.
 #![allow(clippy::needless_range_loop)]
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 mod buffer;
@@ -20,6 +21,8 @@ mod winograd;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -37,6 +40,8 @@ pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches, WEIGH
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
+    /// x86-64 with AVX-512F. Gives the bits of [`Isa::Avx2`].
+    Avx512,
     /// x86-64 with AVX2 and FMA.
     Avx2,
     /// aarch64.
@@ -47,13 +52,30 @@ pub enum Isa {
 
 impl Isa {
     /// The fastest one on this CPU.
+    ///
+    /// AVX-512 only where it is seen to compute faster, once in the process: some CPUs do its work in halves, or clock
+    /// lower meanwhile. Nothing but the time depends on that.
     pub fn best() -> Isa {
-        [Isa::Avx2, Isa::Neon].into_iter().find(|isa| isa.exists()).unwrap_or(Isa::Portable)
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        let faster = || {
+            let rate = |isa| measured(isa, 20_000, 5).unwrap_or(0.0);
+            rate(Isa::Avx512) > 1.1 * rate(Isa::Avx2)
+        };
+        let seen = |isa: &Isa| isa.exists() && (*isa != Isa::Avx512 || faster());
+        let all = [Isa::Avx512, Isa::Avx2, Isa::Neon];
+        *BEST.get_or_init(|| all.into_iter().find(seen).unwrap_or(Isa::Portable))
+    }
+
+    /// The one that stands for all which give the same bits.
+    pub fn rounding(self) -> Isa {
+        if self == Isa::Avx512 { Isa::Avx2 } else { self }
     }
 
     /// Whether this CPU has it.
     pub fn exists(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Isa::Avx2.exists() && is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "aarch64")]
@@ -69,16 +91,21 @@ impl Isa {
 ///
 /// None when this CPU does not have the instruction set.
 pub fn peak(isa: Isa) -> Option<f64> {
+    measured(isa, 1_000_000, 20)
+}
+
+/// The most operations per second of some tries.
+fn measured(isa: Isa, rounds: usize, tries: u32) -> Option<f64> {
     let target = Target::new(isa)?;
-    let seconds = |_| {
-        let mut job = Peak { rounds: 1_000_000, result: 0.0 };
+    let rate = |_| {
+        let mut job = Peak { rounds, lanes: 0, result: 0.0 };
         let start = Instant::now();
         target.peak(&mut job);
         let seconds = start.elapsed().as_secs_f64();
         std::hint::black_box(job.result);
         job.operations() as f64 / seconds
     };
-    (0..20).map(seconds).reduce(f64::max)
+    (0..tries).map(rate).reduce(f64::max)
 }
 
 /// An instruction set that was found on this CPU; having one is the licence to run its kernels.
@@ -130,6 +157,8 @@ macro_rules! dispatch {
                     // SAFETY: the job was checked, and a Target exists only for an instruction set of this CPU.
                     unsafe {
                         match self.0 {
+                            #[cfg(target_arch = "x86_64")]
+                            Isa::Avx512 => avx512::$name(job),
                             #[cfg(target_arch = "x86_64")]
                             Isa::Avx2 => avx2::$name(job),
                             #[cfg(target_arch = "aarch64")]

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn both_products_equal_those_in_float64_on_every_instruction_set() {
-        for isa in [Isa::Avx2, Isa::Neon, Isa::Portable] {
+        for isa in [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable] {
             for (rows, columns, outputs) in [(1, 8, 1), (3, 5, 2), (4, 16, 3), (9, 107, 10), (5, 64, 7)] {
                 let Some(linear) = Linear::on(isa, columns, outputs) else { continue };
                 let (x, w, d) =

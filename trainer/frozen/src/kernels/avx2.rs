@@ -9,6 +9,8 @@ pub(crate) struct Avx2(__m256);
 // SAFETY: all bodies are single instructions of AVX2/FMA; the trait's contract asks the caller for both and for
 // valid pointers.
 impl Vector for Avx2 {
+    type Narrow = Avx2;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         unsafe { Avx2(_mm256_set1_ps(x)) }

@@ -4,10 +4,8 @@
 //! depends only on `segments` and `depth`, so it is the same however the rows are dealt.
 use super::vector::{LANES, Vector};
 
-/// Columns of a packed panel: two vectors. A last panel of [`LANES`] columns is allowed.
+/// Columns of a packed panel: two vectors, or a wide one. A last panel of [`LANES`] columns is allowed.
 pub(crate) const PANEL: usize = 2 * LANES;
-/// Rows of a register tile: 6 × 2 accumulators leave room for the panel's two vectors and a broadcast.
-const TILE: usize = 6;
 /// Depth of a block of a panel: 256 × 16 floats are 16 KB, half of a level-1 cache.
 const BLOCK: usize = 256;
 
@@ -70,9 +68,11 @@ impl Multiply<'_> {
     }
 }
 
-/// One depth block of one panel.
+/// One depth block of a panel, or of two side by side.
 struct Block {
     b: *const f32,
+    /// Floats of a whole panel: from the block to that of the next panel.
+    panel: usize,
     segment: usize,
     segments: usize,
     from: usize,
@@ -86,9 +86,13 @@ struct Block {
 #[inline(always)]
 pub(super) unsafe fn run<V: Vector>(job: &mut Multiply) {
     let (group, pieces) = blocking(job.segments, job.depth);
+    let panel = job.segments * job.depth * PANEL;
     let mut column = 0;
     while column < job.columns {
-        let width = PANEL.min(job.columns - column);
+        let left = job.columns - column;
+        // Two vectors a row, as far as there are columns.
+        let width = if left >= 2 * V::LANES { 2 * V::LANES } else { PANEL.min(left) };
+        let step = PANEL.min(width);
         // SAFETY: `check` found segments * depth * columns floats in b, and the panels before take `column` of them.
         let mut b = unsafe { job.b.as_ptr().add(column * job.segments * job.depth) };
         let mut segment = 0;
@@ -98,6 +102,7 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Multiply) {
                 let (from, to) = (job.depth * piece / pieces, job.depth * (piece + 1) / pieces);
                 let block = Block {
                     b,
+                    panel,
                     segment,
                     segments,
                     from,
@@ -107,11 +112,14 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Multiply) {
                 };
                 // SAFETY: this function's contract; the block lies inside the panel.
                 unsafe {
-                    match width {
-                        PANEL => rows::<V, 2>(job, column, &block),
-                        _ => rows::<V, 1>(job, column, &block),
+                    if width == 2 * V::LANES {
+                        rows::<V, 2, PANEL>(job, column, &block);
+                    } else if width == V::LANES && V::LANES == PANEL {
+                        rows::<V, 1, PANEL>(job, column, &block);
+                    } else {
+                        rows::<V::Narrow, 1, LANES>(job, column, &block);
                     }
-                    b = b.add(segments * block.depth * width);
+                    b = b.add(segments * block.depth * step);
                 }
             }
             segment += segments;
@@ -131,46 +139,62 @@ fn blocking(segments: usize, depth: usize) -> (usize, usize) {
     }
 }
 
-/// All rows times one block of a panel of `N` vectors.
+/// All rows times one block, of `N` vectors; a panel has `P` columns.
 #[inline(always)]
-unsafe fn rows<V: Vector, const N: usize>(job: &mut Multiply, column: usize, block: &Block) {
+unsafe fn rows<V: Vector, const N: usize, const P: usize>(job: &mut Multiply, column: usize, block: &Block) {
     let count = job.rows.len();
-    let tiles = count.div_ceil(TILE);
-    let lines = block.segments * block.depth * N * LANES / 16;
+    let tiles = count.div_ceil(V::ROWS);
     let mut done = 0;
     for tile in 0..tiles {
         let end = count * (tile + 1) / tiles;
-        // The next block follows this one in memory: fetch it while this one is used.
-        let mut ahead = block.b.wrapping_add((lines + lines * tile / tiles) * 16);
-        let ahead_end = block.b.wrapping_add((lines + lines * (tile + 1) / tiles) * 16);
-        while ahead < ahead_end {
+        for panel in 0..N * V::LANES / P {
             // SAFETY: a prefetch may name any address.
-            unsafe { V::prefetch(ahead) };
-            ahead = ahead.wrapping_add(16);
+            unsafe { fetch_ahead::<V, P>(block, panel, (tile, tiles)) };
         }
         // SAFETY: rows done..end exist; the contract of `run`.
         unsafe {
             match end - done {
-                6 => tile_of::<V, 6, N>(job, column, block, done),
-                5 => tile_of::<V, 5, N>(job, column, block, done),
-                4 => tile_of::<V, 4, N>(job, column, block, done),
-                3 => tile_of::<V, 3, N>(job, column, block, done),
-                2 => tile_of::<V, 2, N>(job, column, block, done),
-                _ => tile_of::<V, 1, N>(job, column, block, done),
+                12 if V::ROWS == 12 => tile_of::<V, 12, N, P>(job, column, block, done),
+                11 if V::ROWS == 12 => tile_of::<V, 11, N, P>(job, column, block, done),
+                10 if V::ROWS == 12 => tile_of::<V, 10, N, P>(job, column, block, done),
+                9 if V::ROWS == 12 => tile_of::<V, 9, N, P>(job, column, block, done),
+                8 if V::ROWS == 12 => tile_of::<V, 8, N, P>(job, column, block, done),
+                7 if V::ROWS == 12 => tile_of::<V, 7, N, P>(job, column, block, done),
+                6 => tile_of::<V, 6, N, P>(job, column, block, done),
+                5 => tile_of::<V, 5, N, P>(job, column, block, done),
+                4 => tile_of::<V, 4, N, P>(job, column, block, done),
+                3 => tile_of::<V, 3, N, P>(job, column, block, done),
+                2 => tile_of::<V, 2, N, P>(job, column, block, done),
+                _ => tile_of::<V, 1, N, P>(job, column, block, done),
             }
         }
         done = end;
     }
 }
 
+/// The next block of a panel follows this one in memory: a part of it is fetched with each tile of this one.
+#[inline(always)]
+unsafe fn fetch_ahead<V: Vector, const P: usize>(block: &Block, panel: usize, (tile, tiles): (usize, usize)) {
+    let lines = block.segments * block.depth * P / 16;
+    let line = |at: usize| block.b.wrapping_add(panel * block.panel + (lines + at) * 16);
+    let (mut ahead, end) = (line(lines * tile / tiles), line(lines * (tile + 1) / tiles));
+    while ahead < end {
+        // SAFETY: a prefetch may name any address.
+        unsafe { V::prefetch(ahead) };
+        ahead = ahead.wrapping_add(16);
+    }
+}
+
 /// A register tile: `R` rows × `N` vectors.
 #[inline(always)]
-unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
+unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
     job: &mut Multiply,
     column: usize,
     block: &Block,
     row: usize,
 ) {
+    // Both vectors of a row lie in one panel, or each in its own.
+    let apart = if P == N * V::LANES { V::LANES } else { block.panel };
     // SAFETY: `check` bounds a by rows and segments, b by columns, c, bias and residual by rows and columns.
     unsafe {
         let a = job.a.as_ptr().add(block.segment * job.pitch + block.from);
@@ -186,7 +210,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
         if !block.first {
             for r in 0..R {
                 for n in 0..N {
-                    sum[r][n] = V::load(c[r].add(n * LANES));
+                    sum[r][n] = V::load(c[r].add(n * V::LANES));
                 }
             }
         }
@@ -196,14 +220,14 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
             let mut k = 0;
             while k + 4 <= block.depth {
                 for step in 0..4 {
-                    sum = step_of::<V, R, N>(sum, &rows, at + k + step, b.add(step * N * LANES));
+                    sum = step_of::<V, R, N>(sum, &rows, at + k + step, b.add(step * P), apart);
                 }
-                b = b.add(4 * N * LANES);
+                b = b.add(4 * P);
                 k += 4;
             }
             while k < block.depth {
-                sum = step_of::<V, R, N>(sum, &rows, at + k, b);
-                b = b.add(N * LANES);
+                sum = step_of::<V, R, N>(sum, &rows, at + k, b, apart);
+                b = b.add(P);
                 k += 1;
             }
         }
@@ -212,7 +236,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize>(
         }
         for r in 0..R {
             for n in 0..N {
-                sum[r][n].store(c[r].add(n * LANES));
+                sum[r][n].store(c[r].add(n * V::LANES));
             }
         }
     }
@@ -225,12 +249,13 @@ unsafe fn step_of<V: Vector, const R: usize, const N: usize>(
     a: &[*const f32; R],
     at: usize,
     b: *const f32,
+    apart: usize,
 ) -> [[V; N]; R] {
-    // SAFETY: the caller's `at` and `b` lie inside the rows and the panel.
+    // SAFETY: the caller's `at` lies inside the rows, `b` and what is `apart` from it inside the panels.
     unsafe {
         let mut panel = [V::splat(0.0); N];
         for n in 0..N {
-            panel[n] = V::load(b.add(n * LANES));
+            panel[n] = V::load(b.add(n * apart));
         }
         for r in 0..R {
             let x = V::splat(*a[r].add(at));
@@ -253,7 +278,7 @@ unsafe fn finished<V: Vector, const R: usize, const N: usize>(
     unsafe {
         let (low, high) = (V::splat(finish.low), V::splat(finish.high));
         for n in 0..N {
-            let bias = V::load(finish.bias.as_ptr().add(column + n * LANES));
+            let bias = V::load(finish.bias.as_ptr().add(column + n * V::LANES));
             for r in 0..R {
                 let mut x = sum[r][n].add(bias);
                 if let Some((residual, pitch)) = finish.residual {

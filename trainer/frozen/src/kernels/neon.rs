@@ -8,6 +8,8 @@ pub(crate) struct Neon(float32x4_t, float32x4_t);
 
 // SAFETY: NEON is part of aarch64's base; the trait's contract asks the caller for valid pointers.
 impl Vector for Neon {
+    type Narrow = Neon;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         unsafe { Neon(vdupq_n_f32(x), vdupq_n_f32(x)) }

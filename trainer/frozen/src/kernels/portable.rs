@@ -13,6 +13,8 @@ impl Portable {
 
 // SAFETY: no instruction set is needed; the trait's contract asks the caller for valid pointers.
 impl Vector for Portable {
+    type Narrow = Portable;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         Portable([x; LANES])

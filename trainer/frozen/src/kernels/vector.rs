@@ -1,14 +1,20 @@
-//! Eight f32 lanes, the one vector that every kernel is written in.
+//! The vectors that every kernel is written in: eight f32 lanes, and for the matrix multiply sixteen where a CPU has them.
 
-/// Lanes of a [`Vector`]; activations hold a multiple of it in channels.
+/// Lanes of most vectors; activations hold a multiple of it in channels.
 pub(crate) const LANES: usize = 8;
 
-/// Eight f32 lanes on some instruction set.
+/// Some f32 lanes on some instruction set.
 ///
 /// # Safety
 /// Every method may run only where the implementing type's instruction set exists. `load` reads and `store`
-/// writes [`LANES`] floats at the pointer, which may be unaligned.
+/// writes [`Vector::LANES`] floats at the pointer, which may be unaligned.
 pub(crate) trait Vector: Copy {
+    /// Its lanes: [`LANES`], or twice as many.
+    const LANES: usize = LANES;
+    /// Rows of the matrix multiply's register tile of two vectors a row.
+    const ROWS: usize = 6;
+    /// A vector of [`LANES`] lanes that rounds alike.
+    type Narrow: Vector;
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(p: *const f32) -> Self;
     unsafe fn store(self, p: *mut f32);

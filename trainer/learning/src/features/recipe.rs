@@ -122,7 +122,7 @@ impl Recipe {
     pub fn made_of(&self) -> Map<String, Value> {
         // Another instruction set rounds otherwise.
         let engine = match self.job.frozen {
-            FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best()),
+            FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best().rounding()),
             FrozenEngine::Burn => format!("burn {:?}", self.job.device),
         };
         let made_of = json!({

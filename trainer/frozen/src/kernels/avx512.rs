@@ -1,0 +1,62 @@
+//! AVX-512: the matrix multiply, in which nearly all of the time goes, on vectors of sixteen lanes; all else is AVX2's.
+//!
+//! Each output is summed in the order of AVX2, so the two give the same bits: it must not show which CPU a function got.
+use std::arch::x86_64::*;
+
+use super::avx2::Avx2;
+pub(super) use super::avx2::{depthwise_row, dot, gradient, input_tile, maximum, output_tile, scores};
+use super::vector::Vector;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(__m512);
+
+// SAFETY: all bodies are single instructions of AVX-512F; the trait's contract asks the caller for it and for
+// valid pointers.
+impl Vector for Avx512 {
+    const LANES: usize = 16;
+    // 24 sums of 32 registers leave room for the panels' two vectors and a broadcast.
+    const ROWS: usize = 12;
+    type Narrow = Avx2;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        unsafe { Avx512(_mm512_set1_ps(x)) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        unsafe { Avx512(_mm512_loadu_ps(p)) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        unsafe { _mm512_storeu_ps(p, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Avx512(_mm512_add_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        unsafe { Avx512(_mm512_sub_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        unsafe { Avx512(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+    }
+    // The instruction gives its second operand when one is NaN.
+    #[inline(always)]
+    unsafe fn max(self, low: Self) -> Self {
+        unsafe { Avx512(_mm512_max_ps(low.0, self.0)) }
+    }
+    #[inline(always)]
+    unsafe fn min(self, high: Self) -> Self {
+        unsafe { Avx512(_mm512_min_ps(high.0, self.0)) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+}
+
+super::entry_points!(Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
+    multiply(Multiply) = multiply::run;
+    peak(Peak) = peak::run;);
