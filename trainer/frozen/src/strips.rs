@@ -69,3 +69,31 @@ pub(crate) fn whole_images(
     let pieces = if images.is_multiple_of(threads) { 1 } else { threads };
     inside_images(images, height, height, pieces)
 }
+
+/// Moves lines of `floats` that the next chunk reads again to the front of `lines`, and gives those that are missing behind them.
+///
+/// The lines `there` of an image are at hand, the chunk reads lines `reads`; which end no earlier.
+pub(crate) fn slide(
+    lines: &mut [f32],
+    floats: usize,
+    there: &Range<usize>,
+    reads: &Range<usize>,
+) -> Range<usize> {
+    let kept = reads.start.clamp(there.start, there.end)..there.end;
+    lines.copy_within((kept.start - there.start) * floats..(kept.end - there.start) * floats, 0);
+    reads.start.max(kept.end)..reads.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_begins_with_what_the_one_before_left() {
+        let mut lines: Vec<f32> = (0..8).map(|x| x as f32).collect();
+        assert_eq!(slide(&mut lines, 2, &(0..0), &(0..3)), 0..3, "nothing is there yet");
+        assert_eq!(slide(&mut lines, 2, &(10..14), &(12..15)), 14..15);
+        assert_eq!(lines[..4], [4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(slide(&mut lines, 2, &(12..14), &(15..17)), 15..17, "a stride beyond the window");
+    }
+}

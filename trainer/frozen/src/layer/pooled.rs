@@ -5,7 +5,7 @@ use super::Layer;
 use super::direct::Direct;
 use super::pooling::MaxPool;
 use crate::choice;
-use crate::strips::{Crew, whole_images};
+use crate::strips::{Crew, slide, whole_images};
 
 pub(crate) struct Pooled {
     conv: Direct,
@@ -47,9 +47,7 @@ impl Pooled {
         while from < end {
             let to = (from + self.chunk).min(end);
             let reads = self.pool.reads(from..to);
-            let kept = reads.start.clamp(there.start, there.end)..there.end;
-            lines.copy_within((kept.start - there.start) * line..(kept.end - there.start) * line, 0);
-            let missing = reads.start.max(kept.end)..reads.end;
+            let missing = slide(lines, line, &there, &reads);
             for first in missing.clone().step_by(self.conv.most_rows()) {
                 let some = first..missing.end.min(first + self.conv.most_rows());
                 let out = &mut lines[(first - reads.start) * line..];

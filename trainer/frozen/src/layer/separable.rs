@@ -13,7 +13,7 @@ use crate::fuse::{Clamp, Kind, Step};
 use crate::kernels::{Buffer, DepthwiseRow, Finish, Multiply};
 use crate::parameters::Source;
 use crate::plan::padded;
-use crate::strips::{Crew, whole_images};
+use crate::strips::{Crew, slide, whole_images};
 
 const KERNEL: usize = 3;
 
@@ -167,12 +167,18 @@ impl Separable {
             line[..self.channels].fill(0.0);
             line[self.line() - self.channels..].fill(0.0);
         }
-        let mut kept = 0; // lines that the chunk before left
         let start = from;
+        let mut there = 0..0; // lines of the image, counted from the padding, that the chunk before left
         while from < end {
             let to = (from + self.chunk).min(end);
-            let needed = from * self.stride..from * self.stride + self.lines_of(to - from);
-            self.fill(crew, source, needed.start + kept..needed.end, &mut lines[kept * self.line()..]);
+            let reads = from * self.stride..from * self.stride + self.lines_of(to - from);
+            let missing = slide(lines, self.line(), &there, &reads);
+            self.fill(
+                crew,
+                source,
+                missing.clone(),
+                &mut lines[(missing.start - reads.start) * self.line()..],
+            );
             for (row, middle) in (0..to - from).zip(middle.chunks_mut(width * self.channels)) {
                 self.depthwise_row(crew, &lines[row * self.stride * self.line()..], middle);
             }
@@ -190,11 +196,7 @@ impl Separable {
                 c_rows: &self.pixels.output[..(to - from) * width],
                 finish: Some(self.project.finish(residual)),
             });
-            // The next chunk begins at line `to * stride` of the image; what is there already moves to the front.
-            let next = (to * self.stride).min(needed.end) - needed.start;
-            kept = needed.len() - next;
-            lines.copy_within(next * self.line()..(next + kept) * self.line(), 0);
-            from = to;
+            (from, there) = (to, reads);
         }
     }
 
