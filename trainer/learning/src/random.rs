@@ -12,6 +12,10 @@ pub enum Purpose {
     Order = 2,
     /// Weights of a network that nobody trained, for comparison.
     Untrained = 3,
+    /// What is done to a copy of a training image.
+    Augment = 4,
+    /// The copy with which an image begins.
+    Copy = 5,
 }
 
 /// One stream of random numbers.

@@ -3,10 +3,12 @@
 use crate::event::short;
 use crate::{Error, RunId, validate};
 pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
+pub use augment::Augment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod agreement;
+mod augment;
 
 /// The newest schema of `job.json`.
 pub const JOB_SCHEMA: u32 = 1;
@@ -34,6 +36,9 @@ pub struct Job {
     /// Side of the square that the network sees, in pixels.
     #[serde(default = "image_size")]
     pub image_size: u32,
+    /// In what forms the training images are stored; none means as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// How the stored features are written.
     #[serde(default)]
     pub features: FeatureType,

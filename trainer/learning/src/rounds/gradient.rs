@@ -3,7 +3,7 @@
 //! Round r is step r of plain training on batches of `batch` images: passes in the orders of (seed, pass), the last
 //! batch of a pass may be smaller, and worker w has the w-th part of the batch.
 
-use super::order::order;
+use super::order::Bank;
 use super::round::Round;
 use super::saved::{notes, number};
 use super::share;
@@ -79,14 +79,16 @@ impl GradientWork {
     }
 }
 
-/// The batch of a round, in order.
+/// The rows of a round's batch, in order.
 fn batch(round: &Round) -> Result<Vec<u32>> {
-    let rows = round.train()?.len();
-    let size = (round.job.batch as usize).min(rows);
-    let steps = rows.div_ceil(size);
+    let bank = Bank::of(round.train()?);
+    let images = round.train()?.images();
+    let size = (round.job.batch as usize).min(images);
+    let steps = images.div_ceil(size);
     let (pass, step) = ((round.number - 1) as usize / steps, (round.number - 1) as usize % steps);
-    let order = order(round.job.seed, pass as u32, 0, rows, round.store.columns());
-    Ok(order[step * size..rows.min((step + 1) * size)].to_vec())
+    let order = bank.order(round.job.seed, pass as u32, 0);
+    let images = &order[step * size..images.min((step + 1) * size)];
+    Ok(bank.rows(round.job.seed, pass as u64, images))
 }
 
 impl Work for GradientWork {

@@ -13,6 +13,7 @@ const WINDOW_BYTES: usize = 32 << 20;
 /// The images of a pass, in order.
 pub(super) struct Pass {
     store: Arc<Store>,
+    /// Their rows: each image's in the copy that the pass takes.
     rows: Vec<u32>,
     batch: usize,
     /// The steps whose features are loaded, and these features.
@@ -23,7 +24,7 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// A pass over training images by their index, in batches of `batch`; the last may be smaller.
+    /// A pass over training images by their rows, in batches of `batch`; the last may be smaller.
     pub(super) fn new(store: Arc<Store>, rows: Vec<u32>, batch: usize) -> Pass {
         Pass { store, rows, batch, loaded: 0..0, window: Window::default(), loading: None }
     }

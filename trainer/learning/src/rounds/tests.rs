@@ -59,7 +59,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let (batch, weights) = (job.batch as usize, columns * classes);
     let steps = rows.div_ceil(batch);
     for step in 0..job.rounds as usize {
-        let order = super::order::order(job.seed, (step / steps) as u32, 0, rows, columns);
+        let order = super::order::Bank::of(train).order(job.seed, (step / steps) as u32, 0);
         let from = step % steps * batch;
         let rows = &order[from..rows.min(from + batch)];
         let mut gradient = vec![0.0; parameters.len()];
