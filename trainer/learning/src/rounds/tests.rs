@@ -1,6 +1,7 @@
 //! Rounds on a small feature store: equal to one machine, the same bytes however legs are cut, bad numbers named.
 
-use super::{Common, PARAMETERS, share};
+use super::saved::PARAMETERS;
+use super::{Common, share};
 use crate::Combined;
 use crate::head::{HeadShape, rate};
 use crate::sample::{Sample, Stage, job};
