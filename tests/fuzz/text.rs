@@ -20,7 +20,7 @@ fn job() -> Value {
         "head": {"kind": "mlp", "hidden": 256}, "agree": "gradient", "workers": 4, "rounds": 20,
         "epochs_per_round": 2, "batch": 64, "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8},
         "learning_rate": 0.01, "schedule": {"kind": "step", "every": 3, "factor": 0.5}, "warmup_rounds": 1,
-        "weight_decay": 0.0001, "average_decay": 0.9, "label_smoothing": 0.1, "patience": 5, "seed": 7, "device": "flex", "frozen": "baton",
+        "weight_decay": 0.0001, "average_decay": 0.9, "dropout": 0.5, "label_smoothing": 0.1, "patience": 5, "seed": 7, "device": "flex", "frozen": "baton",
         "limits": {"invocations": 2000, "dollars": 1.5, "hours": 3, "legs_per_worker": 40},
     })
 }

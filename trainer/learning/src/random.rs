@@ -16,6 +16,8 @@ pub enum Purpose {
     Augment = 4,
     /// The copy with which an image begins.
     Copy = 5,
+    /// What is dropped of what a layer reads.
+    Dropout = 6,
 }
 
 /// One stream of random numbers.

@@ -97,6 +97,9 @@ pub struct Job {
     /// The longest gradient of a step: a longer one is made that long; none means any. Not with `gradient`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// The chance of a value that a linear layer of the head reads to be dropped in training, 0 to below 1.
+    #[serde(default)]
+    pub dropout: f64,
     /// Decay of the weights' moving average over rounds, which is then what is scored and published; none means that the
     /// weights themselves are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -36,6 +36,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     }
     whole("warmup_rounds", job.warmup_rounds, 0, job.rounds)?;
     number("weight_decay", job.weight_decay, "0 to 10", |x| (0.0..=10.0).contains(&x))?;
+    number("dropout", job.dropout, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
     if let Some(decay) = job.average_decay {
         number("average_decay", decay, "above 0, below 1", |x| x > 0.0 && x < 1.0)?;
     }
@@ -181,6 +182,7 @@ mod tests {
             ("momentum", json!(0.9)),
             ("label_smoothing", json!(1.0)),
             ("average_decay", json!(1.0)),
+            ("dropout", json!(1.0)),
             ("optimizer", json!({"kind": "sgd", "momentum": 1.5})),
             ("optimizer", json!({"kind": "lion"})),
             ("limits", json!({"dollars": 0})),

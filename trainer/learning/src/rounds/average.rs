@@ -101,11 +101,15 @@ impl AverageWork {
         Ok(order.into_iter().map(|place| share[place as usize]).collect())
     }
 
+    /// The number in the run of a pass of the round.
+    fn pass_of_run(&self, pass: usize) -> u64 {
+        u64::from(self.round.number - 1) * self.passes() as u64 + pass as u64
+    }
+
     /// A pass of the round.
     fn begin_pass(&self, number: usize) -> Result<Pass> {
-        let before = u64::from(self.round.number - 1) * self.passes() as u64;
         let (bank, images) = (Bank::of(self.round.train()?), self.images_of(number)?);
-        let rows = bank.rows(self.round.job.seed, before + number as u64, &images);
+        let rows = bank.rows(self.round.job.seed, self.pass_of_run(number), &images);
         Ok(Pass::new(self.round.store.clone(), rows, self.batch()))
     }
 
@@ -115,12 +119,13 @@ impl AverageWork {
             Some((_, pass)) => pass,
             None => self.begin_pass(number)?,
         };
-        let labels = pass.batch(step, &mut self.features)?; // [n]
+        let (images, labels) = pass.batch(step, &mut self.features)?; // [n], [n]
         self.pass = Some((number, pass));
         let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
         let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
         let rate = rate(&self.round.job, rounds_done, length);
-        let batch = Batch { features: &self.features, labels: &labels };
+        let pass = self.pass_of_run(number) as u32;
+        let batch = Batch { features: &self.features, labels: &labels, images: &images, pass };
         let Round { trainer, optimizer, .. } = &self.round;
         let loss = trainer.step(optimizer, rate, batch, &mut self.state)?;
         if !loss.is_finite() {

@@ -71,8 +71,8 @@ fn augmented(mut changes: serde_json::Value) -> Job {
 fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
     let layers = json!({"kind": "layers", "up_to": "pool2"});
     for (name, changes) in [
-        ("average", json!({"rounds": 4, "epochs_per_round": 2})),
-        ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16})),
+        ("average", json!({"rounds": 4, "epochs_per_round": 2, "dropout": 0.2, "average_decay": 0.8})),
+        ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16, "dropout": 0.2})),
         ("block", json!({"rounds": 3, "pool": "none", "head": layers})),
         ("everything", json!({"rounds": 3, "cut": "images", "pool": "none", "head": layers})),
     ] {

@@ -99,6 +99,11 @@ impl Rows {
         self.copies
     }
 
+    /// The images of rows, by their index in the split.
+    pub(crate) fn images_of(&self, rows: &[u32]) -> Vec<u32> {
+        rows.iter().map(|row| row % self.images() as u32).collect()
+    }
+
     /// Features of a row.
     pub fn columns(&self) -> usize {
         self.columns
