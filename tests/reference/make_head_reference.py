@@ -12,7 +12,7 @@ import pathlib
 import numpy
 import torch
 
-INITIAL, ORDER, SEED = 1, 2, 20261121
+INITIAL, ORDER, DROPOUT, SEED = 1, 2, 6, 20261121
 CLASSES = 7
 # The head on few features, VGG19's whole classifier, and the last blocks of two networks at 64 pixels.
 SMALL = {"rows": 200, "inputs": 24, "batch": 32, "steps": 100}
@@ -21,8 +21,8 @@ FIRE = {"rows": 40, "inputs": 512 * 3 * 3, "batch": 8, "steps": 50}
 LAYER = {"rows": 40, "inputs": 256 * 4 * 4, "batch": 8, "steps": 50}
 
 
-def uniform(purpose, stage, bound, count, worker=0):
-    """The first numbers of a stream: Philox 4x32-10, then float32 arithmetic as in Rust."""
+def units(purpose, stage, count, worker):
+    """The first numbers of a stream, from 0 to below 1: Philox 4x32-10, then float32 arithmetic as in Rust."""
     blocks = -(-count // 4)
     c = [numpy.arange(blocks, dtype=numpy.uint64)] + [numpy.full(blocks, n, numpy.uint64) for n in (purpose, stage, worker)]
     k = [SEED & 0xFFFFFFFF, SEED >> 32]
@@ -32,8 +32,21 @@ def uniform(purpose, stage, bound, count, worker=0):
         c = [(q >> shift) ^ c[1] ^ numpy.uint64(k[0]), q & low, (p >> shift) ^ c[3] ^ numpy.uint64(k[1]), p & low]
         k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
     words = numpy.stack(c, axis=1).reshape(-1)[:count]
-    units = (words >> numpy.uint64(8)).astype(numpy.float32) * numpy.float32(1 / 16777216)
-    return torch.from_numpy((numpy.float32(2) * units - numpy.float32(1)) * numpy.float32(bound))
+    return (words >> numpy.uint64(8)).astype(numpy.float32) * numpy.float32(1 / 16777216)
+
+
+def uniform(purpose, stage, bound, count, worker=0):
+    """The first numbers of a stream, from -bound to below bound."""
+    numbers = units(purpose, stage, count, worker)
+    return torch.from_numpy((numpy.float32(2) * numbers - numpy.float32(1)) * numpy.float32(bound))
+
+
+def masks(chance, step, rows, widths):
+    """What the values that layers of these inputs read are multiplied by: a stream for each row, layer after layer."""
+    drawn = numpy.stack([units(DROPOUT, step, sum(widths), row) for row in rows])
+    scale = numpy.float32(1) / (numpy.float32(1) - numpy.float32(chance))
+    factors = torch.from_numpy(numpy.where(drawn < numpy.float32(chance), numpy.float32(0), scale))
+    return factors.split(widths, dim=1)
 
 
 def data(size):
@@ -58,8 +71,26 @@ def layers(*widths):
     return torch.nn.Sequential(linears[0], *(m for layer in linears[1:] for m in (torch.nn.ReLU(), layer)))
 
 
+class Dropped(torch.nn.Module):
+    """The same layers; what all but the first read, or the only one, is masked."""
+
+    def __init__(self, *widths):
+        super().__init__()
+        self.linears = torch.nn.ModuleList(linear(*pair, index) for index, pair in enumerate(zip(widths, widths[1:])))
+        self.dropped = list(widths[1:-1]) or [widths[0]]
+
+    def forward(self, x, *masks):
+        first = len(self.linears) - len(masks)
+        for index, layer in enumerate(self.linears):
+            x = layer(x * masks[index - first] if index >= first else x)
+            x = torch.relu(x) if index + 1 < len(self.linears) else x
+        return x
+
+
 class Fire(torch.nn.Module):
     """SqueezeNet 1.1's fire9 on fire8's maps, their means, and a linear layer."""
+
+    dropped = [512]
 
     def __init__(self):
         super().__init__()
@@ -68,10 +99,10 @@ class Fire(torch.nn.Module):
         draw(self)
         self.head = linear(512, CLASSES, 0)
 
-    def forward(self, rows):
+    def forward(self, rows, mask=1.0):
         x = torch.relu(self.squeeze(rows.reshape(-1, 512, 3, 3)))
         x = torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], dim=1)
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(x.mean(dim=(2, 3)) * mask)
 
 
 class Basic(torch.nn.Module):
@@ -123,12 +154,14 @@ def groups(model, decay):
     return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def train(size, model, optimizer, scheduler, smoothing):
+def train(size, model, optimizer, scheduler, smoothing, dropout=0.0):
     features, labels = data(size)
     losses = []
     for step in range(size["steps"]):
         rows = [(step * size["batch"] + i) % size["rows"] for i in range(size["batch"])]
-        loss = torch.nn.functional.cross_entropy(model(features[rows]), labels[rows], label_smoothing=smoothing)
+        dropped = masks(dropout, step, rows, model.dropped) if dropout else ()
+        scores = model(features[rows], *dropped)
+        loss = torch.nn.functional.cross_entropy(scores, labels[rows], label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -138,18 +171,18 @@ def train(size, model, optimizer, scheduler, smoothing):
     return losses
 
 
-def sgd(size, decay, rate, smoothing, model):
+def sgd(size, decay, rate, smoothing, model, dropout=0.0):
     """Nesterov's momentum, and half a cosine down to 0."""
     optimizer = torch.optim.SGD(groups(model, decay), lr=rate, momentum=0.9, nesterov=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=size["steps"])
-    return train(size, model, optimizer, scheduler, smoothing)
+    return train(size, model, optimizer, scheduler, smoothing, dropout)
 
 
-def adamw(size, decay, rate, smoothing, model):
+def adamw(size, decay, rate, smoothing, model, dropout=0.0):
     """Halved every 30 steps."""
     optimizer = torch.optim.AdamW(groups(model, decay), lr=rate, betas=(0.9, 0.99), eps=1e-7)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.5)
-    return train(size, model, optimizer, scheduler, smoothing)
+    return train(size, model, optimizer, scheduler, smoothing, dropout)
 
 
 def main():
@@ -162,6 +195,10 @@ def main():
         "classifier_adamw_step_smoothing": adamw(LARGE, 1e-2, 1e-4, 0.1, layers(25_088, 4_096, 4_096, CLASSES)),
         "fire9_sgd_nesterov_cosine": sgd(FIRE, 1e-3, 0.01, 0.0, Fire()),
         "layer4_adamw_step_smoothing": adamw(LAYER, 1e-2, 1e-3, 0.1, Layer()),
+        "softmax_dropout": sgd(SMALL, 1e-3, 0.1, 0.0, Dropped(24, CLASSES), 0.2),
+        "classifier_dropout": sgd(SMALL, 1e-3, 0.05, 0.0, Dropped(24, 50, 20, CLASSES), 0.5),
+        "mlp_dropout": adamw(SMALL, 1e-2, 0.02, 0.1, Dropped(24, 16, CLASSES), 0.25),
+        "fire9_dropout": sgd(FIRE, 1e-3, 0.01, 0.0, Fire(), 0.5),
     }
     path = pathlib.Path(__file__).with_name("head_reference.json")
     path.write_text(json.dumps(reference, indent=1) + "\n")

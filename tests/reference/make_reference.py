@@ -29,6 +29,9 @@ GOLDEN = 0x9E3779B97F4A7C15
 NAMES = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "squeezenet1_0",
          "squeezenet1_1", "resnet18", "resnet34", "resnet50", "mobilenet_v2"]
 LOGITS = ["resnet18", "resnet50", "mobilenet_v2", "vgg11_bn", "squeezenet1_1"]
+# Height and width, whether mirrored, pixels down and across, factors of brightness, contrast and saturation.
+FORMS = [(8, 8, 1, 0, 0, 1, 1, 1), (9, 12, 0, 3, -4, 1, 1, 1), (8, 11, 1, -2, 3, 1.25, 0.75, 1.5),
+         (7, 7, 0, -6, 6, 0.5, 1.5, 0.5)]
 # Height and width of the image, side of the square.
 RESIZES = [(8, 8, 8), (8, 8, 21), (32, 32, 40), (21, 21, 8), (9, 17, 8), (40, 23, 16), (5, 18, 12), (7, 3, 4)]
 
@@ -73,9 +76,13 @@ def logits():
         return {name: seeded(name)(image).contiguous() for name in LOGITS}
 
 
-def resized(height, width, size):
+def image_bytes(height, width):
     image = (bits(f"image {height} {width}", height * width * 3) >> np.uint64(56)).astype(np.uint8)
-    image = image.reshape(height, width, 3)
+    return image.reshape(height, width, 3)
+
+
+def resized(height, width, size):
+    image = image_bytes(height, width)
     chw = torch.from_numpy(image).permute(2, 0, 1).float()
     scaled = functional.resize(chw, [size], antialias=True)
     # PIL rounds to bytes after each direction, so it lies within two of 255 levels.
@@ -86,6 +93,18 @@ def resized(height, width, size):
         plain = torch.nn.functional.interpolate(chw[None], scaled.shape[1:], mode="bilinear", align_corners=False)
         assert (plain[0] - scaled).abs().max() < 1e-3
     return (functional.center_crop(scaled, [size]) / 255).permute(1, 2, 0).contiguous()
+
+
+def augmented(height, width, mirrored, down, across, *colours):
+    """An image mirrored, cut out of itself padded by reflection, and recoloured on floats: bytes, not yet rounded."""
+    chw = torch.from_numpy(image_bytes(height, width)).permute(2, 0, 1).float() / 255
+    chw = functional.hflip(chw) if mirrored else chw
+    pad = max(abs(down), abs(across))
+    chw = functional.pad(chw, [pad] * 4, padding_mode="reflect") if pad else chw
+    chw = functional.crop(chw, pad + down, pad + across, height, width)
+    for change, factor in zip(("brightness", "contrast", "saturation"), colours):
+        chw = getattr(functional, f"adjust_{change}")(chw, factor)
+    return (chw * 255).permute(1, 2, 0).contiguous()
 
 
 def layouts():
@@ -114,6 +133,7 @@ def make():
     torch.use_deterministic_algorithms(True)
     save_file(logits(), HERE / "logits.safetensors")
     save_file({f"{h}x{w} to {s}": resized(h, w, s) for h, w, s in RESIZES}, HERE / "resized.safetensors")
+    save_file({" ".join(map(str, form)): augmented(*form) for form in FORMS}, HERE / "augmented.safetensors")
     pickles()
     made_by = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     text = json.dumps({"made_by": made_by, "layouts": layouts()}, indent=1)

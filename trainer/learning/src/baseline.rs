@@ -113,18 +113,18 @@ fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
     let epochs = job.rounds * job.epochs_per_round;
     let mut labels = Vec::new();
     for epoch in 0..epochs {
-        let mut order: Vec<usize> = (0..train.labels.len()).collect();
+        let mut order: Vec<u32> = (0..train.labels.len() as u32).collect();
         Stream::new(job.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
         let batches = order.chunks(job.batch as usize);
         let steps = (batches.len() as f64) * f64::from(job.epochs_per_round);
         for (index, batch) in batches.enumerate() {
             let mut rows = Vec::with_capacity(batch.len() * train.columns);
             labels.clear();
-            for &row in batch {
+            for row in batch.iter().map(|&row| row as usize) {
                 rows.extend_from_slice(&train.rows[row * train.columns..(row + 1) * train.columns]);
                 labels.push(train.labels[row]);
             }
-            let batch = Batch { features: &rows, labels: &labels };
+            let batch = Batch { features: &rows, labels: &labels, images: batch, pass: epoch };
             let done = f64::from(epoch) / f64::from(job.epochs_per_round) + index as f64 / steps;
             trainer.step(&optimizer, rate(job, done, 1.0 / steps), batch, &mut state)?;
         }

@@ -4,6 +4,7 @@
 mod block;
 mod clip;
 mod dense;
+mod dropout;
 mod gradient;
 mod optimizer;
 mod schedule;

@@ -9,6 +9,10 @@
 //! This is torchvision's `Resize(size, antialias=True)`, `CenterCrop(size)`, `Normalize` on a float image, and PIL's
 //! `Image.resize(BILINEAR)` but for PIL's rounding to bytes. No step depends on the machine or on other images.
 
+mod augment;
+
+pub(crate) use augment::augmented;
+
 use crate::weights::Normalisation;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

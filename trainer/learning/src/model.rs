@@ -7,7 +7,7 @@
 use crate::features::{Recipe, Store};
 use crate::head::{HeadShape, Layer, Trainer};
 use crate::images::Preprocessing;
-use crate::rounds::{Common, PARAMETERS};
+use crate::rounds::{Common, model_array};
 use crate::score::{Scored, score};
 use crate::weights::{BoxError, Parameters};
 use crate::{Error, Result};
@@ -106,7 +106,7 @@ pub(crate) fn publish(
     let store = Store::open(root, job, features)?;
     let shape = HeadShape::new(job, store.columns(), store.classes())?;
     let common = Common::open(&root.run(run).combined(), best, shape.parameters())?;
-    let mut parameters = common.array(PARAMETERS)?;
+    let mut parameters = common.array(model_array(job))?;
     let trainer = Trainer::new(job, &shape, threads)?;
     let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
     let val = evaluate(store.need("val")?)?;

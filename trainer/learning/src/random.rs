@@ -12,6 +12,12 @@ pub enum Purpose {
     Order = 2,
     /// Weights of a network that nobody trained, for comparison.
     Untrained = 3,
+    /// What is done to a copy of a training image.
+    Augment = 4,
+    /// The copy with which an image begins.
+    Copy = 5,
+    /// What is dropped of what a layer reads.
+    Dropout = 6,
 }
 
 /// One stream of random numbers.

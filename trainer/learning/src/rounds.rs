@@ -1,6 +1,7 @@
 //! Rounds of training: each worker's share, and the combine that makes one state of what all of them published.
 
 mod average;
+mod averaged;
 mod combine;
 mod common;
 mod gradient;
@@ -12,10 +13,10 @@ mod round;
 mod saved;
 
 pub(crate) use average::AverageWork;
+pub(crate) use averaged::model_array;
 pub(crate) use combine::{SliceWork, combine};
 pub(crate) use common::Common;
 pub(crate) use gradient::GradientWork;
-pub(crate) use saved::PARAMETERS;
 
 use crate::head::{HeadShape, Optimizer};
 use protocol::{Agreement, Job, Precision};

@@ -3,10 +3,12 @@
 use crate::event::short;
 use crate::{Error, RunId, validate};
 pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
+pub use augment::Augment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod agreement;
+mod augment;
 
 /// The newest schema of `job.json`.
 pub const JOB_SCHEMA: u32 = 1;
@@ -34,6 +36,9 @@ pub struct Job {
     /// Side of the square that the network sees, in pixels.
     #[serde(default = "image_size")]
     pub image_size: u32,
+    /// In what forms the training images are stored; none means as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// How the stored features are written.
     #[serde(default)]
     pub features: FeatureType,
@@ -92,6 +97,13 @@ pub struct Job {
     /// The longest gradient of a step: a longer one is made that long; none means any. Not with `gradient`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// The chance of a value that a linear layer of the head reads to be dropped in training, 0 to below 1.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Decay of the weights' moving average over rounds, which is then what is scored and published; none means that the
+    /// weights themselves are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_decay: Option<f64>,
     /// Label smoothing, 0 to below 1.
     #[serde(default)]
     pub label_smoothing: f64,

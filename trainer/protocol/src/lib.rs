@@ -29,8 +29,8 @@ pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Targe
 pub use hold::Hold;
 pub use ids::{FileRef, RunId, utc};
 pub use job::{
-    Agreement, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer, Part,
-    Pooling, Precision, Reduce, Schedule,
+    Agreement, Augment, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer,
+    Part, Pooling, Precision, Reduce, Schedule,
 };
 pub use ledger::{Ledger, Recorded, WorkerState};
 pub use limits::Spend;

@@ -2,7 +2,7 @@
 
 use crate::event::MAX_WORKERS;
 use crate::{Agreement, Error, JOB_SCHEMA, Job, Optimizer, Precision, Schedule};
-use crate::{Head, Limits, Pooling};
+use crate::{Augment, Head, Limits, Pooling};
 
 /// Checks every key of a job.
 pub(crate) fn job(job: &Job) -> Result<(), Error> {
@@ -16,6 +16,9 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
         name("cut", cut)?;
     }
     whole("image_size", job.image_size, 8, 2_048)?;
+    if let Some(augment) = &job.augment {
+        self::augment(augment)?;
+    }
     whole("unit_images", job.unit_images, 1, 65_536)?;
     if let Some(workers) = job.workers {
         whole("workers", workers, 1, MAX_WORKERS)?;
@@ -33,11 +36,26 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     }
     whole("warmup_rounds", job.warmup_rounds, 0, job.rounds)?;
     number("weight_decay", job.weight_decay, "0 to 10", |x| (0.0..=10.0).contains(&x))?;
+    number("dropout", job.dropout, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
+    if let Some(decay) = job.average_decay {
+        number("average_decay", decay, "above 0, below 1", |x| x > 0.0 && x < 1.0)?;
+    }
     number("label_smoothing", job.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
     if let Some(patience) = job.patience {
         whole("patience", patience, 1, u32::MAX)?;
     }
     limits(&job.limits)
+}
+
+fn augment(augment: &Augment) -> Result<(), Error> {
+    number("augment.crop", augment.crop, "0 to 0.5", |x| (0.0..=0.5).contains(&x))?;
+    number("augment.colour", augment.colour, "0 to 1", |x| (0.0..=1.0).contains(&x))?;
+    whole("augment.copies", augment.copies, 2, 64)?;
+    if augment.flip || augment.crop > 0.0 || augment.colour > 0.0 {
+        return Ok(());
+    }
+    let expected = "at least one of `flip`, `crop` and `colour`, or no `augment`";
+    Err(Error::refused("job.augment", "copies that are all alike", expected))
 }
 
 fn head(job: &Job) -> Result<(), Error> {
@@ -163,15 +181,21 @@ mod tests {
             ("batch", json!(0)),
             ("momentum", json!(0.9)),
             ("label_smoothing", json!(1.0)),
+            ("average_decay", json!(1.0)),
+            ("dropout", json!(1.0)),
             ("optimizer", json!({"kind": "sgd", "momentum": 1.5})),
             ("optimizer", json!({"kind": "lion"})),
             ("limits", json!({"dollars": 0})),
             ("limits", json!({"euros": 1})),
             ("schema", json!(2)),
             ("outer", json!({"rate": 0.5})),
+            ("augment", json!({"copies": 4})),
+            ("augment.crop", json!({"crop": 4})),
+            ("augment.colour", json!({"colour": -0.1})),
+            ("augment.copies", json!({"flip": true, "copies": 1})),
         ] {
             let mut text = json!({"dataset": "d", "network": "vgg19"});
-            text[key] = value;
+            text[key.split('.').next().unwrap()] = value;
             let error = Job::from_value(text).unwrap_err().to_string();
             let named = error.contains(key) || error.contains("euros") || error.contains("lion");
             assert!(named || error.contains("fast"), "{key}: {error}");

@@ -45,7 +45,7 @@ pub struct FeatureShard {
     pub file: FileRef,
     /// The split that its images belong to: `train`, `val`.
     pub split: String,
-    /// Index in the split of the image of its first row.
+    /// Index in the split of the image of its first row; of augmented images copy comes after copy of all.
     pub first_image: u64,
     /// How many images it holds.
     pub rows: u64,

@@ -146,8 +146,7 @@ impl FeatureWork {
 impl Work for FeatureWork {
     fn step(&mut self) -> Result<()> {
         if self.running.is_none() {
-            let prefetch =
-                Prefetch::start(self.recipe.dataset.clone(), self.recipe.preprocessing, self.orders())?;
+            let prefetch = Prefetch::start(&self.recipe, self.orders())?;
             self.running = Some((Engine::take(&self.recipe, &self.job, self.threads)?, prefetch));
         }
         if let Some((engine, prefetch)) = &mut self.running {
@@ -190,9 +189,10 @@ impl Drop for FeatureWork {
 
 /// The batches of a unit of which so many images are done.
 fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item = Order> {
-    let (split, images) = (unit.split, unit.images.clone());
-    let batch = move |first: usize| Order { split, images: first..images.end.min(first + step_images) };
-    (unit.images.start + begun..unit.images.end).step_by(step_images).map(batch)
+    let Unit { split, copy, .. } = *unit;
+    let end = unit.images.end;
+    let batch = move |first: usize| Order { split, copy, images: first..end.min(first + step_images) };
+    (unit.images.start + begun..end).step_by(step_images).map(batch)
 }
 
 /// The features of a whole unit, `[images, columns]`, in the same batches as a worker computes them.
@@ -204,7 +204,7 @@ pub(super) fn compute_unit(
 ) -> Result<Vec<f32>> {
     let orders: Vec<Order> = batches(unit, 0, recipe.step_images()?).collect();
     let count = orders.len();
-    let prefetch = Prefetch::start(recipe.dataset.clone(), recipe.preprocessing, orders)?;
+    let prefetch = Prefetch::start(recipe, orders)?;
     let mut engine = Engine::take(recipe, job, threads)?;
     let mut rows = Vec::new();
     for _ in 0..count {

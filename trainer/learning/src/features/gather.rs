@@ -28,9 +28,8 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
     let shards = collect(order, &recipe)?;
     let again =
         |shard: &FeatureShard, _| {
-            let first = |unit: &super::units::Unit| {
-                unit.split == shard.split && unit.images.start as u64 == shard.first_image
-            };
+            let first =
+                |unit: &super::units::Unit| unit.split == shard.split && unit.row as u64 == shard.first_image;
             recipe.units().iter().filter(|unit| first(unit)).try_for_each(|unit| {
                 restore_shard(&recipe, order.job, order.threads, &folder, unit, &shard.file)
             })
@@ -66,7 +65,7 @@ fn collect(order: &CombineOrder<'_>, recipe: &Recipe) -> Result<Vec<FeatureShard
             let expected = format!("a shard of unit {} from {} workers", unit.index, order.results.len());
             Error::damaged(&stage, expected, "none")
         })?;
-        let (first_image, rows) = (unit.images.start as u64, unit.images.len() as u64);
+        let (first_image, rows) = (unit.row as u64, unit.images.len() as u64);
         Ok(FeatureShard { file, split: unit.split.to_owned(), first_image, rows })
     };
     recipe.units().into_iter().map(shard).collect()
@@ -75,7 +74,7 @@ fn collect(order: &CombineOrder<'_>, recipe: &Recipe) -> Result<Vec<FeatureShard
 /// What makes a damaged shard good, which is given with the damage.
 pub(super) type Again<'a> = &'a dyn Fn(&FeatureShard, Error) -> Result<()>;
 
-/// Each column's mean and standard deviation over the training images, and every split's labels.
+/// Each column's mean and standard deviation over all copies of the training images, and every split's labels.
 pub(super) fn statistics_tensors(
     folder: &Path,
     recipe: &Recipe,

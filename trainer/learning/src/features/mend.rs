@@ -23,7 +23,7 @@ impl Mend {
     /// `damage`, and why it could not be made good.
     pub(super) fn shard(&self, folder: &Path, key: &str, shard: &ShardAt<'_>, damage: Error) -> Result<()> {
         let mended = self.recipe(key).and_then(|recipe| {
-            let first = |unit: &Unit| unit.split == shard.split && unit.images.start == shard.first;
+            let first = |unit: &Unit| unit.split == shard.split && unit.row == shard.first;
             let unit = recipe.units().into_iter().find(first);
             let unit =
                 unit.ok_or_else(|| Error::argument("a unit", format!("one of {}", shard.file.name), "none"))?;

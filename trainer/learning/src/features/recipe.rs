@@ -7,7 +7,7 @@ use crate::rounds::result_bytes;
 use crate::weights::{Installed, open_installed};
 use crate::{Error, Plan, Result};
 use networks::Network;
-use protocol::{FeatureType, FileRef, FrozenEngine, Head, Job, Pooling};
+use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Head, Job, Pooling};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -15,8 +15,11 @@ use std::sync::Arc;
 use storage::dataset::{Dataset, MANIFEST};
 use storage::{FeatureManifest, Root};
 
-/// Changes whenever the same recipe gives other features: the resize rule, the kernels' arithmetic, the shards' form.
+/// Changes whenever the same recipe gives other features: the resize rule, how images are augmented, the kernels'
+/// arithmetic, the shards' form.
 const VERSION: u32 = 1;
+/// Key in the manifest of what was done to the training images, if anything was.
+pub(super) const AUGMENT: &str = "augment";
 /// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
 const STEP_WORK: u64 = 160_000_000_000;
 /// The most images in one step.
@@ -125,7 +128,7 @@ impl Recipe {
             FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best().rounding()),
             FrozenEngine::Burn => format!("burn {:?}", self.job.device),
         };
-        let made_of = json!({
+        let mut made_of = json!({
             "version": VERSION,
             "dataset": self.job.dataset,
             "dataset_digest": self.dataset.digest(),
@@ -138,6 +141,9 @@ impl Recipe {
             "unit_images": self.job.unit_images,
             "engine": engine.to_lowercase(),
         });
+        if let Some(augment) = self.job.augment {
+            made_of[AUGMENT] = json!(augment);
+        }
         match made_of {
             Value::Object(map) => map,
             _ => Map::new(),
@@ -166,8 +172,14 @@ impl Recipe {
         SPLITS.map(|name| (name, images(name))).into_iter().filter(|(_, images)| *images > 0).collect()
     }
 
+    /// In what forms the training images are stored; none means as they are.
+    pub(super) fn augment(&self) -> Option<Augment> {
+        self.job.augment
+    }
+
     pub(super) fn units(&self) -> Vec<Unit> {
-        units(&self.splits(), self.job.unit_images as usize)
+        let copies = self.job.augment.map_or(1, |augment| augment.copies);
+        units(&self.splits(), copies, self.job.unit_images as usize)
     }
 
     /// Images in one step of the frozen pass: by the network's work alone, so that steps are always the same.

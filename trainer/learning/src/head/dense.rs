@@ -5,6 +5,7 @@
 //! sum is made in one order, so that the number of threads never shows. A step's gradient exists block by block only:
 //! each block of weights is changed while its gradient is still in the cache.
 
+use super::dropout::Masks;
 use super::{Batch, HeadShape, Layer, Optimizer, State, clip};
 use crate::{Error, Result};
 use frozen::Linear;
@@ -47,13 +48,20 @@ impl Dense {
 
     /// The scores before softmax, `[rows, classes]`.
     pub(super) fn scores(&self, parameters: &[f32], features: &[f32]) -> Vec<f32> {
-        self.forward(parameters, features).pop().unwrap_or_default()
+        self.forward(parameters, features, &Masks::default()).pop().unwrap_or_default()
     }
 
-    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
-    pub(super) fn add_gradient(&self, parameters: &[f32], batch: &Batch<'_>, sum: &mut [f32]) -> f64 {
-        let outputs = self.forward(parameters, batch.features);
-        let (deltas, loss) = self.deltas(parameters, batch.labels, &outputs, 1.0);
+    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss; the batch's features are masked
+    /// already.
+    pub(super) fn add_gradient(
+        &self,
+        parameters: &[f32],
+        batch: &Batch<'_>,
+        masks: &Masks,
+        sum: &mut [f32],
+    ) -> f64 {
+        let outputs = self.forward(parameters, batch.features, masks);
+        let (deltas, loss) = self.deltas(parameters, batch.labels, &outputs, masks, 1.0);
         for (index, layer) in self.layers.iter().enumerate() {
             let (rows, deltas) = (rows(batch, &outputs, index), &deltas[index]);
             let size = OUTPUTS * layer.inputs;
@@ -70,17 +78,18 @@ impl Dense {
     }
 
     /// One optimizer step along the gradient of the batch's mean loss, which is made no longer than `longest`; gives the
-    /// summed loss.
+    /// summed loss. The batch's features are masked already.
     pub(super) fn step(
         &self,
         optimizer: &Optimizer,
         (rate, longest): (f64, Option<f64>),
         batch: &Batch<'_>,
+        masks: &Masks,
         state: &mut State,
     ) -> f64 {
-        let outputs = self.forward(&state.parameters, batch.features);
+        let outputs = self.forward(&state.parameters, batch.features, masks);
         let scale = 1.0 / batch.labels.len() as f32;
-        let (mut deltas, loss) = self.deltas(&state.parameters, batch.labels, &outputs, scale);
+        let (mut deltas, loss) = self.deltas(&state.parameters, batch.labels, &outputs, masks, scale);
         if let Some(most) = longest {
             let squared = |(index, deltas): (usize, &Vec<f32>)| {
                 clip::squared_of_layer(rows(batch, &outputs, index), deltas, batch.labels.len())
@@ -106,8 +115,8 @@ impl Dense {
         loss
     }
 
-    /// What each layer gives, after its ReLU: `[rows, outputs]`; the last one the scores.
-    fn forward(&self, parameters: &[f32], features: &[f32]) -> Vec<Vec<f32>> {
+    /// What each layer gives, after its ReLU and without what is dropped: `[rows, outputs]`; the last one the scores.
+    fn forward(&self, parameters: &[f32], features: &[f32], masks: &Masks) -> Vec<Vec<f32>> {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let rows = outputs.last().map_or(features, Vec::as_slice);
@@ -119,6 +128,7 @@ impl Dense {
                 let activated = |sum: f32| if sum < least { least } else { sum };
                 row.iter_mut().zip(biases).for_each(|(value, bias)| *value = activated(*value + bias));
             }
+            masks.apply(index + 1, &mut out);
             outputs.push(out);
         }
         outputs
@@ -152,6 +162,7 @@ impl Dense {
         parameters: &[f32],
         labels: &[u32],
         outputs: &[Vec<f32>],
+        masks: &Masks,
         scale: f32,
     ) -> (Vec<Vec<f32>>, f64) {
         let mut last = outputs.last().cloned().unwrap_or_default(); // [rows, classes]
@@ -161,11 +172,12 @@ impl Dense {
             row.iter_mut().for_each(|delta| *delta *= scale);
         }
         let mut deltas = vec![last]; // from the last layer down
-        for (layer, below) in self.layers[1..].iter().zip(outputs).rev() {
+        for (index, (layer, below)) in self.layers[1..].iter().zip(outputs).enumerate().rev() {
             let above = deltas.last().map_or(&[][..], Vec::as_slice);
             let mut delta = self.through(layer, &parameters[layer.weight.clone()], above); // [rows, inputs]
             let cut_off = |(delta, value): (&mut f32, &f32)| *delta *= f32::from(u8::from(*value > 0.0));
             delta.iter_mut().zip(below).for_each(cut_off);
+            masks.apply(index + 1, &mut delta);
             deltas.push(delta);
         }
         deltas.reverse();

@@ -4,6 +4,7 @@
 //! burn runs in thread pools of one thread here, so that how many threads a worker has never shows in a sum.
 
 use super::dense::Dense;
+use super::dropout::{Dropout, Masks};
 use super::{HeadShape, Layer, Optimizer, State, clip};
 use crate::burn_net::BurnNet;
 use crate::device::device;
@@ -17,12 +18,16 @@ use std::panic::resume_unwind;
 const PIECE: usize = 8;
 
 /// Rows of features with their classes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Batch<'a> {
     /// `[rows, inputs]`.
     pub(crate) features: &'a [f32],
     /// `[rows]`.
     pub(crate) labels: &'a [u32],
+    /// `[rows]`: which images they are; read by dropout alone.
+    pub(crate) images: &'a [u32],
+    /// Which time it is that training comes by these images; read by dropout alone.
+    pub(crate) pass: u32,
 }
 
 /// Computes losses and gradients of a head.
@@ -32,6 +37,7 @@ pub(crate) struct Trainer {
     smoothing: f64,
     /// The longest gradient of a step.
     longest: Option<f64>,
+    dropout: Option<Dropout>,
     device: Device,
     /// One of one thread; of a block, which is computed in pieces, as many as there are threads.
     pools: Vec<ThreadPool>,
@@ -57,14 +63,26 @@ impl Trainer {
             Head::Mlp { .. } | Head::Layers { .. } => None,
             Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
         };
-        let (shape, device) = (shape.clone(), device(job.device)?);
-        Ok(Trainer { shape, smoothing: job.label_smoothing, longest: job.clip, device, pools, dense })
+        let (dropout, shape, device) = (Dropout::of(job, shape), shape.clone(), device(job.device)?);
+        Ok(Trainer {
+            shape,
+            smoothing: job.label_smoothing,
+            longest: job.clip,
+            dropout,
+            device,
+            pools,
+            dense,
+        })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         match &self.dense {
-            Some(dense) => Ok(dense.add_gradient(parameters, &batch, sum)),
+            Some(dense) => {
+                let masks = self.masks(&batch);
+                let features = masks.features(batch.features);
+                Ok(dense.add_gradient(parameters, &Batch { features: &features, ..batch }, &masks, sum))
+            }
             None if self.shape.block().is_some() => self.add_gradient_in_pieces(parameters, batch, sum),
             None => self.add_gradient_by_autodiff(parameters, batch, sum),
         }
@@ -79,7 +97,10 @@ impl Trainer {
         state: &mut State,
     ) -> Result<f64> {
         if let Some(dense) = &self.dense {
-            return Ok(dense.step(optimizer, (rate, self.longest), &batch, state));
+            let masks = self.masks(&batch);
+            let features = masks.features(batch.features);
+            let batch = Batch { features: &features, ..batch };
+            return Ok(dense.step(optimizer, (rate, self.longest), &batch, &masks, state));
         }
         let mut gradient = vec![0.0; self.shape.parameters()];
         let loss = self.add_gradient(&state.parameters, batch, &mut gradient)?;
@@ -91,6 +112,11 @@ impl Trainer {
         }
         optimizer.step(rate, &gradient, state);
         Ok(loss)
+    }
+
+    /// What is dropped of what the layers read of a batch.
+    fn masks(&self, batch: &Batch<'_>) -> Masks {
+        self.dropout.as_ref().map(|dropout| dropout.masks(batch)).unwrap_or_default()
     }
 
     /// The same by burn, whatever the head.
@@ -106,7 +132,7 @@ impl Trainer {
     /// The same piece by piece, as many at once as there are threads, and summed in their order.
     fn add_gradient_in_pieces(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         let mut total = 0.0;
-        for wave in self.pieces(batch.features, batch.labels).chunks(self.pools.len()) {
+        for wave in self.pieces(&batch).chunks(self.pools.len()) {
             let found = self.at_once(wave, |piece| {
                 let mut gradient = vec![0.0; parameters.len()];
                 Ok((self.differentiate(parameters, piece, &mut gradient)?, gradient))
@@ -121,10 +147,12 @@ impl Trainer {
     }
 
     /// Rows of a batch in pieces; without labels none of these has any.
-    fn pieces<'a>(&self, features: &'a [f32], labels: &'a [u32]) -> Vec<Batch<'a>> {
-        let features = features.chunks(PIECE * self.shape.inputs());
-        let labels = labels.chunks(PIECE).chain(std::iter::repeat(&[][..]));
-        features.zip(labels).map(|(features, labels)| Batch { features, labels }).collect()
+    fn pieces<'a>(&self, batch: &Batch<'a>) -> Vec<Batch<'a>> {
+        let features = batch.features.chunks(PIECE * self.shape.inputs());
+        let [labels, images] =
+            [batch.labels, batch.images].map(|all| all.chunks(PIECE).chain(std::iter::repeat(&[][..])));
+        let pieces = features.zip(labels.zip(images));
+        pieces.map(|(features, (labels, images))| Batch { features, labels, images, ..*batch }).collect()
     }
 
     /// Computes no more pieces than there are pools, each in a pool of its own.
@@ -146,7 +174,7 @@ impl Trainer {
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         let device = self.device.clone().autodiff();
         let loaded = self.load(parameters, &device, true)?;
-        let scores = self.forward(&loaded, batch.features)?; // [rows, classes]
+        let scores = self.forward(&loaded, batch.features, &self.masks(&batch))?; // [rows, classes]
         let targets = self.targets(batch.labels, &device); // [rows, classes]
         let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
         let mut gradients = loss.backward();
@@ -173,14 +201,16 @@ impl Trainer {
             return Ok(dense.scores(parameters, &features));
         }
         let score = |piece: Batch<'_>| {
-            let scores = self.forward(&self.load(parameters, &self.device, false)?, piece.features)?;
+            let loaded = self.load(parameters, &self.device, false)?;
+            let scores = self.forward(&loaded, piece.features, &Masks::default())?;
             scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
         };
         if self.shape.block().is_none() {
-            return self.pools[0].install(|| score(Batch { features: &features, labels: &[] }));
+            return self.pools[0].install(|| score(Batch { features: &features, ..Batch::default() }));
         }
         let mut scores = Vec::new();
-        for wave in self.pieces(&features, &[]).chunks(self.pools.len()) {
+        let batch = Batch { features: &features, ..Batch::default() };
+        for wave in self.pieces(&batch).chunks(self.pools.len()) {
             for piece in self.at_once(wave, score) {
                 scores.extend(piece?);
             }
@@ -201,7 +231,7 @@ impl Trainer {
     }
 
     /// The scores before softmax: `[rows, inputs]` to `[rows, classes]`.
-    fn forward(&self, loaded: &Loaded, features: &[f32]) -> Result<Tensor<2>> {
+    fn forward(&self, loaded: &Loaded, features: &[f32], masks: &Masks) -> Result<Tensor<2>> {
         let Loaded { device, block: net, layers } = loaded;
         let mut x = match (self.shape.block(), net) {
             (Some(block), Some(net)) => block.forward(net, features.to_vec(), device)?,
@@ -213,6 +243,9 @@ impl Trainer {
         for (index, (weight, bias)) in layers.iter().enumerate() {
             if index > 0 {
                 x = activation::relu(x);
+            }
+            if let Some(mask) = masks.of(index) {
+                x = x.clone() * tensor(mask.to_vec(), x.dims(), device);
             }
             x = x.matmul(weight.clone().transpose()) + bias.clone(); // [rows, outputs]
         }

@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::reference_path;
 use serde_json::{Value, json};
 
+mod dropout;
+
 const SEED: u64 = 20_261_121;
 const ROWS: usize = 200;
 const INPUTS: usize = 24;
@@ -52,7 +54,8 @@ fn curve(job: &Job, shape: &HeadShape, size: Size) -> Vec<f64> {
         let columns = |&r: &usize| &features[r * size.inputs..(r + 1) * size.inputs];
         let features: Vec<f32> = rows.iter().flat_map(columns).copied().collect();
         let labels: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
-        let batch = Batch { features: &features, labels: &labels };
+        let images: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
+        let batch = Batch { features: &features, labels: &labels, images: &images, pass: step as u32 };
         let rate = rate(job, step as f64, 1.0);
         trainer.step(&optimizer, rate, batch, &mut state).unwrap() / size.batch as f64
     };
@@ -161,7 +164,7 @@ fn a_blocks_gradient_and_scores_depend_on_no_threads_and_its_statistics_stay() {
     let found = [1, 3].map(|threads| {
         let trainer = Trainer::new(&job, &shape, threads).unwrap();
         let mut sum = vec![0.0; parameters.len()];
-        let batch = Batch { features: &features, labels: &labels };
+        let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
         let loss = trainer.add_gradient(&parameters, batch, &mut sum).unwrap();
         (loss, sum, trainer.scores(&parameters, features.clone()).unwrap())
     });
@@ -223,7 +226,7 @@ fn own(changes: Value) -> (Job, [HeadShape; 2]) {
 #[test]
 fn our_own_gradient_is_that_of_autodiff() {
     let (features, labels) = data(SMALL);
-    let batch = Batch { features: &features, labels: &labels };
+    let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
     for (device, smoothing) in [("flex", 0.0), ("flex", 0.1), ("ndarray", 0.1)] {
         if device == "ndarray" && cfg!(not(feature = "ndarray")) {
             continue;
@@ -248,7 +251,7 @@ fn our_own_gradient_is_that_of_autodiff() {
 #[test]
 fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
     let (features, labels) = data(SMALL);
-    let batch = Batch { features: &features, labels: &labels };
+    let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
     for optimizer in
         [json!({"kind": "sgd", "momentum": 0.0}), json!({"kind": "sgd"}), json!({"kind": "adamw"})]
     {
@@ -275,7 +278,7 @@ fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
 #[test]
 fn a_step_is_along_the_clipped_gradient_whether_that_is_there_or_not() {
     let (features, labels) = data(SMALL);
-    let batch = Batch { features: &features, labels: &labels };
+    let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
     let (plain, shapes) = own(json!({"optimizer": {"kind": "sgd", "momentum": 0.0}}));
     for shape in shapes {
         let start = Optimizer::new(&plain, &shape).start(shape.initial(SEED));
@@ -314,7 +317,7 @@ fn the_number_of_threads_never_shows() {
         let trainer = Trainer::new(&job, &shape, threads).unwrap();
         let optimizer = Optimizer::new(&job, &shape);
         let mut state = optimizer.start(shape.initial(SEED));
-        let batch = Batch { features: &features, labels: &labels };
+        let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
         let losses = [(); 3].map(|()| trainer.step(&optimizer, 0.01, batch, &mut state).unwrap());
         (state, losses)
     });

@@ -3,7 +3,7 @@
 //! In round r the images are dealt by the permutation of (seed, r); a worker goes through its share `epochs_per_round`
 //! times, the first time as dealt, then in orders of (seed, r, worker, pass). The last batch of a pass may be smaller.
 
-use super::order::order;
+use super::order::Bank;
 use super::outer;
 use super::pass::Pass;
 use super::round::{Origin, Round};
@@ -42,8 +42,7 @@ impl AverageWork {
         let round = Round::open(a.root, a.job, a.job.part(a.stage), a.features, a.threads)?;
         let (root, run, state) = (a.root.clone(), a.run.clone(), a.state.cloned());
         let origin = Origin { root, run, state, worker: a.worker };
-        let rows = round.train()?.len();
-        let dealt = order(a.job.seed, round.number, 0, rows, round.store.columns());
+        let dealt = Bank::of(round.train()?).order(a.job.seed, round.number, 0);
         let stage = a.root.run(a.run).create_stage(a.stage)?;
         let (state, done, loss) = match a.place {
             None => {
@@ -67,7 +66,7 @@ impl AverageWork {
         Ok(AverageWork {
             origin,
             stage,
-            share: dealt[share(rows, a.workers, a.worker)].to_vec(),
+            share: dealt[share(dealt.len(), a.workers, a.worker)].to_vec(),
             state,
             done,
             loss,
@@ -89,31 +88,44 @@ impl AverageWork {
         self.share.len().div_ceil(self.batch())
     }
 
-    /// The worker's images in the order of a pass.
-    fn rows_of(&self, pass: usize) -> Vec<u32> {
-        if pass == 0 {
-            return self.share.clone();
-        }
+    /// The worker's images in the order of a pass of the round.
+    fn images_of(&self, pass: usize) -> Result<Vec<u32>> {
         let mut share = self.share.clone();
+        if pass == 0 {
+            return Ok(share);
+        }
         share.sort_unstable(); // so that a large share is read block by block again
         let part = 1 + self.origin.worker * self.round.job.epochs_per_round + pass as u32;
-        let order =
-            order(self.round.job.seed, self.round.number, part, share.len(), self.round.store.columns());
-        order.into_iter().map(|place| share[place as usize]).collect()
+        let bank = Bank::of(self.round.train()?);
+        let order = bank.order_of(share.len(), self.round.job.seed, self.round.number, part);
+        Ok(order.into_iter().map(|place| share[place as usize]).collect())
+    }
+
+    /// The number in the run of a pass of the round.
+    fn pass_of_run(&self, pass: usize) -> u64 {
+        u64::from(self.round.number - 1) * self.passes() as u64 + pass as u64
+    }
+
+    /// A pass of the round.
+    fn begin_pass(&self, number: usize) -> Result<Pass> {
+        let (bank, images) = (Bank::of(self.round.train()?), self.images_of(number)?);
+        let rows = bank.rows(self.round.job.seed, self.pass_of_run(number), &images);
+        Ok(Pass::new(self.round.store.clone(), rows, self.batch()))
     }
 
     fn one_step(&mut self) -> Result<()> {
         let (number, step) = (self.done / self.steps_in_pass(), self.done % self.steps_in_pass());
         let mut pass = match self.pass.take().filter(|(under_way, _)| *under_way == number) {
             Some((_, pass)) => pass,
-            None => Pass::new(self.round.store.clone(), self.rows_of(number), self.batch()),
+            None => self.begin_pass(number)?,
         };
-        let labels = pass.batch(step, &mut self.features)?; // [n]
+        let (images, labels) = pass.batch(step, &mut self.features)?; // [n], [n]
         self.pass = Some((number, pass));
         let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
         let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
         let rate = rate(&self.round.job, rounds_done, length);
-        let batch = Batch { features: &self.features, labels: &labels };
+        let pass = self.pass_of_run(number) as u32;
+        let batch = Batch { features: &self.features, labels: &labels, images: &images, pass };
         let Round { trainer, optimizer, .. } = &self.round;
         let loss = trainer.step(optimizer, rate, batch, &mut self.state)?;
         if !loss.is_finite() {

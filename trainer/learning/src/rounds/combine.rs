@@ -1,10 +1,11 @@
 //! The combine of a round: one state of what all workers published, scored; or, where the workers make it in slices
 //! themselves, the list of what there is to sum, and a stage later the index of the slices.
 
+use super::averaged::model_array;
 use super::common::{Common, SLICES, json, parsed};
 use super::merge::{Merged, merge};
 use super::round::Round;
-use super::saved::{PARAMETERS, notes, number};
+use super::saved::{notes, number};
 use crate::chunked::{self, Notes};
 use crate::reduce::slice;
 use crate::score::score;
@@ -40,12 +41,14 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
     Ok(Combined { state: Some(file), features: None, score: Some(score.score) })
 }
 
-/// The whole state in one file, and its parameters.
+/// The whole state in one file, and the parameters in it that are scored.
 fn whole(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Buffer)> {
     let mut merged = merge(order, round, &(0..round.shape.parameters()))?;
     let text = text(round, &merged, order.stage);
     let file = chunked::publish(folder, &stem(order.stage), &tensors(round, &merged), &text)?;
-    Ok((file, merged.arrays.swap_remove(0)))
+    let of_model =
+        round.combined_arrays().iter().position(|name| *name == model_array(&round.job)).unwrap_or(0);
+    Ok((file, merged.arrays.swap_remove(of_model)))
 }
 
 /// What the workers of the next stage are to sum.
@@ -58,7 +61,7 @@ fn list(order: &CombineOrder<'_>) -> Result<Notes> {
     ]))
 }
 
-/// The index of the slices that the workers made, and the parameters in these.
+/// The index of the slices that the workers made, and the parameters in these that are scored.
 fn index(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(FileRef, Buffer)> {
     let stage = order.root.run(order.run).stage(order.stage);
     let mut slices: Vec<FileRef> = Vec::new();
@@ -77,7 +80,7 @@ fn index(order: &CombineOrder<'_>, round: &Round, folder: &Path) -> Result<(File
     let common = Common::open(folder, &file, round.shape.parameters())?;
     let mut parameters =
         Buffer::zeroed(round.shape.parameters()).map_err(Error::io("find memory for", folder))?;
-    common.read(PARAMETERS, 0, &mut parameters)?;
+    common.read(model_array(&round.job), 0, &mut parameters)?;
     Ok((file, parameters))
 }
 
@@ -86,7 +89,7 @@ fn stem(stage: u32) -> String {
 }
 
 fn tensors<'a>(round: &Round, merged: &'a Merged) -> Vec<Tensor<'a>> {
-    let arrays = round.arrays().into_iter().zip(&merged.arrays);
+    let arrays = round.combined_arrays().into_iter().zip(&merged.arrays);
     arrays.map(|(name, array)| Tensor::f32(name, &[array.len()], &array[..])).collect()
 }
 

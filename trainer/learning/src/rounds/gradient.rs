@@ -3,7 +3,7 @@
 //! Round r is step r of plain training on batches of `batch` images: passes in the orders of (seed, pass), the last
 //! batch of a pass may be smaller, and worker w has the w-th part of the batch.
 
-use super::order::order;
+use super::order::Bank;
 use super::round::Round;
 use super::saved::{notes, number};
 use super::share;
@@ -27,6 +27,8 @@ pub(crate) struct GradientWork {
     stage: PathBuf,
     /// The worker's part of the batch.
     rows: Vec<u32>,
+    /// The pass that the batch is of.
+    pass: u64,
     parameters: Vec<f32>,
     gradient: Vec<f32>,
     loss: f64,
@@ -37,12 +39,13 @@ impl GradientWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<GradientWork> {
         let round = Round::open(a.root, a.job, a.job.part(a.stage), a.features, a.threads)?;
         let stage = a.root.run(a.run).create_stage(a.stage)?;
-        let batch = batch(&round)?;
+        let (pass, batch) = batch(&round)?;
         let parameters = round.parameters(a.root, a.run, a.state)?;
         let mut work = GradientWork {
             worker: a.worker,
             stage,
             rows: batch[share(batch.len(), a.workers, a.worker)].to_vec(),
+            pass,
             gradient: vec![0.0; parameters.len()],
             parameters,
             loss: 0.0,
@@ -79,14 +82,16 @@ impl GradientWork {
     }
 }
 
-/// The batch of a round, in order.
-fn batch(round: &Round) -> Result<Vec<u32>> {
-    let rows = round.train()?.len();
-    let size = (round.job.batch as usize).min(rows);
-    let steps = rows.div_ceil(size);
+/// The pass that a round's batch is of, and its rows, in order.
+fn batch(round: &Round) -> Result<(u64, Vec<u32>)> {
+    let bank = Bank::of(round.train()?);
+    let images = round.train()?.images();
+    let size = (round.job.batch as usize).min(images);
+    let steps = images.div_ceil(size);
     let (pass, step) = ((round.number - 1) as usize / steps, (round.number - 1) as usize % steps);
-    let order = order(round.job.seed, pass as u32, 0, rows, round.store.columns());
-    Ok(order[step * size..rows.min((step + 1) * size)].to_vec())
+    let order = bank.order(round.job.seed, pass as u32, 0);
+    let images = &order[step * size..images.min((step + 1) * size)];
+    Ok((pass as u64, bank.rows(round.job.seed, pass as u64, images)))
 }
 
 impl Work for GradientWork {
@@ -95,7 +100,8 @@ impl Work for GradientWork {
         let train = self.round.train()?;
         let features = train.gather(rows)?; // [rows, columns]
         let labels: Vec<u32> = rows.iter().map(|&row| train.labels()[row as usize]).collect();
-        let batch = Batch { features: &features, labels: &labels };
+        let images = train.images_of(rows);
+        let batch = Batch { features: &features, labels: &labels, images: &images, pass: self.pass as u32 };
         self.loss += self.round.trainer.add_gradient(&self.parameters, batch, &mut self.gradient)?;
         if !self.loss.is_finite() {
             return Err(self.round.not_finite("the loss", Some(self.worker)));

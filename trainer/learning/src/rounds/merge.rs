@@ -4,6 +4,7 @@
 //! made the most. `gradient`: the summed gradient over the images of the batch, then one optimizer step. Workers that
 //! publish changes: one outer step along their mean. A value depends on no other, so slices are as good as the whole.
 
+use super::averaged::Moving;
 use super::common::Common;
 use super::gradient::GRADIENT;
 use super::outer::{self, CHANGE};
@@ -11,7 +12,7 @@ use super::round::Round;
 use super::saved::number;
 use crate::chunked::Notes;
 use crate::head::rate;
-use crate::reduce::{Results, by_chunks};
+use crate::reduce::{Desk, Results, by_chunks};
 use crate::work::CombineOrder;
 use crate::{Error, Result};
 use frozen::Buffer;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 /// What a round gives to all workers, or a slice of it.
 pub(super) struct Merged {
-    /// The arrays of [`Round::arrays`], in their order.
+    /// The arrays of [`Round::combined_arrays`], in their order.
     pub(super) arrays: Vec<Buffer>,
     /// Steps made.
     pub(super) steps: u64,
@@ -60,6 +61,25 @@ pub(super) fn merge(order: &CombineOrder<'_>, round: &Round, range: &Range<usize
     Ok(Merged { loss, ..merged })
 }
 
+/// Makes the arrays of a state, chunk by chunk: `go_on` fills those that training goes on from, the average follows.
+fn state(
+    order: &CombineOrder<'_>,
+    round: &Round,
+    range: &Range<usize>,
+    go_on: impl Fn(&Range<usize>, &mut [&mut [f32]], &mut Desk) -> Result<()> + Sync,
+) -> Result<Vec<Buffer>> {
+    let (moving, own) = (Moving::open(order, round)?, round.arrays().len());
+    by_chunks(range, round.combined_arrays().len(), order.threads, |chunk, arrays, desk| {
+        let (arrays, averaged) = arrays.split_at_mut(own);
+        go_on(&chunk, arrays, desk)?;
+        finite(round, arrays)?;
+        match (&moving, averaged) {
+            (Some(moving), [averaged]) => moving.fill(&chunk, arrays[0], averaged),
+            _ => Ok(()),
+        }
+    })
+}
+
 /// The weighted mean of what the workers published, and what follows from it.
 fn mean(
     order: &CombineOrder<'_>,
@@ -70,18 +90,18 @@ fn mean(
 ) -> Result<Merged> {
     let names = round.arrays();
     let outer = round.outer.map(|outer| Ok::<_, Error>((outer, Before::open(order, round)?))).transpose()?;
-    let arrays = by_chunks(range, names.len(), order.threads, |chunk, arrays, desk| {
+    let arrays = state(order, round, range, |chunk, arrays, desk| {
         if let Some((outer, before)) = &outer {
-            before.read(&names, &chunk, arrays)?;
-            let change = results.sum(CHANGE, shares, &chunk, desk)?;
+            before.read(&names, chunk, arrays)?;
+            let change = results.sum(CHANGE, shares, chunk, desk)?;
             let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
             outer::step(*outer, change, parameters, memory.first_mut().map(|memory| &mut **memory));
         } else {
             for (name, array) in names.iter().zip(&mut *arrays) {
-                array.copy_from_slice(results.sum(name, shares, &chunk, desk)?);
+                array.copy_from_slice(results.sum(name, shares, chunk, desk)?);
             }
         }
-        finite(round, arrays)
+        Ok(())
     })?;
     let steps = results.notes().map(|(file, notes)| number::<u64>(file, notes, "steps"));
     let steps = steps.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
@@ -104,12 +124,12 @@ fn step(
     let before = Before::open(order, round)?;
     let steps = before.steps()? + 1;
     let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
-    let arrays = by_chunks(range, names.len(), order.threads, |chunk, arrays, desk| {
-        before.read(&names, &chunk, arrays)?;
-        let gradient = results.sum(GRADIENT, &shares, &chunk, desk)?;
+    let arrays = state(order, round, range, |chunk, arrays, desk| {
+        before.read(&names, chunk, arrays)?;
+        let gradient = results.sum(GRADIENT, &shares, chunk, desk)?;
         let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
-        round.optimizer.step_on(&chunk, (rate, steps), gradient, parameters, memory);
-        finite(round, arrays)
+        round.optimizer.step_on(chunk, (rate, steps), gradient, parameters, memory);
+        Ok(())
     })?;
     Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })
 }

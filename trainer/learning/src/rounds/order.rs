@@ -1,9 +1,11 @@
-//! The order in which the training images are gone through: a permutation for each pass, made from the seed.
+//! The order in which the training images are gone through: a permutation for each pass, made from the seed; and the
+//! copy that is taken of each.
 //!
 //! Small sets are shuffled row by row. For sets that are read from disk as they are used, blocks of neighbouring rows
 //! are shuffled, then the rows within a window of some blocks: each window then reads whole blocks. Which of the two
 //! depends on the sizes alone.
 
+use crate::features::Rows;
 use crate::random::{Purpose, Stream};
 
 /// A set up to this size, in bytes as f32, is shuffled row by row.
@@ -13,25 +15,67 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks of a window.
 const WINDOW_BLOCKS: usize = 32;
 
-/// A permutation of `rows` rows of `columns` f32, for the pass named by two numbers.
-pub(super) fn order(seed: u64, pass: u32, part: u32, rows: usize, columns: usize) -> Vec<u32> {
-    let mut stream = Stream::new(seed, Purpose::Order, pass, part);
-    let mut order: Vec<u32> = (0..rows as u32).collect();
-    if rows * columns * 4 <= WHOLE_BYTES {
-        stream.shuffle(&mut order);
-        return order;
+/// The sizes of a split: of each of its images so many copies lie in the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bank {
+    images: usize,
+    copies: usize,
+    columns: usize,
+}
+
+impl Bank {
+    pub(super) fn of(rows: &Rows) -> Bank {
+        Bank { images: rows.images(), copies: rows.copies(), columns: rows.columns() }
     }
-    let block = (BLOCK_BYTES / (columns * 4)).max(1);
-    let mut blocks: Vec<&[u32]> = order.chunks(block).collect();
-    stream.shuffle(&mut blocks);
-    let mut order = blocks.concat();
-    order.chunks_mut(block * WINDOW_BLOCKS).for_each(|window| stream.shuffle(window));
-    order
+
+    /// Neighbouring images that are read together, of so many that are read from disk as they are used.
+    fn block(&self, images: usize) -> Option<usize> {
+        let bytes = self.copies * self.columns * 4;
+        (images * bytes > WHOLE_BYTES).then(|| (BLOCK_BYTES / bytes).max(1))
+    }
+
+    /// A permutation of all its images, for the pass named by two numbers.
+    pub(super) fn order(&self, seed: u64, pass: u32, part: u32) -> Vec<u32> {
+        self.order_of(self.images, seed, pass, part)
+    }
+
+    /// The same of so many places, which stand for some of its images in ascending order.
+    pub(super) fn order_of(&self, images: usize, seed: u64, pass: u32, part: u32) -> Vec<u32> {
+        let mut stream = Stream::new(seed, Purpose::Order, pass, part);
+        let mut order: Vec<u32> = (0..images as u32).collect();
+        let Some(block) = self.block(images) else {
+            stream.shuffle(&mut order);
+            return order;
+        };
+        let mut blocks: Vec<&[u32]> = order.chunks(block).collect();
+        stream.shuffle(&mut blocks);
+        let mut order = blocks.concat();
+        order.chunks_mut(block * WINDOW_BLOCKS).for_each(|window| stream.shuffle(window));
+        order
+    }
+
+    /// The rows of images in a pass over all of them: of each image one copy.
+    ///
+    /// An image begins with a copy that the seed draws and goes on by one in each pass, so that all its copies come by.
+    /// Images that are read together begin alike, so that what is read still lies together.
+    pub(super) fn rows(&self, seed: u64, pass: u64, images: &[u32]) -> Vec<u32> {
+        let copies = self.copies as u64;
+        if copies == 1 {
+            return images.to_vec();
+        }
+        let block = self.block(self.images).unwrap_or(1) as u32;
+        let row = |&image: &u32| {
+            let first = Stream::new(seed, Purpose::Copy, image / block, 0).below(copies);
+            ((first + pass) % copies) as u32 * self.images as u32 + image
+        };
+        images.iter().map(row).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn sorted(mut order: Vec<u32>) -> Vec<u32> {
         order.sort_unstable();
@@ -41,13 +85,14 @@ mod tests {
     #[test]
     fn each_pass_has_every_row_once_and_its_own_order() {
         for (rows, columns) in [(1, 5), (1_000, 512), (30_001, 1_000)] {
-            let first = order(1, 1, 0, rows, columns);
-            assert_eq!(first, order(1, 1, 0, rows, columns));
+            let bank = Bank { images: rows, copies: 1, columns };
+            let first = bank.order(1, 1, 0);
+            assert_eq!(first, bank.order(1, 1, 0));
             assert_eq!(sorted(first.clone()), (0..rows as u32).collect::<Vec<_>>());
             if rows > 1 {
-                assert_ne!(first, order(1, 2, 0, rows, columns));
-                assert_ne!(first, order(1, 1, 1, rows, columns));
-                assert_ne!(first, order(2, 1, 0, rows, columns));
+                assert_ne!(first, bank.order(1, 2, 0));
+                assert_ne!(first, bank.order(1, 1, 1));
+                assert_ne!(first, bank.order(2, 1, 0));
             }
         }
     }
@@ -55,12 +100,31 @@ mod tests {
     #[test]
     fn a_window_of_a_large_set_reads_whole_blocks_from_all_over() {
         let (rows, columns) = (30_000, 1_024); // 256 rows in a block
-        let order = order(3, 1, 0, rows, columns);
+        let order = Bank { images: rows, copies: 1, columns }.order(3, 1, 0);
         let window = sorted(order[..256 * WINDOW_BLOCKS].to_vec());
         let runs = window.chunk_by(|a, b| a + 1 == *b).count();
         assert!(runs <= WINDOW_BLOCKS, "{runs} runs");
         assert!(window[0] < 6_000 && window[window.len() - 1] > 24_000);
         let steps = order.windows(2).filter(|pair| pair[0] + 1 == pair[1]).count();
         assert!(steps < 100, "{steps} rows follow their neighbour");
+    }
+
+    #[test]
+    fn every_copy_of_every_image_comes_by_and_one_in_each_pass() {
+        for (images, columns) in [(60, 5), (10_000, 4_096)] {
+            let bank = Bank { images, copies: 4, columns };
+            let all = bank.order(7, 1, 0);
+            let passes: Vec<Vec<u32>> = (3..7).map(|pass| bank.rows(7, pass, &all)).collect();
+            let image = |row: &u32| row % images as u32;
+            assert!(passes.iter().all(|rows| rows.iter().map(image).eq(all.iter().copied())));
+            assert_eq!(sorted(passes.concat()), (0..4 * images as u32).collect::<Vec<_>>());
+            assert_eq!(bank.rows(7, 7, &all), passes[0]);
+            assert_ne!(bank.rows(8, 3, &all), passes[0], "another seed");
+            let copies: HashSet<u32> = passes[0][..60].iter().map(|row| row / images as u32).collect();
+            assert_eq!(copies.len(), 4, "a batch has all of them");
+            let runs = sorted(passes[0].clone()).chunk_by(|a, b| a + 1 == *b).count();
+            let blocks = images.div_ceil(bank.block(images).unwrap_or(1));
+            assert!(runs <= blocks, "{runs} runs of {blocks} blocks");
+        }
     }
 }

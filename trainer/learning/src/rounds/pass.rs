@@ -13,6 +13,7 @@ const WINDOW_BYTES: usize = 32 << 20;
 /// The images of a pass, in order.
 pub(super) struct Pass {
     store: Arc<Store>,
+    /// Their rows: each image's in the copy that the pass takes.
     rows: Vec<u32>,
     batch: usize,
     /// The steps whose features are loaded, and these features.
@@ -23,21 +24,22 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// A pass over training images by their index, in batches of `batch`; the last may be smaller.
+    /// A pass over training images by their rows, in batches of `batch`; the last may be smaller.
     pub(super) fn new(store: Arc<Store>, rows: Vec<u32>, batch: usize) -> Pass {
         Pass { store, rows, batch, loaded: 0..0, window: Window::default(), loading: None }
     }
 
-    /// Puts the features `[n, columns]` of a step's images into `features` and gives their labels.
-    pub(super) fn batch(&mut self, step: usize, features: &mut Vec<f32>) -> Result<Vec<u32>> {
+    /// Puts the features `[n, columns]` of a step's images into `features` and gives the images and their labels.
+    pub(super) fn batch(&mut self, step: usize, features: &mut Vec<f32>) -> Result<(Vec<u32>, Vec<u32>)> {
         if !self.loaded.contains(&step) {
             self.load(step)?;
         }
         let train = self.store.need("train")?;
-        let (images, first) = (self.images(&(step..step + 1)), self.images(&self.loaded).start);
-        let labels = self.rows[images.clone()].iter().map(|&row| train.labels()[row as usize]).collect();
-        train.batch(&self.window, images.start - first..images.end - first, features)?;
-        Ok(labels)
+        let (places, first) = (self.places(&(step..step + 1)), self.places(&self.loaded).start);
+        train.batch(&self.window, places.start - first..places.end - first, features)?;
+        let rows = &self.rows[places];
+        let labels = rows.iter().map(|&row| train.labels()[row as usize]).collect();
+        Ok((train.images_of(rows), labels))
     }
 
     /// Loads the features of a step and of some after it, and starts to load those of the steps that follow.
@@ -51,13 +53,13 @@ impl Pass {
             }
             None => {
                 self.loaded = self.window_from(step);
-                let rows = &self.rows[self.images(&self.loaded)];
+                let rows = &self.rows[self.places(&self.loaded)];
                 self.store.need("train")?.load(rows, &mut self.window)?;
             }
         }
         let next = self.window_from(self.loaded.end);
         if !next.is_empty() && !self.store.need("train")?.is_kept() {
-            let (store, rows) = (self.store.clone(), self.rows[self.images(&next)].to_vec());
+            let (store, rows) = (self.store.clone(), self.rows[self.places(&next)].to_vec());
             let load = move || {
                 store.need("train")?.load(&rows, &mut used)?;
                 Ok(used)
@@ -76,7 +78,7 @@ impl Pass {
     }
 
     /// The images of some steps, by their place in the pass.
-    fn images(&self, steps: &Range<usize>) -> Range<usize> {
+    fn places(&self, steps: &Range<usize>) -> Range<usize> {
         steps.start * self.batch..self.rows.len().min(steps.end * self.batch)
     }
 }

@@ -1,5 +1,6 @@
 //! What a worker and a combine of a round share: the store, the head's shape, the optimizer, the state to begin with.
 
+use super::averaged::AVERAGED;
 use super::common::Common;
 use super::outer::{VELOCITY, outer};
 use super::saved::PARAMETERS;
@@ -54,7 +55,12 @@ impl Round {
         })
     }
 
-    /// The arrays of a combined state, from the parameters on.
+    /// The arrays of a combined state: those that training goes on from, and the average that is published.
+    pub(super) fn combined_arrays(&self) -> Vec<&'static str> {
+        self.arrays().into_iter().chain(self.job.average_decay.map(|_| AVERAGED)).collect()
+    }
+
+    /// The arrays that training goes on from, the parameters first.
     pub(super) fn arrays(&self) -> Vec<&'static str> {
         let memory: &[&str] = match self.outer {
             None => self.optimizer.memory_names(),

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use storage::Tensor;
 
 /// Name of the array of all parameters.
-pub(crate) const PARAMETERS: &str = "parameters";
+pub(super) const PARAMETERS: &str = "parameters";
 
 /// Numbers as text that gives exactly the same numbers again.
 pub(super) fn notes<const N: usize>(pairs: [(&str, String); N]) -> Notes {

@@ -1,6 +1,7 @@
 //! Rounds on a small feature store: equal to one machine, the same bytes however legs are cut, bad numbers named.
 
-use super::{Common, PARAMETERS, share};
+use super::saved::PARAMETERS;
+use super::{Common, share};
 use crate::Combined;
 use crate::head::{HeadShape, rate};
 use crate::sample::{Sample, Stage, job};
@@ -59,7 +60,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let (batch, weights) = (job.batch as usize, columns * classes);
     let steps = rows.div_ceil(batch);
     for step in 0..job.rounds as usize {
-        let order = super::order::order(job.seed, (step / steps) as u32, 0, rows, columns);
+        let order = super::order::Bank::of(train).order(job.seed, (step / steps) as u32, 0);
         let from = step % steps * batch;
         let rows = &order[from..rows.min(from + batch)];
         let mut gradient = vec![0.0; parameters.len()];
@@ -105,6 +106,24 @@ fn gradient_with_any_number_of_workers_is_one_machine() {
 }
 
 #[test]
+fn what_is_dropped_of_an_image_does_not_depend_on_its_worker() {
+    let sample = Sample::new();
+    let features = sample.store([50, 20], 12, 4);
+    let last = |run: &str, workers: u32, dropout: f64| {
+        let job = job(json!({"agree": "gradient", "rounds": 12, "batch": 16, "dropout": dropout}));
+        let all = sample.rounds(run, &job, workers, &features, 0);
+        parameters(&sample, run, all.last().unwrap().state.as_ref().unwrap())
+    };
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let one = last("one", 1, 0.4);
+    for workers in [2, 5, 16] {
+        let found = last(&format!("run-{workers}"), workers, 0.4);
+        assert!(apart(&found, &one) < 2e-6, "{workers} workers: {}", apart(&found, &one));
+    }
+    assert!(apart(&last("plain", 1, 0.0), &one) > 1e-3);
+}
+
+#[test]
 fn legs_cut_anywhere_give_the_same_bytes() {
     let sample = Sample::new();
     // Large enough that one call of `step` is not the whole round.
@@ -115,6 +134,8 @@ fn legs_cut_anywhere_give_the_same_bytes() {
             json!({"epochs_per_round": 2, "optimizer": {"kind": "adamw"}, "head": {"kind": "mlp", "hidden": 128}}),
         ),
         ("gradient", json!({"agree": "gradient", "batch": 600})),
+        ("dropout", json!({"epochs_per_round": 2, "dropout": 0.3, "head": {"kind": "mlp", "hidden": 128}})),
+        ("gradient-dropout", json!({"agree": "gradient", "batch": 600, "dropout": 0.3})),
     ] {
         let mut job = job(changes);
         job.rounds = 2;

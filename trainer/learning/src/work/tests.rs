@@ -59,6 +59,125 @@ fn a_run_gives_the_same_model_however_it_is_cut() {
     }
 }
 
+const AUGMENT: &str = r#"{"flip": true, "crop": 0.2, "colour": 0.3, "copies": 3}"#;
+
+/// A job on augmented images.
+fn augmented(mut changes: serde_json::Value) -> Job {
+    changes["augment"] = serde_json::from_str(AUGMENT).unwrap();
+    job(changes)
+}
+
+#[test]
+fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
+    let layers = json!({"kind": "layers", "up_to": "pool2"});
+    for (name, changes) in [
+        ("average", json!({"rounds": 4, "epochs_per_round": 2, "dropout": 0.2, "average_decay": 0.8})),
+        ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16, "dropout": 0.2})),
+        ("block", json!({"rounds": 3, "pool": "none", "head": layers})),
+        ("everything", json!({"rounds": 3, "cut": "images", "pool": "none", "head": layers})),
+    ] {
+        let job = augmented(changes.clone());
+        let samples = [Sample::with_images(), Sample::with_images()];
+        let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
+        assert!(whole_run(&samples[1], "cut", &job, 3, 1, 1) == expected, "{name}: another model when cut");
+        assert!(
+            whole_run(&samples[1], "again", &job, 3, 2, 1) == expected,
+            "{name}: another on the same store"
+        );
+        let plain = crate::sample::job(changes);
+        assert!(
+            whole_run(&samples[1], "plain", &plain, 3, 0, 1) != expected,
+            "{name}: copies change nothing"
+        );
+    }
+}
+
+/// The store of a job, computed by three workers.
+fn store(sample: &Sample, run: &str, job: &Job) -> FeatureStore {
+    let features = FeatureStore { key: plan(&sample.root, job).unwrap().features_key, manifest: None };
+    let stage =
+        Stage { run, job, workers: 3, stage: 0, features: &features, state: None, leg_steps: 0, threads: 1 };
+    let manifest = sample.stage(&stage).unwrap().features;
+    FeatureStore { manifest, ..features }
+}
+
+#[test]
+fn a_bank_has_the_plain_features_and_those_of_every_copy() {
+    let sample = Sample::with_images();
+    let (plain, bank) = (job(json!({"standardise": false})), augmented(json!({"standardise": false})));
+    let stores = [("plain", &plain), ("bank", &bank)].map(|(run, job)| (store(&sample, run, job), job));
+    let [plain, bank] =
+        stores.map(|(features, job)| crate::features::Store::open(&sample.root, job, &features).unwrap());
+    let rows = |store: &crate::features::Store, split: &str| {
+        let rows = store.split(split).unwrap();
+        let values = rows.read(0..rows.len()).unwrap();
+        (rows.images(), values.chunks(store.columns()).map(<[f32]>::to_vec).collect::<Vec<_>>())
+    };
+    assert_eq!(rows(&plain, "val"), rows(&bank, "val"));
+    assert_eq!(rows(&plain, "test"), rows(&bank, "test"));
+    let ((images, plain_rows), (bank_images, bank_rows)) = (rows(&plain, "train"), rows(&bank, "train"));
+    assert_eq!((images, bank_images, bank_rows.len()), (40, 40, 120));
+    assert_eq!(plain_rows[..], bank_rows[..40], "copy 0 is the image as it is");
+    for image in 0..40 {
+        let [one, two] = [40, 80].map(|copy| &bank_rows[copy + image]);
+        assert!(one != two && *one != plain_rows[image] && *two != plain_rows[image], "image {image}");
+        let labels = bank.split("train").unwrap().labels();
+        assert_eq!([labels[image + 40], labels[image + 80]], [labels[image]; 2]);
+    }
+}
+
+#[test]
+fn another_augmentation_is_another_store_and_none_is_that_of_before() {
+    let sample = Sample::with_images();
+    let key = |augment: serde_json::Value| {
+        let job = match augment {
+            serde_json::Value::Null => job(json!({})),
+            augment => job(json!({"augment": augment})),
+        };
+        plan(&sample.root, &job).unwrap().features_key
+    };
+    let one = json!({"flip": true, "crop": 0.2, "copies": 3});
+    let mut keys = vec![key(json!(null)), key(one.clone())];
+    for (name, value) in [
+        ("flip", json!(false)),
+        ("crop", json!(0.1)),
+        ("colour", json!(0.1)),
+        ("copies", json!(4)),
+        ("seed", json!(1)),
+    ] {
+        let mut other = one.clone();
+        other[name] = value;
+        keys.push(key(other));
+    }
+    assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len(), "{keys:?}");
+    let text = serde_json::to_string(&job(json!({}))).unwrap();
+    assert!(!text.contains("augment"), "a job without it is written as before: {text}");
+}
+
+#[test]
+fn a_damaged_copy_is_computed_again() {
+    let sample = Sample::with_images();
+    let job = augmented(json!({}));
+    let features = store(&sample, "run", &job);
+    let folder = sample.root.features(&features.key).unwrap();
+    let read = || {
+        let shards = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        let mut shards: Vec<_> = shards.filter(|path| path.to_string_lossy().contains("train-")).collect();
+        shards.sort();
+        shards.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let whole = read();
+    assert_eq!(whole.len(), 3 * 6);
+    for (bytes, path) in &whole {
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(path, damaged).unwrap();
+    }
+    let store = crate::features::Store::open(&sample.root, &job, &features).unwrap();
+    store.split("train").unwrap().read(0..120).unwrap();
+    assert!(read() == whole);
+}
+
 #[test]
 fn layers_above_the_cut_are_trained_published_and_used() {
     trained_above("pool1", &["features.3.weight", "features.3.bias"]);
