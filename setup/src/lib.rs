@@ -1,4 +1,4 @@
-//! The baton command: local cloud, deploy, start, stop, watch, status, predict, evaluate, export.
+//! The baton command: local cloud, deploy, start, stop, watch, status, tune, predict, evaluate, export.
 
 pub mod assets;
 pub mod aws;
@@ -22,6 +22,7 @@ pub mod push;
 pub mod sheet;
 pub mod start;
 pub mod status;
+pub mod tune;
 pub mod view;
 pub mod watch;
 pub mod weights;

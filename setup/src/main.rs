@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use setup::Failure;
 use setup::{
-    demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, watch, weights,
+    demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, tune, watch, weights,
 };
 use setup::{deploy, destroy, doctor, logs, pull, push};
 use std::process::ExitCode;
@@ -26,6 +26,7 @@ enum Command {
     Pull(pull::Pull),
     Logs(logs::Logs),
     Local(local::Local),
+    Tune(tune::TuneCommand),
     Start(start::Start),
     Stop(start::Stop),
     Watch(watch::Watch),
@@ -75,6 +76,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Pull(pull) => on_runtime(pull.run()),
         Command::Logs(logs) => on_runtime(logs.run()),
         Command::Local(local) => on_runtime(local.run()),
+        Command::Tune(tune) => on_runtime(tune.run()),
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),
         Command::Watch(watch) => on_runtime(watch.run()),

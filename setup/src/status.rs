@@ -3,7 +3,7 @@
 mod lanes;
 mod looking;
 mod page;
-mod plot;
+pub(crate) mod plot;
 mod samples;
 mod tables;
 mod words;

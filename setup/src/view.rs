@@ -167,8 +167,17 @@ impl View {
         stages.map(|(_, s)| s.ended_ms.unwrap_or(s.began_ms).saturating_sub(s.began_ms)).sum()
     }
 
-    /// The round with the most right answers.
+    /// Whether it is a tuning, whose rounds are rungs.
+    pub fn is_tuning(&self) -> bool {
+        let job = self.job.as_ref().and_then(|item| serde_json::from_str::<Value>(&item.job).ok());
+        job.is_some_and(|job| job.get("tune").is_some())
+    }
+
+    /// The round with the most right answers; of a tuning the last rung that was scored.
     pub fn best(&self) -> Option<(u32, Score)> {
+        if self.is_tuning() {
+            return self.scores().last();
+        }
         self.scores().fold(None, |best, next| match best {
             Some((_, score)) if !next.1.beats(&score) => best,
             _ => Some(next),

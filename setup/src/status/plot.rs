@@ -125,7 +125,7 @@ impl Scale {
 }
 
 /// Short numbers keep the page small.
-pub(super) fn tenth(value: f64) -> f64 {
+pub(crate) fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
@@ -135,7 +135,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Three to seven round numbers from at or below the least value to at or above the greatest.
-pub(super) fn ticks((low, high): (f64, f64), whole: bool) -> Vec<f64> {
+pub(crate) fn ticks((low, high): (f64, f64), whole: bool) -> Vec<f64> {
     let span = (high - low).max(low.abs() * 0.02).max(if whole { 1.0 } else { 0.002 });
     let rough = span / 4.0;
     let magnitude = 10_f64.powf(rough.log10().floor());
@@ -150,7 +150,7 @@ fn ends(ticks: &[f64]) -> (f64, f64) {
 }
 
 /// The decimals that tell ticks apart.
-fn decimals(ticks: &[f64]) -> usize {
+pub(crate) fn decimals(ticks: &[f64]) -> usize {
     let [first, second, ..] = ticks else { return 0 };
     let step = second - first;
     (0..6).find(|&d| (step * 10_f64.powi(d) - (step * 10_f64.powi(d)).round()).abs() < 1e-6).unwrap_or(6)

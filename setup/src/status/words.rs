@@ -88,8 +88,9 @@ pub(super) fn log(view: &View) -> (Vec<Line>, usize) {
         at_ms: state.started_ms,
         weight: Weight::Usual,
         text: format!(
-            "Started: {} rounds of {} on {}, {}.",
+            "Started: {} {} of {} on {}, {}.",
             number(state.rounds.into(), 0),
+            if view.is_tuning() { "rungs of a tuning" } else { "rounds" },
             state.network,
             state.dataset,
             count(state.workers.into(), "worker")
@@ -204,5 +205,18 @@ mod tests {
         assert_eq!(older, 0);
         let (lines, older) = log(&super::super::tests::view(2, 300));
         assert_eq!((lines.len(), older), (100, 202));
+    }
+
+    #[test]
+    fn of_a_tuning_the_last_rung_is_the_best() {
+        let mut view = super::super::tests::view(2, 3);
+        for (round, top1) in [(1, 0.5), (2, 0.9), (3, 0.8)] {
+            view.stages.get_mut(&round).unwrap().score =
+                Some(Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+        }
+        assert_eq!(view.best().unwrap().0, 2);
+        view.job = Some(protocol::items::JobItem { job: r#"{"dataset":"d","tune":{}}"#.into() });
+        assert_eq!(view.best().unwrap().0, 3);
+        assert!(log(&view).0.last().unwrap().text.starts_with("Started: 3 rungs of a tuning of vgg19"));
     }
 }

@@ -20,6 +20,7 @@ mod sample;
 pub mod score;
 #[cfg(test)]
 mod testing;
+pub mod tuning;
 pub mod untrained;
 pub mod weights;
 mod work;

@@ -1,4 +1,5 @@
-//! Rounds of training: each worker's share, and the combine that makes one state of what all of them published.
+//! Rounds of training: each worker's share, and the combine that makes one state of what all of them published; and the
+//! rungs of a tuning, which are its rounds.
 
 mod average;
 mod averaged;
@@ -11,12 +12,14 @@ mod outer;
 mod pass;
 mod round;
 mod saved;
+mod tuning;
 
 pub(crate) use average::AverageWork;
 pub(crate) use averaged::model_array;
 pub(crate) use combine::{SliceWork, combine};
 pub(crate) use common::Common;
 pub(crate) use gradient::GradientWork;
+pub(crate) use tuning::{combine_rung, open_rung, table_of};
 
 use crate::head::{HeadShape, Optimizer};
 use protocol::{Agreement, Job, Precision};

@@ -203,7 +203,7 @@ impl Sample {
             state = combined.state.clone();
             let round = job.completed_by(number);
             rounds.extend(round.map(|_| combined));
-            if round == Some(job.rounds) {
+            if round == Some(job.rounds_in_all()) {
                 break;
             }
         }

@@ -5,7 +5,7 @@
 
 use crate::features::{self, FeatureWork};
 use crate::rounds::{self, AverageWork, GradientWork, SliceWork};
-use crate::{Result, model};
+use crate::{Result, model, tuning};
 use protocol::{Agreement, FeatureStore, FileRef, Job, Part, RunId};
 use storage::Root;
 
@@ -27,6 +27,7 @@ pub fn work(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
 fn open(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
     Ok(match (assignment.job.part(assignment.stage), assignment.job.agree) {
         (Part::Features, _) => Box::new(FeatureWork::open(assignment)?),
+        (Part::Train { .. }, _) if assignment.job.tune.is_some() => rounds::open_rung(assignment)?,
         (Part::Train { .. }, Agreement::Gradient) => Box::new(GradientWork::open(assignment)?),
         (Part::Train { .. }, _) => Box::new(AverageWork::open(assignment)?),
         (Part::Reduce { .. }, _) => Box::new(SliceWork::open(assignment)?),
@@ -41,11 +42,12 @@ fn open(assignment: &Assignment<'_>) -> Result<Box<dyn Work>> {
 pub fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
     on_results(order, |order| match order.stage {
         0 => features::combine(order),
+        _ if order.job.tune.is_some() => rounds::combine_rung(order),
         _ => rounds::combine(order),
     })
 }
 
-/// Publishes a run's model, once: its head's tensors, then `model/model.json` that names them; gives the latter.
+/// Publishes a run's model, once: its head's tensors, the table of a tuning, then `model/model.json`; gives the latter.
 ///
 /// # Errors
 /// Any of this crate.
@@ -57,6 +59,7 @@ pub fn finish(
     best: &FileRef,
     threads: usize,
 ) -> Result<FileRef> {
+    tuning::publish(root, run, job, best)?;
     model::publish(root, run, job, features, best, threads)
 }
 

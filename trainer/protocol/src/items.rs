@@ -160,7 +160,7 @@ impl RunItem {
             status: ending.map_or("running".into(), |ending| ending.why.to_string()),
             ended: ending.is_some(),
             stage: ledger.stage,
-            rounds: ledger.job.rounds,
+            rounds: ledger.job.rounds_in_all(),
             stages_in_round: ledger.job.stages_in_round(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,

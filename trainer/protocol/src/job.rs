@@ -6,9 +6,11 @@ pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
 pub use augment::Augment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use tune::Tune;
 
 mod agreement;
 mod augment;
+mod tune;
 
 /// The newest schema of `job.json`.
 pub const JOB_SCHEMA: u32 = 1;
@@ -110,6 +112,9 @@ pub struct Job {
     /// Rounds without a better validation score after which the run ends; none means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
+    /// Makes the run a search for the rate, weight decay and label smoothing to train this job with; none trains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Tune>,
     /// Seed of every random number of the run.
     #[serde(default)]
     pub seed: u64,

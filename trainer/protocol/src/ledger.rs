@@ -305,6 +305,8 @@ impl Ledger {
         }
         let round = self.job.completed_by(combined.stage);
         let better = match (&self.best, &combined.score) {
+            // Rungs are no rounds of one model: each compares what the one before has left, and the range test has none.
+            (_, score) if self.job.tune.is_some() => score.is_some(),
             (Some(Combined { score: Some(best), .. }), Some(score)) => score.beats(best),
             _ => true,
         };
@@ -312,7 +314,7 @@ impl Ledger {
             self.best = Some(combined.clone());
         }
         let since_best = |best: &Combined| round.map_or(0, |round| round - self.job.rounds_in(best.stage));
-        if round.is_some_and(|round| round >= self.job.rounds) {
+        if round.is_some_and(|round| round >= self.job.rounds_in_all()) {
             self.over.get_or_insert(Reason::Rounds);
         } else if self
             .job

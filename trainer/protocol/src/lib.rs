@@ -30,7 +30,7 @@ pub use hold::Hold;
 pub use ids::{FileRef, RunId, utc};
 pub use job::{
     Agreement, Augment, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer,
-    Part, Pooling, Precision, Reduce, Schedule,
+    Part, Pooling, Precision, Reduce, Schedule, Tune,
 };
 pub use ledger::{Ledger, Recorded, WorkerState};
 pub use limits::Spend;

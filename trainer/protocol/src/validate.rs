@@ -2,7 +2,7 @@
 
 use crate::event::MAX_WORKERS;
 use crate::{Agreement, Error, JOB_SCHEMA, Job, Optimizer, Precision, Schedule};
-use crate::{Augment, Head, Limits, Pooling};
+use crate::{Augment, Head, Limits, Pooling, Reduce, Tune};
 
 /// Checks every key of a job.
 pub(crate) fn job(job: &Job) -> Result<(), Error> {
@@ -43,6 +43,9 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     number("label_smoothing", job.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
     if let Some(patience) = job.patience {
         whole("patience", patience, 1, u32::MAX)?;
+    }
+    if let Some(tune) = &job.tune {
+        tuning(job, tune)?;
     }
     limits(&job.limits)
 }
@@ -115,6 +118,67 @@ fn agreement(job: &Job) -> Result<(), Error> {
     }
     number("outer.rate", outer.rate, "above 0, at most 10", |x| x > 0.0 && x <= 10.0)?;
     number("outer.momentum", outer.momentum, "0 to below 1", |x| (0.0..1.0).contains(&x))
+}
+
+/// The most trials of a tuning, and the most passes that the last one left makes in a rung.
+const MAX_TRIALS: u32 = 1_000;
+const MAX_EPOCHS: u32 = 10_000;
+
+fn tuning(job: &Job, tune: &Tune) -> Result<(), Error> {
+    let [low, high] = tune.rates;
+    if !(low > 0.0 && low < high && high <= 1e3) {
+        let expected = "a rate above 0 and a higher one, at most 1000";
+        return Err(Error::refused("job.tune.rates", format!("{low} to {high}"), expected));
+    }
+    values("tune.weight_decay", &tune.weight_decay, "0 to 10", |x| (0.0..=10.0).contains(&x))?;
+    values("tune.label_smoothing", &tune.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
+    // Each pair of these is tried with one rate at least.
+    let pairs = tune.weight_decay.len().max(1) * tune.label_smoothing.len().max(1);
+    whole("tune.trials", tune.trials, u32::try_from(pairs).unwrap_or(u32::MAX), MAX_TRIALS)?;
+    whole("tune.keep", tune.keep, 2, 1_000)?;
+    whole("tune.epochs", tune.epochs, 1, MAX_EPOCHS)?;
+    if tune.epochs_in(tune.rungs()) > MAX_EPOCHS {
+        let expected = format!("so few that the last rung has at most {MAX_EPOCHS}");
+        return Err(Error::refused("job.tune.epochs", tune.epochs.to_string(), expected));
+    }
+    goes_with_tuning(job)
+}
+
+/// Checks the keys that a tuning has no use for: one worker trains a trial, from its first step to its last.
+fn goes_with_tuning(job: &Job) -> Result<(), Error> {
+    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let (key, found, expected) = if job.head != Head::Softmax {
+        let found = serde_json::to_string(&job.head).unwrap_or_default();
+        ("head", found, "`softmax` in a tuning: trials of deeper layers would be too large to keep")
+    } else if job.agree != Agreement::Average {
+        ("agree", word(&job.agree), "`average` in a tuning: the worker of a trial agrees with nobody")
+    } else if job.precision != Precision::F32 {
+        ("precision", word(&job.precision), "`f32` in a tuning: trials are never rounded")
+    } else if let Some(Reduce::Sliced) = job.reduce {
+        ("reduce", "sliced".into(), "`single` in a tuning: trials are compared, not summed")
+    } else if let Some(patience) = job.patience {
+        ("patience", patience.to_string(), "none in a tuning: every rung is done")
+    } else if let Some(decay) = job.average_decay {
+        (
+            "average_decay",
+            decay.to_string(),
+            "none in a tuning: the weights of a trial are scored as they are",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::refused(&format!("job.{key}"), found, expected))
+}
+
+/// Checks a list of numbers to try, each once.
+fn values(key: &str, found: &[f64], expected: &str, allowed: impl Fn(f64) -> bool) -> Result<(), Error> {
+    for (at, &value) in found.iter().enumerate() {
+        number(key, value, expected, &allowed)?;
+        if found[..at].contains(&value) {
+            return Err(Error::refused(&format!("job.{key}"), format!("{value} twice"), "each once"));
+        }
+    }
+    Ok(())
 }
 
 fn limits(limits: &Limits) -> Result<(), Error> {

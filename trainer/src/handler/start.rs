@@ -63,7 +63,9 @@ fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, Featu
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
     let plan = services.learner.plan(&services.root, &job)?;
-    job.reduce.get_or_insert_with(|| plan.reduce(workers));
+    if job.tune.is_none() {
+        job.reduce.get_or_insert_with(|| plan.reduce(workers));
+    }
     Ok((job, workers, FeatureStore { key: plan.features_key, manifest: plan.manifest }))
 }
 

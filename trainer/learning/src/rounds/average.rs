@@ -19,6 +19,11 @@ use std::path::PathBuf;
 /// Multiply-adds of one call of `step`, about: some milliseconds.
 const STEP_WORK: usize = 20_000_000;
 
+/// Optimizer steps of one call of `step`.
+pub(super) fn steps_of_work(batch: usize, parameters: usize) -> usize {
+    (STEP_WORK / (batch * parameters * 3)).max(1)
+}
+
 /// A worker's round.
 pub(crate) struct AverageWork {
     pub(super) round: Round,
@@ -153,8 +158,7 @@ impl AverageWork {
 
 impl Work for AverageWork {
     fn step(&mut self) -> Result<()> {
-        let one = self.batch() * self.state.parameters.len() * 3;
-        for _ in 0..(STEP_WORK / one).max(1) {
+        for _ in 0..steps_of_work(self.batch(), self.state.parameters.len()) {
             if self.progress().finished() {
                 break;
             }

@@ -1,6 +1,6 @@
 //! How the workers of a run come to one state after a round: what they publish, who sums it, what is done with the sum.
 
-use super::Job;
+use super::{Job, Tune};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
@@ -120,9 +120,14 @@ impl Job {
         stage / self.stages_in_round()
     }
 
+    /// The rounds of the run: the job's, or the rungs of a tuning.
+    pub fn rounds_in_all(&self) -> u32 {
+        self.tune.as_ref().map_or(self.rounds, Tune::rungs)
+    }
+
     /// The stage that completes the last round.
     pub fn last_stage(&self) -> u32 {
-        self.rounds * self.stages_in_round()
+        self.rounds_in_all() * self.stages_in_round()
     }
 
     /// The stages that a round has.

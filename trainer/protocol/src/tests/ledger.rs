@@ -135,6 +135,34 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
 }
 
 #[test]
+fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
+    let Fact::Started { mut job, schema, run, workers, features, invocation, at_ms } =
+        started(1, 20, json!({}))
+    else {
+        unreachable!()
+    };
+    job.tune = Some(Tune { trials: 6, ..Tune::default() });
+    let first = Fact::Started { job, schema, run, workers, features, invocation, at_ms };
+    let mut ledger = Ledger::start(first).unwrap();
+    let score = |top1| Some(Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+    // The features, the range test, and rungs of 6 and of 2 trials, the last one worse than the one before.
+    for (stage, score, best) in
+        [(0, None, None), (1, None, None), (2, score(0.9), Some(2)), (3, score(0.8), Some(3))]
+    {
+        assert_eq!((ledger.stage, ledger.over.as_ref()), (stage, None));
+        let (invocation, at_ms) = (format!("i{stage}"), 0);
+        let (target, result) = (Target::worker(stage, 0, 0), file(format!("result-{stage}")));
+        ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms }).unwrap();
+        let state = (stage > 0).then(|| file(format!("state-{stage}")));
+        let features = (stage == 0).then(|| file("features.json".into()));
+        let combined = Combined { stage, state, features, score };
+        ledger.record(&Fact::CombineDone { combined, invocation, at_ms }).unwrap();
+        assert_eq!(ledger.best.as_ref().map(|best| best.stage), best, "after stage {stage}");
+    }
+    assert_eq!(ledger.over, Some(Reason::Rounds));
+}
+
+#[test]
 fn a_ledger_of_a_later_schema_is_refused_by_name() {
     let mut first = started(1, 1, json!({}));
     let Fact::Started { schema, .. } = &mut first else { unreachable!() };

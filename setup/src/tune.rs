@@ -1,0 +1,270 @@
+//! `baton tune`: finds the learning rate, weight decay and label smoothing to train a job with, in the local cloud.
+
+mod plot;
+mod table;
+
+use crate::Failure;
+use crate::local::{Local, Outcome};
+use crate::output::write_whole;
+use learning::tuning::Table;
+use protocol::{Agreement, Ending, Event, Job, Precision, Reason, RunId, Tune};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+use storage::Root;
+
+/// The plot's file, beside the model.
+const PLOT: &str = "tune.svg";
+
+/// Finds the learning rate, weight decay and label smoothing to train a job with.
+///
+/// A range test of the rate, then successive halving over trials, on features that are computed once and shared with the
+/// job's own runs; these runs are never touched. The best trial's head is a model for `baton predict`. What the job says of
+/// many workers of one training (agree, precision, outer, reduce) and its patience have no part in it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  baton tune --root efs --job job.json   the rate alone\n  \
+    baton tune --root efs --job job.json --weight-decay 0,1e-4,1e-3 --smoothing 0,0.1 --trials 36\n  \
+    baton tune --root efs --job job.json --cut pool4,pool5 --workers 4 --json\n  \
+    baton tune --root efs --run my-tuning   the table of a tuning that has ended, from AWS with `baton pull`\n\
+    On AWS: a job with \"tune\": {} and `baton start`.")]
+pub struct TuneCommand {
+    /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The job to find the numbers for; without it the tuning of --run is shown.
+    #[arg(long, required_unless_present = "run")]
+    pub job: Option<PathBuf>,
+    /// The tuning's own run id; without it one is made from the time. With several cuts each adds its name.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Number of workers; it does not change the table.
+    #[arg(long, requires = "job")]
+    pub workers: Option<u32>,
+    /// Combinations to try.
+    #[arg(long, requires = "job")]
+    pub trials: Option<u32>,
+    /// The lowest and the highest rate of the range test: 1e-5..10.
+    #[arg(long, requires = "job", value_parser = rates, value_name = "LOW..HIGH")]
+    pub rates: Option<[f64; 2]>,
+    /// Weight decays to try; without it the job's.
+    #[arg(long, requires = "job", value_delimiter = ',')]
+    pub weight_decay: Vec<f64>,
+    /// Label smoothings to try; without it the job's.
+    #[arg(long, requires = "job", value_delimiter = ',')]
+    pub smoothing: Vec<f64>,
+    /// Points to cut the network at, each a tuning of its own; without it the job's.
+    #[arg(long, requires = "job", value_delimiter = ',')]
+    pub cut: Vec<String>,
+    /// Of so many trials one goes on to the next rung.
+    #[arg(long, requires = "job")]
+    pub keep: Option<u32>,
+    /// Passes over the training images in the first rung.
+    #[arg(long, requires = "job")]
+    pub epochs: Option<u32>,
+    /// Compute threads of a function; without it the cores are shared out.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// The function's binary; without it the one beside this command.
+    #[arg(long)]
+    pub trainer: Option<PathBuf>,
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A tuning that has ended.
+struct Tuned {
+    run: RunId,
+    /// The cut, if several were tried.
+    cut: Option<String>,
+    table: Table,
+    plot: PathBuf,
+}
+
+impl TuneCommand {
+    /// Tunes, or shows a tuning, and prints the table.
+    ///
+    /// # Errors
+    /// A job that is refused, a run that fails, a folder without a tuning.
+    pub async fn run(&self) -> Result<(), Failure> {
+        let mut all = Vec::new();
+        match &self.job {
+            Some(path) => {
+                let job = self.tuned(crate::start::read_job(path)?);
+                for (run, job) in self.runs(&job)? {
+                    all.push(self.carry_out(run, job).await?);
+                }
+            }
+            None => {
+                let run =
+                    crate::run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
+                all.push(self.open(run, None)?);
+            }
+        }
+        self.tell(&all)
+    }
+
+    /// The job with what is to be tried, and without what is about many workers of one training.
+    fn tuned(&self, job: Job) -> Job {
+        let mut tune = job.tune.clone().unwrap_or_default();
+        let Tune { trials, rates, weight_decay, label_smoothing, keep, epochs } = &mut tune;
+        *trials = self.trials.unwrap_or(*trials);
+        *rates = self.rates.unwrap_or(*rates);
+        *keep = self.keep.unwrap_or(*keep);
+        *epochs = self.epochs.unwrap_or(*epochs);
+        for (values, given) in [(weight_decay, &self.weight_decay), (label_smoothing, &self.smoothing)] {
+            if !given.is_empty() {
+                values.clone_from(given);
+            }
+        }
+        Job {
+            tune: Some(tune),
+            agree: Agreement::Average,
+            precision: Precision::F32,
+            outer: None,
+            reduce: None,
+            patience: None,
+            ..job
+        }
+    }
+
+    /// A run for each cut.
+    fn runs(&self, job: &Job) -> Result<Vec<(RunId, Job)>, Failure> {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        let made = RunId::from_time(now_ms).as_str().replacen("run", "tune", 1);
+        let run = self.run.clone().unwrap_or(made);
+        if self.cut.len() < 2 {
+            let cut = self.cut.first().cloned().or(job.cut.clone());
+            return Ok(vec![(RunId::new(run).map_err(Failure::input)?, Job { cut, ..job.clone() })]);
+        }
+        let of = |cut: &String| {
+            let name: String = cut.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let id = RunId::new(format!("{run}-{name}")).map_err(Failure::input)?;
+            Ok((id, Job { cut: Some(cut.clone()), ..job.clone() }))
+        };
+        self.cut.iter().map(of).collect()
+    }
+
+    async fn carry_out(&self, run: RunId, job: Job) -> Result<Tuned, Failure> {
+        let mut local = Local::new(&self.root);
+        (local.threads, local.trainer) = (self.threads, self.trainer.clone());
+        let start = json!({"start": true, "run": run, "workers": self.workers, "job": job, "force": true});
+        let start = start.as_object().map(|keys| keys.iter().filter(|(_, value)| !value.is_null()));
+        let start: Value =
+            start.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !self.json {
+            eprintln!("{run}: cut at {}", job.cut.as_deref().unwrap_or("the network's usual point"));
+        }
+        let Outcome { ledger, .. } =
+            local.carry_out(Event::from_value(start).map_err(Failure::input)?).await?;
+        match ledger.ending {
+            Some(Ending { why: Reason::Failed(why), .. }) => Err(format!("run {run} failed: {why}").into()),
+            Some(Ending { why, model: None }) => {
+                Err(format!("run {run} has ended without a trial: {why}").into())
+            }
+            _ => self.open(run, (self.cut.len() > 1).then_some(job.cut).flatten()),
+        }
+    }
+
+    /// Reads a tuning's table and draws its plot beside it.
+    fn open(&self, run: RunId, cut: Option<String>) -> Result<Tuned, Failure> {
+        let folder = Root::open(&self.root)?.run(&run).model();
+        if !folder.join(learning::tuning::TABLE).is_file() {
+            return Err(Failure::input(format!("run {run} is no tuning: its job has no key \"tune\"")));
+        }
+        let table = Table::open(&folder)?;
+        let plot = folder.join(PLOT);
+        write_whole(&plot, plot::draw(&table, run.as_str()).as_bytes())?;
+        Ok(Tuned { run, cut, table, plot })
+    }
+
+    fn tell(&self, all: &[Tuned]) -> Result<(), Failure> {
+        let best = all.iter().filter_map(|tuned| Some((tuned, tuned.table.best()?)));
+        let best = best.reduce(|best, next| if next.1.1.beats(&best.1.1) { next } else { best });
+        let Some((tuned, (trial, score))) = best else {
+            return Err("no trial was scored: see the run's log".to_owned().into());
+        };
+        let mut keys = json!({"learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay,
+            "label_smoothing": trial.label_smoothing});
+        if let Some(cut) = &tuned.cut {
+            keys["cut"] = json!(cut);
+        }
+        if self.json {
+            let each = |tuned: &Tuned| json!({"run": tuned.run, "cut": tuned.cut, "plot": tuned.plot, "table": tuned.table});
+            let tunings: Vec<Value> = all.iter().map(each).collect();
+            println!("{}", json!({"suggestion": keys, "score": score, "run": tuned.run, "tunings": tunings}));
+            return Ok(());
+        }
+        all.iter().for_each(|tuned| print!("{}", table::describe(&tuned.table, &tuned.name())));
+        let keys = keys.to_string();
+        println!("suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:", score.top1, score.loss);
+        println!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
+        for tuned in all {
+            println!("plot: {}", tuned.plot.display());
+        }
+        println!("try it: baton predict --root {} --run {} IMAGE…", self.root.display(), tuned.run);
+        Ok(())
+    }
+}
+
+impl Tuned {
+    fn name(&self) -> String {
+        let cut = self.cut.as_ref().map(|cut| format!(", cut at {cut}")).unwrap_or_default();
+        format!("{}{cut}", self.run)
+    }
+}
+
+/// `1e-5..10`
+fn rates(text: &str) -> Result<[f64; 2], String> {
+    let wrong = || format!("found {text:?}, expected two rates such as 1e-5..10");
+    let (low, high) = text.split_once("..").ok_or_else(wrong)?;
+    match (low.parse(), high.parse()) {
+        (Ok(low), Ok(high)) => Ok([low, high]),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        tune: TuneCommand,
+    }
+
+    fn asked(arguments: &[&str]) -> TuneCommand {
+        let fixed = ["tune", "--root", "efs", "--job", "job.json", "--run", "t"];
+        Asked::parse_from(fixed.iter().chain(arguments)).tune
+    }
+
+    #[test]
+    fn a_job_is_tuned_by_what_is_asked_and_one_worker_to_a_trial() {
+        let job = json!({"dataset": "d", "network": "vgg19", "agree": "diloco", "precision": "int8",
+            "outer": {"rate": 0.5}, "patience": 3, "weight_decay": 0.1});
+        let job = Job::from_value(job).unwrap();
+        let tune = asked(&["--rates", "1e-3..1", "--weight-decay", "0,1e-4", "--trials", "8"]).tuned(job);
+        // It passes the checks of a job.
+        let tune = Job::from_value(serde_json::to_value(tune).unwrap()).unwrap();
+        assert_eq!((tune.agree, tune.precision, tune.outer, tune.patience), Default::default());
+        let tune = tune.tune.unwrap();
+        assert_eq!((tune.trials, tune.rates, tune.weight_decay), (8, [1e-3, 1.0], vec![0.0, 1e-4]));
+        assert!(tune.label_smoothing.is_empty(), "the job's own");
+        assert!(rates("0.1").is_err() && rates("a..b").is_err());
+    }
+
+    #[test]
+    fn each_cut_is_a_run_of_its_own() {
+        let job = Job::from_value(json!({"dataset": "d", "network": "vgg19", "cut": "pool5"})).unwrap();
+        let names = |arguments: &[&str]| {
+            let runs = asked(arguments).runs(&job).unwrap();
+            runs.into_iter().map(|(run, job)| (run.to_string(), job.cut.unwrap())).collect::<Vec<_>>()
+        };
+        let named = |run: &str, cut: &str| (run.to_owned(), cut.to_owned());
+        assert_eq!(names(&[]), [named("t", "pool5")]);
+        assert_eq!(names(&["--cut", "fc2"]), [named("t", "fc2")]);
+        assert_eq!(names(&["--cut", "fc2,relu4_1"]), [named("t-fc2", "fc2"), named("t-relu4-1", "relu4_1")]);
+    }
+}

@@ -1,0 +1,161 @@
+//! The table of a tuning: its range test, and every trial with its scores. `tune.json` beside the model is this.
+
+use crate::rounds::table_of;
+use crate::{Error, Result};
+use protocol::{FileRef, Job, RunId, Score};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+use storage::{Root, read_whole};
+
+/// The table's file, in a run's `model` folder.
+pub const TABLE: &str = "tune.json";
+/// The newest schema of `tune.json`.
+const SCHEMA: u32 = 1;
+
+/// What a tuning has found so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    schema: u32,
+    /// The range test: a sweep for each pair of weight decay and label smoothing.
+    pub sweeps: Vec<Sweep>,
+    /// The lowest and the highest rate of the trials, as the sweeps say.
+    pub rates: [f64; 2],
+    /// The trials, in their order.
+    pub trials: Vec<Trial>,
+}
+
+/// One sweep: steps at a rate that grows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// Its weight decay.
+    pub weight_decay: f64,
+    /// Its label smoothing.
+    pub label_smoothing: f64,
+    /// The rate of each step.
+    pub rates: Vec<f64>,
+    /// The mean loss of each step's batch, before the step; it ends where the loss diverged.
+    pub losses: Vec<f32>,
+    /// From where the loss falls fastest to where it turns up.
+    pub bounds: [f64; 2],
+}
+
+/// One combination that is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Its learning rate: the job's highest.
+    pub learning_rate: f64,
+    /// Its weight decay.
+    pub weight_decay: f64,
+    /// Its label smoothing.
+    pub label_smoothing: f64,
+    /// How it did after each rung that it went through.
+    pub scores: Vec<RungScore>,
+    /// The rung after which it was dropped; none for those that are left.
+    pub dropped: Option<u32>,
+    /// Whether its loss left the finite numbers in that rung.
+    pub diverged: bool,
+}
+
+/// The score of a trial after a rung.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RungScore {
+    /// The rung, from 1, the range test.
+    pub rung: u32,
+    /// Passes over the training images so far.
+    pub epochs: u32,
+    /// On the validation split.
+    pub score: Score,
+}
+
+impl Table {
+    pub(crate) fn new(sweeps: Vec<Sweep>, rates: [f64; 2], trials: Vec<Trial>) -> Table {
+        Table { schema: SCHEMA, sweeps, rates, trials }
+    }
+
+    /// The trials in the order of their worth: who went further first, then the better score, then the first.
+    pub fn ranking(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.trials.len()).collect();
+        order.sort_by(|&a, &b| {
+            let (a, b) = (&self.trials[a], &self.trials[b]);
+            let scores = |trial: &Trial| (trial.scores.len(), trial.scores.last().map(|last| last.score));
+            match (scores(a), scores(b)) {
+                ((m, Some(a)), (n, Some(b))) if m == n && a.beats(&b) => std::cmp::Ordering::Less,
+                ((m, Some(a)), (n, Some(b))) if m == n && b.beats(&a) => std::cmp::Ordering::Greater,
+                ((m, _), (n, _)) => n.cmp(&m),
+            }
+        });
+        order
+    }
+
+    /// The best trial, and its last score; none while none was scored.
+    pub fn best(&self) -> Option<(&Trial, Score)> {
+        let best = &self.trials[*self.ranking().first()?];
+        Some((best, best.scores.last()?.score))
+    }
+
+    /// Reads the table in a run's `model` folder.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if there is none; [`Error::Damaged`].
+    pub fn open(folder: &Path) -> Result<Table> {
+        let path = folder.join(TABLE);
+        let text = read_whole(&path)?.0;
+        let table: Table = serde_json::from_slice(&storage::unseal(&path, &text)?)
+            .map_err(|error| Error::damaged(&path, "the table of a tuning", error.to_string()))?;
+        if table.schema > SCHEMA {
+            let (found, known) = (table.schema, SCHEMA);
+            return Err(storage::Error::Schema { file: path, found, known }.into());
+        }
+        Ok(table)
+    }
+}
+
+/// Publishes the table of a tuning beside its model, from its best state.
+pub(crate) fn publish(root: &Root, run: &RunId, job: &Job, best: &FileRef) -> Result<()> {
+    if job.tune.is_none() {
+        return Ok(());
+    }
+    let table = table_of(&root.run(run).combined(), best)?;
+    let folder = root.run(run).model();
+    storage::create_folder(&folder)?;
+    let text = serde_json::to_string_pretty(&table)
+        .map_err(|error| storage::Error::io("write", &folder.join(TABLE))(error.into()))?;
+    storage::publish_same(&folder, TABLE, |file| file.write_all(storage::seal(&text).as_bytes()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(scores: &[(f64, f64)]) -> Trial {
+        let score = |(rung, &(top1, loss)): (usize, &(f64, f64))| RungScore {
+            rung: rung as u32 + 2,
+            epochs: 1,
+            score: Score { loss, top1, top5: 1.0, images: 10 },
+        };
+        let scores = scores.iter().enumerate().map(score).collect();
+        let (learning_rate, weight_decay, label_smoothing) = (0.1, 0.0, 0.0);
+        Trial { learning_rate, weight_decay, label_smoothing, scores, dropped: None, diverged: false }
+    }
+
+    #[test]
+    fn who_went_further_is_before_who_was_better_earlier() {
+        let trials = vec![
+            trial(&[]),
+            trial(&[(0.9, 0.1)]),
+            trial(&[(0.5, 0.9), (0.6, 0.8)]),
+            trial(&[(0.5, 0.9), (0.6, 0.7)]),
+            trial(&[(0.9, 0.1)]),
+        ];
+        let table = Table::new(vec![], [0.1, 1.0], trials);
+        assert_eq!(table.ranking(), [3, 2, 1, 4, 0]);
+        assert_eq!(table.best().unwrap().1.loss, 0.7);
+        assert!(Table::new(vec![], [0.1, 1.0], vec![trial(&[])]).best().is_none());
+    }
+}
