@@ -124,6 +124,11 @@ fn a_bank_has_the_plain_features_and_those_of_every_copy() {
         let labels = bank.split("train").unwrap().labels();
         assert_eq!([labels[image + 40], labels[image + 80]], [labels[image]; 2]);
     }
+    // Wherever an image's unit begins.
+    let job = augmented(json!({"standardise": false, "unit_images": 11}));
+    let other = crate::features::Store::open(&sample.root, &job, &store(&sample, "other", &job)).unwrap();
+    let apart = crate::testing::largest_error(&rows(&other, "train").1.concat(), &bank_rows.concat());
+    assert!(apart < 1e-6, "{apart}");
 }
 
 #[test]
