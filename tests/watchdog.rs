@@ -3,6 +3,7 @@
 use local_cloud::{Faults, LocalCloud, Options};
 use protocol::{Fact, Ledger};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::{World, binary};
@@ -107,4 +108,22 @@ fn an_event_lost_costs_a_tick() {
     }
     println!("{} events lost, sent again after {late:?} ms", outcome.counts.dropped);
     assert!(outcome.counts.dropped >= 3 && !late.is_empty(), "{:?}", outcome.counts);
+}
+
+/// The first nine processes kill themselves as soon as they start; more tries than an answer that says no gets.
+#[test]
+fn a_start_whose_process_dies_again_and_again_is_asked_until_it_lives() {
+    let world = World::new(4);
+    let (script, count) = (world.root().join("dies-first"), world.root().join("deaths"));
+    let text = format!(
+        "#!/bin/sh\necho died >>{count}\n[ $(wc -l <{count}) -gt 9 ] || kill -9 $$\nexec {trainer}\n",
+        count = count.display(),
+        trainer = binary("trainer").display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut local = world.local();
+    local.trainer = Some(script);
+    let outcome = world.run(&local, "patient", 1, &world.job(json!({"rounds": 1})));
+    assert!(outcome.model.is_some());
 }

@@ -20,7 +20,7 @@ const PLOT: &str = "tune.svg";
 ///
 /// A range test of the rate, then successive halving over trials, on features that are computed once and shared with the
 /// job's own runs; these runs are never touched. The best trial's head is a model for `baton predict`. What the job says of
-/// many workers of one training (agree, precision, outer, reduce) and its patience have no part in it.
+/// many workers of one training (agree, precision, outer, reduce) and of its rounds (patience, average_decay) has no part in it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton tune --root efs --job job.json   the rate alone\n  \
     baton tune --root efs --job job.json --weight-decay 0,1e-4,1e-3 --smoothing 0,0.1 --trials 36\n  \
@@ -124,6 +124,7 @@ impl TuneCommand {
             outer: None,
             reduce: None,
             patience: None,
+            average_decay: None,
             ..job
         }
     }
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn a_job_is_tuned_by_what_is_asked_and_one_worker_to_a_trial() {
         let job = json!({"dataset": "d", "network": "vgg19", "agree": "diloco", "precision": "int8",
-            "outer": {"rate": 0.5}, "patience": 3, "weight_decay": 0.1});
+            "outer": {"rate": 0.5}, "patience": 3, "average_decay": 0.9, "weight_decay": 0.1});
         let job = Job::from_value(job).unwrap();
         let tune = asked(&["--rates", "1e-3..1", "--weight-decay", "0,1e-4", "--trials", "8"]).tuned(job);
         // It passes the checks of a job.

@@ -73,7 +73,10 @@ fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
     for (name, changes) in [
         ("average", json!({"rounds": 4, "epochs_per_round": 2, "dropout": 0.2, "average_decay": 0.8})),
         ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16, "dropout": 0.2})),
-        ("block", json!({"rounds": 3, "pool": "none", "head": layers})),
+        (
+            "block",
+            json!({"rounds": 2, "epochs_per_round": 4, "pool": "none", "head": layers, "dropout": 0.2}),
+        ),
         ("everything", json!({"rounds": 3, "cut": "images", "pool": "none", "head": layers})),
     ] {
         let job = augmented(changes.clone());
