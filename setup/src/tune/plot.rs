@@ -9,7 +9,7 @@ const HEIGHT: f64 = 330.0;
 /// Left, top, right and bottom of the two plotting areas.
 const SWEEPS: [f64; 4] = [56.0, 62.0, 420.0, 276.0];
 const TRIALS: [f64; 4] = [516.0, 62.0, 800.0, 276.0];
-/// Labels at the ends of lines; of more trials than these the best are named.
+/// Labels at the ends of the lines that go to the last rung; of more than these the best are named.
 const LABELS: usize = 8;
 /// Losses above so many times the first one are cut off: a sweep ends where it diverges.
 const HIGHEST: f64 = 1.5;
@@ -83,9 +83,8 @@ fn trials(table: &Table) -> Markup {
         table.trials.iter().flat_map(|t| &t.scores).map(|score| score.epochs).collect();
     epochs.sort_unstable();
     epochs.dedup();
-    let heights = label_heights(
-        lines.iter().take(LABELS).map(|line| line.last().map_or(TRIALS[3], |last| place.at_y(last.1))),
-    );
+    let last = lines.iter().map_while(|line| line.last().filter(|point| point.0 == place.x.1));
+    let heights = label_heights(last.take(LABELS).map(|point| place.at_y(point.1)));
     html! {
         text x=(TRIALS[0]) y="48" { "Halving: validation loss after each rung, by rate" }
         (place.frame())
@@ -100,7 +99,7 @@ fn trials(table: &Table) -> Markup {
                 @for (x, y) in line {
                     circle cx=(place.at_x(*x)) cy=(place.at_y(*y)) r="2.5" {}
                 }
-                @if let (Some(_), Some(height)) = (line.last(), heights.get(rank)) {
+                @if let Some(height) = heights.get(rank) {
                     text x=(TRIALS[2] + 8.0) y=(height + 4.0) { (table.trials[index].learning_rate) }
                 }
             }
