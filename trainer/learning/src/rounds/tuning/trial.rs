@@ -49,7 +49,7 @@ impl TrialWork {
         };
         let trials = dealt(left, a.workers, a.worker).into_iter().map(mine).collect();
         let epochs = rung.tune.epochs_in(rung.number()) as usize;
-        let steps = epochs * rung.round.train()?.len().div_ceil(rung.round.job.batch as usize);
+        let steps = epochs * rung.round.train()?.images().div_ceil(rung.round.job.batch as usize);
         let (worker, outcomes) = (a.worker, Vec::new());
         let mut work = TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None };
         if let Some(place) = a.place {
