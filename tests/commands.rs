@@ -4,19 +4,8 @@ use data_prep::generate::ClassSet;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
-use tests::binary;
-
-fn baton(arguments: &[&str]) -> Output {
-    Command::new(binary("baton")).args(arguments).output().expect("baton runs")
-}
-
-/// The output of a command that succeeds.
-fn stdout(arguments: &[&str]) -> String {
-    let output = baton(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
+use std::process::Command;
+use tests::{baton, binary, stdout};
 
 fn json_lines(arguments: &[&str]) -> Vec<Value> {
     stdout(arguments).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()

@@ -7,7 +7,7 @@ use setup::view::View;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use storage::Root;
-use tests::{World, binary};
+use tests::{World, binary, stdout};
 
 /// `baton local` on a folder, until the test ends.
 struct Clouded(Child);
@@ -32,13 +32,6 @@ fn begin(world: &World) -> Clouded {
     Clouded(child)
 }
 
-fn baton(world: &World, arguments: &[&str]) -> String {
-    let mut command = Command::new(binary("baton"));
-    let output = command.args(arguments).arg("--root").arg(world.root()).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// The run as the table has it, once it has ended and its model is told.
 async fn ended(world: &World, run: &str) -> View {
     let cloud = Cloud::find(Some(world.root())).await.unwrap();
@@ -57,9 +50,10 @@ async fn ended(world: &World, run: &str) -> View {
 async fn the_table_says_of_a_run_what_its_facts_say() {
     let world = World::new(12);
     let _cloud = begin(&world);
-    let job = world.root().join("a.json");
+    let (root, job) = (world.root().display().to_string(), world.root().join("a.json"));
     std::fs::write(&job, serde_json::to_vec(&world.job(json!({"rounds": 6}))).unwrap()).unwrap();
-    baton(&world, &["start", "--run", "told", "--workers", "3", "--job", job.to_str().unwrap()]);
+    let job = job.to_str().unwrap();
+    stdout(&["start", "--root", &root, "--run", "told", "--workers", "3", "--job", job]);
     let told = ended(&world, "told").await;
 
     let folded = View::of_folder(&Root::open(world.root()).unwrap(), &RunId::new("told").unwrap());
@@ -70,12 +64,12 @@ async fn the_table_says_of_a_run_what_its_facts_say() {
     assert_eq!(told.stages.len(), 7, "features and six rounds");
     assert_eq!(told.scores().count(), 6);
 
-    let watched = baton(&world, &["watch", "--run", "told", "--once", "--json"]);
+    let watched = stdout(&["watch", "--root", &root, "--run", "told", "--once", "--json"]);
     let watched: Value = serde_json::from_str(watched.trim()).unwrap();
     assert_eq!(watched["status"], "all rounds done");
     assert_eq!(watched["stages"]["6"]["top1"].as_f64(), told.stages[&6].score.map(|score| score.top1));
     let file = world.root().join("run.html");
-    baton(&world, &["status", "--run", "told", "--export", file.to_str().unwrap()]);
+    stdout(&["status", "--root", &root, "--run", "told", "--export", file.to_str().unwrap()]);
     let page = std::fs::read_to_string(file).unwrap();
     let best = format!("{:.4}", told.state.best_top1.unwrap());
     for part in

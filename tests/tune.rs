@@ -1,20 +1,8 @@
 //! `baton tune` as a process: a table, a model and a plot, a suggestion that is worth something, and nobody else touched.
 
 use serde_json::{Value, json};
-use std::process::{Command, Output};
 use tests::tree::{changes, tree};
-use tests::{World, binary};
-
-fn baton(arguments: &[&str]) -> Output {
-    Command::new(binary("baton")).args(arguments).output().expect("baton runs")
-}
-
-/// The output of a command that succeeds.
-fn stdout(arguments: &[&str]) -> String {
-    let output = baton(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
+use tests::{World, baton, stdout};
 
 #[test]
 fn a_tuning_suggests_what_trains_well_and_leaves_other_runs_as_they_are() {

@@ -123,7 +123,7 @@ fn a_start_whose_process_dies_again_and_again_is_asked_until_it_lives() {
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut local = world.local();
-    local.trainer = Some(script);
+    local.function.trainer = Some(script);
     let outcome = world.run(&local, "patient", 1, &world.job(json!({"rounds": 1})));
     assert!(outcome.model.is_some());
 }

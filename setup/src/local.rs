@@ -60,15 +60,12 @@ pub struct Local {
     /// Functions that run at the same time; without it as many as there are cores.
     #[arg(long)]
     pub concurrency: Option<usize>,
-    /// Compute threads of a function; without it the cores are shared out.
-    #[arg(long)]
-    pub threads: Option<usize>,
     /// Where to listen; only the loopback is allowed.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// The function's binary; without it the one beside this command.
-    #[arg(long)]
-    pub trainer: Option<PathBuf>,
+    /// What carries out the events.
+    #[command(flatten)]
+    pub function: Function,
     /// Cut a chain of invocations after 16, as Lambda does unless the function allows recursion.
     #[arg(long)]
     pub no_recursion: bool,
@@ -78,6 +75,17 @@ pub struct Local {
     /// Say what happens as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The function as the local cloud runs it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Function {
+    /// Compute threads of a function; without it the cores are shared out.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// The function's binary; without it the one beside this command.
+    #[arg(long)]
+    pub trainer: Option<PathBuf>,
 }
 
 /// How a run in the local cloud came out.
@@ -108,9 +116,8 @@ impl Local {
             tick: Duration::from_secs(10),
             give_up: Duration::from_secs(60),
             concurrency: None,
-            threads: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            trainer: None,
+            function: Function::default(),
             no_recursion: false,
             faults: None,
             json: false,
@@ -237,8 +244,8 @@ impl Local {
         let root = self.root.canonicalize().map_err(Failure::io("open", &self.root))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = self.concurrency.unwrap_or(cores);
-        let threads = self.threads.unwrap_or_else(|| (cores / concurrency.min(cores)).max(1));
-        let mut options = Options::new(self.trainer.clone().map_or_else(beside, Ok)?);
+        let threads = self.function.threads.unwrap_or_else(|| (cores / concurrency.min(cores)).max(1));
+        let mut options = Options::new(self.function.trainer.clone().map_or_else(beside, Ok)?);
         options.function = FUNCTION.into();
         options.tables = vec![TABLE.into()];
         options.memory_mb = self.memory;

@@ -4,7 +4,7 @@ mod plot;
 mod table;
 
 use crate::Failure;
-use crate::local::{Local, Outcome};
+use crate::local::{Function, Local, Outcome};
 use crate::output::write_whole;
 use learning::tuning::Table;
 use protocol::{Agreement, Ending, Event, Job, Precision, Reason, RunId, Tune};
@@ -61,12 +61,9 @@ pub struct TuneCommand {
     /// Passes over the training images in the first rung.
     #[arg(long, requires = "job")]
     pub epochs: Option<u32>,
-    /// Compute threads of a function; without it the cores are shared out.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// The function's binary; without it the one beside this command.
-    #[arg(long)]
-    pub trainer: Option<PathBuf>,
+    /// What carries out the events.
+    #[command(flatten)]
+    pub function: Function,
     /// Say it as JSON.
     #[arg(long)]
     pub json: bool,
@@ -148,7 +145,7 @@ impl TuneCommand {
 
     async fn carry_out(&self, run: RunId, job: Job) -> Result<Tuned, Failure> {
         let mut local = Local::new(&self.root);
-        (local.threads, local.trainer) = (self.threads, self.trainer.clone());
+        local.function = self.function.clone();
         let start = json!({"start": true, "run": run, "workers": self.workers, "job": job, "force": true});
         let start = start.as_object().map(|keys| keys.iter().filter(|(_, value)| !value.is_null()));
         let start: Value =

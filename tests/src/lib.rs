@@ -8,6 +8,7 @@ use protocol::{Event, Fact, Job, Ledger, RunId};
 use serde_json::{Value, json};
 use setup::local::{Local, Outcome};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 use storage::{FactLog, Root};
 
@@ -58,7 +59,7 @@ impl World {
     /// A local cloud on this folder.
     pub fn local(&self) -> Local {
         let mut local = Local::new(self.root());
-        local.trainer = Some(binary("trainer"));
+        local.function.trainer = Some(binary("trainer"));
         local
     }
 
@@ -124,6 +125,18 @@ pub fn binary(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Runs a command of `baton` to its end.
+pub fn baton(arguments: &[&str]) -> Output {
+    Command::new(binary("baton")).args(arguments).output().expect("baton runs")
+}
+
+/// The output of a command that succeeds.
+pub fn stdout(arguments: &[&str]) -> String {
+    let output = baton(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// The folder of real data and weights, if it is there; says loudly when not.

@@ -177,6 +177,24 @@ impl Sample {
         })
     }
 
+    /// The store of a job, computed by three workers.
+    pub(crate) fn features(&self, run: &str, job: &Job) -> FeatureStore {
+        let features =
+            FeatureStore { key: crate::plan(&self.root, job).unwrap().features_key, manifest: None };
+        let stage = Stage {
+            run,
+            job,
+            workers: 3,
+            stage: 0,
+            features: &features,
+            state: None,
+            leg_steps: 0,
+            threads: 1,
+        };
+        let manifest = self.stage(&stage).unwrap().features;
+        FeatureStore { manifest, ..features }
+    }
+
     /// Runs all rounds of a job on a ready store; gives what the combine of each round gave.
     pub(crate) fn rounds(
         &self,

@@ -13,14 +13,14 @@ use super::average::steps_of_work;
 use super::common::{json, parsed};
 use super::round::Round;
 use super::saved::{PARAMETERS, notes, number};
-use crate::chunked::{self, Notes};
+use crate::chunked;
 use crate::tuning::{RungScore, Sweep, Table, Trial};
 use crate::work::{Assignment, CombineOrder, Combined, Work};
 use crate::{Error, Result};
 use protocol::{FileRef, Job, Part, RunId, Score, Tune};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use storage::{Root, Tensor};
+use storage::{Root, Tensor, Tensors};
 use sweep::SweepWork;
 use trainee::Trainee;
 use trial::TrialWork;
@@ -35,9 +35,20 @@ pub(crate) fn open_rung(a: &Assignment<'_>) -> Result<Box<dyn Work>> {
     let rung = Rung::open(a.root, a.run, a.job, a.stage, a.features, a.threads)?;
     let folder = a.root.run(a.run).create_stage(a.stage)?;
     Ok(match rung.tune.is_range_test(rung.number()) {
-        true => Box::new(SweepWork::open(a, rung, folder)?),
-        false => Box::new(TrialWork::open(a, rung, folder)?),
+        true => resumed(SweepWork::open(a, rung, folder), a.place)?,
+        false => resumed(TrialWork::open(a, rung, folder)?, a.place)?,
     })
+}
+
+/// A worker's part of a rung, which legs may cut.
+trait RungWork: Work {
+    /// Goes on from a place that an earlier leg has saved.
+    fn resume(&mut self, place: &FileRef) -> Result<()>;
+}
+
+fn resumed(mut work: impl RungWork + 'static, place: Option<&FileRef>) -> Result<Box<dyn Work>> {
+    place.map_or(Ok(()), |place| work.resume(place))?;
+    Ok(Box::new(work))
 }
 
 /// The range test's trials, or what is left of them.
@@ -129,7 +140,7 @@ impl Rung {
     /// The trials that the sweeps lead to: every rate with every pair, the lowest rate first.
     fn lay_out(&self, order: &CombineOrder<'_>, stage: &Path) -> Result<Table> {
         let mut losses = BTreeMap::new();
-        for (worker, result) in order.results.iter().enumerate() {
+        for (worker, result) in (0..).zip(order.results) {
             losses.extend(sweep::read(stage, result, worker)?);
         }
         let pairs = self.pairs();
@@ -161,7 +172,7 @@ impl Rung {
         let (mut table, _, _) = self.before(order.state)?;
         let mut files = BTreeMap::new();
         let epochs = (2..=self.number()).map(|rung| self.tune.epochs_in(rung)).sum();
-        for (worker, result) in order.results.iter().enumerate() {
+        for (worker, result) in (0..).zip(order.results) {
             for Outcome { trial, result } in trial::read(stage, result, worker)? {
                 let entry = table.trials.get_mut(trial).ok_or_else(|| {
                     Error::damaged(stage, "outcomes of the table's trials", format!("trial {trial}"))
@@ -225,14 +236,14 @@ fn dealt<T>(all: impl IntoIterator<Item = T>, workers: u32, worker: u32) -> Vec<
     all.into_iter().skip(worker as usize).step_by(workers as usize).collect()
 }
 
-/// The text of a worker's file, which must be that worker's.
-fn own_text(folder: &Path, file: &FileRef, notes: &Notes, worker: usize) -> Result<PathBuf> {
-    let path = folder.join(&file.name);
-    let found: usize = number(&path, notes, "worker")?;
+/// Reads a worker's file, which must be that worker's; gives its path, too.
+fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Tensors, PathBuf)> {
+    let (saved, path) = (storage::read_tensors(folder, file)?, folder.join(&file.name));
+    let found: u32 = number(&path, &saved.metadata, "worker")?;
     if found != worker {
         return Err(Error::damaged(&path, format!("worker {worker}'s"), format!("worker {found}'s")));
     }
-    Ok(path)
+    Ok((saved, path))
 }
 
 /// A score as text that gives exactly the same numbers again, which JSON does not.

@@ -95,20 +95,11 @@ fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
     }
 }
 
-/// The store of a job, computed by three workers.
-fn store(sample: &Sample, run: &str, job: &Job) -> FeatureStore {
-    let features = FeatureStore { key: plan(&sample.root, job).unwrap().features_key, manifest: None };
-    let stage =
-        Stage { run, job, workers: 3, stage: 0, features: &features, state: None, leg_steps: 0, threads: 1 };
-    let manifest = sample.stage(&stage).unwrap().features;
-    FeatureStore { manifest, ..features }
-}
-
 #[test]
 fn a_bank_has_the_plain_features_and_those_of_every_copy() {
     let sample = Sample::with_images();
     let (plain, bank) = (job(json!({"standardise": false})), augmented(json!({"standardise": false})));
-    let stores = [("plain", &plain), ("bank", &bank)].map(|(run, job)| (store(&sample, run, job), job));
+    let stores = [("plain", &plain), ("bank", &bank)].map(|(run, job)| (sample.features(run, job), job));
     let [plain, bank] =
         stores.map(|(features, job)| crate::features::Store::open(&sample.root, job, &features).unwrap());
     let rows = |store: &crate::features::Store, split: &str| {
@@ -129,7 +120,7 @@ fn a_bank_has_the_plain_features_and_those_of_every_copy() {
     }
     // Wherever an image's unit begins.
     let job = augmented(json!({"standardise": false, "unit_images": 11}));
-    let other = crate::features::Store::open(&sample.root, &job, &store(&sample, "other", &job)).unwrap();
+    let other = crate::features::Store::open(&sample.root, &job, &sample.features("other", &job)).unwrap();
     let apart = crate::testing::largest_error(&rows(&other, "train").1.concat(), &bank_rows.concat());
     assert!(apart < 1e-6, "{apart}");
 }
@@ -166,7 +157,7 @@ fn another_augmentation_is_another_store_and_none_is_that_of_before() {
 fn a_damaged_copy_is_computed_again() {
     let sample = Sample::with_images();
     let job = augmented(json!({}));
-    let features = store(&sample, "run", &job);
+    let features = sample.features("run", &job);
     let folder = sample.root.features(&features.key).unwrap();
     let read = || {
         let shards = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());

@@ -1,7 +1,7 @@
 //! A worker's part of the range test: its sweeps, one after the other.
 
 use super::super::saved::{notes, state_tensors};
-use super::{Rung, Trainee, dealt, own_text, range};
+use super::{Rung, RungWork, Trainee, dealt, range, read_own};
 use crate::work::{Assignment, Progress, Work};
 use crate::{Error, Result};
 use protocol::FileRef;
@@ -25,28 +25,9 @@ pub(super) struct SweepWork {
 }
 
 impl SweepWork {
-    pub(super) fn open(a: &Assignment<'_>, rung: Rung, stage: PathBuf) -> Result<SweepWork> {
+    pub(super) fn open(a: &Assignment<'_>, rung: Rung, stage: PathBuf) -> SweepWork {
         let sweeps = dealt(rung.pairs().into_iter().enumerate(), a.workers, a.worker);
-        let mut work = SweepWork { rung, stage, worker: a.worker, sweeps, losses: Vec::new(), trainee: None };
-        if let Some(place) = a.place {
-            work.resume(place)?;
-        }
-        Ok(work)
-    }
-
-    fn resume(&mut self, place: &FileRef) -> Result<()> {
-        let mut found = storage::read_tensors(&self.stage, place)?;
-        let path = own_text(&self.stage, place, &found.metadata, self.worker as usize)?;
-        for (sweep, _) in &self.sweeps {
-            let Some(losses) = found.tensors.remove(&format!("{LOSSES}{sweep}")) else { break };
-            self.losses.push(numbers(&path, losses)?);
-        }
-        if let Some(under_way) = self.at_hand() {
-            let mut trainee = self.rung.trainee(self.sweeps[under_way].1)?;
-            trainee.resume(&mut found, &path)?;
-            self.trainee = Some(trainee);
-        }
-        Ok(())
+        SweepWork { rung, stage, worker: a.worker, sweeps, losses: Vec::new(), trainee: None }
     }
 
     /// The sweep that is begun and not over.
@@ -89,6 +70,22 @@ impl SweepWork {
     }
 }
 
+impl RungWork for SweepWork {
+    fn resume(&mut self, place: &FileRef) -> Result<()> {
+        let (mut found, path) = read_own(&self.stage, place, self.worker)?;
+        for (sweep, _) in &self.sweeps {
+            let Some(losses) = found.tensors.remove(&format!("{LOSSES}{sweep}")) else { break };
+            self.losses.push(numbers(&path, losses)?);
+        }
+        if let Some(under_way) = self.at_hand() {
+            let mut trainee = self.rung.trainee(self.sweeps[under_way].1)?;
+            trainee.resume(&mut found, &path)?;
+            self.trainee = Some(trainee);
+        }
+        Ok(())
+    }
+}
+
 impl Work for SweepWork {
     fn step(&mut self) -> Result<()> {
         for _ in 0..self.rung.steps_at_a_time() {
@@ -122,9 +119,8 @@ impl Work for SweepWork {
 }
 
 /// The losses of each sweep that a worker has published.
-pub(super) fn read(stage: &Path, result: &FileRef, worker: usize) -> Result<Vec<(usize, Vec<f32>)>> {
-    let found = storage::read_tensors(stage, result)?;
-    let path = own_text(stage, result, &found.metadata, worker)?;
+pub(super) fn read(stage: &Path, result: &FileRef, worker: u32) -> Result<Vec<(usize, Vec<f32>)>> {
+    let (found, path) = read_own(stage, result, worker)?;
     let sweep = |(name, tensor): (String, Tensor<'static>)| {
         let number = name.strip_prefix(LOSSES).and_then(|number| number.parse().ok());
         let number = number.ok_or_else(|| Error::damaged(&path, "losses of sweeps", &name))?;

@@ -79,6 +79,19 @@ fn a_trial_that_is_trained_on_is_the_one_that_was_left() {
 }
 
 #[test]
+fn an_epoch_on_a_bank_is_one_pass_over_the_images() {
+    let sample = Sample::with_images();
+    let job =
+        job(json!({"batch": 16, "augment": {"flip": true, "copies": 3}, "tune": {"trials": 1, "epochs": 2}}));
+    let features = sample.features("run", &job);
+    sample.rounds("run", &job, 1, &features, 0);
+    let stage = sample.root.run(&RunId::new("run").unwrap()).stage(2);
+    let (_, file) = storage::read_whole(&stage.join("trial-000.safetensors")).unwrap();
+    let steps = &storage::read_tensors(&stage, &file).unwrap().metadata["steps"];
+    assert_eq!(steps, "6", "two passes over 40 images in batches of 16");
+}
+
+#[test]
 fn what_diverges_is_dropped_and_the_others_go_on() {
     let sample = Sample::new();
     let features = sample.store([400, 100], 40, 10);

@@ -5,7 +5,7 @@
 
 use super::super::common::{json, parsed};
 use super::super::saved::{notes, number, state_tensors};
-use super::{Outcome, Rung, Trainee, dealt, own_text, score_text};
+use super::{Outcome, Rung, RungWork, Trainee, dealt, read_own, score_text};
 use crate::head::rate;
 use crate::score::score;
 use crate::tuning::Trial;
@@ -51,24 +51,7 @@ impl TrialWork {
         let epochs = rung.tune.epochs_in(rung.number()) as usize;
         let steps = epochs * rung.round.train()?.images().div_ceil(rung.round.job.batch as usize);
         let (worker, outcomes) = (a.worker, Vec::new());
-        let mut work = TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None };
-        if let Some(place) = a.place {
-            work.resume(place)?;
-        }
-        Ok(work)
-    }
-
-    fn resume(&mut self, place: &FileRef) -> Result<()> {
-        let mut found = storage::read_tensors(&self.stage, place)?;
-        let path = own_text(&self.stage, place, &found.metadata, self.worker as usize)?;
-        self.outcomes = parsed(&path, &found.metadata, OUTCOMES)?;
-        if !found.tensors.is_empty() && self.outcomes.len() < self.trials.len() {
-            let done = number(&path, &found.metadata, "done")?;
-            let mut trainee = self.rung.trainee(pair(&self.trials[self.outcomes.len()].trial))?;
-            trainee.resume(&mut found, &path)?;
-            self.at_hand = Some((trainee, done));
-        }
-        Ok(())
+        Ok(TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None })
     }
 
     /// The next trial's head, as the rung before left it.
@@ -121,6 +104,20 @@ impl TrialWork {
     }
 }
 
+impl RungWork for TrialWork {
+    fn resume(&mut self, place: &FileRef) -> Result<()> {
+        let (mut found, path) = read_own(&self.stage, place, self.worker)?;
+        self.outcomes = parsed(&path, &found.metadata, OUTCOMES)?;
+        if !found.tensors.is_empty() && self.outcomes.len() < self.trials.len() {
+            let done = number(&path, &found.metadata, "done")?;
+            let mut trainee = self.rung.trainee(pair(&self.trials[self.outcomes.len()].trial))?;
+            trainee.resume(&mut found, &path)?;
+            self.at_hand = Some((trainee, done));
+        }
+        Ok(())
+    }
+}
+
 impl Work for TrialWork {
     fn step(&mut self) -> Result<()> {
         for _ in 0..self.rung.steps_at_a_time() {
@@ -138,7 +135,7 @@ impl Work for TrialWork {
 
     /// Scored images count as trained ones.
     fn progress(&self) -> Progress {
-        let images = |split: &str| self.rung.round.store.split(split).map_or(0, |rows| rows.len() as u64);
+        let images = |split: &str| self.rung.round.store.split(split).map_or(0, |rows| rows.images() as u64);
         let (train, val) = (images("train"), images("val"));
         let each = train * u64::from(self.rung.tune.epochs_in(self.rung.number())) + val;
         let begun = self
@@ -175,8 +172,7 @@ fn pair(trial: &Trial) -> (f64, f64) {
 }
 
 /// What a worker has published of its trials.
-pub(super) fn read(stage: &Path, result: &FileRef, worker: usize) -> Result<Vec<Outcome>> {
-    let notes = storage::read_tensors(stage, result)?.metadata;
-    let path = own_text(stage, result, &notes, worker)?;
-    parsed(&path, &notes, OUTCOMES)
+pub(super) fn read(stage: &Path, result: &FileRef, worker: u32) -> Result<Vec<Outcome>> {
+    let (found, path) = read_own(stage, result, worker)?;
+    parsed(&path, &found.metadata, OUTCOMES)
 }
