@@ -109,6 +109,7 @@ fn smallest_of_every_kernel() {
     );
     let average = Op::AdaptiveAvgPool { height: 1, width: 1 };
     close("linear", &chain(vec![conv(3, 16, 1, 1, 0), average, Op::Flatten, linear]), (2, 2), 3, 4);
+    close("residual blocks", &residual_blocks(40, 1), (2, 3), 1, 5);
 }
 
 #[test]
@@ -245,31 +246,42 @@ fn more_images_than_ever_go_together() {
     close("maps, then a linear layer", &chain(ops), (4, 4), crate::choice::MOST_IMAGES * 2 + 6, 1);
 }
 
-#[test]
-fn branches() {
-    let node = |name: &str, op, inputs: &[usize]| Node { name: name.into(), op, inputs: inputs.to_vec() };
-    let start = || {
-        vec![
-            node("", Op::Input { channels: 3 }, &[]),
-            node("a", conv(3, 16, 1, 1, 0), &[0]),
-            node("", Op::Relu, &[1]),
-        ]
-    };
-    // A residual block with a shortcut of its own, written after the branch, as torchvision has it.
-    let mut nodes = start();
+fn node(name: &str, op: Op, inputs: &[usize]) -> Node {
+    Node { name: name.into(), op, inputs: inputs.to_vec() }
+}
+
+fn stem() -> Vec<Node> {
+    vec![
+        node("", Op::Input { channels: 3 }, &[]),
+        node("a", conv(3, 16, 1, 1, 0), &[0]),
+        node("", Op::Relu, &[1]),
+    ]
+}
+
+/// A residual block with a shortcut of its own, written after the branch, as torchvision has it, and one without.
+fn residual_blocks(channels: usize, kernel: usize) -> Network {
+    let mut nodes = stem();
     nodes.extend([
-        node("b", conv(16, 24, 3, 1, 1), &[2]),
-        node("c", conv(16, 24, 1, 1, 0), &[2]),
+        node("b", conv(16, channels, 3, 1, 1), &[2]),
+        node("c", conv(16, channels, 1, 1, 0), &[2]),
         node("", Op::Add, &[3, 4]),
         node("", Op::Relu, &[5]),
-        node("d", conv(24, 24, 3, 1, 1), &[6]),
+        node("d", conv(channels, channels, kernel, 1, kernel / 2), &[6]),
         node("", Op::Add, &[7, 6]),
         node("", Op::Relu, &[8]),
         node("", Op::Add, &[9, 9]),
     ]);
-    close("residual blocks", &network_of(nodes), (9, 10), 2, 1);
+    network_of(nodes)
+}
+
+#[test]
+fn branches() {
+    for (channels, kernel) in [(24, 3), (24, 1), (40, 3), (40, 1), (72, 1)] {
+        let what = format!("residual blocks of {channels} channels, kernel {kernel}");
+        close(&what, &residual_blocks(channels, kernel), (9, 10), 2, 1);
+    }
     for (one, other) in [(16, 24), (5, 11)] {
-        let mut nodes = start();
+        let mut nodes = stem();
         nodes.extend([
             node("b", conv(16, one, 3, 1, 1), &[2]),
             node("", Op::Relu, &[3]),

@@ -282,7 +282,7 @@ unsafe fn finished<V: Vector, const R: usize, const N: usize>(
             for r in 0..R {
                 let mut x = sum[r][n].add(bias);
                 if let Some((residual, pitch)) = finish.residual {
-                    x = x.add(V::load(residual.as_ptr().add((row + r) * pitch + column + n * LANES)));
+                    x = x.add(V::load(residual.as_ptr().add((row + r) * pitch + column + n * V::LANES)));
                 }
                 sum[r][n] = x.max(low).min(high);
             }
