@@ -1,10 +1,10 @@
-//! AVX-512: the matrix multiply, in which nearly all of the time goes, on vectors of sixteen lanes; all else is AVX2's.
+//! AVX-512: convolutions and poolings on vectors of sixteen lanes; the sums of linear layers, which run over lanes, are AVX2's.
 //!
 //! Each output is summed in the order of AVX2, so the two give the same bits: it must not show which CPU a function got.
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-pub(super) use super::avx2::{depthwise_row, dot, gradient, input_tile, maximum, output_tile, scores};
+pub(super) use super::avx2::{dot, gradient, scores};
 use super::vector::Vector;
 
 #[derive(Clone, Copy)]
@@ -59,4 +59,8 @@ impl Vector for Avx512 {
 
 super::entry_points!(Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     multiply(Multiply) = multiply::run;
+    input_tile(InputTile) = winograd::input;
+    output_tile(OutputTile) = winograd::output;
+    depthwise_row(DepthwiseRow) = depthwise::run;
+    maximum(Window) = maximum::run;
     peak(Peak) = peak::run;);

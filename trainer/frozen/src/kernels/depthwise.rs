@@ -1,5 +1,5 @@
 //! A depthwise convolution's row: each channel with its own window.
-use super::vector::{LANES, Vector};
+use super::vector::{LANES, Vector, by_vectors};
 
 /// Outputs worked on together: each weight is loaded once for four of them.
 const TOGETHER: usize = 4;
@@ -58,29 +58,34 @@ pub(super) unsafe fn run<V: Vector>(job: &mut DepthwiseRow) {
 /// `N` neighbouring outputs; `K` is the kernel's size, or 0 when it is known only at run time.
 #[inline(always)]
 unsafe fn outputs<V: Vector, const N: usize, const K: usize>(job: &mut DepthwiseRow, x: usize) {
+    // SAFETY: the contract of `run`.
+    unsafe {
+        by_vectors!(V, job.channels, outputs_of::<N, K>(job, x));
+    }
+}
+
+/// The same of a vector of channels, from channel `c` on.
+#[inline(always)]
+unsafe fn outputs_of<V: Vector, const N: usize, const K: usize>(job: &mut DepthwiseRow, x: usize, c: usize) {
     let kernel = if K == 0 { job.kernel } else { K };
     let step = job.stride * job.channels;
-    let mut c = 0;
-    while c < job.channels {
-        // SAFETY: `check` bounds input, weights, bias and out by the row's outputs and channels.
-        unsafe {
-            let input = job.input.as_ptr().add(x * step + c);
-            let weights = job.weights.as_ptr().add(c);
-            let mut sum = [V::load(job.bias.as_ptr().add(c)); N];
-            for row in 0..kernel {
-                for column in 0..kernel {
-                    let weight = V::load(weights.add((row * kernel + column) * job.channels));
-                    let pixel = input.add(row * job.pitch + column * job.channels);
-                    for n in 0..N {
-                        sum[n] = sum[n].fma(V::load(pixel.add(n * step)), weight);
-                    }
+    // SAFETY: `check` bounds input, weights, bias and out by the row's outputs and channels.
+    unsafe {
+        let input = job.input.as_ptr().add(x * step + c);
+        let weights = job.weights.as_ptr().add(c);
+        let mut sum = [V::load(job.bias.as_ptr().add(c)); N];
+        for row in 0..kernel {
+            for column in 0..kernel {
+                let weight = V::load(weights.add((row * kernel + column) * job.channels));
+                let pixel = input.add(row * job.pitch + column * job.channels);
+                for n in 0..N {
+                    sum[n] = sum[n].fma(V::load(pixel.add(n * step)), weight);
                 }
             }
-            let (low, high) = (V::splat(job.low), V::splat(job.high));
-            for n in 0..N {
-                sum[n].max(low).min(high).store(job.out.as_mut_ptr().add((x + n) * job.out_pitch + c));
-            }
         }
-        c += LANES;
+        let (low, high) = (V::splat(job.low), V::splat(job.high));
+        for n in 0..N {
+            sum[n].max(low).min(high).store(job.out.as_mut_ptr().add((x + n) * job.out_pitch + c));
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! The maximum of some pixels, channel by channel: one output of a max pooling.
-use super::vector::{LANES, Vector};
+use super::vector::{LANES, Vector, by_vectors};
 
 /// One output: the window's rows × columns of an image, clipped to it.
 pub(crate) struct Window<'a> {
@@ -44,26 +44,32 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Window) {
     }
 }
 
-/// The channels that fill whole vectors; gives how many these are.
+/// The channels that fill whole vectors of [`LANES`]; gives how many these are.
 ///
 /// # Safety
 /// As [`run`], of a job of `rows` and `columns`.
 #[inline(always)]
 unsafe fn whole_lanes<V: Vector>(job: &mut Window, rows: usize, columns: usize) -> usize {
-    let mut c = 0;
-    while c + LANES <= job.channels {
-        // SAFETY: `check` bounds input by rows, columns and channels, and out by channels.
-        unsafe {
-            let input = job.input.as_ptr().add(c);
-            let mut most = V::load(input);
-            for row in 0..rows {
-                for column in 0..columns {
-                    most = V::load(input.add(row * job.row_pitch + column * job.pixel_pitch)).max(most);
-                }
-            }
-            most.store(job.out.as_mut_ptr().add(c));
-        }
-        c += LANES;
+    let whole = job.channels / LANES * LANES;
+    // SAFETY: this function's contract.
+    unsafe {
+        by_vectors!(V, whole, maximum_of(job, rows, columns));
     }
-    c
+    whole
+}
+
+/// The maximum in a vector of channels, from channel `c` on.
+#[inline(always)]
+unsafe fn maximum_of<V: Vector>(job: &mut Window, rows: usize, columns: usize, c: usize) {
+    // SAFETY: `check` bounds input by rows, columns and channels, and out by channels.
+    unsafe {
+        let input = job.input.as_ptr().add(c);
+        let mut most = V::load(input);
+        for row in 0..rows {
+            for column in 0..columns {
+                most = V::load(input.add(row * job.row_pitch + column * job.pixel_pitch)).max(most);
+            }
+        }
+        most.store(job.out.as_mut_ptr().add(c));
+    }
 }

@@ -1,4 +1,4 @@
-//! The vectors that every kernel is written in: eight f32 lanes, and for the matrix multiply sixteen where a CPU has them.
+//! The vectors that every kernel is written in: eight f32 lanes, or sixteen where a CPU has them.
 
 /// Lanes of most vectors; activations hold a multiple of it in channels.
 pub(crate) const LANES: usize = 8;
@@ -29,3 +29,20 @@ pub(crate) trait Vector: Copy {
     /// A hint that the cache line at `p` is read soon; any address is allowed.
     unsafe fn prefetch(p: *const f32);
 }
+
+/// Carries out a part of a kernel for all channels, as many at a time as a vector has lanes; where sixteen do not go on,
+/// eight do. Each channel is computed by itself, so the lanes do not show.
+macro_rules! by_vectors {
+    ($vector:ident, $channels:expr, $part:ident $(::<$($size:ident),*>)? ($($argument:expr),*)) => {
+        let mut c = 0;
+        while c + $vector::LANES <= $channels {
+            $part::<$vector $($(, $size)*)?>($($argument,)* c);
+            c += $vector::LANES;
+        }
+        while c < $channels {
+            $part::<$vector::Narrow $($(, $size)*)?>($($argument,)* c);
+            c += LANES;
+        }
+    };
+}
+pub(super) use by_vectors;

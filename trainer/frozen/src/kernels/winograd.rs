@@ -2,7 +2,7 @@
 //!
 //! Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), whose points are 0, ±1, ±2, ∞.
 //! Those multiply by up to 8 where these multiply by 2√2, and lose about twice the digits.
-use super::vector::{LANES, Vector};
+use super::vector::{LANES, Vector, by_vectors};
 
 /// The inner pair of points, √½, and its square.
 const NEAR: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -73,26 +73,31 @@ impl InputTile<'_> {
 pub(super) unsafe fn input<V: Vector>(job: &mut InputTile) {
     let pixels: [[*const f32; POINTS]; POINTS] =
         std::array::from_fn(|column| std::array::from_fn(|row| job.pixel(row, column)));
-    let mut c = 0;
-    while c < job.channels {
-        // SAFETY: every pixel has `channels` floats and v room for 36 rows of them, by `check`.
-        unsafe {
-            let mut half = [[V::splat(0.0); POINTS]; POINTS]; // [column][point]
-            for column in 0..POINTS {
-                let mut line = [V::splat(0.0); POINTS];
-                for row in 0..POINTS {
-                    line[row] = V::load(pixels[column][row].add(c));
-                }
-                half[column] = bt(line);
-            }
+    // SAFETY: this function's contract.
+    unsafe {
+        by_vectors!(V, job.channels, input_of(job, &pixels));
+    }
+}
+
+/// The input transform of a vector of channels, from channel `c` on.
+#[inline(always)]
+unsafe fn input_of<V: Vector>(job: &mut InputTile, pixels: &[[*const f32; POINTS]; POINTS], c: usize) {
+    // SAFETY: every pixel has `channels` floats and v room for 36 rows of them, by `check`.
+    unsafe {
+        let mut half = [[V::splat(0.0); POINTS]; POINTS]; // [column][point]
+        for column in 0..POINTS {
+            let mut line = [V::splat(0.0); POINTS];
             for row in 0..POINTS {
-                let full = bt(across(&half, row));
-                for column in 0..POINTS {
-                    full[column].store(job.v.as_mut_ptr().add((row * POINTS + column) * job.v_pitch + c));
-                }
+                line[row] = V::load(pixels[column][row].add(c));
+            }
+            half[column] = bt(line);
+        }
+        for row in 0..POINTS {
+            let full = bt(across(&half, row));
+            for column in 0..POINTS {
+                full[column].store(job.v.as_mut_ptr().add((row * POINTS + column) * job.v_pitch + c));
             }
         }
-        c += LANES;
     }
 }
 
@@ -185,57 +190,61 @@ impl OutputTile<'_> {
 /// `job.check()` has passed and `V`'s instruction set exists.
 #[inline(always)]
 pub(super) unsafe fn output<V: Vector>(job: &mut OutputTile) {
-    let mut c = 0;
-    while c < job.channels {
-        // SAFETY: `check` bounds m, bias, residual and out by the tile's rows, columns and channels.
-        unsafe {
-            let m = job.m.as_ptr().add(c);
-            let mut half = [[V::splat(0.0); OUTPUTS]; POINTS]; // [column][output row]
-            for column in 0..POINTS {
-                let mut line = [V::splat(0.0); POINTS];
-                for row in 0..POINTS {
-                    line[row] = V::load(m.add((row * POINTS + column) * job.m_pitch));
-                }
-                half[column] = at(line);
+    // SAFETY: this function's contract.
+    unsafe {
+        by_vectors!(V, job.channels, output_of(job));
+    }
+}
+
+/// The output transform of a vector of channels, from channel `c` on.
+#[inline(always)]
+unsafe fn output_of<V: Vector>(job: &mut OutputTile, c: usize) {
+    // SAFETY: `check` bounds m, bias, residual and out by the tile's rows, columns and channels.
+    unsafe {
+        let m = job.m.as_ptr().add(c);
+        let mut half = [[V::splat(0.0); OUTPUTS]; POINTS]; // [column][output row]
+        for column in 0..POINTS {
+            let mut line = [V::splat(0.0); POINTS];
+            for row in 0..POINTS {
+                line[row] = V::load(m.add((row * POINTS + column) * job.m_pitch));
             }
-            let bias = V::load(job.bias.as_ptr().add(c));
-            let (low, high) = (V::splat(job.low), V::splat(job.high));
-            let mut full = [[bias; OUTPUTS]; OUTPUTS];
-            for row in 0..OUTPUTS {
-                let line = at(across(&half, row));
-                for column in 0..OUTPUTS {
-                    full[row][column] = line[column].add(bias);
-                }
+            half[column] = at(line);
+        }
+        let bias = V::load(job.bias.as_ptr().add(c));
+        let (low, high) = (V::splat(job.low), V::splat(job.high));
+        let mut full = [[bias; OUTPUTS]; OUTPUTS];
+        for row in 0..OUTPUTS {
+            let line = at(across(&half, row));
+            for column in 0..OUTPUTS {
+                full[row][column] = line[column].add(bias);
             }
-            if let Some((residual, pitches)) = &job.residual {
-                for row in 0..job.rows {
-                    for column in 0..job.columns {
-                        let p = residual.as_ptr().add(row * pitches.row + column * pitches.pixel + c);
-                        full[row][column] = full[row][column].add(V::load(p));
-                    }
-                }
-            }
-            let out = job.out.as_mut_ptr().add(c);
-            let place =
-                |row: usize, column: usize| out.add(row * job.pitches.row + column * job.pitches.pixel);
-            if job.pool {
-                for row in 0..job.rows / 2 {
-                    for column in 0..job.columns / 2 {
-                        let (y, x) = (2 * row, 2 * column);
-                        let upper = full[y][x].max(full[y][x + 1]);
-                        let lower = full[y + 1][x].max(full[y + 1][x + 1]);
-                        upper.max(lower).max(low).min(high).store(place(row, column));
-                    }
-                }
-            } else {
-                for row in 0..job.rows {
-                    for column in 0..job.columns {
-                        full[row][column].max(low).min(high).store(place(row, column));
-                    }
+        }
+        if let Some((residual, pitches)) = &job.residual {
+            for row in 0..job.rows {
+                for column in 0..job.columns {
+                    let p = residual.as_ptr().add(row * pitches.row + column * pitches.pixel + c);
+                    full[row][column] = full[row][column].add(V::load(p));
                 }
             }
         }
-        c += LANES;
+        let out = job.out.as_mut_ptr().add(c);
+        let place = |row: usize, column: usize| out.add(row * job.pitches.row + column * job.pitches.pixel);
+        if job.pool {
+            for row in 0..job.rows / 2 {
+                for column in 0..job.columns / 2 {
+                    let (y, x) = (2 * row, 2 * column);
+                    let upper = full[y][x].max(full[y][x + 1]);
+                    let lower = full[y + 1][x].max(full[y + 1][x + 1]);
+                    upper.max(lower).max(low).min(high).store(place(row, column));
+                }
+            }
+        } else {
+            for row in 0..job.rows {
+                for column in 0..job.columns {
+                    full[row][column].max(low).min(high).store(place(row, column));
+                }
+            }
+        }
     }
 }
 
