@@ -6,8 +6,9 @@
 
 The contenders run one after the other, in turn, each as a process of its own; printed are the medians of what each
 round gave and Baton's ratio to each peer in the same round. The first run makes a virtual environment in a temporary
-folder from PyPI (about 6 GB, for PyTorch brings CUDA along); --venv takes one that is there. --avx2 hides AVX-512
-from PyTorch (ONNX Runtime has no such switch). Weights are random: they change no timing.
+folder from PyPI (about 6 GB, for PyTorch brings CUDA along); --venv takes one that is there. --avx2 keeps Baton and
+PyTorch to AVX2 on a CPU with AVX-512, and leaves out ONNX Runtime, which cannot be kept to it, and burn. Weights are
+random: they change no timing.
 """
 
 import argparse
@@ -35,13 +36,15 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contender")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a peer runs in a turn")
-    parser.add_argument("--avx2", action="store_true", help="hide AVX-512 from PyTorch")
+    parser.add_argument("--avx2", action="store_true", help="Baton and PyTorch with AVX2 alone")
     parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers to leave out")
     parser.add_argument("--venv", type=pathlib.Path, help="an environment that has the peers")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         return print(json.dumps(peer(options)))
+    if options.avx2:
+        options.without += ["onnx runtime", "burn flex", "burn ndarray"]
     python = environment(options.venv)
     build = ["cargo", "bench", "--quiet", "--workspace", "--locked", "--bench", "frozen", "--bench", "burn", "--no-run"]
     subprocess.run(build, cwd=ROOT, check=True)
@@ -93,7 +96,8 @@ def compare(python, network, threads, options):
 
 def baton(network, threads, options):
     rounds = max(3, int(options.seconds))
-    return bench("frozen", network, options, rounds, ["--threads", str(threads)], {})
+    isa = ["--isa", "avx2"] if options.avx2 else []
+    return bench("frozen", network, options, rounds, ["--threads", str(threads), *isa], {})
 
 
 def burn(name, network, threads, options):

@@ -118,6 +118,15 @@ impl Target {
     }
 }
 
+/// Values that are added to a convolution's sums.
+#[derive(Clone, Copy)]
+pub(crate) enum Residual<'a, Pitch> {
+    /// These, so far apart.
+    Values(&'a [f32], Pitch),
+    /// Those that lie where the outputs go.
+    There,
+}
+
 /// Compiles every kernel for one vector type; the attribute switches its instruction set on.
 macro_rules! entry_points {
     ($vector:ty, #[$attribute:meta]) => {

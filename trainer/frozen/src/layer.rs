@@ -56,7 +56,7 @@ impl View {
     }
 }
 
-/// Makes a step ready to run; its weights are read, folded, transformed and packed here.
+/// Makes a step ready to run. A residual that lies where the output goes is not among the inputs. The step's weights are read, folded, transformed and packed here.
 pub(crate) fn compile(
     step: &Step,
     source: &Source,
@@ -69,10 +69,10 @@ pub(crate) fn compile(
         Kind::Conv { conv, norm, residual, pool } => {
             let shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
             let affine = source.affine(step.node, &shape, conv.bias, *norm)?;
-            let finish =
-                Activation { clamp: step.clamp, residual: residual.then(|| inputs[inputs.len() - 1]) };
+            let residual = residual.then(|| inputs.get(1).map_or(Addend::There, |view| Addend::Value(*view)));
+            let finish = Activation { clamp: step.clamp, residual };
             let map = convolved(conv, input.size);
-            if conv.is_depthwise() && !residual && input.pitch == input.columns() {
+            if conv.is_depthwise() && residual.is_none() && input.pitch == input.columns() {
                 Box::new(depthwise::Depthwise::new(conv, affine, input, output, step.clamp)?)
             } else if choice::winograd_pays(conv, map) {
                 Box::new(winograd::Winograd::new(conv, affine, input, output, finish, pool.is_some())?)
@@ -112,8 +112,17 @@ pub(crate) fn convolved(conv: &networks::Conv, input: Size) -> Size {
 #[derive(Clone, Copy)]
 pub(crate) struct Activation {
     pub(crate) clamp: Clamp,
-    /// The value added before the clamp.
-    pub(crate) residual: Option<View>,
+    /// What is added before the clamp.
+    pub(crate) residual: Option<Addend>,
+}
+
+/// What a convolution adds to its sums.
+#[derive(Clone, Copy)]
+pub(crate) enum Addend {
+    /// Its second input.
+    Value(View),
+    /// The value that lies where its output goes.
+    There,
 }
 
 /// A vector with zeros up to a whole number of lanes.

@@ -126,12 +126,14 @@ fn stages(
 fn stage(step: &Step, source: &Source, plan: &Plan, sizes: &[Size], threads: usize) -> Result<Stage, Error> {
     let place = |value: usize| plan.places[value].expect("a value that is read or written has a place");
     let view = |value: usize| View { size: sizes[value], pitch: place(value).pitch };
-    let inputs: Vec<View> = step.inputs.iter().map(|&value| view(value)).collect();
-    let layer = layer::compile(step, source, &inputs, view(step.output), threads)?;
+    // A residual that the output is written over is there already.
+    let inputs = step.inputs.iter().copied().filter(|&value| place(value).slot != place(step.output).slot);
+    let views: Vec<View> = inputs.clone().map(view).collect();
+    let layer = layer::compile(step, source, &views, view(step.output), threads)?;
     Ok(Stage {
         name: source.network.nodes[step.node].name.clone(),
         layer,
-        inputs: step.inputs.iter().map(|&value| place(value)).collect(),
+        inputs: inputs.map(place).collect(),
         output: place(step.output),
         seconds: 0.0,
     })
@@ -141,7 +143,7 @@ impl Stage {
     fn run(&mut self, crew: &Crew, n: usize, input: &[f32], slots: &mut [Buffer]) {
         let start = Instant::now();
         let slot = self.output.slot.expect("only the part's input has no slot");
-        // The plan never writes a value into a slot that one of the inputs holds.
+        // The plan never writes a value into a slot that holds an input, but for a residual's, which is none here.
         let mut out = std::mem::take(&mut slots[slot]);
         let inputs: Vec<&[f32]> = self.inputs.iter().map(|&place| values(slots, input, place)).collect();
         self.layer.run(crew, n, &inputs, &mut out[self.output.offset..]);

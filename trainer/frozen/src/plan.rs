@@ -1,4 +1,4 @@
-//! Where each value lives: few slots, each reused once its value is no longer read.
+//! Where each value lives: few slots, each reused once its value is no longer read, or while a sum is written over it.
 
 use crate::fuse::{Kind, Size, Step};
 use crate::kernels::LANES;
@@ -49,6 +49,12 @@ pub(crate) fn plan(
     let mut holder: Vec<Option<NodeId>> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let whole = home(step.output);
+        if let Some(addend) = written_over(step, &parts).filter(|&addend| last_read[addend] == at)
+            && let Some(place @ Place { slot: Some(slot), .. }) = places[addend]
+        {
+            holder[slot] = Some(whole);
+            places[whole] = Some(place);
+        }
         let place = *places[whole].get_or_insert_with(|| {
             let pitch = padded(sizes[whole].channels);
             let slot = free_slot(&mut slots, &mut holder, sizes[whole].pixels() * pitch);
@@ -63,6 +69,14 @@ pub(crate) fn plan(
         }
     }
     Plan { places, slots }
+}
+
+/// The residual of a convolution that its output may be written over, which saves the memory's way of one of them: it
+/// is read where the output is written, and nowhere else.
+fn written_over(step: &Step, parts: &[Option<(NodeId, usize)>]) -> Option<NodeId> {
+    let (&addend, read) = step.inputs.split_last()?;
+    let adds = matches!(step.kind, Kind::Conv { residual: true, .. }) && !read.contains(&addend);
+    (adds && parts[addend].is_none() && parts[step.output].is_none()).then_some(addend)
 }
 
 /// The free slot that fits best, or the largest one made larger, or a new one.

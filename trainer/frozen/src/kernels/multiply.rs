@@ -2,6 +2,7 @@
 //!
 //! A row may come in segments (the rows of a convolution's window). Each output is summed in one order that
 //! depends only on `segments` and `depth`, so it is the same however the rows are dealt.
+use super::Residual;
 use super::vector::{LANES, Vector};
 
 /// Columns of a packed panel: two vectors, or a wide one. A last panel of [`LANES`] columns is allowed.
@@ -9,7 +10,7 @@ pub(crate) const PANEL: usize = 2 * LANES;
 /// Depth of a block of a panel: 256 × 16 floats are 16 KB, half of a level-1 cache.
 const BLOCK: usize = 256;
 
-/// `c[c_rows[m]..] = clamp(Σ a[rows[m]..] · b + bias + residual[m])`.
+/// `c[c_rows[m]..] = clamp(residual[m] + Σ a[rows[m]..] · b + bias)`.
 pub(crate) struct Multiply<'a> {
     /// Where the rows lie.
     pub(crate) a: &'a [f32],
@@ -28,6 +29,8 @@ pub(crate) struct Multiply<'a> {
     pub(crate) c: &'a mut [f32],
     /// Offset in `c` of each row.
     pub(crate) c_rows: &'a [usize],
+    /// What the sums begin with, its rows so many floats apart; zeros if nothing.
+    pub(crate) residual: Option<Residual<'a, usize>>,
     /// What is done to a finished sum; nothing for the products inside a Winograd convolution.
     pub(crate) finish: Option<Finish<'a>>,
 }
@@ -39,8 +42,6 @@ pub(crate) struct Finish<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) low: f32,
     pub(crate) high: f32,
-    /// Added before the clamp: the values, and floats from a row to the next.
-    pub(crate) residual: Option<(&'a [f32], usize)>,
 }
 
 impl Multiply<'_> {
@@ -59,12 +60,10 @@ impl Multiply<'_> {
             self.c_rows.len() == rows && self.c_rows.iter().all(fits),
             "rows of a multiply lie outside its output"
         );
-        if let Some(finish) = &self.finish {
-            assert!(finish.bias.len() >= columns);
-            if let Some((residual, pitch)) = finish.residual {
-                assert!(residual.len() >= (rows - 1) * pitch + columns);
-            }
+        if let Some(Residual::Values(residual, pitch)) = self.residual {
+            assert!(residual.len() >= (rows - 1) * pitch + columns);
         }
+        assert!(self.finish.is_none_or(|finish| finish.bias.len() >= columns));
     }
 }
 
@@ -207,10 +206,18 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             c[r] = c[r].add(*job.c_rows.get_unchecked(row + r));
         }
         let mut sum = [[V::splat(0.0); N]; R];
-        if !block.first {
+        let so_far = match (block.first, &job.residual) {
+            (true, None) => None,
+            (true, &Some(Residual::Values(values, pitch))) => {
+                Some(std::array::from_fn(|r| values.as_ptr().wrapping_add((row + r) * pitch + column)))
+            }
+            (true, Some(Residual::There)) | (false, _) => Some(c.map(|row| row.cast_const())),
+        };
+        if let Some(so_far) = so_far {
+            let so_far: [*const f32; R] = so_far;
             for r in 0..R {
                 for n in 0..N {
-                    sum[r][n] = V::load(c[r].add(n * V::LANES));
+                    sum[r][n] = V::load(so_far[r].add(n * V::LANES));
                 }
             }
         }
@@ -232,7 +239,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             }
         }
         if let (true, Some(finish)) = (block.last, &job.finish) {
-            sum = finished::<V, R, N>(sum, finish, column, row);
+            sum = finished::<V, R, N>(sum, finish, column);
         }
         for r in 0..R {
             for n in 0..N {
@@ -272,19 +279,14 @@ unsafe fn finished<V: Vector, const R: usize, const N: usize>(
     mut sum: [[V; N]; R],
     finish: &Finish,
     column: usize,
-    row: usize,
 ) -> [[V; N]; R] {
-    // SAFETY: `check` bounds bias by the columns and residual by rows and columns.
+    // SAFETY: `check` bounds bias by the columns.
     unsafe {
         let (low, high) = (V::splat(finish.low), V::splat(finish.high));
         for n in 0..N {
             let bias = V::load(finish.bias.as_ptr().add(column + n * V::LANES));
             for r in 0..R {
-                let mut x = sum[r][n].add(bias);
-                if let Some((residual, pitch)) = finish.residual {
-                    x = x.add(V::load(residual.as_ptr().add((row + r) * pitch + column + n * V::LANES)));
-                }
-                sum[r][n] = x.max(low).min(high);
+                sum[r][n] = sum[r][n].add(bias).max(low).min(high);
             }
         }
         sum

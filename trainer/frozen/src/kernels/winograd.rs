@@ -2,6 +2,7 @@
 //!
 //! Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), whose points are 0, ±1, ±2, ∞.
 //! Those multiply by up to 8 where these multiply by 2√2, and lose about twice the digits.
+use super::Residual;
 use super::vector::{LANES, Vector, by_vectors};
 
 /// The inner pair of points, √½, and its square.
@@ -144,8 +145,8 @@ pub(crate) struct OutputTile<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) low: f32,
     pub(crate) high: f32,
-    /// Values added before the clamp, from the tile's first pixel, laid out as an image of `row` and `pixel` pitch.
-    pub(crate) residual: Option<(&'a [f32], Pitches)>,
+    /// Values added before the clamp, from the tile's first pixel; nothing is pooled then.
+    pub(crate) residual: Option<Residual<'a, Pitches>>,
     /// From the tile's first output.
     pub(crate) out: &'a mut [f32],
     pub(crate) pitches: Pitches,
@@ -180,7 +181,8 @@ impl OutputTile<'_> {
         let scale = if self.pool { 2 } else { 1 };
         let reach = self.pitches.reach(self.rows / scale, self.columns / scale, self.channels);
         assert!(self.out.len() >= reach, "a tile's outputs lie outside its strip");
-        if let Some((residual, pitches)) = &self.residual {
+        assert!(self.residual.is_none() || !self.pool);
+        if let Some(Residual::Values(residual, pitches)) = &self.residual {
             assert!(residual.len() >= pitches.reach(self.rows, self.columns, self.channels));
         }
     }
@@ -219,15 +221,20 @@ unsafe fn output_of<V: Vector>(job: &mut OutputTile, c: usize) {
                 full[row][column] = line[column].add(bias);
             }
         }
-        if let Some((residual, pitches)) = &job.residual {
+        let out = job.out.as_mut_ptr().add(c);
+        let residual = match &job.residual {
+            None => None,
+            Some(Residual::Values(values, pitches)) => Some((values.as_ptr().add(c), *pitches)),
+            Some(Residual::There) => Some((out.cast_const(), job.pitches)),
+        };
+        if let Some((residual, pitches)) = residual {
             for row in 0..job.rows {
                 for column in 0..job.columns {
-                    let p = residual.as_ptr().add(row * pitches.row + column * pitches.pixel + c);
+                    let p = residual.add(row * pitches.row + column * pitches.pixel);
                     full[row][column] = full[row][column].add(V::load(p));
                 }
             }
         }
-        let out = job.out.as_mut_ptr().add(c);
         let place = |row: usize, column: usize| out.add(row * job.pitches.row + column * job.pitches.pixel);
         if job.pool {
             for row in 0..job.rows / 2 {

@@ -7,10 +7,10 @@ use std::ops::Range;
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::{Activation, Layer, View, lanes_of, no_memory};
+use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
-use crate::kernels::{Buffer, Finish, Multiply, PANEL};
+use crate::kernels::{Buffer, Finish, Multiply, PANEL, Residual};
 use crate::parameters::Affine;
 use crate::plan::padded;
 use crate::strips::{Crew, inside_images};
@@ -53,7 +53,9 @@ impl Direct {
             };
             column(&mut input);
             column(&mut output);
-            activation.residual.iter_mut().for_each(column);
+            if let Some(Addend::Value(view)) = &mut activation.residual {
+                column(view);
+            }
         }
         let copied = padding > 0 || (kernel > 1 && input.pitch != conv.inputs);
         let pixel = if copied { conv.inputs } else { input.pitch };
@@ -114,8 +116,10 @@ impl Direct {
         } else {
             (&source[from * self.stride * self.input.row()..], self.input.row())
         };
-        let residual =
-            self.activation.residual.map(|view| (&inputs[1][rows.start * view.row()..], view.pitch));
+        let residual = self.activation.residual.map(|addend| match addend {
+            Addend::Value(view) => Residual::Values(&inputs[1][rows.start * view.row()..], view.pitch),
+            Addend::There => Residual::There,
+        });
         let clamp = self.activation.clamp;
         crew.target.multiply(&mut Multiply {
             a,
@@ -127,7 +131,8 @@ impl Direct {
             columns: self.output.columns(),
             c: out,
             c_rows: &self.out_rows[..rows.len() * width],
-            finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, residual }),
+            residual,
+            finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high }),
         });
     }
 

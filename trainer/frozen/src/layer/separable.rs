@@ -10,7 +10,7 @@ use super::{Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
 use crate::fuse::{Clamp, Kind, Step};
-use crate::kernels::{Buffer, DepthwiseRow, Finish, Multiply};
+use crate::kernels::{Buffer, DepthwiseRow, Finish, Multiply, Residual};
 use crate::parameters::Source;
 use crate::plan::padded;
 use crate::strips::{Crew, slide, whole_images};
@@ -138,7 +138,8 @@ impl Separable {
                 columns: self.channels,
                 c: lines,
                 c_rows: &self.pixels.lines[..count],
-                finish: Some(expand.finish(None)),
+                residual: None,
+                finish: Some(expand.finish()),
             }),
             None => {
                 let sources = source.chunks(self.input.row());
@@ -183,7 +184,7 @@ impl Separable {
                 self.depthwise_row(crew, &lines[row * self.stride * self.line()..], middle);
             }
             let first = (image * height + from) * width;
-            let residual = self.residual.map(|view| (&inputs[1][first * view.pitch..], view.pitch));
+            let values = |view: View| Residual::Values(&inputs[1][first * view.pitch..], view.pitch);
             crew.target.multiply(&mut Multiply {
                 a: middle,
                 rows: &self.pixels.middle[..(to - from) * width],
@@ -194,7 +195,8 @@ impl Separable {
                 columns: self.output.columns(),
                 c: &mut strip[(from - start) * self.output.row()..],
                 c_rows: &self.pixels.output[..(to - from) * width],
-                finish: Some(self.project.finish(residual)),
+                residual: self.residual.map(values),
+                finish: Some(self.project.finish()),
             });
             (from, there) = (to, reads);
         }
@@ -219,8 +221,8 @@ impl Separable {
 }
 
 impl Part {
-    fn finish<'a>(&'a self, residual: Option<(&'a [f32], usize)>) -> Finish<'a> {
-        Finish { bias: &self.bias, low: self.clamp.low, high: self.clamp.high, residual }
+    fn finish(&self) -> Finish<'_> {
+        Finish { bias: &self.bias, low: self.clamp.low, high: self.clamp.high }
     }
 }
 

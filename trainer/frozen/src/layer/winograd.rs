@@ -7,11 +7,12 @@ use std::ops::Range;
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::{Activation, Layer, View, lanes_of, no_memory};
+use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
 use crate::kernels::{
-    Buffer, InputTile, LANES, Multiply, OUTPUTS, OutputTile, PANEL, POINTS, Pitches, WEIGHT_TRANSFORM,
+    Buffer, InputTile, LANES, Multiply, OUTPUTS, OutputTile, PANEL, POINTS, Pitches, Residual,
+    WEIGHT_TRANSFORM,
 };
 use crate::parameters::Affine;
 use crate::plan::padded;
@@ -133,6 +134,7 @@ impl Winograd {
                     columns: width,
                     c: &mut m[product * self.m_pitch()..],
                     c_rows: &self.m_rows[..tiles.len()],
+                    residual: None,
                     finish: None,
                 });
             }
@@ -187,9 +189,12 @@ impl Winograd {
         }
         let out_row = image * self.output.size.height + y / scale - first;
         let out = out_row * self.output.row() + x / scale * self.output.pitch + channels.start;
-        let residual = self.activation.residual.map(|view| {
-            let at = image * view.image() + y * view.row() + x * view.pitch + channels.start;
-            (&inputs[1][at..], pitches(&view))
+        let residual = self.activation.residual.map(|addend| match addend {
+            Addend::Value(view) => {
+                let at = image * view.image() + y * view.row() + x * view.pitch + channels.start;
+                Residual::Values(&inputs[1][at..], pitches(&view))
+            }
+            Addend::There => Residual::There,
         });
         crew.target.output_tile(&mut OutputTile {
             m,

@@ -17,7 +17,7 @@ use storage::{FeatureManifest, Root};
 
 /// Changes whenever the same recipe gives other features: the resize rule, how images are augmented, the kernels'
 /// arithmetic, the shards' form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Key in the manifest of what was done to the training images, if anything was.
 pub(super) const AUGMENT: &str = "augment";
 /// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
