@@ -36,7 +36,11 @@ fn main() -> Result<(), Failure> {
     let together = words.option("--together").map(|word| word.parse()).transpose()?;
     let options = Options { threads, isa, batch: together, ..Options::default() };
     let mut compiled = Compiled::new(&network, (size, size), &Noise, options)?;
-    println!("compiled in {:.2} s, {} images go together", start.elapsed().as_secs_f64(), compiled.batch());
+    println!(
+        "compiled in {:.2} s, {:?} images go together",
+        start.elapsed().as_secs_f64(),
+        compiled.batches()
+    );
     let images: Vec<f32> = noise(batch * size * size * 3, 1.0);
     let mut features = vec![0.0; batch * compiled.features()];
     compiled.run(&images, batch, &mut features)?;

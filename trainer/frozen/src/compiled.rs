@@ -3,14 +3,13 @@
 use networks::Network;
 use rayon::ThreadPool;
 
-use crate::choice;
 use crate::error::Error;
 use crate::fuse::{Size, fuse};
 use crate::kernels::{Buffer, Isa, Target};
-use crate::layer::{View, rows_of_features};
+use crate::layer::rows_of_features;
 use crate::parameters::{Parameters, Source};
-use crate::part::{Part, fully_connected, weights};
-use crate::plan::padded;
+use crate::part::Part;
+use crate::sections::sections;
 use crate::strips::{Crew, even};
 
 /// How a network is compiled.
@@ -35,12 +34,9 @@ impl Default for Options {
 /// A network up to its cut, ready to run on images of one size.
 pub struct Compiled {
     image_size: (usize, usize),
-    maps: Part,
-    /// The fully connected layers. Almost all of their time is reading weights, so they take as many images at once as
-    /// there are, and not the few whose maps stay in the cache.
-    dense: Option<Part>,
-    /// What these read, `[MOST_IMAGES, pitch]`.
-    between: Buffer,
+    parts: Vec<Part>,
+    /// What each part but the first reads: as many images as it takes.
+    between: Vec<Buffer>,
     pool: bool,
     crew: Crew,
     threads: ThreadPool,
@@ -78,51 +74,42 @@ impl Compiled {
         }
         let sizes: Vec<Size> =
             network.shapes(image_size.0, image_size.1)?.into_iter().map(Size::from).collect();
-        let (mut steps, values) = fuse(network, &sizes);
-        let output = values[network.output()];
+        let (steps, values) = fuse(network, &sizes);
         let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
         let threads = threads.thread_name(|at| format!("frozen-{at}")).build();
         let threads = threads.map_err(|source| Error::Threads { threads: options.threads, source })?;
         let source = Source { network, parameters };
-        let end = fully_connected(&steps).filter(|(_, input)| *input != 0);
-        let dense = end.map(|(first, input)| (steps.split_off(first), input));
-        let all = |_| choice::MOST_IMAGES;
-        let weights = steps.iter().map(|step| weights(network, step, &sizes)).sum();
-        let some =
-            |per_image| options.batch.unwrap_or_else(|| choice::batch(per_image, weights, options.threads));
-        let images = (0, sizes[0].channels);
-        let given = dense.as_ref().map_or(output, |(_, input)| *input);
-        // The fully connected layers first: theirs are the largest weights, which are there twice while they are packed.
-        let dense = dense.map(|(steps, input)| {
-            let input = (input, padded(sizes[input].channels));
-            threads.install(|| Part::new(steps, &source, &sizes, input, output, (options.threads, all)))
-        });
-        let dense = dense.transpose()?;
-        let maps =
-            threads.install(|| Part::new(steps, &source, &sizes, images, given, (options.threads, some)))?;
+        // The last section first: its layers have the largest weights, which are there twice while they are packed.
+        let (mut parts, mut output) = (Vec::new(), values[network.output()]);
+        for section in sections(steps, network, &sizes).into_iter().rev() {
+            let (input, how) = (section.input, (options.threads, options.batch));
+            parts.push(threads.install(|| Part::new(section, &source, &sizes, output, how))?);
+            output = input;
+        }
+        parts.reverse();
         let memory = |what| move |source| Error::Memory { what, source };
-        let between = if dense.is_some() { padded(sizes[given].channels) * choice::MOST_IMAGES } else { 0 };
-        let between = Buffer::zeroed(between).map_err(memory("activations"))?;
-        let scratch = dense.as_ref().map_or(0, Part::scratch).max(maps.scratch());
+        let between = parts.windows(2).map(|pair| Buffer::zeroed(pair[0].view().image() * pair[1].batch));
+        let between = between.collect::<Result<_, _>>().map_err(memory("activations"))?;
+        let scratch = parts.iter().map(Part::scratch).max().unwrap_or(0);
         let scratch = (0..options.threads).map(|_| Buffer::zeroed(scratch)).collect::<Result<Vec<_>, _>>();
         let scratch = scratch.map_err(memory("scratch"))?.into_iter().map(Into::into).collect();
         let crew = Crew { target, threads: options.threads, scratch };
-        Ok(Compiled { image_size, maps, dense, between, pool: options.pool, crew, threads })
+        Ok(Compiled { image_size, parts, between, pool: options.pool, crew, threads })
     }
 
-    fn output(&self) -> View {
-        self.dense.as_ref().unwrap_or(&self.maps).view()
+    fn last(&self) -> &Part {
+        self.parts.last().expect("a network has layers")
     }
 
     /// Numbers of an image's row.
     pub fn features(&self) -> usize {
-        let size = self.output().size;
+        let size = self.last().view().size;
         if self.pool { size.channels } else { size.channels * size.pixels() }
     }
 
-    /// Images that go through the network together: the best number to hand over is a multiple of it.
-    pub fn batch(&self) -> usize {
-        self.maps.batch
+    /// Images that go together through each section, the first one's first.
+    pub fn batches(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.batch).collect()
     }
 
     /// Computes the features of `n` images.
@@ -139,27 +126,14 @@ impl Compiled {
         if out.len() != n * features {
             return Err(Error::Features { images: n, expected: n * features, found: out.len() });
         }
-        let Compiled { maps, dense, between, crew, pool, .. } = self;
-        let (map, columns) = (maps.view(), maps.view().columns());
+        let (most, view) = (self.last().batch, self.last().view());
+        let Compiled { parts, between, crew, pool, .. } = self;
         self.threads.install(|| {
-            for group in even(n, choice::MOST_IMAGES, 1).filter(|group| !group.is_empty()) {
+            for group in even(n, most, 1).filter(|group| !group.is_empty()) {
+                let images = &images[group.start * image..group.end * image];
+                let values = values(parts, between, crew, group.len(), images);
                 let out = &mut out[group.start * features..group.end * features];
-                for chunk in even(group.len(), maps.batch, 1) {
-                    let at = group.start + chunk.start..group.start + chunk.end;
-                    let values = maps.run(crew, chunk.len(), &images[at.start * image..at.end * image]);
-                    if dense.is_none() {
-                        let out = &mut out[chunk.start * features..chunk.end * features];
-                        rows_of_features(crew, map, *pool, values, out);
-                        continue;
-                    }
-                    let rows = between.chunks_exact_mut(columns).skip(chunk.start).take(chunk.len());
-                    rows.zip(values.chunks(map.pitch))
-                        .for_each(|(row, values)| row.copy_from_slice(&values[..columns]));
-                }
-                if let Some(dense) = dense {
-                    let view = dense.view();
-                    rows_of_features(crew, view, *pool, dense.run(crew, group.len(), between), out);
-                }
+                rows_of_features(crew, view, *pool, values, out);
             }
         });
         Ok(())
@@ -167,6 +141,27 @@ impl Compiled {
 
     /// The time each layer has taken so far.
     pub fn profile(&self) -> Vec<LayerTime> {
-        self.maps.profile().chain(self.dense.iter().flat_map(Part::profile)).collect()
+        self.parts.iter().flat_map(Part::profile).collect()
     }
+}
+
+/// What the last of `parts` gives for `n` images, no more than it takes together; those before it take fewer at a time.
+fn values<'a>(
+    parts: &'a mut [Part],
+    between: &'a mut [Buffer],
+    crew: &Crew,
+    n: usize,
+    images: &'a [f32],
+) -> &'a [f32] {
+    let (last, before) = parts.split_last_mut().expect("a part");
+    let (Some(given), Some((read, between))) = (before.last(), between.split_last_mut()) else {
+        return last.run(crew, n, images);
+    };
+    let (image, floats, most) = (images.len() / n, given.view().image(), given.batch);
+    for chunk in even(n, most, 1) {
+        let images = &images[chunk.start * image..chunk.end * image];
+        let values = values(before, between, crew, chunk.len(), images);
+        read[chunk.start * floats..chunk.end * floats].copy_from_slice(&values[..chunk.len() * floats]);
+    }
+    last.run(crew, n, read)
 }

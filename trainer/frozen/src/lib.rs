@@ -14,6 +14,7 @@ mod linear;
 mod parameters;
 mod part;
 mod plan;
+mod sections;
 mod strips;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,18 @@
-//! A run of layers with their buffers: the network's maps, or the fully connected layers behind them.
+//! A section's layers with their buffers.
 
 use std::time::Instant;
 
-use networks::{Network, NodeId, Parameter};
+use networks::NodeId;
 
-use crate::choice::{MOST_IMAGES, winograd_pays};
+use crate::choice::{self, MOST_IMAGES};
 use crate::compiled::LayerTime;
 use crate::error::Error;
-use crate::fuse::{Kind, Size, Step};
-use crate::kernels::{Buffer, POINTS};
-use crate::layer::{self, Layer, View, convolved};
+use crate::fuse::{Size, Step};
+use crate::kernels::Buffer;
+use crate::layer::{self, Layer, View};
 use crate::parameters::Source;
-use crate::plan::{Place, Plan, plan};
+use crate::plan::{Place, Plan, padded, plan};
+use crate::sections::{Section, Together, weights};
 use crate::strips::Crew;
 
 /// Layers that go through the same images one after the other.
@@ -33,19 +34,26 @@ struct Stage {
 }
 
 impl Part {
-    /// `input` is the value that it reads, and floats from an image's to the next; `batch` is told the floats of an
-    /// image's activations.
+    /// `output` is the value that it gives; `batch`, how many images go through it together, follows from the section if none.
     pub(crate) fn new(
-        mut steps: Vec<Step>,
+        section: Section,
         source: &Source,
         sizes: &[Size],
-        input: (NodeId, usize),
         output: NodeId,
-        (threads, batch): (usize, impl Fn(usize) -> usize),
+        (threads, batch): (usize, Option<usize>),
     ) -> Result<Part, Error> {
-        let plan = plan(&mut steps, sizes, input, output);
+        let Section { mut steps, input, together } = section;
+        let pitch = if input == 0 { sizes[0].channels } else { padded(sizes[input].channels) };
+        let kept = steps.iter().map(|step| weights(source.network, step, sizes)).sum();
+        let plan = plan(&mut steps, sizes, (input, pitch), output);
         let stages = stages(&steps, source, &plan, sizes, threads)?;
-        let batch = batch(plan.slots.iter().sum()).min(MOST_IMAGES);
+        let batch = match (together, batch) {
+            (Together::Most, _) => MOST_IMAGES,
+            (_, Some(batch)) => batch,
+            (Together::Few, None) => threads,
+            (Together::Some, None) => choice::batch(plan.slots.iter().sum(), kept, threads),
+        };
+        let batch = batch.min(MOST_IMAGES);
         let slots = plan.slots.iter().map(|floats| Buffer::zeroed(floats * batch)).collect::<Result<_, _>>();
         let slots = slots.map_err(|source| Error::Memory { what: "activations", source })?;
         let place = plan.places[output].expect("the output has a place");
@@ -77,31 +85,6 @@ impl Part {
             algorithm: stage.layer.algorithm(),
             seconds: stage.seconds,
         })
-    }
-}
-
-/// Where the fully connected layers begin behind which no map is read any more, and the value that they read.
-pub(crate) fn fully_connected(steps: &[Step]) -> Option<(usize, NodeId)> {
-    let dense = |step: &Step| matches!(step.kind, Kind::Linear { .. } | Kind::Activation);
-    let first = steps.iter().rposition(|step| !dense(step))? + 1;
-    let input = steps.get(first).filter(|step| matches!(step.kind, Kind::Linear { .. }))?.inputs[0];
-    let reads_past = |step: &Step| {
-        let own = |value| value == input || steps[first..].iter().any(|other| other.output == value);
-        !step.inputs.iter().all(|&value| own(value))
-    };
-    (!steps[first..].iter().any(reads_past)).then_some((first, input))
-}
-
-/// Floats that a step keeps for its weights, about.
-pub(crate) fn weights(network: &Network, step: &Step, sizes: &[Size]) -> usize {
-    let floats = |parameter: Parameter| parameter.shape.iter().product::<usize>();
-    let nodes = step.nodes().into_iter();
-    let given: usize = nodes.flat_map(|node| network.nodes[node].parameters()).map(floats).sum();
-    match &step.kind {
-        Kind::Conv { conv, .. } if winograd_pays(conv, convolved(conv, sizes[step.inputs[0]])) => {
-            given * POINTS * POINTS / (conv.kernel * conv.kernel)
-        }
-        _ => given,
     }
 }
 
