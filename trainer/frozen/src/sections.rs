@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn sections_begin_where_weights_outgrow_maps() {
-        assert_eq!(begins("vgg19"), ["features.0", "features.12", "classifier.0"]);
-        assert_eq!(begins("resnet50"), ["conv1", "layer3.1.conv1"]);
+        assert_eq!(begins("vgg19"), ["features.0", "features.10", "classifier.0"]);
+        assert_eq!(begins("resnet50"), ["conv1", "layer3.0.conv1"]);
         assert_eq!(begins("squeezenet1_1"), ["features.0", "features.9.expand1x1"]);
     }
 }
