@@ -1,4 +1,5 @@
-# What the emulated machines of tests/nfs and tests/avx512 are made of, all of it Debian's packages. Sourced, not run.
+# What the emulated machines of tests/nfs and tests/avx512 are made of, all of it Debian's packages; tests/run installs with it, too.
+# Sourced, not run.
 #
 #   stop WORDS…             says why it cannot go on, and ends
 #   packages PROGRAM=PACKAGE…   installs the packages of the programs that are not there
