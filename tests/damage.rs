@@ -115,7 +115,7 @@ fn lay(files: &BTreeMap<String, Vec<u8>>, folder: &Path) {
 
 /// Bytes of a file: its first, its last, and others that the seed chooses.
 fn bytes_of(seed: u64, name: &str, length: usize, count: u64) -> Vec<(usize, u8)> {
-    let hash = |number: u64| xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), seed ^ number << 32);
+    let hash = |number: u64| twox_hash::XxHash3_64::oneshot_with_seed(seed ^ number << 32, name.as_bytes());
     let place = |number: u64| match number {
         0 => 0,
         1 => length - 1,

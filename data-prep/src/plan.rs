@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::str::FromStr;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 /// A part of the source, or some of it: `data_batch_5` or `data_batch_5[:2000]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -189,7 +189,7 @@ fn draw_validation(collection: &Collection, deal: &Deal, share: f64, plan: &mut 
 /// An image's place in the seeded order; it depends on its own name only, so other images may come and go.
 fn draw(collection: &Collection, seed: u64, pick: Pick) -> (u64, String) {
     let name = collection.parts[pick.part].images.name(pick.index);
-    (xxh3_64_with_seed(name.as_bytes(), seed), name)
+    (XxHash3_64::oneshot_with_seed(seed, name.as_bytes()), name)
 }
 
 #[cfg(test)]

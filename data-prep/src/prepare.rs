@@ -159,7 +159,7 @@ fn recipe(source: &Source, collection: &Collection, options: &Options) -> String
     let short_side = if let Source::Folder { short_side, .. } = source { *short_side } else { 0 };
     let content = (&collection.files, &collection.classes, &options.deal, options.shard_bytes, short_side);
     let bytes = serde_json::to_vec(&(RECIPE_VERSION, collection.kind, content)).expect("only string keys");
-    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes))
+    format!("{:032x}", twox_hash::XxHash3_128::oneshot(&bytes))
 }
 
 /// What is at the output already, when the same recipe made it and all of it is whole.

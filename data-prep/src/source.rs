@@ -119,7 +119,7 @@ pub(crate) struct SourceFile {
 
 impl SourceFile {
     pub(crate) fn of_content(name: &str, content: &[u8]) -> SourceFile {
-        let xxh3 = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(content));
+        let xxh3 = format!("{:032x}", twox_hash::XxHash3_128::oneshot(content));
         SourceFile { name: name.to_owned(), bytes: content.len() as u64, xxh3: Some(xxh3) }
     }
 }

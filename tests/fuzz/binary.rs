@@ -12,7 +12,7 @@ use std::path::Path;
 use storage::arrays::{Dtype, Npy, write_npy};
 use storage::dataset::{Dataset, Geometry, Image};
 use storage::{Tensor, encode_tensors};
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 fn npy<T: storage::arrays::Element>(shape: &[u64], values: &[T]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -25,7 +25,11 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) {
 }
 
 fn reference(name: &str, bytes: &[u8]) -> FileRef {
-    FileRef { name: name.into(), bytes: bytes.len() as u64, xxh3: format!("{:032x}", xxh3_128(bytes)) }
+    FileRef {
+        name: name.into(),
+        bytes: bytes.len() as u64,
+        xxh3: format!("{:032x}", XxHash3_128::oneshot(bytes)),
+    }
 }
 
 /// Several files as one input, each after its length.

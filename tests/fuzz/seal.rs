@@ -3,7 +3,7 @@
 use super::mutation::{Dice, mutate};
 use super::samples::gzip;
 use flate2::Crc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
@@ -28,7 +28,7 @@ pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
         if end < at + 24 {
             continue;
         }
-        let checksum = xxh3_64_with_seed(&log[at + 24..end], before ^ at as u64);
+        let checksum = XxHash3_64::oneshot_with_seed(before ^ at as u64, &log[at + 24..end]);
         log[at + 4..at + 8].copy_from_slice(&((end - at - 24) as u32).to_le_bytes());
         log[at + 8..at + 16].copy_from_slice(&checksum.to_le_bytes());
         log[at + 16..at + 24].copy_from_slice(&u64::to_le_bytes(before));

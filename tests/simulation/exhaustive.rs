@@ -12,7 +12,7 @@ use super::random::mix;
 use super::setting::Setting;
 use super::world::{self, Failure, Point, Rates, World, kill, with};
 use std::collections::HashSet;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Time that passes when nothing moves, until the watchdog looks: more than any patience.
 const IDLE_MS: u64 = 20_000_000;
@@ -246,7 +246,7 @@ fn state(w: &World) -> u64 {
         // Which of several deliveries of one event this is, and whether others of it are about.
         let others = live.iter().filter(|id| **id == message.id).count() as u64;
         mix(
-            xxh3_64(message.payload.as_bytes()),
+            XxHash3_64::oneshot(message.payload.as_bytes()),
             others << 8 | u64::from(message.deliveries) << 1 | u64::from(message.copy),
         )
     };

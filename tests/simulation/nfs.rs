@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 const EIO: i32 = 5;
 /// What of a write reaches the server at once, when it does not reach it as a whole.
@@ -65,7 +65,7 @@ impl Nfs {
 
     fn add(&mut self, path: &Path, folder: bool) -> usize {
         let data = Arc::new(Vec::new());
-        self.inodes.push(Inode { folder, hash: xxh3_64(&data), data, lock: None });
+        self.inodes.push(Inode { folder, hash: XxHash3_64::oneshot(&data), data, lock: None });
         self.names.insert(path.to_owned(), self.inodes.len() - 1);
         self.inodes.len() - 1
     }
@@ -80,7 +80,7 @@ impl Nfs {
     pub(crate) fn hash_without(&self, but: &Path) -> u64 {
         let name = |(path, &inode): (&PathBuf, &usize)| {
             let inode = &self.inodes[inode];
-            super::random::mix(xxh3_64(path.as_os_str().as_encoded_bytes()), inode.hash)
+            super::random::mix(XxHash3_64::oneshot(path.as_os_str().as_encoded_bytes()), inode.hash)
         };
         let fixed = |path: &Path| {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -349,7 +349,7 @@ impl Nfs {
 
     fn store(&mut self, inode: usize, data: Arc<Vec<u8>>) {
         let inode = &mut self.inodes[inode];
-        inode.hash = xxh3_64(&data);
+        inode.hash = XxHash3_64::oneshot(&data);
         inode.data = data;
     }
 }

@@ -3,7 +3,7 @@
 use super::code::protocol::Score;
 use super::random::{Random, mix};
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 /// The run's id, and where the shared file system is mounted.
 pub(crate) const RUN: &str = "a-run";
@@ -109,7 +109,7 @@ pub(crate) fn contents(what: &str, stage: u32, worker: u32, steps: u64, number: 
 
 /// A checksum as files are named with.
 pub(crate) fn checksum(bytes: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(bytes))
+    format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
 /// The numbers that the stages give when nothing fails.

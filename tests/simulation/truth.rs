@@ -7,7 +7,7 @@ use super::setting::{Expected, KEY, ROOT, RUN, Setting, checksum, contents};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use twox_hash::XxHash3_64;
 
 /// The length of a log's header, and of a frame's head.
 const HEADER: usize = 16;
@@ -82,7 +82,7 @@ impl Truth {
         };
         let best = ledger.best.as_ref().map_or(0, |best| u64::from(best.stage) + 1);
         let flags = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1 | best << 2;
-        let torn = xxh3_64(&self.bytes[self.at.min(self.bytes.len())..]);
+        let torn = XxHash3_64::oneshot(&self.bytes[self.at.min(self.bytes.len())..]);
         let parts = ledger.workers.iter().map(worker).chain([hold(&ledger.combine), flags, torn]);
         let text = format!("{ledger:?}");
         let private =
@@ -269,5 +269,5 @@ fn frame(bytes: &[u8], at: usize) -> Option<(&[u8], u64, u64)> {
     let body = bytes.get(at + HEAD..at + HEAD + length)?;
     let number = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
     let (checksum, before) = (number(8)?, number(16)?);
-    (xxh3_64_with_seed(body, before ^ at as u64) == checksum).then_some((body, checksum, before))
+    (XxHash3_64::oneshot_with_seed(before ^ at as u64, body) == checksum).then_some((body, checksum, before))
 }

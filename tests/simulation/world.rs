@@ -237,7 +237,7 @@ impl World {
 
     /// An id that does not depend on what else was sent before: what is sent, and how often it was.
     fn id_of(&mut self, payload: &str) -> u32 {
-        let hash = xxhash_rust::xxh3::xxh3_64(payload.as_bytes()) as u32 & !0xff;
+        let hash = twox_hash::XxHash3_64::oneshot(payload.as_bytes()) as u32 & !0xff;
         let before = self.sent.iter().filter(|sent| **sent == hash).count() as u32;
         self.sent.push(hash);
         hash + before

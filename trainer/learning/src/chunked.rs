@@ -10,9 +10,10 @@ use protocol::FileRef;
 use safetensors::tensor::{Dtype, Metadata};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::path::Path;
 use storage::{Opened, Tensor, TensorData};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+use twox_hash::XxHash3_64;
 
 /// Values that have one checksum: with the sums in f64, what a thread works on stays in the level-2 cache.
 pub(crate) const CHUNK: usize = 16_384;
@@ -92,17 +93,17 @@ fn scales_of(scales: &[u8], dtype: Dtype, chunk: usize) -> &[u8] {
 fn seed(notes: &Notes, array: &str) -> u64 {
     let mut text = serde_json::to_string(notes).unwrap_or_default();
     text.push_str(array);
-    xxh3_64(text.as_bytes())
+    XxHash3_64::oneshot(text.as_bytes())
 }
 
 fn sum(seed: u64, values: &[u8], scales: &[u8]) -> u64 {
     if scales.is_empty() {
-        return xxh3_64_with_seed(values, seed); // what follows, in one go
+        return XxHash3_64::oneshot_with_seed(seed, values); // what follows, in one go
     }
-    let mut hash = Xxh3::with_seed(seed);
-    hash.update(scales);
-    hash.update(values);
-    hash.digest()
+    let mut hash = XxHash3_64::with_seed(seed);
+    hash.write(scales);
+    hash.write(values);
+    hash.finish()
 }
 
 fn dtype(data: &TensorData<'_>) -> Dtype {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use storage::{Once, Root, Tensor, TensorData, read_whole, write_tensors_same};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// The description's file.
 pub const MODEL: &str = "model.json";
@@ -157,7 +157,7 @@ fn publish_head(folder: &Path, shape: &HeadShape, parameters: &[f32]) -> Result<
     let arrays = shape.arrays().into_iter();
     let tensors: Vec<Tensor<'_>> =
         arrays.map(|array| Tensor::f32(array.name, &array.shape, &parameters[array.range])).collect();
-    let name = format!("head-{:016x}.safetensors", xxh3_64(bytemuck::cast_slice(parameters)));
+    let name = format!("head-{:016x}.safetensors", XxHash3_64::oneshot(bytemuck::cast_slice(parameters)));
     Ok(write_tensors_same(folder, &name, &tensors, &BTreeMap::new())?)
 }
 

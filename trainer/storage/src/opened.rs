@@ -11,7 +11,7 @@ use protocol::FileRef;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use twox_hash::XxHash3_128;
 
 /// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,7 +77,8 @@ pub fn read_whole(path: &Path) -> Result<(Vec<u8>, FileRef)> {
     let read = |file: File| file.read_from(0, u64::MAX);
     let bytes = disk::open(path, Access::Read).and_then(read).map_err(Error::io("read", path))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let reference = FileRef { name, bytes: bytes.len() as u64, xxh3: format!("{:032x}", xxh3_128(&bytes)) };
+    let reference =
+        FileRef { name, bytes: bytes.len() as u64, xxh3: format!("{:032x}", XxHash3_128::oneshot(&bytes)) };
     Ok((bytes, reference))
 }
 
@@ -151,7 +152,7 @@ impl Opened {
     /// Reads the file from its start; the end comes only if the checksum is right, otherwise [`Error::Damaged`] as an
     /// [`io::Error`]. What was read before the end is not to be trusted.
     pub fn stream(&self) -> CheckedStream<'_> {
-        CheckedStream { opened: self, offset: 0, hash: Box::new(Xxh3::new()) }
+        CheckedStream { opened: self, offset: 0, hash: Box::new(XxHash3_128::new()) }
     }
 }
 
@@ -159,7 +160,7 @@ impl Opened {
 pub struct CheckedStream<'a> {
     opened: &'a Opened,
     offset: u64,
-    hash: Box<Xxh3>,
+    hash: Box<XxHash3_128>,
 }
 
 impl Read for CheckedStream<'_> {
@@ -169,7 +170,7 @@ impl Read for CheckedStream<'_> {
         }
         let Opened { file, path, reference } = self.opened;
         let read = file.read_at(buffer, self.offset)?;
-        self.hash.update(&buffer[..read]);
+        self.hash.write(&buffer[..read]);
         self.offset += read as u64;
         if read == 0 {
             check(path, &format!("{} bytes", reference.bytes), &format!("{} bytes", self.offset))?;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use protocol::FileRef;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`, where no two attempts are alike.
 ///
@@ -124,7 +124,7 @@ impl Publication {
         let last = name.rsplit('/').next().unwrap_or(&name);
         let temporary = target.with_file_name(format!(".{last}-{:016x}.tmp", disk::random()));
         let file = disk::open(&temporary, Access::CreateNew).map_err(Error::io("create", &temporary))?;
-        let hashed = Hashed { file, hash: Box::new(Xxh3::new()), bytes: 0 };
+        let hashed = Hashed { file, hash: Box::new(XxHash3_128::new()), bytes: 0 };
         Ok(Publication { file: BufWriter::with_capacity(1 << 18, hashed), name, target, temporary })
     }
 
@@ -194,14 +194,14 @@ impl Drop for Publication {
 /// Writes through to the file and hashes what was written.
 struct Hashed {
     file: File,
-    hash: Box<Xxh3>,
+    hash: Box<XxHash3_128>,
     bytes: u64,
 }
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write_at(bytes, self.bytes)?;
-        self.hash.update(&bytes[..written]);
+        self.hash.write(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
@@ -212,8 +212,8 @@ impl Write for Hashed {
 }
 
 /// A checksum as a [`FileRef`] has it.
-pub(crate) fn hex(hash: &Xxh3) -> String {
-    format!("{:032x}", hash.digest128())
+pub(crate) fn hex(hash: &XxHash3_128) -> String {
+    format!("{:032x}", hash.finish_128())
 }
 
 #[cfg(test)]

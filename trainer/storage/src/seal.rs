@@ -4,7 +4,7 @@
 
 use crate::{Error, Result};
 use std::path::Path;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 const KEY: &str = "\"check\": \"";
 const DIGITS: usize = 32;
@@ -17,7 +17,7 @@ pub fn seal(json: &str) -> String {
     let open = json.trim_end().strip_suffix("\n}").expect("an object over several lines");
     let blank = format!("{open},\n  {KEY}{}\"\n}}\n", "0".repeat(DIGITS));
     let at = open.len() + ",\n  ".len() + KEY.len();
-    format!("{}{:032x}{}", &blank[..at], xxh3_128(blank.as_bytes()), &blank[at + DIGITS..])
+    format!("{}{:032x}{}", &blank[..at], XxHash3_128::oneshot(blank.as_bytes()), &blank[at + DIGITS..])
 }
 
 /// Checks the checksum of a document and takes it out; one without a checksum, made by hand, is as it is.
@@ -32,7 +32,7 @@ pub fn unseal(path: &Path, text: &[u8]) -> Result<Vec<u8>> {
     };
     let mut blank = text.to_vec();
     blank[key + KEY.len()..][..DIGITS].fill(b'0');
-    let check = format!("{:032x}", xxh3_128(&blank));
+    let check = format!("{:032x}", XxHash3_128::oneshot(&blank));
     if check.as_bytes() != stated {
         let found = format!("another one; if it was changed on purpose, leave out the line {KEY}…\"");
         let expected = format!("a text with the checksum {}", String::from_utf8_lossy(stated));

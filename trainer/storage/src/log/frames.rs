@@ -12,7 +12,7 @@
 
 use crate::{Error, Result};
 use std::path::Path;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use twox_hash::XxHash3_64;
 
 /// The newest schema that this version reads and writes.
 const SCHEMA: u32 = 2;
@@ -146,7 +146,7 @@ fn too_long(path: &Path, what: &str, most: usize, found: usize) -> Error {
 fn header() -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&SCHEMA.to_le_bytes());
-    let check = xxh3_64(&bytes) as u32;
+    let check = XxHash3_64::oneshot(&bytes) as u32;
     bytes.extend_from_slice(&check.to_le_bytes());
     bytes
 }
@@ -159,7 +159,7 @@ fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
     }
     let head = &bytes[..bytes.len().min(HEADER)];
     let whole = head.len() == HEADER && head.starts_with(MAGIC);
-    if whole && xxh3_64(&head[..12]) as u32 == u32_at(head, 12) {
+    if whole && XxHash3_64::oneshot(&head[..12]) as u32 == u32_at(head, 12) {
         return Err(Error::Schema { file: path.to_owned(), found: u32_at(head, 8), known: SCHEMA });
     }
     let torn = expected.starts_with(head) || head.iter().all(|&byte| byte == 0);
@@ -244,7 +244,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn checksum(at: usize, before: u64, body: &[u8]) -> u64 {
-    xxh3_64_with_seed(body, before ^ at as u64)
+    XxHash3_64::oneshot_with_seed(before ^ at as u64, body)
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

@@ -5,7 +5,7 @@ use crate::test_folders::{SmallDisk, temporary};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -25,7 +25,7 @@ fn what_is_published_is_whole_and_described() {
     })
     .unwrap();
     assert_eq!(file.bytes, 700_000);
-    assert_eq!(file.xxh3, format!("{:032x}", xxh3_128(&bytes)));
+    assert_eq!(file.xxh3, format!("{:032x}", XxHash3_128::oneshot(&bytes)));
     assert!(file.name.starts_with("worker-003-") && file.name.ends_with(".bin"), "{}", file.name);
     assert_eq!(fs::read(folder.path().join(&file.name)).unwrap(), bytes);
     assert_eq!(names(folder.path()), [file.name]);
