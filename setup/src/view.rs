@@ -173,6 +173,11 @@ impl View {
         job.is_some_and(|job| job.get("tune").is_some())
     }
 
+    /// What its rounds are called.
+    pub fn word(&self) -> &'static str {
+        if self.is_tuning() { "rung" } else { "round" }
+    }
+
     /// The round with the most right answers; of a tuning the last rung that was scored.
     pub fn best(&self) -> Option<(u32, Score)> {
         if self.is_tuning() {

@@ -182,8 +182,11 @@ impl Screen {
             let last = round == view.state.rounds;
             if self.told.insert(round) && (round == 1 || round % every == 0 || last) {
                 self.say(&format!(
-                    "  round {round:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
-                    score.loss, score.top1, score.top5
+                    "  {:<5} {round:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
+                    view.word(),
+                    score.loss,
+                    score.top1,
+                    score.top5
                 ));
             }
         }
@@ -216,6 +219,7 @@ impl Screen {
 fn line(view: &View) -> String {
     let stage = match view.state.at() {
         Part::Features => Part::Features.to_string(),
+        Part::Train { round } => format!("{} {round} of {}", view.word(), view.state.rounds),
         part => format!("{part} of {}", view.state.rounds),
     };
     let legs: u32 =
@@ -229,7 +233,7 @@ fn line(view: &View) -> String {
         line += &pace(view);
     }
     if let Some((round, best)) = view.best() {
-        line += &format!(", best top-1 {:.4} in round {round}", best.top1);
+        line += &format!(", best top-1 {:.4} in {} {round}", best.top1, view.word());
     }
     if view.state.ended { format!("{line}, {}", view.state.status) } else { line }
 }
