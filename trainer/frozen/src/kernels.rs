@@ -17,6 +17,7 @@ mod maximum;
 mod multiply;
 mod peak;
 mod vector;
+mod weighted;
 mod winograd;
 
 #[cfg(target_arch = "x86_64")]
@@ -35,6 +36,7 @@ pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
 pub(crate) use peak::Peak;
 pub(crate) use vector::LANES;
+pub(crate) use weighted::Weighted;
 pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches, WEIGHT_TRANSFORM};
 
 /// An instruction set that the kernels are compiled for.
@@ -139,6 +141,7 @@ macro_rules! entry_points {
             dot(Dot) = dot::run;
             scores(Scores) = linear::scores;
             gradient(Gradient) = linear::gradient;
+            weighted(Weighted) = weighted::run;
             peak(Peak) = peak::run;);
     };
     ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
@@ -197,6 +200,8 @@ dispatch! {
     scores(Scores);
     /// A thin linear layer's gradient.
     gradient(Gradient);
+    /// Weighted sums.
+    weighted(Weighted);
     /// Multiply-adds on registers.
     peak(Peak);
 }

@@ -18,9 +18,11 @@ mod sections;
 mod strips;
 #[cfg(test)]
 mod tests;
+mod weighted;
 
 pub use compiled::{Compiled, LayerTime, Options};
 pub use error::{BoxError, Error};
 pub use kernels::{Buffer, Isa, peak};
 pub use linear::Linear;
 pub use parameters::Parameters;
+pub use weighted::add_weighted;

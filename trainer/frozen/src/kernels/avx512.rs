@@ -63,4 +63,5 @@ super::entry_points!(Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     output_tile(OutputTile) = winograd::output;
     depthwise_row(DepthwiseRow) = depthwise::run;
     maximum(Window) = maximum::run;
+    weighted(Weighted) = weighted::run;
     peak(Peak) = peak::run;);

@@ -173,7 +173,9 @@ impl Before {
 
 /// An error if training has diverged.
 fn finite(round: &Round, arrays: &[&mut [f32]]) -> Result<()> {
-    match arrays.iter().all(|array| array.iter().all(|value| value.is_finite())) {
+    // Without leaving early: that would be value by value.
+    let all = |array: &[f32]| array.iter().fold(true, |all, value| all & value.is_finite());
+    match arrays.iter().all(|array| all(array)) {
         true => Ok(()),
         false => Err(round.not_finite("a weight", None)),
     }
