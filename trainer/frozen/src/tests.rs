@@ -50,7 +50,6 @@ fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64
     let weights = random.weights(network);
     let images = random.normal(n * size.0 * size.1 * 3, 1.0);
     let expected = interpret(network, &weights, size, n, &images);
-    let largest = expected.iter().fold(1e-30, |most: f64, x| most.max(x.abs()));
     let run = |isa| {
         let options = Options { threads: 2, isa: Some(isa), ..Options::default() };
         let mut compiled = Compiled::new(network, size, &weights, options).expect("compiles");
@@ -65,12 +64,18 @@ fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64
             let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
             assert!(bits(&found) == bits(&run(isa.rounding())), "{isa:?} gives other bits, seed {seed}");
         }
-        found.iter().zip(&expected).fold(0.0, |most: f64, (x, y)| {
-            let error = (*x as f64 - y).abs();
-            if error.is_nan() { f64::INFINITY } else { most.max(error) }
-        }) / largest
+        apart(found.iter().map(|x| f64::from(*x)), &expected)
     };
     isas().into_iter().map(error).fold(0.0, f64::max)
+}
+
+/// The largest difference over the largest value.
+fn apart(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
+    let largest = expected.iter().fold(1e-30, |most: f64, x| most.max(x.abs()));
+    found.zip(expected).fold(0.0, |most: f64, (x, y)| {
+        let error = (x - y).abs();
+        if error.is_nan() { f64::INFINITY } else { most.max(error) }
+    }) / largest
 }
 
 #[track_caller]

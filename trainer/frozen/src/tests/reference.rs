@@ -67,6 +67,18 @@ pub(super) fn interpret(
     n: usize,
     images: &[f32],
 ) -> Vec<f64> {
+    interpret_rounded(network, weights, size, n, images, |x| x)
+}
+
+/// The same with every product and every sum of the convolutions rounded.
+pub(super) fn interpret_rounded(
+    network: &Network,
+    weights: &Weights,
+    size: (usize, usize),
+    n: usize,
+    images: &[f32],
+    round: impl Fn(f64) -> f64,
+) -> Vec<f64> {
     let shapes = network.shapes(size.0, size.1).expect("fits");
     let pixels = size.0 * size.1;
     let mut rows = Vec::new();
@@ -82,7 +94,7 @@ pub(super) fn interpret(
                 }
                 Op::Conv(conv) => {
                     let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
-                    convolution(conv, get("weight"), &bias, inputs[0], from, shapes[id])
+                    convolution(conv, (get("weight"), &bias), (inputs[0], from), shapes[id], &round)
                 }
                 Op::BatchNorm { channels } => {
                     let per = inputs[0].len() / channels;
@@ -136,7 +148,13 @@ fn map_of(shape: Shape) -> (usize, usize, usize) {
     }
 }
 
-fn convolution(conv: &Conv, weight: &[f32], bias: &[f32], input: &[f64], from: Shape, to: Shape) -> Vec<f64> {
+fn convolution(
+    conv: &Conv,
+    (weight, bias): (&[f32], &[f32]),
+    (input, from): (&[f64], Shape),
+    to: Shape,
+    round: impl Fn(f64) -> f64,
+) -> Vec<f64> {
     let ((_, height, width), (channels, rows, columns)) = (map_of(from), map_of(to));
     let (depth, kernel) = (conv.inputs / conv.groups, conv.kernel);
     let padded = (width + 2 * conv.padding).max((columns - 1) * conv.stride + kernel);
@@ -156,7 +174,7 @@ fn convolution(conv: &Conv, weight: &[f32], bias: &[f32], input: &[f64], from: S
             for kx in 0..kernel {
                 let weight = weight[((channel * depth + c) * kernel + ky) * kernel + kx] as f64;
                 let pixels = line[kx..].iter().step_by(conv.stride);
-                sums.iter_mut().zip(pixels).for_each(|(sum, x)| *sum += x * weight);
+                sums.iter_mut().zip(pixels).for_each(|(sum, x)| *sum = round(*sum + round(x * weight)));
             }
         }
     }

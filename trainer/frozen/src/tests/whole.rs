@@ -2,8 +2,8 @@
 
 use networks::network;
 
-use super::reference::Random;
-use super::{close_within, conv, depthwise};
+use super::reference::{Random, interpret, interpret_rounded};
+use super::{apart, chain, close_within, conv, depthwise, error_of};
 use crate::{Compiled, Options};
 
 #[test]
@@ -24,10 +24,32 @@ fn every_network_is_right() {
     }
 }
 
+/// Each shape of VGG19's convolutions, and all of them one behind the other, beside f32 sums made one product after the
+/// other, as a direct convolution without vectors has them.
+#[test]
+fn winograd_stays_near_plain_f32_sums() {
+    let layers = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)];
+    let layer = |(inputs, outputs)| {
+        let ops = vec![conv(3, inputs, 1, 1, 0), networks::Op::Relu, conv(inputs, outputs, 3, 1, 1)];
+        (format!("{inputs} to {outputs} channels"), chain(ops), 14)
+    };
+    let vgg19 = network("vgg19").and_then(|whole| whole.up_to("pool5")).expect("known");
+    for (what, network, side) in layers.map(layer).into_iter().chain([("vgg19".into(), vgg19, 64)]) {
+        let (size, seed) = ((side, side), 11);
+        let mut random = Random::new(seed);
+        let (weights, images) = (random.weights(&network), random.normal(side * side * 3, 1.0));
+        let exact = interpret(&network, &weights, size, 1, &images);
+        let plain = interpret_rounded(&network, &weights, size, 1, &images, |x| f64::from(x as f32));
+        let (plain, ours) = (apart(plain.into_iter(), &exact), error_of(&network, size, 1, seed));
+        println!("{what}: Winograd {ours:.1e}, plain f32 sums {plain:.1e} of the largest value");
+        assert!(ours < 4.0 * plain, "{what}: {ours:.1e} and {plain:.1e}");
+    }
+}
+
 /// Deals nine images in many ways; each gives the bits that one at a time on one thread gives.
 #[test]
 fn the_same_bits_however_dealt() {
-    let small = super::chain(vec![
+    let small = chain(vec![
         conv(3, 16, 7, 2, 3),
         conv(16, 40, 3, 1, 1),
         depthwise(40, 3, 2),
