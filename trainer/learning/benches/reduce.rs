@@ -1,10 +1,12 @@
 //! Summing what many workers publish: VGG19's classifier, 478 MB from each, by one combine and by slices.
 //!
 //! `cargo bench -p learning --bench reduce -- vgg19 --workers 16 --threads 2 --precision f32`. Every worker has trained on
-//! images of its own, so no two files are alike. Slices are made one after the other here; on Lambda side by side.
+//! images of its own, so no two files are alike. Slices are made one after the other here; on Lambda side by side. Each
+//! is made twice and the second time counts: the files of 64 workers do not all fit this machine's memory, those parts of
+//! them that a slice has do. The first time, in which the disk has its say, is told, too.
 
-use classifier_weights::install_noise;
 use learning::{Assignment, CombineOrder, Work, combine, work};
+use noise_weights::{features_at, install_noise};
 use protocol::{FeatureStore, FileRef, Job, Reduce, RunId};
 use serde_json::json;
 use std::fs::File;
@@ -15,7 +17,7 @@ use storage::Root;
 use store::{make_store, peak_mb};
 use words::Words;
 
-mod classifier_weights;
+mod noise_weights;
 mod store;
 #[path = "../../frozen/benches/words/mod.rs"]
 mod words;
@@ -34,43 +36,56 @@ fn main() -> Result<(), Failure> {
     }))?;
     let run = RunId::new("bench")?;
     root.run(&run).create()?;
-    let features = make_store(&root, 2 * workers as usize, install_noise(&root, words.network())?);
+    let network = networks::network(words.network())?;
+    install_noise(&root, &network)?;
+    let features =
+        make_store(&root, 2 * workers as usize, features_at(&network, network.below_classifier()?, 224)?);
     let bench = Bench { root, run, features, workers, threads };
-    let copy = copy_bandwidth(threads);
+    let stages = bench.root.run(&bench.run);
     let first =
         combine(&bench.order(&job, 1, None, &bench.round(&job, 1, None)?))?.state.ok_or("no state")?;
+    make_room(&stages.stage(1))?;
     let results = bench.round(&job, 2, Some(&first))?;
     let bytes: u64 = results.iter().map(|file| file.bytes).sum();
-    let reading = read_bandwidth(&bench.root.run(&bench.run).stage(2), &results, threads)?;
-    println!("{workers} workers, {:.2} GB, {threads} threads", bytes as f64 / 1e9);
-    println!("copying memory moves {copy:.1} GB/s, reading these files and nothing else {reading:.1} GB/s");
-    let tell = |what: &str, seconds: f64| {
-        let rate = bytes as f64 / seconds / 1e9;
-        let of = |most: f64| 100.0 * rate / most;
-        println!(
-            "{what}: {seconds:.3} s, {rate:.1} GB/s read, {:.0}% of copying, {:.0}% of reading",
-            of(copy),
-            of(reading)
-        );
-    };
+    let reading = read_bandwidth(&stages.stage(2), &results, threads)?;
     let start = Instant::now();
     combine(&bench.order(&job, 2, Some(&first), &results))?;
-    tell("single combine, with its scoring", start.elapsed().as_secs_f64());
+    let single = start.elapsed().as_secs_f64();
     job.reduce = Some(Reduce::Sliced); // round 2 is stage 3 then, and its reduction stage 4
-    let stages = bench.root.run(&bench.run);
     std::fs::rename(stages.stage(2), stages.stage(3))?;
     let list = combine(&bench.order(&job, 3, Some(&first), &results))?.state.ok_or("no list")?;
-    let mut slices = Vec::new();
-    let mut all = 0.0;
+    let (mut slices, mut once, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    let (before, state) = (copy_bandwidth(threads), held(&stages.combined())?);
     for worker in 0..workers {
-        let (seconds, slice) = finished(&mut *bench.work(&job, 4, worker, Some(&list))?)?;
-        all += seconds;
-        slices.push((seconds, slice));
+        once.push(steps(&mut *bench.work(&job, 4, worker, Some(&list))?)?);
+        let mut work = bench.work(&job, 4, worker, Some(&list))?;
+        again.push(steps(&mut *work)?);
+        slices.push(work.publish()?);
     }
-    tell("all slices, one after the other", all);
-    let slowest = slices.iter().map(|(seconds, _)| *seconds).fold(0.0, f64::max);
-    println!("a slice: {:.3} s, the slowest {slowest:.3} s", all / f64::from(workers));
-    let slices: Vec<FileRef> = slices.into_iter().map(|(_, slice)| slice).collect();
+    let copy = median([before, copy_bandwidth(threads)].concat());
+    println!(
+        "{workers} workers, {:.2} GB, and {:.2} GB of state, {threads} threads",
+        bytes as f64 / 1e9,
+        first.bytes as f64 / 1e9
+    );
+    println!("copying memory moves {copy:.1} GB/s, reading these files and nothing else {reading:.1} GB/s");
+    let tell = |what: &str, seconds: f64| {
+        let rate = (bytes + first.bytes) as f64 / seconds / 1e9;
+        let of = |most: f64| 100.0 * rate / most;
+        let (copying, reading) = (of(copy), of(reading));
+        println!(
+            "{what}: {seconds:.3} s, {rate:.1} GB/s read, {copying:.0}% of copying, {reading:.0}% of reading"
+        );
+    };
+    tell("single combine, with its scoring", single);
+    tell("all slices, one after the other", again.iter().sum());
+    tell("the same for the first time", once.iter().sum());
+    let slowest = again.iter().copied().fold(0.0, f64::max);
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let (read, wrote) =
+        (bytes / u64::from(workers), (held(&stages.combined())? - state) / u64::from(workers));
+    println!("a slice: {:.3} s, the slowest {slowest:.3} s", median(again));
+    println!("  of the workers' files it reads {:.0} MB, and writes {:.0} MB", mb(read), mb(wrote));
     let start = Instant::now();
     combine(&bench.order(&job, 4, Some(&list), &slices))?;
     println!("index and scoring: {:.3} s", start.elapsed().as_secs_f64());
@@ -89,7 +104,12 @@ struct Bench {
 impl Bench {
     /// What all workers publish in a round.
     fn round(&self, job: &Job, stage: u32, state: Option<&FileRef>) -> learning::Result<Vec<FileRef>> {
-        (0..self.workers).map(|worker| Ok(finished(&mut *self.work(job, stage, worker, state)?)?.1)).collect()
+        let publish = |worker| {
+            let mut work = self.work(job, stage, worker, state)?;
+            steps(&mut *work)?;
+            work.publish()
+        };
+        (0..self.workers).map(publish).collect()
     }
 
     fn work(
@@ -134,22 +154,37 @@ impl Bench {
     }
 }
 
-/// Does all steps, and publishes; gives the seconds of the steps and the result.
-fn finished(work: &mut dyn Work) -> learning::Result<(f64, FileRef)> {
+/// Bytes of a stage's files.
+fn held(stage: &Path) -> std::io::Result<u64> {
+    std::fs::read_dir(stage)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// Removes what the workers published in a stage; what is their own they read again.
+fn make_room(stage: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(stage)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("worker-") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Does all steps; gives the seconds that they took.
+fn steps(work: &mut dyn Work) -> learning::Result<f64> {
     let start = Instant::now();
     while !work.progress().finished() {
         work.step()?;
     }
-    Ok((start.elapsed().as_secs_f64(), work.publish()?))
+    Ok(start.elapsed().as_secs_f64())
 }
 
-/// GB a second that threads read from files, each part into the same small buffer, the best of three.
+/// GB a second that threads read from files, each part into the same small buffer, the median of three.
 fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f64, Failure> {
     let open = |file: &FileRef| File::open(folder.join(&file.name));
     let open: Vec<File> = files.iter().map(open).collect::<Result<_, _>>()?;
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    let mut best = 0.0_f64;
-    for _ in 0..3 {
+    let once = || {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for thread in 0..threads {
@@ -164,13 +199,13 @@ fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f6
                 });
             }
         });
-        best = best.max(bytes as f64 * 1e-9 / start.elapsed().as_secs_f64());
-    }
-    Ok(best)
+        bytes as f64 * 1e-9 / start.elapsed().as_secs_f64()
+    };
+    Ok(median((0..3).map(|_| once()).collect()))
 }
 
-/// GB a second that threads copy from one large array to another, the best of five.
-fn copy_bandwidth(threads: usize) -> f64 {
+/// GB a second that threads copy from one large array to another, nine times.
+fn copy_bandwidth(threads: usize) -> Vec<f64> {
     let (from, mut to) = (vec![1.0_f32; 60_000_000], vec![0.0_f32; 60_000_000]);
     let part = from.len().div_ceil(threads);
     let mut once = || {
@@ -182,5 +217,11 @@ fn copy_bandwidth(threads: usize) -> f64 {
         });
         from.len() as f64 * 4e-9 / start.elapsed().as_secs_f64()
     };
-    (0..5).map(|_| once()).fold(0.0, f64::max)
+    once(); // touches new memory
+    (0..9).map(|_| once()).collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

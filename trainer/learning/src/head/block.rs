@@ -13,6 +13,11 @@ use protocol::{Head, Job};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// Images that go through the layers together, if they are small enough.
+const PIECE: usize = 8;
+/// Values that all layers together may give for a piece: 256 MB, which burn keeps about twice until their gradients are known.
+const MOST_VALUES: usize = 64 << 20;
+
 /// Trained layers below the linear ones.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
@@ -27,6 +32,8 @@ pub(crate) struct Block {
     pub(crate) pool: bool,
     /// What the learning rate is multiplied by.
     pub(super) rate: f64,
+    /// What all layers give for an image.
+    values: usize,
     pub(crate) tensors: Vec<BlockTensor>,
 }
 
@@ -57,7 +64,8 @@ impl Block {
         let Shape::Map { channels, height, width } = map else {
             unreachable!("`between` gives what begins with maps")
         };
-        let last = network.shapes(height, width)?[network.output()];
+        let shapes = network.shapes(height, width)?;
+        let last = shapes[network.output()];
         let mut end = 0;
         let tensor = |parameter: networks::Parameter| {
             let start = end;
@@ -75,6 +83,7 @@ impl Block {
             outputs: last.pooled(),
             pool: matches!(last, Shape::Map { .. }),
             rate: rate.unwrap_or(1.0),
+            values: shapes.iter().map(Shape::len).sum(),
             network,
             up_to,
             tensors,
@@ -84,6 +93,18 @@ impl Block {
     /// Features of an image at the cut.
     pub(super) fn inputs(&self) -> usize {
         self.map.iter().product()
+    }
+
+    /// Images that go through the layers together. Where they are split shows in the last bits of a sum, so nothing but
+    /// the layers and the image's size decides.
+    pub(super) fn piece(&self) -> usize {
+        (MOST_VALUES / self.values).clamp(1, PIECE)
+    }
+
+    /// Whether one image alone gives more than a piece should: what costs little is computed again for its gradient then,
+    /// instead of being kept.
+    pub(super) fn recomputes(&self) -> bool {
+        self.values > MOST_VALUES
     }
 
     /// How many parameters there are, statistics included.

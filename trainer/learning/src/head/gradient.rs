@@ -5,7 +5,7 @@
 
 use super::dense::Dense;
 use super::dropout::{Dropout, Masks};
-use super::{HeadShape, Layer, Optimizer, State, clip};
+use super::{Block, HeadShape, Layer, Optimizer, State, clip};
 use crate::burn_net::BurnNet;
 use crate::device::device;
 use crate::{Error, Result};
@@ -13,9 +13,6 @@ use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use protocol::{Head, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::panic::resume_unwind;
-
-/// Images that go through convolutions together: what each layer gives is kept until its gradient is known.
-const PIECE: usize = 8;
 
 /// Rows of features with their classes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +36,8 @@ pub(crate) struct Trainer {
     longest: Option<f64>,
     dropout: Option<Dropout>,
     device: Device,
+    /// The same, keeping what gradients need.
+    pub(super) tracking: Device,
     /// One of one thread; of a block, which is computed in pieces, as many as there are threads.
     pools: Vec<ThreadPool>,
     /// Its own products, where there are any.
@@ -64,12 +63,17 @@ impl Trainer {
             Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
         };
         let (dropout, shape, device) = (Dropout::of(job, shape), shape.clone(), device(job.device)?);
+        let tracking = match shape.block() {
+            Some(block) if block.recomputes() => device.clone().autodiff().gradient_checkpointing(),
+            _ => device.clone().autodiff(),
+        };
         Ok(Trainer {
             shape,
             smoothing: job.label_smoothing,
             longest: job.clip,
             dropout,
             device,
+            tracking,
             pools,
             dense,
         })
@@ -77,14 +81,14 @@ impl Trainer {
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
-        match &self.dense {
-            Some(dense) => {
+        match (&self.dense, self.shape.block()) {
+            (Some(dense), _) => {
                 let masks = self.masks(&batch);
                 let features = masks.features(batch.features);
                 Ok(dense.add_gradient(parameters, &Batch { features: &features, ..batch }, &masks, sum))
             }
-            None if self.shape.block().is_some() => self.add_gradient_in_pieces(parameters, batch, sum),
-            None => self.add_gradient_by_autodiff(parameters, batch, sum),
+            (None, Some(block)) => self.add_gradient_in_pieces(block, parameters, batch, sum),
+            (None, None) => self.add_gradient_by_autodiff(parameters, batch, sum),
         }
     }
 
@@ -130,9 +134,15 @@ impl Trainer {
     }
 
     /// The same piece by piece, as many at once as there are threads, and summed in their order.
-    fn add_gradient_in_pieces(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
+    fn add_gradient_in_pieces(
+        &self,
+        block: &Block,
+        parameters: &[f32],
+        batch: Batch<'_>,
+        sum: &mut [f32],
+    ) -> Result<f64> {
         let mut total = 0.0;
-        for wave in self.pieces(&batch).chunks(self.pools.len()) {
+        for wave in pieces(block, &batch).chunks(self.pools.len()) {
             let found = self.at_once(wave, |piece| {
                 let mut gradient = vec![0.0; parameters.len()];
                 Ok((self.differentiate(parameters, piece, &mut gradient)?, gradient))
@@ -144,15 +154,6 @@ impl Trainer {
             }
         }
         Ok(total)
-    }
-
-    /// Rows of a batch in pieces; without labels none of these has any.
-    fn pieces<'a>(&self, batch: &Batch<'a>) -> Vec<Batch<'a>> {
-        let features = batch.features.chunks(PIECE * self.shape.inputs());
-        let [labels, images] =
-            [batch.labels, batch.images].map(|all| all.chunks(PIECE).chain(std::iter::repeat(&[][..])));
-        let pieces = features.zip(labels.zip(images));
-        pieces.map(|(features, (labels, images))| Batch { features, labels, images, ..*batch }).collect()
     }
 
     /// Computes no more pieces than there are pools, each in a pool of its own.
@@ -172,10 +173,10 @@ impl Trainer {
 
     /// Adds the gradient of the summed loss of a batch, or of a piece of it, to `sum`; gives that loss.
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
-        let device = self.device.clone().autodiff();
-        let loaded = self.load(parameters, &device, true)?;
+        let device = &self.tracking;
+        let loaded = self.load(parameters, device, true)?;
         let scores = self.forward(&loaded, batch.features, &self.masks(&batch))?; // [rows, classes]
-        let targets = self.targets(batch.labels, &device); // [rows, classes]
+        let targets = self.targets(batch.labels, device); // [rows, classes]
         let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
         let mut gradients = loss.backward();
         if let (Some(block), Some(net)) = (self.shape.block(), &loaded.block) {
@@ -205,12 +206,10 @@ impl Trainer {
             let scores = self.forward(&loaded, piece.features, &Masks::default())?;
             scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
         };
-        if self.shape.block().is_none() {
-            return self.pools[0].install(|| score(Batch { features: &features, ..Batch::default() }));
-        }
-        let mut scores = Vec::new();
         let batch = Batch { features: &features, ..Batch::default() };
-        for wave in self.pieces(&batch).chunks(self.pools.len()) {
+        let Some(block) = self.shape.block() else { return self.pools[0].install(|| score(batch)) };
+        let mut scores = Vec::new();
+        for wave in pieces(block, &batch).chunks(self.pools.len()) {
             for piece in self.at_once(wave, score) {
                 scores.extend(piece?);
             }
@@ -262,6 +261,16 @@ impl Trainer {
         }
         tensor(targets, [labels.len(), classes], device)
     }
+}
+
+/// Rows of a batch in pieces; without labels none of these has any.
+fn pieces<'a>(block: &Block, batch: &Batch<'a>) -> Vec<Batch<'a>> {
+    let rows = block.piece();
+    let features = batch.features.chunks(rows * block.inputs());
+    let [labels, images] =
+        [batch.labels, batch.images].map(|all| all.chunks(rows).chain(std::iter::repeat(&[][..])));
+    let pieces = features.zip(labels.zip(images));
+    pieces.map(|(features, (labels, images))| Batch { features, labels, images, ..*batch }).collect()
 }
 
 fn tensor(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::reference_path;
 use serde_json::{Value, json};
 
+mod block;
 mod dropout;
 
 const SEED: u64 = 20_261_121;

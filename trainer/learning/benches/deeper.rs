@@ -1,9 +1,11 @@
-//! Training VGG19's whole classifier (119.6 million weights): seconds per step and peak memory.
+//! Training more than one layer: seconds per step and peak memory, of a network's whole classifier (VGG19's has 119.6
+//! million weights), or of what lies between two of its points.
 //!
-//! `cargo bench -p learning --bench classifier -- vgg19 --batch 8 --optimizer sgd --threads 2 --steps 12`, or `adamw`.
+//! `cargo bench -p learning --bench deeper -- vgg19 --batch 8 --optimizer sgd --threads 2 --steps 12`, or `adamw`;
+//! `… -- vgg19 --cut images --up-to pool5 --side 224` trains its convolutions, all of them.
 
-use classifier_weights::install_noise;
 use learning::{Assignment, work};
+use noise_weights::{features_at, install_noise};
 use protocol::{Job, RunId};
 use serde_json::json;
 use std::time::Instant;
@@ -11,7 +13,7 @@ use storage::Root;
 use store::{make_store, peak_mb};
 use words::Words;
 
-mod classifier_weights;
+mod noise_weights;
 mod store;
 #[path = "../../frozen/benches/words/mod.rs"]
 mod words;
@@ -28,10 +30,17 @@ fn main() -> Result<(), Failure> {
     };
     let folder = tempfile::tempdir()?;
     let root = Root::open(folder.path())?;
-    let features = make_store(&root, batch * steps, install_noise(&root, words.network())?);
+    let network = networks::network(words.network())?;
+    install_noise(&root, &network)?;
+    let side = words.number("--side", 224)?;
+    let (cut, pool, head) = match words.option("--cut") {
+        None => (network.below_classifier()?, "average", json!({"kind": "classifier"})),
+        Some(cut) => (cut, "none", json!({"kind": "layers", "up_to": words.option("--up-to")})),
+    };
+    let features = make_store(&root, batch * steps, features_at(&network, cut, side)?);
     let job = Job::from_value(json!({
-        "dataset": "d", "network": words.network(), "head": {"kind": "classifier"}, "batch": batch, "rounds": 2,
-        "learning_rate": 1e-4, "weight_decay": 1e-4, "optimizer": optimizer,
+        "dataset": "d", "network": words.network(), "cut": cut, "pool": pool, "image_size": side, "head": head,
+        "batch": batch, "rounds": 2, "learning_rate": 1e-4, "weight_decay": 1e-4, "optimizer": optimizer,
     }))?;
     let run = RunId::new("bench")?;
     root.run(&run).create()?;
