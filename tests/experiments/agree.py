@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How workers agree, on real data: accuracy, rounds and bytes of each way, on the same number of examples.
 
-    python3 tests/experiments/agree.py ROOT JOB.json [--epochs 20] [--only diloco]
+    python3 tests/experiments/agree.py ROOT JOB.json [--epochs 20] [--only diloco] [--from RUN]
 
 ROOT holds the data set and the weights that the job names (tests/experiments/real.sh prepares them). Every row is a run
 in the local cloud. Bytes are those of what workers publish for others to read, all rounds and workers together.
@@ -16,11 +16,12 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTER = {"learning_rate": 0.03, "outer": {"rate": 1.0, "momentum": 0.6}}
-# Name, workers, what the job says. A round of one worker, or of `average` and `diloco`, goes over all images once.
+OUTER = {"times": 3, "outer": {"rate": 1.0, "momentum": 0.6}}
+# Name, workers, what the job says; `times` multiplies its learning rate. A round of one worker, or of `average` and
+# `diloco`, goes over all images once.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
-    ("one worker", 1, {"agree": "average", "learning_rate": 0.03}),
+    ("one worker, 3 x rate", 1, {"agree": "average", "times": 3}),
     ("average", 4, {"agree": "average"}),
     ("average", 16, {"agree": "average"}),
     ("gradient", 4, {"agree": "gradient"}),
@@ -39,14 +40,23 @@ def main():
     parser.add_argument("job", type=pathlib.Path)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", default="", help="ways whose name has this in it")
+    parser.add_argument("--workers", type=int, help="ways with so many workers")
+    parser.add_argument("--from", dest="begin", metavar="RUN", help="begin with what this run's model has")
     options = parser.parse_args()
     job = json.loads(options.job.read_text())
+    if options.begin:
+        job["from"] = options.begin
     manifest = json.loads((options.root / "datasets" / job["dataset"] / "dataset.json").read_text())
     images = manifest["splits"]["train"]["images"]
-    print(f"{'way':<14}{'workers':>8}{'rounds':>8}{'MB':>10}{'best top-1':>12}{'in round':>10}", flush=True)
+    print(f"{'way':<22}{'workers':>8}{'rounds':>8}{'MB':>10}{'best top-1':>12}{'in round':>10}", flush=True)
     for name, workers, changes in WAYS:
-        if options.only in name:
-            train(options, {**job, **changes}, name, workers, images)
+        if options.only in name and options.workers in (None, workers):
+            train(options, changed(job, changes), name, workers, images)
+
+
+def changed(job, changes):
+    rate = job["learning_rate"] * changes.get("times", 1)
+    return {**job, **{key: value for key, value in changes.items() if key != "times"}, "learning_rate": rate}
 
 
 def train(options, job, name, workers, images):
@@ -68,7 +78,7 @@ def train(options, job, name, workers, images):
     size = sum(file.stat().st_size for file in last.glob("worker-*"))
     total = size * job["rounds"] / 1e6
     score = best["score"]["top1"]
-    print(f"{name:<14}{workers:>8}{job['rounds']:>8}{total:>10.1f}{score:>12.4f}{best['round']:>10}", flush=True)
+    print(f"{name:<22}{workers:>8}{job['rounds']:>8}{total:>10.1f}{score:>12.4f}{best['round']:>10}", flush=True)
 
 
 if __name__ == "__main__":
