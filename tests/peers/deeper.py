@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
-        return peer(options.train[0], options.threads, options.batch[0], options.optimizer[0], options.peer == "fused")
+        return peer(options.train[0], options.threads, options.batch[0], options.optimizer[0], options.peer)
     build = ["cargo", "bench", "--quiet", "--workspace", "--locked", "--bench", "deeper", "--no-run"]
     subprocess.run(build, cwd=ROOT, check=True)
     for train in options.train:
@@ -52,7 +52,7 @@ def main():
 
 def compare(options, train, batch, optimizer):
     contenders = {"baton": lambda: baton(train, options.threads, batch, optimizer)}
-    for kind in ("plain", "fused"):
+    for kind in kinds(train):
         contenders["pytorch " + kind] = lambda kind=kind: pytorch(options, train, batch, optimizer, kind)
     seen = {name: [] for name in contenders}
     for _ in range(options.rounds):
@@ -61,10 +61,15 @@ def compare(options, train, batch, optimizer):
     print(f"{train}, {optimizer}, batch {batch}, {options.threads} threads")
     for name, turns in seen.items():
         step, memory = (statistics.median(column) for column in zip(*turns))
-        print(f"  {name:<14}{step:>9.4f} s a step{memory:>9.0f} MB")
-    best = [min(turns) for turns in zip(seen["pytorch plain"], seen["pytorch fused"])]
+        print(f"  {name:<22}{step:>9.4f} s a step{memory:>9.0f} MB")
+    best = [min(turns) for turns in zip(*(seen[f"pytorch {kind}"] for kind in kinds(train)))]
     ratio = statistics.median(other[0] / own[0] for own, other in zip(seen["baton"], best))
     print(f"  baton is {ratio:.2f} times as fast", flush=True)
+
+
+def kinds(train):
+    """PyTorch's ways: its two optimizers and, for convolutions, maps whose channels come last."""
+    return ["plain", "fused"] + (["channels last"] if train != "classifier" else [])
 
 
 def baton(train, threads, batch, optimizer):
@@ -82,14 +87,16 @@ def pytorch(options, train, batch, optimizer, kind):
     return tuple(float(word) for word in text.split())
 
 
-def peer(train, threads, batch, optimizer, fused):
+def peer(train, threads, batch, optimizer, kind):
     """Inside the environment."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model, shape = layers(train).eval(), TRAIN[train][1]  # batch norm keeps its statistics, as in Baton
-    settings = {"lr": 1e-4, "weight_decay": 1e-4, "fused": fused}
+    form = torch.channels_last if kind == "channels last" else torch.contiguous_format
+    model = model.to(memory_format=form)
+    settings = {"lr": 1e-4, "weight_decay": 1e-4, "fused": kind != "plain"}
     if optimizer == "sgd":
         step = torch.optim.SGD(model.parameters(), momentum=0.9, nesterov=True, **settings)
     else:
@@ -97,6 +104,7 @@ def peer(train, threads, batch, optimizer, fused):
     seconds = []
     for _ in range(STEPS):
         features, labels = torch.randn(batch, *shape), torch.randint(CLASSES, (batch,))
+        features = features.contiguous(memory_format=form) if len(shape) == 3 else features
         start = time.perf_counter()
         step.zero_grad()
         torch.nn.functional.cross_entropy(model(features), labels).backward()

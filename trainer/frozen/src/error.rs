@@ -79,6 +79,22 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// More or fewer numbers than the layers have.
+    #[error("the layers have {expected} {what}, found {found}")]
+    Numbers {
+        /// What they are.
+        what: &'static str,
+        /// How many the layers have.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A layer that cannot be trained.
+    #[error("layer `{layer}` cannot be trained: there is no gradient of its form; cut the network above it")]
+    NoGradient {
+        /// torchvision's name.
+        layer: String,
+    },
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {source}")]
     Threads {

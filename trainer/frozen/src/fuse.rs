@@ -127,12 +127,18 @@ pub(crate) enum Kind {
 
 /// The steps, and for each node the value that stands for it (another's, for a layer that changes nothing).
 pub(crate) fn fuse(network: &Network, sizes: &[Size]) -> (Vec<Step>, Vec<NodeId>) {
-    let mut fuser = Fuser::new(network, sizes);
+    let (steps, values) = fold(network, sizes, true);
+    let output = values[network.output()];
+    (separable(steps, output), values)
+}
+
+/// The same without what has no gradient of its own: poolings are joined to convolutions only if `pools`.
+pub(crate) fn fold(network: &Network, sizes: &[Size], pools: bool) -> (Vec<Step>, Vec<NodeId>) {
+    let mut fuser = Fuser::new(network, sizes, pools);
     for id in 0..network.nodes.len() {
         fuser.visit(id);
     }
-    let output = fuser.value[network.output()];
-    (separable(fuser.steps, output), fuser.value)
+    (fuser.steps, fuser.value)
 }
 
 /// Joins the steps around each depthwise convolution, so that what lies between them never leaves the cache.
@@ -208,6 +214,7 @@ impl IsDepthwise for Conv {
 struct Fuser<'a> {
     network: &'a Network,
     sizes: &'a [Size],
+    pools: bool,
     /// The nodes that read each node.
     readers: Vec<Vec<NodeId>>,
     value: Vec<NodeId>,
@@ -216,7 +223,7 @@ struct Fuser<'a> {
 }
 
 impl<'a> Fuser<'a> {
-    fn new(network: &'a Network, sizes: &'a [Size]) -> Self {
+    fn new(network: &'a Network, sizes: &'a [Size], pools: bool) -> Self {
         let count = network.nodes.len();
         let mut readers = vec![Vec::new(); count];
         for (id, node) in network.nodes.iter().enumerate() {
@@ -225,6 +232,7 @@ impl<'a> Fuser<'a> {
         Fuser {
             network,
             sizes,
+            pools,
             readers,
             value: (0..count).collect(),
             folded: vec![false; count],
@@ -289,7 +297,7 @@ impl<'a> Fuser<'a> {
             residual = true;
         }
         let clamp = self.clamp(last);
-        let pool = self.pooling(conv, self.sizes[id], *last).filter(|_| !residual);
+        let pool = self.pooling(conv, self.sizes[id], *last).filter(|_| self.pools && !residual);
         if pool.is_some() {
             self.fold(last, |_| true);
         }

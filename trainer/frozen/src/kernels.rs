@@ -9,16 +9,20 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+mod backward;
 mod buffer;
 mod depthwise;
 mod dot;
+mod interleave;
 mod linear;
 mod maximum;
 mod multiply;
+mod outer;
 mod peak;
 mod vector;
 mod weighted;
 mod winograd;
+mod winograd_weights;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -28,16 +32,20 @@ mod avx512;
 mod neon;
 mod portable;
 
+pub(crate) use backward::{ChannelSums, CutOff, WindowBack};
 pub use buffer::Buffer;
-pub(crate) use depthwise::DepthwiseRow;
+pub(crate) use depthwise::{DepthwiseProducts, DepthwiseRow};
 pub(crate) use dot::{Dot, GROUP, PIECE};
+pub(crate) use interleave::{Deposit, Interleave};
 pub(crate) use linear::{Gradient, Scores};
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
+pub(crate) use outer::Outer;
 pub(crate) use peak::Peak;
 pub(crate) use vector::LANES;
 pub(crate) use weighted::Weighted;
-pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches, WEIGHT_TRANSFORM};
+pub(crate) use winograd::{InputTile, OUTPUTS, OutputTile, POINTS, Pitches};
+pub(crate) use winograd_weights::{DeltaTile, WeightSums, WeightTile};
 
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +123,11 @@ fn measured(isa: Isa, rounds: usize, tries: u32) -> Option<f64> {
 pub(crate) struct Target(Isa);
 
 impl Target {
+    /// That of this CPU.
+    pub(crate) fn best() -> Target {
+        Target(Isa::best())
+    }
+
     pub(crate) fn new(isa: Isa) -> Option<Target> {
         isa.exists().then_some(Target(isa))
     }
@@ -136,12 +149,22 @@ macro_rules! entry_points {
             multiply(Multiply) = multiply::run;
             input_tile(InputTile) = winograd::input;
             output_tile(OutputTile) = winograd::output;
+            weight_tile(WeightTile) = winograd_weights::weights;
+            weight_sums(WeightSums) = winograd_weights::sums;
+            delta_tile(DeltaTile) = winograd_weights::delta;
             depthwise_row(DepthwiseRow) = depthwise::run;
+            depthwise_products(DepthwiseProducts) = depthwise::products;
             maximum(Window) = maximum::run;
             dot(Dot) = dot::run;
             scores(Scores) = linear::scores;
             gradient(Gradient) = linear::gradient;
+            outer(Outer) = outer::run;
+            interleave(Interleave) = interleave::run;
+            deposit(Deposit) = interleave::deposit;
             weighted(Weighted) = weighted::run;
+            cut_off(CutOff) = backward::cut_off;
+            channel_sums(ChannelSums) = backward::sums;
+            window_back(WindowBack) = backward::window_back;
             peak(Peak) = peak::run;);
     };
     ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
@@ -190,8 +213,16 @@ dispatch! {
     input_tile(InputTile);
     /// Winograd's output transform of one tile.
     output_tile(OutputTile);
+    /// Winograd's transform of some kernels.
+    weight_tile(WeightTile);
+    /// The derivatives by some kernels of a Winograd convolution.
+    weight_sums(WeightSums);
+    /// Winograd's transform of one tile of derivatives.
+    delta_tile(DeltaTile);
     /// One row of a depthwise convolution.
     depthwise_row(DepthwiseRow);
+    /// The derivatives by a depthwise convolution's weights.
+    depthwise_products(DepthwiseProducts);
     /// One output of a max pooling.
     maximum(Window);
     /// A run of a linear layer's outputs.
@@ -200,8 +231,20 @@ dispatch! {
     scores(Scores);
     /// A thin linear layer's gradient.
     gradient(Gradient);
+    /// Sums of outer products.
+    outer(Outer);
+    /// Rows to a panel.
+    interleave(Interleave);
+    /// A panel to rows.
+    deposit(Deposit);
     /// Weighted sums.
     weighted(Weighted);
+    /// Derivatives by what a clamp was given.
+    cut_off(CutOff);
+    /// Sums of derivatives.
+    channel_sums(ChannelSums);
+    /// The derivative by one output of a max pooling.
+    window_back(WindowBack);
     /// Multiply-adds on registers.
     peak(Peak);
 }

@@ -12,16 +12,21 @@ mod winograd;
 use crate::Error;
 use crate::choice;
 use crate::fuse::{Clamp, IsDepthwise, Kind, Size, Step};
-use crate::parameters::Source;
+use crate::kernels::Target;
+use crate::parameters::{Affine, Kernels, Source};
 use crate::plan::padded;
 use crate::strips::Crew;
 
-pub(crate) use elementwise::rows_of_features;
+pub(crate) use elementwise::{Concat, Flatten, Sum, rows_of_features};
+pub(crate) use pooling::{AvgPool, MaxPool, average_window};
 
 /// A step that is ready to run.
 pub(crate) trait Layer: Send + Sync {
     /// Computes `n` images. The slices start at the values' first channels.
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]);
+
+    /// Other weights in the place of those that a convolution has.
+    fn load(&mut self, _target: Target, _kernels: &Kernels, _bias: &[f32]) {}
 
     /// Floats of scratch memory that a thread needs.
     fn scratch(&self) -> usize {
@@ -72,16 +77,16 @@ pub(crate) fn compile(
             let residual = residual.then(|| inputs.get(1).map_or(Addend::There, |view| Addend::Value(*view)));
             let finish = Activation { clamp: step.clamp, residual };
             let map = convolved(conv, input.size);
-            if conv.is_depthwise() && residual.is_none() && input.pitch == input.columns() {
-                Box::new(depthwise::Depthwise::new(conv, affine, input, output, step.clamp)?)
-            } else if choice::winograd_pays(conv, map) {
-                Box::new(winograd::Winograd::new(conv, affine, input, output, finish, pool.is_some())?)
-            } else if let &Some(window) = pool {
-                let map = View { size: map, pitch: padded(map.channels) };
-                let conv = direct::Direct::new(conv, affine, input, map, finish, 1)?;
-                Box::new(pooled::Pooled::new(conv, pooling::MaxPool { window, input: map, output }))
-            } else {
-                Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
+            match *pool {
+                Some(_) if choice::winograd_pays(conv, map) => {
+                    Box::new(winograd::Winograd::new(conv, affine, input, output, finish, true)?)
+                }
+                Some(window) => {
+                    let map = View { size: map, pitch: padded(map.channels) };
+                    let conv = direct::Direct::new(conv, affine, input, map, finish, 1)?;
+                    Box::new(pooled::Pooled::new(conv, pooling::MaxPool { window, input: map, output }))
+                }
+                None => convolution(conv, affine, (input, output), finish, threads)?,
             }
         }
         Kind::Separable(parts) => Box::new(separable::Separable::new(parts, source, inputs, output)?),
@@ -100,6 +105,28 @@ pub(crate) fn compile(
         Kind::Concat => Box::new(elementwise::Concat { inputs: inputs.to_vec(), output }),
         Kind::Flatten => Box::new(elementwise::Flatten { input, output }),
     })
+}
+
+/// A convolution in the form that suits its sizes.
+pub(crate) fn convolution(
+    conv: &networks::Conv,
+    affine: Affine,
+    (input, output): (View, View),
+    finish: Activation,
+    threads: usize,
+) -> Result<Box<dyn Layer>, Error> {
+    Ok(if conv.is_depthwise() && finish.residual.is_none() && input.pitch == input.columns() {
+        Box::new(depthwise::Depthwise::new(conv, affine, input, output, finish.clamp)?)
+    } else if choice::winograd_pays(conv, convolved(conv, input.size)) {
+        Box::new(winograd::Winograd::new(conv, affine, input, output, finish, false)?)
+    } else {
+        Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
+    })
+}
+
+/// An activation on its own.
+pub(crate) fn affine(input: View, output: View, clamp: Clamp) -> impl Layer {
+    elementwise::Affine::new(&[], &[], input, output, clamp)
 }
 
 /// The size of a convolution's output.

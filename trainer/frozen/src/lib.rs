@@ -3,9 +3,12 @@
 //! [`Compiled::new`] folds the layers of a [`networks::Network`] into few steps, transforms and packs their weights
 //! once and plans the buffers; [`Compiled::run`] turns normalised images into rows of features. The features of an
 //! image are the same to the last bit whatever the batch, its place in it and the number of threads.
+//!
+//! [`Trained`] takes layers through the same kernels, and back: their gradients, for what is trained above the cut.
 
 mod choice;
 mod compiled;
+mod dealt;
 mod error;
 mod fuse;
 mod kernels;
@@ -18,11 +21,14 @@ mod sections;
 mod strips;
 #[cfg(test)]
 mod tests;
+mod trained;
 mod weighted;
 
 pub use compiled::{Compiled, LayerTime, Options};
+pub use dealt::{DealtLinear, deal};
 pub use error::{BoxError, Error};
 pub use kernels::{Buffer, Isa, peak};
 pub use linear::Linear;
 pub use parameters::Parameters;
+pub use trained::{Loaded, Trained, TrainedOptions};
 pub use weighted::add_weighted;

@@ -1,9 +1,11 @@
 //! Where weights come from, and batch norms folded into them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use networks::{Network, NodeId};
+use networks::{Conv, Network, NodeId};
 
+use crate::kernels::{Interleave, Target};
 use crate::{BoxError, Error};
 
 /// Parameters by torchvision name, f32, in torchvision's layout.
@@ -17,7 +19,7 @@ pub trait Parameters: Sync {
 }
 
 /// torchvision's epsilon in every batch norm that Baton knows.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// The parameters of one network.
 pub(crate) struct Source<'a> {
@@ -78,4 +80,82 @@ impl<'a> Source<'a> {
         let shift = |c: usize| bias[c] as f64 - mean[c] as f64 * scale(c);
         Ok(((0..channels).map(scale).collect(), (0..channels).map(shift).collect()))
     }
+}
+
+/// A convolution's kernels in torchvision's layout, as they are, or turned around: what the gradient by its inputs is
+/// convolved with.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels<'a> {
+    weight: &'a [f32],
+    /// Channels that are read and written, turned or not.
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    /// Taps of a kernel.
+    pub(crate) window: usize,
+    pub(crate) groups: usize,
+    turned: bool,
+}
+
+impl<'a> Kernels<'a> {
+    pub(crate) fn of(conv: &Conv, weight: &'a [f32]) -> Kernels<'a> {
+        let &Conv { inputs, outputs, kernel, groups, .. } = conv;
+        Kernels { weight, inputs, outputs, window: kernel * kernel, groups, turned: false }
+    }
+
+    /// Those that take outputs back to inputs: of one group, or a group for each channel.
+    pub(crate) fn turned(self) -> Kernels<'a> {
+        Kernels { inputs: self.outputs, outputs: self.inputs, turned: !self.turned, ..self }
+    }
+
+    /// The first channel that an output reads, and how many.
+    pub(crate) fn reads(&self, output: usize) -> (usize, usize) {
+        let inputs = self.inputs / self.groups;
+        (output / (self.outputs / self.groups) * inputs, inputs)
+    }
+
+    /// Tap `at` of the kernel from the `input`-th channel that `output` reads.
+    #[inline]
+    pub(crate) fn tap(&self, output: usize, input: usize, at: usize) -> f32 {
+        let Lie { outputs, inputs } = self.lie();
+        let at = if self.turned { self.window - 1 - at } else { at };
+        self.weight[output * outputs + input * inputs + at]
+    }
+
+    /// The kernels of some outputs, no more than a panel has, side by side: tap t from the i-th of `inputs` goes to
+    /// `to[(t * inputs.len() + i) * to_pitch..]`. Of one group.
+    pub(crate) fn interleave(
+        &self,
+        target: Target,
+        outputs: &Range<usize>,
+        inputs: Range<usize>,
+        (to, to_pitch): (&mut [f32], usize),
+    ) {
+        let lie = self.lie();
+        target.interleave(&mut Interleave {
+            from: &self.weight[outputs.start * lie.outputs + inputs.start * lie.inputs..],
+            pitch: lie.outputs,
+            step: lie.inputs,
+            taps: self.window,
+            turned: self.turned,
+            rows: outputs.len(),
+            count: inputs.len(),
+            to,
+            to_pitch,
+        });
+    }
+
+    fn lie(&self) -> Lie {
+        let (inputs, window) = (self.inputs / self.groups, self.window);
+        // A channel of its own has no other's kernels beside it.
+        match self.turned && self.groups == 1 {
+            false => Lie { outputs: inputs * window, inputs: window },
+            true => Lie { outputs: window, inputs: self.outputs * window },
+        }
+    }
+}
+
+/// How many floats it is from a kernel to the next output's, and to the next input's.
+struct Lie {
+    outputs: usize,
+    inputs: usize,
 }

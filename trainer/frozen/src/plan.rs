@@ -97,7 +97,7 @@ fn free_slot(slots: &mut Vec<usize>, holder: &mut Vec<Option<NodeId>>, floats: u
 }
 
 /// For each value that a convolution can write straight into a concatenation: that one, and the first channel.
-fn concatenated_in_place(
+pub(crate) fn concatenated_in_place(
     steps: &mut Vec<Step>,
     sizes: &[Size],
     output: NodeId,

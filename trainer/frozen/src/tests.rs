@@ -1,5 +1,6 @@
 //! Compiled networks against a float64 interpreter of the same graph, and against themselves.
 
+mod gradients;
 mod reference;
 mod whole;
 

@@ -1,6 +1,6 @@
 //! Weighted sums over arrays, for the reduction of what workers publish.
 
-use crate::kernels::{Isa, Target, Weighted};
+use crate::kernels::{Target, Weighted};
 
 /// Adds to each total its value of every part times the part's weight, part by part, by this CPU's kernels; every CPU gives
 /// the same bits.
@@ -10,13 +10,13 @@ use crate::kernels::{Isa, Target, Weighted};
 /// # Panics
 /// When the lengths differ.
 pub fn add_weighted(totals: &mut [f64], parts: &[(f64, &[f32])]) {
-    let target = Target::new(Isa::best()).expect("the best instruction set is one that exists");
-    target.weighted(&mut Weighted { totals, parts });
+    Target::best().weighted(&mut Weighted { totals, parts });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Isa;
 
     #[test]
     fn every_instruction_set_gives_the_bits_of_a_plain_loop() {

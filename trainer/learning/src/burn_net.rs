@@ -1,6 +1,6 @@
 //! A network, or what is left of it below a cut, as burn computes it: in evaluation mode, on any of burn's devices.
 //!
-//! It is the reference for the compiled frozen pass and, on an autodiff device, what trains deeper layers.
+//! It is the reference for the compiled frozen pass and, on an autodiff device, for gradients; `pretrain` trains by it.
 
 use crate::weights::Parameters;
 use crate::{Error, Result};

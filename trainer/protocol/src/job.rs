@@ -118,7 +118,7 @@ pub struct Job {
     /// Seed of every random number of the run.
     #[serde(default)]
     pub seed: u64,
-    /// burn's device for training the head.
+    /// burn's device for training an MLP.
     #[serde(default)]
     pub device: Device,
     /// What computes the frozen layers.

@@ -1,4 +1,6 @@
-//! A depthwise convolution's row: each channel with its own window.
+//! A depthwise convolution's row, each channel with its own window; and the derivatives by its weights.
+use std::ops::Range;
+
 use super::vector::{LANES, Vector, by_vectors};
 
 /// Outputs worked on together: each weight is loaded once for four of them.
@@ -87,5 +89,79 @@ unsafe fn outputs_of<V: Vector, const N: usize, const K: usize>(job: &mut Depthw
         for n in 0..N {
             sum[n].max(low).min(high).store(job.out.as_mut_ptr().add((x + n) * job.out_pitch + c));
         }
+    }
+}
+
+/// The derivatives by a depthwise convolution's weights, of one image: each channel's taps times `delta`, summed over the
+/// pixels in their order.
+pub(crate) struct DepthwiseProducts<'a> {
+    /// `[height, width, pixel_pitch]`; what lies outside is zero.
+    pub(crate) input: &'a [f32],
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) pixel_pitch: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    /// `[delta_height, delta_width, delta_pitch]`
+    pub(crate) delta: &'a [f32],
+    pub(crate) delta_height: usize,
+    pub(crate) delta_width: usize,
+    pub(crate) delta_pitch: usize,
+    /// Channels, a multiple of [`LANES`].
+    pub(crate) channels: usize,
+    /// `[kernel, kernel, channels]`
+    pub(crate) sums: &'a mut [f32],
+}
+
+impl DepthwiseProducts<'_> {
+    pub(super) fn check(&self) {
+        let reach = |height: usize, width: usize, pitch: usize| (height * width - 1) * pitch + self.channels;
+        assert!(self.channels > 0 && self.channels.is_multiple_of(LANES));
+        assert!(self.height * self.width > 0 && self.delta_height * self.delta_width > 0 && self.stride > 0);
+        assert!(self.input.len() >= reach(self.height, self.width, self.pixel_pitch));
+        assert!(self.delta.len() >= reach(self.delta_height, self.delta_width, self.delta_pitch));
+        assert!(self.sums.len() >= self.kernel * self.kernel * self.channels);
+    }
+
+    /// The outputs of a line of `count` whose tap `tap` lies inside a line of `length` inputs.
+    fn inside(&self, tap: usize, count: usize, length: usize) -> Range<usize> {
+        let from = self.padding.saturating_sub(tap).div_ceil(self.stride);
+        let to = (length + self.padding).saturating_sub(tap).div_ceil(self.stride).min(count);
+        from.min(to)..to
+    }
+}
+
+/// # Safety
+/// `job.check()` has passed and `V`'s instruction set exists.
+#[inline(always)]
+pub(super) unsafe fn products<V: Vector>(job: &mut DepthwiseProducts) {
+    for tap in 0..job.kernel * job.kernel {
+        // SAFETY: this function's contract.
+        unsafe {
+            by_vectors!(V, job.channels, products_of(job, tap));
+        }
+    }
+}
+
+/// The sum of a tap for a vector of channels, from channel `c` on.
+#[inline(always)]
+unsafe fn products_of<V: Vector>(job: &mut DepthwiseProducts, tap: usize, c: usize) {
+    let (row, column) = (tap / job.kernel, tap % job.kernel);
+    let down = job.inside(row, job.delta_height, job.height);
+    let across = job.inside(column, job.delta_width, job.width);
+    // SAFETY: `inside` keeps the tap's pixels inside the input, and `check` bounds input, delta and sums.
+    unsafe {
+        let mut sum = V::splat(0.0);
+        for y in down {
+            let line = (y * job.stride + row - job.padding) * job.width + column;
+            for x in across.clone() {
+                let pixel = line + x * job.stride - job.padding;
+                let input = V::load(job.input.as_ptr().add(pixel * job.pixel_pitch + c));
+                let delta = job.delta.as_ptr().add((y * job.delta_width + x) * job.delta_pitch + c);
+                sum = sum.fma(input, V::load(delta));
+            }
+        }
+        sum.store(job.sums.as_mut_ptr().add(tap * job.channels + c));
     }
 }

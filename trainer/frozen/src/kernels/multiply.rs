@@ -128,7 +128,7 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Multiply) {
 }
 
 /// Segments per block and pieces per segment, so that a block is at most about [`BLOCK`] deep.
-fn blocking(segments: usize, depth: usize) -> (usize, usize) {
+pub(super) fn blocking(segments: usize, depth: usize) -> (usize, usize) {
     if segments * depth <= BLOCK * 3 / 2 {
         (segments, 1)
     } else if depth > BLOCK {

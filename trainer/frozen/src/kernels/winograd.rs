@@ -6,11 +6,11 @@ use super::Residual;
 use super::vector::{LANES, Vector, by_vectors};
 
 /// The inner pair of points, √½, and its square.
-const NEAR: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const NEAR2: f32 = 0.5;
+pub(super) const NEAR: f32 = std::f32::consts::FRAC_1_SQRT_2;
+pub(super) const NEAR2: f32 = 0.5;
 /// The outer pair of points, √2, and its square; NEAR2 * FAR2 is 1.
-const FAR: f32 = std::f32::consts::SQRT_2;
-const FAR2: f32 = 2.0;
+pub(super) const FAR: f32 = std::f32::consts::SQRT_2;
+pub(super) const FAR2: f32 = 2.0;
 
 /// G, the weights' side of the transform, in f64: it is done once.
 pub(crate) const WEIGHT_TRANSFORM: [[f64; 3]; POINTS] = {
@@ -104,9 +104,9 @@ unsafe fn input_of<V: Vector>(job: &mut InputTile, pixels: &[[*const f32; POINTS
 
 /// A row across the columns.
 #[inline(always)]
-fn across<V: Vector, const N: usize>(columns: &[[V; N]; POINTS], row: usize) -> [V; POINTS] {
-    let mut line = [columns[0][row]; POINTS];
-    for column in 1..POINTS {
+pub(super) fn across<V: Vector, const N: usize, const C: usize>(columns: &[[V; N]; C], row: usize) -> [V; C] {
+    let mut line = [columns[0][row]; C];
+    for column in 1..C {
         line[column] = columns[column][row];
     }
     line

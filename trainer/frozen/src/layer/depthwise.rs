@@ -4,8 +4,9 @@ use networks::Conv;
 use super::{Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::fuse::Clamp;
-use crate::kernels::{Buffer, DepthwiseRow};
-use crate::parameters::Affine;
+use crate::kernels::{Buffer, DepthwiseRow, Target};
+use crate::parameters::{Affine, Kernels};
+use crate::plan::padded;
 use crate::strips::{Crew, even};
 
 /// Output rows of a strip: the rows that two strips both copy are few, the copies stay in the level-2 cache.
@@ -32,7 +33,7 @@ impl Depthwise {
         clamp: Clamp,
     ) -> Result<Self, Error> {
         let &Conv { kernel, stride, padding, .. } = conv;
-        let weights = pack(kernel * kernel, input.columns(), &affine.weight).map_err(no_memory)?;
+        let weights = pack(&Kernels::of(conv, &affine.weight)).map_err(no_memory)?;
         Ok(Depthwise { input, output, kernel, stride, padding, weights, bias: lanes_of(&affine.bias), clamp })
     }
 
@@ -92,6 +93,11 @@ impl Layer for Depthwise {
         );
     }
 
+    fn load(&mut self, _: Target, kernels: &Kernels, bias: &[f32]) {
+        pack_into(kernels, &mut self.weights);
+        self.bias = lanes_of(bias);
+    }
+
     fn scratch(&self) -> usize {
         ((STRIP - 1) * self.stride + self.kernel) * self.line()
     }
@@ -102,12 +108,17 @@ impl Layer for Depthwise {
 }
 
 /// torchvision's `[channels, 1, kernel, kernel]` to `[kernel, kernel, columns]`.
-pub(super) fn pack(window: usize, columns: usize, weight: &[f32]) -> std::io::Result<Buffer> {
-    let mut packed = Buffer::zeroed(window * columns)?;
-    for (channel, window) in weight.chunks_exact(window).enumerate() {
-        for (at, weight) in window.iter().enumerate() {
-            packed[at * columns + channel] = *weight;
+pub(super) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
+    let mut packed = Buffer::zeroed(kernels.window * padded(kernels.outputs))?;
+    pack_into(kernels, &mut packed);
+    Ok(packed)
+}
+
+/// The same to where such weights were before.
+fn pack_into(kernels: &Kernels, packed: &mut [f32]) {
+    for (at, row) in packed.chunks_exact_mut(padded(kernels.outputs)).enumerate() {
+        for (channel, weight) in row.iter_mut().take(kernels.outputs).enumerate() {
+            *weight = kernels.tap(channel, 0, at);
         }
     }
-    Ok(packed)
 }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
-use crate::kernels::{Buffer, Finish, Multiply, PANEL, Residual};
-use crate::parameters::Affine;
+use crate::kernels::{Buffer, Finish, Multiply, PANEL, Residual, Target};
+use crate::parameters::{Affine, Kernels};
 use crate::plan::padded;
 use crate::strips::{Crew, inside_images};
 
@@ -65,7 +65,7 @@ impl Direct {
         let strip = strip.min(output.size.height.div_ceil(threads)).max(1);
         let out_rows = (0..strip * width).map(|m| m * output.pitch).collect();
         let rows = (0..strip * width).map(|m| (m / width * line + m % width * pixel) * stride).collect();
-        let weights = pack(conv, &affine.weight).map_err(no_memory)?;
+        let weights = pack(&Kernels::of(conv, &affine.weight)).map_err(no_memory)?;
         let bias = lanes_of(&affine.bias);
         Ok(Direct {
             input,
@@ -176,6 +176,11 @@ impl Layer for Direct {
         });
     }
 
+    fn load(&mut self, target: Target, kernels: &Kernels, bias: &[f32]) {
+        pack_into(target, kernels, &mut self.weights);
+        self.bias = lanes_of(bias);
+    }
+
     fn scratch(&self) -> usize {
         let rows = (self.strip - 1) * self.stride + self.kernel;
         if self.copied { rows * self.copied_width() * self.inputs() } else { 0 }
@@ -187,22 +192,27 @@ impl Layer for Direct {
 }
 
 /// torchvision's weights to panels; a group's weights stand among zeros.
-pub(super) fn pack(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
-    let (window, inputs) = (conv.kernel * conv.kernel, conv.inputs / conv.groups);
-    let depth = window * conv.inputs;
-    let mut packed = Buffer::zeroed(depth * padded(conv.outputs))?;
+pub(super) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
+    let mut packed = Buffer::zeroed(kernels.window * kernels.inputs * padded(kernels.outputs))?;
+    pack_into(Target::best(), kernels, &mut packed);
+    Ok(packed)
+}
+
+/// The same to where such weights were before.
+fn pack_into(target: Target, kernels: &Kernels, packed: &mut [f32]) {
+    let depth = kernels.window * kernels.inputs;
     packed.par_chunks_mut(depth * PANEL).enumerate().for_each(|(panel, chunk)| {
         let width = chunk.len() / depth;
-        let outputs = conv.outputs / conv.groups;
-        for output in panel * PANEL..(panel * PANEL + width).min(conv.outputs) {
-            let first = output / outputs * inputs; // the group's first input channel
-            for input in 0..inputs {
-                for at in 0..window {
-                    let k = at * conv.inputs + first + input;
-                    chunk[k * width + output % PANEL] = weight[(output * inputs + input) * window + at];
-                }
+        let outputs = panel * PANEL..(panel * PANEL + width).min(kernels.outputs);
+        if kernels.groups == 1 {
+            return kernels.interleave(target, &outputs, 0..kernels.inputs, (chunk, width));
+        }
+        for (lane, output) in outputs.enumerate() {
+            let (first, count) = kernels.reads(output);
+            for (input, at) in (0..count).flat_map(|input| (0..kernels.window).map(move |at| (input, at))) {
+                let k = at * kernels.inputs + first + input;
+                chunk[k * width + lane] = kernels.tap(output, input, at);
             }
         }
     });
-    Ok(packed)
 }

@@ -72,9 +72,6 @@ impl Layer for AvgPool {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
         let (input, output) = (self.input, self.output);
         let channels = input.size.channels;
-        // Window `at` of `count` over `length`: from the floor of its start to the ceiling of its end.
-        let window =
-            |at: usize, count: usize, length: usize| at * length / count..((at + 1) * length).div_ceil(count);
         crew.deal(
             out,
             even(n, 1, 1),
@@ -83,8 +80,8 @@ impl Layer for AvgPool {
                 let image = &inputs[0][images.start * input.image()..];
                 for (at, out) in strip.chunks_mut(output.pitch).take(output.size.pixels()).enumerate() {
                     let (row, column) = (at / output.size.width, at % output.size.width);
-                    let rows = window(row, output.size.height, input.size.height);
-                    let across = window(column, output.size.width, input.size.width);
+                    let rows = average_window(row, output.size.height, input.size.height);
+                    let across = average_window(column, output.size.width, input.size.width);
                     out[..input.columns()].fill(0.0);
                     let out = &mut out[..channels];
                     for y in rows.clone() {
@@ -103,4 +100,9 @@ impl Layer for AvgPool {
     fn algorithm(&self) -> &'static str {
         "average pool"
     }
+}
+
+/// Window `at` of `count` over `length`: from the floor of its start to the ceiling of its end.
+pub(crate) fn average_window(at: usize, count: usize, length: usize) -> Range<usize> {
+    at * length / count..((at + 1) * length).div_ceil(count)
 }

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::choice;
 use crate::fuse::{Clamp, Kind, Step};
 use crate::kernels::{Buffer, DepthwiseRow, Finish, Multiply, Residual};
-use crate::parameters::Source;
+use crate::parameters::{Kernels, Source};
 use crate::plan::padded;
 use crate::strips::{Crew, slide, whole_images};
 
@@ -61,11 +61,12 @@ impl Separable {
             };
             let shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
             let affine = source.affine(part.node, &shape, conv.bias, *norm)?;
+            let kernels = Kernels::of(conv, &affine.weight);
             let weights = if conv.kernel == KERNEL {
                 (stride, channels) = (conv.stride, padded(conv.outputs));
-                pack_windows(KERNEL * KERNEL, channels, &affine.weight)
+                pack_windows(&kernels)
             } else {
-                pack_panels(conv, &affine.weight)
+                pack_panels(&kernels)
             };
             let weights = weights.map_err(no_memory)?;
             packed.push(Part {

@@ -11,15 +11,18 @@ use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
 use crate::kernels::{
-    Buffer, InputTile, LANES, Multiply, OUTPUTS, OutputTile, PANEL, POINTS, Pitches, Residual,
-    WEIGHT_TRANSFORM,
+    Buffer, InputTile, LANES, Multiply, OUTPUTS, OutputTile, PANEL, POINTS, Pitches, Residual, Target,
+    WeightTile,
 };
-use crate::parameters::Affine;
+use crate::parameters::{Affine, Kernels};
 use crate::plan::padded;
 use crate::strips::{Crew, even};
 
 /// Products of a tile.
 const PRODUCTS: usize = POINTS * POINTS;
+
+/// Inputs whose kernels are transformed one after the other.
+const TOGETHER: usize = 16;
 
 pub(crate) struct Winograd {
     input: View,
@@ -52,6 +55,10 @@ impl Winograd {
         pool: bool,
     ) -> Result<Winograd, Error> {
         let block = choice::winograd_tiles(conv.inputs);
+        let kernels = Kernels::of(conv, &affine.weight);
+        let floats = PRODUCTS * kernels.inputs * padded(kernels.outputs);
+        let mut weights = Buffer::zeroed(floats).map_err(no_memory)?;
+        transform_into(Target::best(), &kernels, &mut weights);
         Ok(Winograd {
             input,
             output,
@@ -59,7 +66,7 @@ impl Winograd {
             height: input.size.height + 2 * conv.padding - 2,
             width: input.size.width + 2 * conv.padding - 2,
             pool,
-            weights: transform(conv, &affine.weight).map_err(no_memory)?,
+            weights,
             bias: lanes_of(&affine.bias),
             activation,
             zeros: vec![0.0; input.columns()],
@@ -232,6 +239,11 @@ impl Layer for Winograd {
         });
     }
 
+    fn load(&mut self, target: Target, kernels: &Kernels, bias: &[f32]) {
+        transform_into(target, kernels, &mut self.weights);
+        self.bias = lanes_of(bias);
+    }
+
     fn scratch(&self) -> usize {
         PRODUCTS * (self.v_pitch() + self.m_pitch())
     }
@@ -241,40 +253,31 @@ impl Layer for Winograd {
     }
 }
 
-/// G g Gᵀ of every kernel, in f64, packed for the products.
-fn transform(conv: &Conv, weight: &[f32]) -> std::io::Result<Buffer> {
-    let (inputs, columns) = (conv.inputs, padded(conv.outputs));
-    let mut packed = Buffer::zeroed(PRODUCTS * inputs * columns)?;
-    let chunk = PRODUCTS * inputs * choice::WINOGRAD_OUTPUTS;
-    packed.par_chunks_mut(chunk).enumerate().for_each(|(block, chunk)| {
-        let width = chunk.len() / PRODUCTS / inputs;
-        let first = block * choice::WINOGRAD_OUTPUTS;
-        for output in first..(first + width).min(conv.outputs) {
-            let column = output - first;
-            let (panel, lane) = (column / PANEL * PANEL, column % PANEL);
-            let panel_width = PANEL.min(width - panel);
-            for input in 0..inputs {
-                let kernel: &[f32; 9] =
-                    weight[(output * inputs + input) * 9..][..9].try_into().expect("nine");
-                for (product, value) in transformed(kernel).into_iter().enumerate() {
-                    chunk[(product * width + panel) * inputs + input * panel_width + lane] = value;
+/// G g Gᵀ of every kernel, packed for the products.
+fn transform_into(target: Target, kernels: &Kernels, packed: &mut [f32]) {
+    let inputs = kernels.inputs;
+    packed.par_chunks_mut(PRODUCTS * inputs * choice::WINOGRAD_OUTPUTS).enumerate().for_each(
+        |(block, chunk)| {
+            let width = chunk.len() / PRODUCTS / inputs;
+            for panel in (0..width).step_by(PANEL) {
+                let lanes = PANEL.min(width - panel);
+                let first = block * choice::WINOGRAD_OUTPUTS + panel;
+                let outputs = first..kernels.outputs.min(first + lanes);
+                for from in (0..inputs).step_by(TOGETHER) {
+                    let some = from..inputs.min(from + TOGETHER);
+                    let mut taps = [0.0; 9 * TOGETHER * PANEL];
+                    kernels.interleave(target, &outputs, some.clone(), (&mut taps, PANEL));
+                    for (at, input) in some.clone().enumerate() {
+                        target.weight_tile(&mut WeightTile {
+                            taps: &taps[at * PANEL..],
+                            taps_pitch: some.len() * PANEL,
+                            out: &mut chunk[panel * inputs + input * lanes..],
+                            pitch: width * inputs,
+                            lanes,
+                        });
+                    }
                 }
             }
-        }
-    });
-    Ok(packed)
-}
-
-/// G g Gᵀ of one kernel.
-fn transformed(kernel: &[f32; 9]) -> [f32; PRODUCTS] {
-    let mut half = [[0f64; 3]; POINTS];
-    for (row, g) in WEIGHT_TRANSFORM.iter().enumerate() {
-        for column in 0..3 {
-            half[row][column] = (0..3).map(|k| g[k] * kernel[k * 3 + column] as f64).sum();
-        }
-    }
-    std::array::from_fn(|at| {
-        let (row, column) = (at / POINTS, at % POINTS);
-        (0..3).map(|k| half[row][k] * WEIGHT_TRANSFORM[column][k]).sum::<f64>() as f32
-    })
+        },
+    );
 }

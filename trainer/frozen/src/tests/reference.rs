@@ -22,6 +22,11 @@ impl Random {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// A number below `count`.
+    pub(super) fn below(&mut self, count: usize) -> usize {
+        (self.next() * count as f64) as usize
+    }
+
     /// Nearly normal numbers.
     pub(super) fn normal(&mut self, count: usize, deviation: f32) -> Vec<f32> {
         (0..count)
@@ -46,8 +51,18 @@ impl Random {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Weights(HashMap<String, Vec<f32>>);
+
+impl Weights {
+    pub(super) fn of(&self, name: &str) -> &[f32] {
+        &self.0[name]
+    }
+
+    pub(super) fn set(&mut self, name: &str, at: usize, value: f32) {
+        self.0.get_mut(name).expect("a parameter")[at] = value;
+    }
+}
 
 impl Parameters for Weights {
     fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError> {

@@ -1,22 +1,15 @@
 //! The network's own layers between the cut and the head's linear layers, convolutions too, when these are trained.
 //!
-//! They are burn's, on the job's device. Batch norm stays in evaluation mode: its weight and bias are trained, its mean
-//! and variance are carried along unchanged, so that all that the layers need is one array.
+//! Their passes and gradients are [`frozen::Trained`]'s. Batch norm stays in evaluation mode: its weight and bias are trained,
+//! its mean and variance are carried along unchanged, so that all that the layers need is one array.
 
-use crate::burn_net::{BurnNet, Parameter};
 use crate::features::cut;
-use crate::weights::{BoxError, Parameters, Weights};
+use crate::weights::Weights;
 use crate::{Error, Result};
-use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use frozen::{Trained, TrainedOptions};
 use networks::{Network, Shape, network};
 use protocol::{Head, Job};
-use std::borrow::Cow;
 use std::ops::Range;
-
-/// Images that go through the layers together, if they are small enough.
-const PIECE: usize = 8;
-/// Values that all layers together may give for a piece: 256 MB, which burn keeps about twice until their gradients are known.
-const MOST_VALUES: usize = 64 << 20;
 
 /// Trained layers below the linear ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +25,6 @@ pub(crate) struct Block {
     pub(crate) pool: bool,
     /// What the learning rate is multiplied by.
     pub(super) rate: f64,
-    /// What all layers give for an image.
-    values: usize,
     pub(crate) tensors: Vec<BlockTensor>,
 }
 
@@ -46,8 +37,6 @@ pub(crate) struct BlockTensor {
     pub(crate) shape: Vec<usize>,
     /// Where it lies in the array of all parameters.
     pub(crate) range: Range<usize>,
-    /// Whether it is a statistic, which no step changes.
-    buffer: bool,
 }
 
 impl Block {
@@ -70,8 +59,7 @@ impl Block {
         let tensor = |parameter: networks::Parameter| {
             let start = end;
             end += parameter.shape.iter().product::<usize>();
-            let networks::Parameter { name, shape, buffer } = parameter;
-            BlockTensor { name, shape, range: start..end, buffer }
+            BlockTensor { name: parameter.name, shape: parameter.shape, range: start..end }
         };
         let tensors: Vec<BlockTensor> = network.parameters().into_iter().map(tensor).collect();
         if tensors.is_empty() {
@@ -83,7 +71,6 @@ impl Block {
             outputs: last.pooled(),
             pool: matches!(last, Shape::Map { .. }),
             rate: rate.unwrap_or(1.0),
-            values: shapes.iter().map(Shape::len).sum(),
             network,
             up_to,
             tensors,
@@ -93,18 +80,6 @@ impl Block {
     /// Features of an image at the cut.
     pub(super) fn inputs(&self) -> usize {
         self.map.iter().product()
-    }
-
-    /// Images that go through the layers together. Where they are split shows in the last bits of a sum, so nothing but
-    /// the layers and the image's size decides.
-    pub(super) fn piece(&self) -> usize {
-        (MOST_VALUES / self.values).clamp(1, PIECE)
-    }
-
-    /// Whether one image alone gives more than a piece should: what costs little is computed again for its gradient then,
-    /// instead of being kept.
-    pub(super) fn recomputes(&self) -> bool {
-        self.values > MOST_VALUES
     }
 
     /// How many parameters there are, statistics included.
@@ -120,54 +95,13 @@ impl Block {
         weights.check(&self.network)
     }
 
-    /// The layers on a device, with parameters from the array of all; those that are trained keep their gradients if
-    /// `track`.
-    pub(super) fn on(&self, parameters: &[f32], device: &Device, track: bool) -> Result<BurnNet> {
-        let mut net = BurnNet::new(&self.network, &Values { block: self, parameters }, device)?;
-        for tensor in self.tensors.iter().filter(|tensor| track && !tensor.buffer) {
-            if let Some(parameter) = net.parameters_mut().get_mut(&tensor.name) {
-                *parameter = parameter.clone().require_grad();
-            }
-        }
-        Ok(net)
-    }
-
-    /// What the layers give for rows of features: `[rows, inputs]` to `[rows, outputs]`.
-    pub(super) fn forward(&self, net: &BurnNet, features: Vec<f32>, device: &Device) -> Result<Tensor<2>> {
-        let [channels, height, width] = self.map;
-        let shape = [features.len() / self.inputs(), channels, height, width];
-        net.forward(Tensor::from_data(TensorData::new(features, shape), (device, DType::F32)), self.pool)
-    }
-
-    /// Adds the gradients of a backward pass to `sum`.
-    pub(super) fn add_gradients(
-        &self,
-        net: &BurnNet,
-        gradients: &mut Gradients,
-        sum: &mut [f32],
-    ) -> Result<()> {
-        for tensor in self.tensors.iter().filter(|tensor| !tensor.buffer) {
-            let parameter: &Parameter = &net.parameters()[&tensor.name];
-            let gradient = parameter.take_gradient(gradients)?.ok_or_else(|| Error::Burn {
-                action: "find a gradient",
-                reason: format!("{} has none", tensor.name),
-            })?;
-            sum[tensor.range.clone()].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-        }
-        Ok(())
-    }
-}
-
-/// The array of all parameters, by torchvision's names.
-struct Values<'a> {
-    block: &'a Block,
-    parameters: &'a [f32],
-}
-
-impl Parameters for Values<'_> {
-    fn get(&self, name: &str, _: &[usize]) -> Result<Cow<'_, [f32]>, BoxError> {
-        let tensor = self.block.tensors.iter().find(|tensor| tensor.name == name);
-        let tensor = tensor.ok_or_else(|| format!("no tensor {name:?} above the cut"))?;
-        Ok(Cow::Borrowed(&self.parameters[tensor.range.clone()]))
+    /// The layers with their gradients, on so many threads of their own.
+    ///
+    /// # Errors
+    /// [`Error::Frozen`] for a layer that has no gradient.
+    pub(super) fn trained(&self, threads: usize) -> Result<Trained> {
+        let [_, height, width] = self.map;
+        let options = TrainedOptions { threads, pool: self.pool, ..TrainedOptions::default() };
+        Ok(Trained::new(&self.network, (height, width), &options)?)
     }
 }

@@ -8,17 +8,12 @@
 use super::dropout::Masks;
 use super::{Batch, HeadShape, Layer, Optimizer, State, clip};
 use crate::{Error, Result};
-use frozen::Linear;
-use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
+use frozen::{DealtLinear, deal};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 
-/// Outputs of a block, of scores and of a sum of gradients.
-const OUTPUTS: usize = 48;
 /// Values of a block that is changed in one go: its gradient stays in the cache.
 const VALUES: usize = 1 << 16;
-/// Outputs whose derivatives are summed in one piece.
-const PART: usize = 256;
 /// Layers with fewer parameters are not worth a second thread.
 const SMALL: usize = 1 << 20;
 
@@ -41,7 +36,8 @@ struct Block<'a> {
 impl Dense {
     pub(super) fn new(shape: &HeadShape, smoothing: f64, threads: usize) -> Result<Dense> {
         let pool = || ThreadPoolBuilder::new().num_threads(threads).build();
-        let many = threads > 1 && shape.parameters() >= SMALL;
+        let many =
+            threads > 1 && shape.layers().iter().map(|layer| layer.weight.len()).sum::<usize>() >= SMALL;
         let pool = many.then(pool).transpose().map_err(|_| Error::Thread("computes layers"))?;
         Ok(Dense { layers: shape.layers(), classes: shape.classes(), smoothing, pool })
     }
@@ -51,30 +47,32 @@ impl Dense {
         self.forward(parameters, features, &Masks::default()).pop().unwrap_or_default()
     }
 
-    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss; the batch's features are masked
-    /// already.
+    /// Adds `scale` times the gradient of the batch's summed loss to `sum`; gives `scale` times the derivatives by what each
+    /// layer gives before its ReLU, and the summed loss. The batch's features are masked already.
     pub(super) fn add_gradient(
         &self,
         parameters: &[f32],
         batch: &Batch<'_>,
         masks: &Masks,
+        scale: f32,
         sum: &mut [f32],
-    ) -> f64 {
+    ) -> (Vec<Vec<f32>>, f64) {
         let outputs = self.forward(parameters, batch.features, masks);
-        let (deltas, loss) = self.deltas(parameters, batch.labels, &outputs, masks, 1.0);
+        let (deltas, loss) = self.deltas(parameters, batch.labels, &outputs, masks, scale);
         for (index, layer) in self.layers.iter().enumerate() {
             let (rows, deltas) = (rows(batch, &outputs, index), &deltas[index]);
-            let size = OUTPUTS * layer.inputs;
-            let blocks = sum[layer.weight.clone()].chunks_mut(size).enumerate();
-            let mut blocks: Vec<_> = blocks.map(|(n, block)| (n * OUTPUTS, block)).collect();
-            self.each(&mut blocks, |(first, sum)| {
-                let outputs = *first..*first + sum.len() / layer.inputs;
-                let linear = Linear::new(layer.inputs, outputs.len());
-                linear.add_gradient(rows, &columns(deltas, layer.outputs, outputs), sum);
-            });
+            self.dealt(layer).add_gradient(rows, deltas, &mut sum[layer.weight.clone()]);
             add_rows(deltas, &mut sum[layer.bias.clone()]);
         }
-        loss
+        (deltas, loss)
+    }
+
+    /// The derivatives by the features, `[rows, inputs]`, given those by what each layer gives.
+    pub(super) fn through(&self, parameters: &[f32], deltas: &[Vec<f32>], masks: &Masks) -> Vec<f32> {
+        let first = &self.layers[0];
+        let mut delta = self.dealt(first).through(&parameters[first.weight.clone()], &deltas[0]);
+        masks.apply(0, &mut delta);
+        delta
     }
 
     /// One optimizer step along the gradient of the batch's mean loss, which is made no longer than `longest`; gives the
@@ -100,11 +98,9 @@ impl Dense {
         let rule = optimizer.next(rate, state);
         for (index, layer) in self.layers.iter().enumerate() {
             let (rows, deltas) = (rows(batch, &outputs, index), &deltas[index]);
-            self.each(&mut blocks(layer, state), |block| {
+            deal(self.pool.as_ref(), &mut blocks(layer, state), |block| {
                 let mut gradient = vec![0.0; block.values.len()];
-                let linear = Linear::new(layer.inputs, block.outputs.len());
-                let deltas = columns(deltas, layer.outputs, block.outputs.clone());
-                linear.add_gradient(rows, &deltas, &mut gradient);
+                self.dealt(layer).add_gradient_of(rows, deltas, block.outputs.clone(), &mut gradient);
                 rule.apply(true, block.values, &gradient, &mut block.memory);
             });
             let mut gradient = vec![0.0; layer.outputs];
@@ -120,7 +116,7 @@ impl Dense {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let rows = outputs.last().map_or(features, Vec::as_slice);
-            let mut out = self.products(layer, &parameters[layer.weight.clone()], rows); // [rows, outputs]
+            let mut out = self.dealt(layer).scores(&parameters[layer.weight.clone()], rows); // [rows, outputs]
             let least = if index + 1 < self.layers.len() { 0.0 } else { f32::NEG_INFINITY };
             for row in out.chunks_exact_mut(layer.outputs) {
                 let biases = &parameters[layer.bias.clone()];
@@ -132,28 +128,6 @@ impl Dense {
             outputs.push(out);
         }
         outputs
-    }
-
-    /// `rows · weightsᵀ`, `[rows, outputs]`.
-    fn products(&self, layer: &Layer, weights: &[f32], rows: &[f32]) -> Vec<f32> {
-        let count = rows.len() / layer.inputs;
-        let blocks = weights.chunks(OUTPUTS * layer.inputs).map(|block| (block, Vec::new()));
-        let mut blocks: Vec<(&[f32], Vec<f32>)> = blocks.collect();
-        self.each(&mut blocks, |(weights, products)| {
-            let outputs = weights.len() / layer.inputs;
-            products.resize(count * outputs, 0.0);
-            Linear::new(layer.inputs, outputs).scores(rows, weights, products);
-        });
-        let mut all = vec![0.0; count * layer.outputs];
-        let mut first = 0;
-        for (weights, products) in blocks {
-            let outputs = weights.len() / layer.inputs;
-            for (row, products) in all.chunks_exact_mut(layer.outputs).zip(products.chunks_exact(outputs)) {
-                row[first..first + outputs].copy_from_slice(products);
-            }
-            first += outputs;
-        }
-        all
     }
 
     /// The derivatives of `scale` times the summed loss by what each layer gives before its ReLU, and the summed loss.
@@ -174,7 +148,7 @@ impl Dense {
         let mut deltas = vec![last]; // from the last layer down
         for (index, (layer, below)) in self.layers[1..].iter().zip(outputs).enumerate().rev() {
             let above = deltas.last().map_or(&[][..], Vec::as_slice);
-            let mut delta = self.through(layer, &parameters[layer.weight.clone()], above); // [rows, inputs]
+            let mut delta = self.dealt(layer).through(&parameters[layer.weight.clone()], above); // [rows, inputs]
             let cut_off = |(delta, value): (&mut f32, &f32)| *delta *= f32::from(u8::from(*value > 0.0));
             delta.iter_mut().zip(below).for_each(cut_off);
             masks.apply(index + 1, &mut delta);
@@ -182,26 +156,6 @@ impl Dense {
         }
         deltas.reverse();
         (deltas, loss)
-    }
-
-    /// `deltas · weights`, `[rows, inputs]`: the derivatives by what a layer reads.
-    fn through(&self, layer: &Layer, weights: &[f32], deltas: &[f32]) -> Vec<f32> {
-        let rows = deltas.len() / layer.outputs;
-        let parts = weights.chunks(PART * layer.inputs).enumerate();
-        let mut parts: Vec<(usize, &[f32], Vec<f32>)> =
-            parts.map(|(n, part)| (n * PART, part, Vec::new())).collect();
-        self.each(&mut parts, |(first, weights, sum)| {
-            let outputs = *first..*first + weights.len() / layer.inputs;
-            let across = |output| (0..rows).map(move |row| deltas[row * layer.outputs + output]);
-            let turned: Vec<f32> = outputs.flat_map(across).collect(); // [outputs, rows]
-            sum.resize(rows * layer.inputs, 0.0);
-            Linear::new(layer.inputs, rows).add_gradient(weights, &turned, sum);
-        });
-        let mut sum = vec![0.0; rows * layer.inputs];
-        for (_, _, part) in parts {
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        sum
     }
 
     /// Turns a row of scores into the loss's derivatives by them, and gives its loss.
@@ -219,11 +173,9 @@ impl Dense {
         loss
     }
 
-    fn each<T: Send>(&self, blocks: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
-        match &self.pool {
-            None => blocks.iter_mut().for_each(work),
-            Some(pool) => pool.install(|| blocks.par_iter_mut().for_each(work)),
-        }
+    /// A layer's products, by its threads.
+    fn dealt(&self, layer: &Layer) -> DealtLinear<'_> {
+        DealtLinear { inputs: layer.inputs, outputs: layer.outputs, pool: self.pool.as_ref() }
     }
 }
 
@@ -244,11 +196,6 @@ fn blocks<'a>(layer: &Layer, state: &'a mut State) -> Vec<Block<'a>> {
         memory: memory.iter_mut().filter_map(Iterator::next).collect(),
     };
     values.chunks_mut(size).enumerate().map(block).collect()
-}
-
-/// Some columns of `[rows, width]`, as `[rows, columns]`.
-fn columns(values: &[f32], width: usize, columns: Range<usize>) -> Vec<f32> {
-    values.chunks_exact(width).flat_map(|row| &row[columns.clone()]).copied().collect()
 }
 
 /// Adds every row to `sum`.

@@ -1,18 +1,17 @@
-//! The head's loss, gradient, step and scores for a batch: by burn's autodiff for an MLP and for convolutions, by our own
-//! products else.
+//! The head's loss, gradient, step and scores for a batch: by burn's autodiff for an MLP, by our own products else.
 //!
-//! burn runs in thread pools of one thread here, so that how many threads a worker has never shows in a sum.
+//! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
 
 use super::dense::Dense;
 use super::dropout::{Dropout, Masks};
-use super::{Block, HeadShape, Layer, Optimizer, State, clip};
-use crate::burn_net::BurnNet;
+use super::{HeadShape, Layer, Optimizer, State, clip};
 use crate::device::device;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use frozen::{Trained, deal};
 use protocol::{Head, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::panic::resume_unwind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Rows of features with their classes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +26,17 @@ pub(crate) struct Batch<'a> {
     pub(crate) pass: u32,
 }
 
+impl<'a> Batch<'a> {
+    /// The same rows, `images` at a time; without labels none of these has any.
+    fn pieces(&self, images: usize, inputs: usize) -> impl Iterator<Item = Batch<'a>> {
+        let features = self.features.chunks(images * inputs);
+        let [labels, ids] =
+            [self.labels, self.images].map(|all| all.chunks(images).chain(std::iter::repeat(&[][..])));
+        let (pieces, pass) = (features.zip(labels.zip(ids)), self.pass);
+        pieces.map(move |(features, (labels, images))| Batch { features, labels, images, pass })
+    }
+}
+
 /// Computes losses and gradients of a head.
 #[derive(Debug)]
 pub(crate) struct Trainer {
@@ -36,60 +46,83 @@ pub(crate) struct Trainer {
     longest: Option<f64>,
     dropout: Option<Dropout>,
     device: Device,
-    /// The same, keeping what gradients need.
-    pub(super) tracking: Device,
-    /// One of one thread; of a block, which is computed in pieces, as many as there are threads.
-    pools: Vec<ThreadPool>,
+    /// burn's one thread.
+    pool: ThreadPool,
+    /// The layers below the linear ones, if these are trained.
+    block: Option<Mutex<Trained>>,
+    /// The last step's gradient, where it is a whole array: new memory costs more than to fill it with zeros.
+    gradient: Mutex<Vec<f32>>,
     /// Its own products, where there are any.
     dense: Option<Dense>,
 }
 
-/// The parameters on a device.
-struct Loaded {
-    device: Device,
-    block: Option<BurnNet>,
-    /// `[outputs, inputs]` and `[1, outputs]` of each linear layer.
-    layers: Vec<(Tensor<2>, Tensor<2>)>,
-}
+/// Linear layers on a device: `[outputs, inputs]` and `[1, outputs]` of each.
+type Loaded = Vec<(Tensor<2>, Tensor<2>)>;
 
 impl Trainer {
     pub(crate) fn new(job: &Job, shape: &HeadShape, threads: usize) -> Result<Trainer> {
-        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = (0..shape.block().map_or(1, |_| threads.max(1))).map(pool).collect::<Result<_, _>>();
-        let pools =
-            pools.map_err(|error| Error::Burn { action: "start its threads", reason: error.to_string() })?;
+        let pool = ThreadPoolBuilder::new().num_threads(1).build();
+        let pool =
+            pool.map_err(|error| Error::Burn { action: "start its thread", reason: error.to_string() })?;
         let dense = match job.head {
-            Head::Mlp { .. } | Head::Layers { .. } => None,
-            Head::Softmax | Head::Classifier => Some(Dense::new(shape, job.label_smoothing, threads)?),
+            Head::Mlp { .. } => None,
+            _ => Some(Dense::new(shape, job.label_smoothing, threads)?),
         };
-        let (dropout, shape, device) = (Dropout::of(job, shape), shape.clone(), device(job.device)?);
-        let tracking = match shape.block() {
-            Some(block) if block.recomputes() => device.clone().autodiff().gradient_checkpointing(),
-            _ => device.clone().autodiff(),
-        };
+        let block = shape.block().map(|block| block.trained(threads.max(1))).transpose()?;
         Ok(Trainer {
-            shape,
+            dropout: Dropout::of(job, shape),
+            shape: shape.clone(),
             smoothing: job.label_smoothing,
             longest: job.clip,
-            dropout,
-            device,
-            tracking,
-            pools,
+            device: device(job.device)?,
+            pool,
+            block: block.map(Mutex::new),
+            gradient: Mutex::default(),
             dense,
         })
     }
 
     /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
     pub(crate) fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
-        match (&self.dense, self.shape.block()) {
-            (Some(dense), _) => {
+        match (&self.dense, self.block()) {
+            (None, _) => self.add_gradient_by_autodiff(parameters, batch, sum),
+            (Some(dense), None) => {
                 let masks = self.masks(&batch);
                 let features = masks.features(batch.features);
-                Ok(dense.add_gradient(parameters, &Batch { features: &features, ..batch }, &masks, sum))
+                Ok(dense
+                    .add_gradient(parameters, &Batch { features: &features, ..batch }, &masks, 1.0, sum)
+                    .1)
             }
-            (None, Some(block)) => self.add_gradient_in_pieces(block, parameters, batch, sum),
-            (None, None) => self.add_gradient_by_autodiff(parameters, batch, sum),
+            (Some(dense), Some(mut block)) => {
+                self.add_gradient_through(dense, &mut block, parameters, batch, 1.0, sum)
+            }
         }
+    }
+
+    /// Adds `scale` times the gradient of the batch's summed loss, of the block's layers and the linear ones above; gives the
+    /// summed loss.
+    fn add_gradient_through(
+        &self,
+        dense: &Dense,
+        block: &mut Trained,
+        parameters: &[f32],
+        batch: Batch<'_>,
+        scale: f32,
+        sum: &mut [f32],
+    ) -> Result<f64> {
+        let own = self.shape.block().map_or(0, |block| block.parameters());
+        let (images, mut total) = (block.images(), 0.0);
+        let mut layers = block.load(&parameters[..own], true)?;
+        for piece in batch.pieces(images, self.shape.inputs()) {
+            let rows = layers.forward(piece.features, piece.labels.len(), true)?;
+            let masks = self.masks(&piece);
+            let features = masks.features(&rows);
+            let piece = Batch { features: &features, ..piece };
+            let (deltas, loss) = dense.add_gradient(parameters, &piece, &masks, scale, sum);
+            layers.backward(&dense.through(parameters, &deltas, &masks), &mut sum[..own])?;
+            total += loss;
+        }
+        Ok(total)
     }
 
     /// One optimizer step along the gradient of the batch's mean loss; gives the summed loss.
@@ -100,21 +133,32 @@ impl Trainer {
         batch: Batch<'_>,
         state: &mut State,
     ) -> Result<f64> {
-        if let Some(dense) = &self.dense {
+        if let (Some(dense), None) = (&self.dense, &self.block) {
             let masks = self.masks(&batch);
             let features = masks.features(batch.features);
             let batch = Batch { features: &features, ..batch };
             return Ok(dense.step(optimizer, (rate, self.longest), &batch, &masks, state));
         }
-        let mut gradient = vec![0.0; self.shape.parameters()];
-        let loss = self.add_gradient(&state.parameters, batch, &mut gradient)?;
-        let scale = 1.0 / batch.labels.len() as f32;
-        gradient.iter_mut().for_each(|g| *g *= scale);
+        let mut gradient = self.gradient.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut block, scale) = (self.block(), 1.0 / batch.labels.len() as f32);
+        gradient.resize(self.shape.parameters(), 0.0);
+        let mut parts: Vec<&mut [f32]> = gradient.chunks_mut(1 << 16).collect();
+        deal(block.as_ref().map(|block| block.threads()), &mut parts, |part| part.fill(0.0));
+        let loss = match (&self.dense, &mut block) {
+            (Some(dense), Some(block)) => {
+                self.add_gradient_through(dense, block, &state.parameters, batch, scale, &mut gradient)?
+            }
+            _ => {
+                let loss = self.add_gradient_by_autodiff(&state.parameters, batch, &mut gradient)?;
+                gradient.iter_mut().for_each(|g| *g *= scale);
+                loss
+            }
+        };
         if let Some(longest) = self.longest {
             let factor = clip::factor(longest, clip::squared(&gradient));
             gradient.iter_mut().for_each(|g| *g *= factor);
         }
-        optimizer.step(rate, &gradient, state);
+        optimizer.step(block.as_ref().map(|block| block.threads()), rate, &gradient, state);
         Ok(loss)
     }
 
@@ -123,66 +167,30 @@ impl Trainer {
         self.dropout.as_ref().map(|dropout| dropout.masks(batch)).unwrap_or_default()
     }
 
-    /// The same by burn, whatever the head.
+    /// The layers below the linear ones. What a panic left in them is forgotten with the next pass.
+    fn block(&self) -> Option<MutexGuard<'_, Trained>> {
+        self.block.as_ref().map(|block| block.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same by burn, of linear layers.
     pub(super) fn add_gradient_by_autodiff(
         &self,
         parameters: &[f32],
         batch: Batch<'_>,
         sum: &mut [f32],
     ) -> Result<f64> {
-        self.pools[0].install(|| self.differentiate(parameters, batch, sum))
+        self.pool.install(|| self.differentiate(parameters, batch, sum))
     }
 
-    /// The same piece by piece, as many at once as there are threads, and summed in their order.
-    fn add_gradient_in_pieces(
-        &self,
-        block: &Block,
-        parameters: &[f32],
-        batch: Batch<'_>,
-        sum: &mut [f32],
-    ) -> Result<f64> {
-        let mut total = 0.0;
-        for wave in pieces(block, &batch).chunks(self.pools.len()) {
-            let found = self.at_once(wave, |piece| {
-                let mut gradient = vec![0.0; parameters.len()];
-                Ok((self.differentiate(parameters, piece, &mut gradient)?, gradient))
-            });
-            for piece in found {
-                let (loss, gradient) = piece?;
-                total += loss;
-                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-            }
-        }
-        Ok(total)
-    }
-
-    /// Computes no more pieces than there are pools, each in a pool of its own.
-    fn at_once<T: Send>(
-        &self,
-        pieces: &[Batch<'_>],
-        compute: impl Fn(Batch<'_>) -> Result<T> + Sync,
-    ) -> Vec<Result<T>> {
-        let compute = &compute;
-        std::thread::scope(|scope| {
-            let running = self.pools.iter().zip(pieces);
-            let running = running.map(|(pool, piece)| scope.spawn(move || pool.install(|| compute(*piece))));
-            let running: Vec<_> = running.collect();
-            running.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        })
-    }
-
-    /// Adds the gradient of the summed loss of a batch, or of a piece of it, to `sum`; gives that loss.
+    /// Adds the gradient of the summed loss of a batch to `sum`; gives that loss.
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
-        let device = &self.tracking;
-        let loaded = self.load(parameters, device, true)?;
-        let scores = self.forward(&loaded, batch.features, &self.masks(&batch))?; // [rows, classes]
-        let targets = self.targets(batch.labels, device); // [rows, classes]
+        let device = self.device.clone().autodiff();
+        let loaded = self.load(parameters, &device, true);
+        let scores = self.forward(&loaded, &device, batch.features, &self.masks(&batch)); // [rows, classes]
+        let targets = self.targets(batch.labels, &device); // [rows, classes]
         let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
         let mut gradients = loss.backward();
-        if let (Some(block), Some(net)) = (self.shape.block(), &loaded.block) {
-            block.add_gradients(net, &mut gradients, sum)?;
-        }
-        for (layer, (weight, bias)) in self.shape.layers().into_iter().zip(&loaded.layers) {
+        for (layer, (weight, bias)) in self.shape.layers().into_iter().zip(&loaded) {
             let weight = weight.grad_remove(&mut gradients).map(Tensor::into_data);
             let bias = bias.grad_remove(&mut gradients).map(Tensor::into_data);
             for (range, gradient) in [(layer.weight, weight), (layer.bias, bias)] {
@@ -198,48 +206,41 @@ impl Trainer {
 
     /// The scores before softmax, `[rows, classes]`.
     pub(crate) fn scores(&self, parameters: &[f32], features: Vec<f32>) -> Result<Vec<f32>> {
-        if let Some(dense) = &self.dense {
-            return Ok(dense.scores(parameters, &features));
-        }
-        let score = |piece: Batch<'_>| {
-            let loaded = self.load(parameters, &self.device, false)?;
-            let scores = self.forward(&loaded, piece.features, &Masks::default())?;
-            scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
-        };
-        let batch = Batch { features: &features, ..Batch::default() };
-        let Some(block) = self.shape.block() else { return self.pools[0].install(|| score(batch)) };
-        let mut scores = Vec::new();
-        for wave in pieces(block, &batch).chunks(self.pools.len()) {
-            for piece in self.at_once(wave, score) {
-                scores.extend(piece?);
-            }
+        let Some(dense) = &self.dense else { return self.pool.install(|| self.score(parameters, &features)) };
+        let Some(mut block) = self.block() else { return Ok(dense.scores(parameters, &features)) };
+        let own = self.shape.block().map_or(0, |block| block.parameters());
+        let (images, mut scores) = (block.images(), Vec::new());
+        let mut layers = block.load(&parameters[..own], false)?;
+        let all = Batch { features: &features, ..Batch::default() };
+        for piece in all.pieces(images, self.shape.inputs()) {
+            let rows = layers.forward(piece.features, piece.features.len() / self.shape.inputs(), false)?;
+            scores.extend(dense.scores(parameters, &rows));
         }
         Ok(scores)
     }
 
-    /// Puts the parameters on a device, which keeps their gradients if `track`.
-    fn load(&self, parameters: &[f32], device: &Device, track: bool) -> Result<Loaded> {
-        let block = self.shape.block().map(|block| block.on(parameters, device, track)).transpose()?;
+    /// The same by burn, of linear layers.
+    fn score(&self, parameters: &[f32], features: &[f32]) -> Result<Vec<f32>> {
+        let loaded = self.load(parameters, &self.device, false);
+        let scores = self.forward(&loaded, &self.device, features, &Masks::default());
+        scores.try_into_vec_as::<f32>().map_err(|e| unreadable("read the scores", e))
+    }
+
+    /// Puts linear layers on a device, which keeps their gradients if `track`.
+    fn load(&self, parameters: &[f32], device: &Device, track: bool) -> Loaded {
         let layer = |Layer { inputs, outputs, weight, bias, .. }: Layer| {
             let weight = tensor(parameters[weight].to_vec(), [outputs, inputs], device);
             let bias = tensor(parameters[bias].to_vec(), [1, outputs], device);
             if track { (weight.require_grad(), bias.require_grad()) } else { (weight, bias) }
         };
-        let layers = self.shape.layers().into_iter().map(layer).collect();
-        Ok(Loaded { device: device.clone(), block, layers })
+        self.shape.layers().into_iter().map(layer).collect()
     }
 
     /// The scores before softmax: `[rows, inputs]` to `[rows, classes]`.
-    fn forward(&self, loaded: &Loaded, features: &[f32], masks: &Masks) -> Result<Tensor<2>> {
-        let Loaded { device, block: net, layers } = loaded;
-        let mut x = match (self.shape.block(), net) {
-            (Some(block), Some(net)) => block.forward(net, features.to_vec(), device)?,
-            _ => {
-                let rows = features.len() / self.shape.inputs();
-                tensor(features.to_vec(), [rows, self.shape.inputs()], device)
-            }
-        };
-        for (index, (weight, bias)) in layers.iter().enumerate() {
+    fn forward(&self, loaded: &Loaded, device: &Device, features: &[f32], masks: &Masks) -> Tensor<2> {
+        let rows = features.len() / self.shape.inputs();
+        let mut x = tensor(features.to_vec(), [rows, self.shape.inputs()], device);
+        for (index, (weight, bias)) in loaded.iter().enumerate() {
             if index > 0 {
                 x = activation::relu(x);
             }
@@ -248,7 +249,7 @@ impl Trainer {
             }
             x = x.matmul(weight.clone().transpose()) + bias.clone(); // [rows, outputs]
         }
-        Ok(x)
+        x
     }
 
     /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
@@ -261,16 +262,6 @@ impl Trainer {
         }
         tensor(targets, [labels.len(), classes], device)
     }
-}
-
-/// Rows of a batch in pieces; without labels none of these has any.
-fn pieces<'a>(block: &Block, batch: &Batch<'a>) -> Vec<Batch<'a>> {
-    let rows = block.piece();
-    let features = batch.features.chunks(rows * block.inputs());
-    let [labels, images] =
-        [batch.labels, batch.images].map(|all| all.chunks(rows).chain(std::iter::repeat(&[][..])));
-    let pieces = features.zip(labels.zip(images));
-    pieces.map(|(features, (labels, images))| Batch { features, labels, images, ..*batch }).collect()
 }
 
 fn tensor(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

@@ -4,8 +4,13 @@
 //! scalars in f64 and the arrays in f32. Weight decay leaves biases alone.
 
 use super::{Array, HeadShape};
+use frozen::deal;
 use protocol::{Job, Optimizer as Kind};
+use rayon::ThreadPool;
 use std::ops::Range;
+
+/// Values that a thread changes in one go.
+const VALUES: usize = 1 << 16;
 
 /// The head's parameters and what the optimizer remembers of its steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,12 +51,19 @@ impl Optimizer {
         State { parameters, memory, steps: 0 }
     }
 
-    /// One step against the gradient of the mean loss.
-    pub(crate) fn step(&self, rate: f64, gradient: &[f32], state: &mut State) {
+    /// One step against the gradient of the mean loss, by these threads or the caller's own.
+    pub(crate) fn step(&self, pool: Option<&ThreadPool>, rate: f64, gradient: &[f32], state: &mut State) {
         state.steps += 1;
-        let (all, step) = (0..gradient.len(), state.steps);
-        let (values, mut memory) = state.part(&all);
-        self.step_on(&all, (rate, step), gradient, values, &mut memory);
+        let step = state.steps;
+        let mut memory: Vec<_> = state.memory.iter_mut().map(|memory| memory.chunks_mut(VALUES)).collect();
+        let parts = state.parameters.chunks_mut(VALUES).zip(gradient.chunks(VALUES)).enumerate();
+        let parts = parts.map(|(n, (values, gradient))| {
+            let slice = n * VALUES..n * VALUES + values.len();
+            (slice, values, gradient, memory.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>())
+        });
+        deal(pool, &mut parts.collect::<Vec<_>>(), |(slice, values, gradient, memory)| {
+            self.step_on(slice, (rate, step), gradient, values, memory);
+        });
     }
 
     /// What the step of a number does to some of the parameters: gradient, values and memory have those of `slice`.

@@ -267,7 +267,7 @@ fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
                 let mut gradient = vec![0.0; shape.parameters()];
                 trainer.add_gradient(&plain.parameters, batch, &mut gradient).unwrap();
                 gradient.iter_mut().for_each(|g| *g /= ROWS as f32);
-                optimizer.step(0.1, &gradient, &mut plain);
+                optimizer.step(None, 0.1, &gradient, &mut plain);
             }
             let pairs = fused.parameters.iter().zip(&plain.parameters);
             let apart = pairs.fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));

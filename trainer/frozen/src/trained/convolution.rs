@@ -1,0 +1,304 @@
+//! A convolution with its batch norm, residual and activation.
+//!
+//! The derivative by what it reads is a convolution, too: of the turned kernels with `delta`, between whose pixels stand
+//! zeros where the stride left some out. A batch norm in evaluation mode is one factor and one summand a channel, so it is
+//! folded into the kernels; by the folded weights w' = w·γ/σ and bias the derivatives are γ/σ·dw', Σδ for β, and for γ
+//! (⟨w, dw'⟩ + (b - μ)·Σδ)/σ, since Σ δ·(w∗x) = ⟨w, dw'⟩: no map of the norm is needed.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use networks::{Conv, Network, NodeId};
+use rayon::prelude::*;
+
+use super::layer::{Layer, Layout, Ports, Run, Taken};
+use super::products::{Products, products};
+use crate::Error;
+use crate::fuse::{Clamp, IsDepthwise, Size};
+use crate::kernels::{Buffer, ChannelSums, Deposit, PANEL, Target};
+use crate::layer::{self, Activation, Addend, View};
+use crate::parameters::{Affine, Kernels, Source};
+use crate::plan::padded;
+
+/// Inputs whose kernels' derivatives are added together.
+const TOGETHER: usize = 16;
+
+pub(super) struct Convolution {
+    conv: Conv,
+    node: NodeId,
+    norm: Option<NodeId>,
+    ports: Ports,
+    forward: Box<dyn layer::Layer>,
+    through: Option<Through>,
+    parameters: Places,
+}
+
+/// Where its parameters lie in the array of all.
+struct Places {
+    weight: Range<usize>,
+    bias: Option<Range<usize>>,
+    /// Weight, bias, mean and variance.
+    norm: Option<[Range<usize>; 4]>,
+}
+
+/// The convolution that takes `delta` back to the input.
+struct Through {
+    layer: Box<dyn layer::Layer>,
+    /// What it reads: `delta`, with zeros between its pixels if there is a stride.
+    input: View,
+    /// What it gives, if that is not what the layer reads, but has to be spread over it or added.
+    spread: Option<View>,
+}
+
+impl Convolution {
+    pub(super) fn new(
+        conv: &Conv,
+        (node, norm): (NodeId, Option<NodeId>),
+        (network, layout): (&Network, &Layout),
+        ports: Ports,
+        clamp: Clamp,
+        threads: usize,
+    ) -> Result<Convolution, Error> {
+        let range = |node: NodeId, suffix| layout.range(network, node, suffix);
+        let parameters = Places {
+            weight: range(node, "weight"),
+            bias: conv.bias.then(|| range(node, "bias")),
+            norm: norm.map(|norm| {
+                ["weight", "bias", "running_mean", "running_var"].map(|suffix| range(norm, suffix))
+            }),
+        };
+        let residual = ports.inputs.get(1).map(|view| Addend::Value(*view));
+        let finish = Activation { clamp, residual };
+        let views = (ports.inputs[0], ports.output);
+        let forward = layer::convolution(conv, zeros(conv), views, finish, threads)?;
+        let through = match ports.taken[0] {
+            Taken::Not => None,
+            taken => Some(Through::new(conv, &ports, taken == Taken::Added, threads)?),
+        };
+        Ok(Convolution { conv: conv.clone(), node, norm, ports, forward, through, parameters })
+    }
+
+    /// The sum of `delta` over all pixels, for each channel.
+    fn sums(&self, run: &Run, delta: &[f32]) -> Vec<f64> {
+        let view = self.ports.output;
+        let of_image = |image: usize| {
+            let mut sums = vec![0f64; view.size.channels];
+            run.crew.target.channel_sums(&mut ChannelSums {
+                delta: &delta[image * view.image()..],
+                pitch: view.pitch,
+                pixels: view.size.pixels(),
+                sums: &mut sums,
+            });
+            sums
+        };
+        let of_images: Vec<Vec<f64>> = (0..run.n).into_par_iter().map(of_image).collect();
+        let mut sums = vec![0.0; view.size.channels];
+        for of_image in of_images {
+            sums.iter_mut().zip(of_image).for_each(|(sum, image)| *sum += image);
+        }
+        sums
+    }
+
+    /// Adds the derivatives by the weights, times `scales`; gives ⟨w, dw'⟩ for each output that has a scale.
+    fn add_weights(
+        &self,
+        run: &Run,
+        found: &Products,
+        scales: Option<&[f64]>,
+        gradient: &mut [f32],
+    ) -> Vec<f64> {
+        let (row, window) = (self.parameters.weight.len() / self.conv.outputs, self.conv.kernel.pow(2));
+        let weights = &run.parameters[self.parameters.weight.clone()];
+        let gradient = &mut gradient[self.parameters.weight.clone()];
+        let mut inner = vec![0.0; scales.map_or(0, <[f64]>::len)];
+        let blocks = gradient.par_chunks_mut(PANEL * row).zip(weights.par_chunks(PANEL * row));
+        let of_blocks = blocks.enumerate().map(|(block, (gradient, weights))| {
+            let (first, mut inner) = (block * PANEL, [0.0; PANEL]);
+            let mut factors = [1.0; PANEL];
+            if let Some(scales) = scales {
+                factors.iter_mut().zip(&scales[first..]).for_each(|(factor, scale)| *factor = *scale as f32);
+            }
+            let mut taps = vec![[0.0; PANEL]; TOGETHER * window];
+            for from in (0..row / window).step_by(TOGETHER) {
+                let some = &mut taps[..TOGETHER.min(row / window - from) * window];
+                for (at, taps) in some.chunks_exact_mut(window).enumerate() {
+                    found.taps(run.crew.target, first, from + at, taps);
+                }
+                run.crew.target.deposit(&mut Deposit {
+                    from: some,
+                    scales: &factors,
+                    rows: gradient.len() / row,
+                    to: &mut gradient[from * window..],
+                    pitch: row,
+                    inner: scales.map(|_| (&weights[from * window..], &mut inner)),
+                });
+            }
+            inner
+        });
+        let of_blocks: Vec<[f64; PANEL]> = of_blocks.collect();
+        inner.iter_mut().zip(of_blocks.iter().flatten()).for_each(|(inner, found)| *inner = *found);
+        inner
+    }
+}
+
+impl Layer for Convolution {
+    fn load(&mut self, target: Target, source: &Source, gradients: bool) -> Result<(), Error> {
+        let Conv { outputs, inputs, groups, kernel, bias, .. } = self.conv;
+        let shape = [outputs, inputs / groups, kernel, kernel];
+        let affine = source.affine(self.node, &shape, bias, self.norm)?;
+        let kernels = Kernels::of(&self.conv, &affine.weight);
+        self.forward.load(target, &kernels, &affine.bias);
+        if let Some(through) = self.through.as_mut().filter(|_| gradients) {
+            through.layer.load(target, &kernels.turned(), &vec![0.0; inputs]);
+        }
+        Ok(())
+    }
+
+    fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]) {
+        self.forward.run(run.crew, run.n, inputs, out);
+    }
+
+    fn weights(
+        &self,
+        run: &Run,
+        inputs: &[&[f32]],
+        delta: &[f32],
+        gradient: &mut [f32],
+    ) -> Result<(), Error> {
+        let sums = self.sums(run, delta);
+        let source = |range: &Range<usize>| &run.parameters[range.clone()];
+        let deviations = self.parameters.norm.as_ref().map(|[weight, _, _, variance]| {
+            let deviation = |variance: &f32| (f64::from(*variance) + crate::parameters::EPSILON).sqrt();
+            let deviations: Vec<f64> = source(variance).iter().map(deviation).collect();
+            let scales = source(weight).iter().zip(&deviations).map(|(w, d)| f64::from(*w) / d);
+            (scales.collect::<Vec<f64>>(), deviations)
+        });
+        let scales = deviations.as_ref().map(|(scales, _)| scales.as_slice());
+        let found = products(&self.conv, run, (self.ports.inputs[0], inputs[0]), (self.ports.output, delta))?;
+        let inner = self.add_weights(run, &found, scales, gradient);
+        found.give(run.memory);
+        let mut add = |range: &Range<usize>, of: &dyn Fn(usize) -> f64| {
+            let gradient = &mut gradient[range.clone()];
+            gradient.iter_mut().enumerate().for_each(|(at, sum)| *sum += of(at) as f32);
+        };
+        if let Some(bias) = &self.parameters.bias {
+            add(bias, &|at| sums[at] * scales.map_or(1.0, |scales| scales[at]));
+        }
+        if let (Some([weight, bias, mean, _]), Some((_, deviations))) = (&self.parameters.norm, &deviations) {
+            let own = |at: usize| self.parameters.bias.as_ref().map_or(0.0, |bias| source(bias)[at]);
+            let moved = |at: usize| f64::from(own(at)) - f64::from(source(mean)[at]);
+            add(weight, &|at| (inner[at] + moved(at) * sums[at]) / deviations[at]);
+            add(bias, &|at| sums[at]);
+        }
+        Ok(())
+    }
+
+    fn input(
+        &self,
+        run: &Run,
+        index: usize,
+        _: &[&[f32]],
+        delta: &[f32],
+        into: &mut [f32],
+    ) -> Result<(), Error> {
+        let (from, to, taken) = (self.ports.output, self.ports.inputs[index], self.ports.taken[index]);
+        match (&self.through, index) {
+            (Some(through), 0) => through.run(run, self.conv.stride, (from, delta), (to, into), taken),
+            _ => {
+                spread(run, 1, (from, delta), (to, into), taken);
+                Ok(())
+            }
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        let through = self.through.as_ref().map_or(0, |through| through.layer.scratch());
+        self.forward.scratch().max(through)
+    }
+}
+
+impl Through {
+    /// The way back through a convolution, to a value that has derivatives already if `added`.
+    fn new(conv: &Conv, ports: &Ports, added: bool, threads: usize) -> Result<Through, Error> {
+        let (to, from) = (ports.inputs[0], ports.output);
+        let padding = conv.kernel - 1 - conv.padding;
+        let turned =
+            Conv { inputs: conv.outputs, outputs: conv.inputs, stride: 1, padding, bias: false, ..*conv };
+        let own = |size: Size| View { size, pitch: padded(size.channels) };
+        let (input, spread) = if conv.stride > 1 && conv.kernel > 1 {
+            let length = |length: usize| length + 2 * conv.padding + 1 - conv.kernel;
+            let (height, width) = (length(to.size.height), length(to.size.width));
+            (own(Size { height, width, ..from.size }), None)
+        } else {
+            // Of a stride without a kernel the pixels stand alone: they are computed first and spread then.
+            (from, (conv.stride > 1).then(|| own(Size { channels: conv.inputs, ..from.size })))
+        };
+        // A depthwise convolution adds to nothing.
+        let spread = spread.or_else(|| (added && conv.is_depthwise()).then(|| own(to.size)));
+        let residual = (added && spread.is_none()).then_some(Addend::There);
+        let finish = Activation { clamp: Clamp::NONE, residual };
+        let layer =
+            layer::convolution(&turned, zeros(&turned), (input, spread.unwrap_or(to)), finish, threads)?;
+        Ok(Through { layer, input, spread })
+    }
+
+    fn run(
+        &self,
+        run: &Run,
+        stride: usize,
+        (from, delta): (View, &[f32]),
+        (to, into): (View, &mut [f32]),
+        taken: Taken,
+    ) -> Result<(), Error> {
+        let mut apart = Buffer::default();
+        let delta = if self.input.size == from.size {
+            delta
+        } else {
+            apart = run.memory.take(run.n * self.input.image())?;
+            spread(run, stride, (from, delta), (self.input, &mut apart), Taken::First);
+            &apart
+        };
+        match self.spread {
+            None => self.layer.run(run.crew, run.n, &[delta], into),
+            Some(small) => {
+                let mut found = run.memory.take(run.n * small.image())?;
+                self.layer.run(run.crew, run.n, &[delta], &mut found);
+                let stride = if small.size == to.size { 1 } else { stride };
+                spread(run, stride, (small, &found), (to, into), taken);
+                run.memory.give(found);
+            }
+        }
+        run.memory.give(apart);
+        Ok(())
+    }
+}
+
+/// Writes or adds pixels to every `stride`-th pixel; what lies between becomes zero where they are the first.
+fn spread(
+    run: &Run,
+    stride: usize,
+    (from, values): (View, &[f32]),
+    (to, into): (View, &mut [f32]),
+    taken: Taken,
+) {
+    let channels = from.size.channels;
+    into.par_chunks_mut(to.image()).take(run.n).enumerate().for_each(|(image, into)| {
+        if taken != Taken::Added {
+            into.fill(0.0);
+        }
+        let values = &values[image * from.image()..];
+        for (y, row) in values.chunks(from.row()).take(from.size.height).enumerate() {
+            let row = row.chunks(from.pitch).take(from.size.width);
+            for (x, pixel) in row.enumerate() {
+                let into = &mut into[y * stride * to.row() + x * stride * to.pitch..][..channels];
+                into.iter_mut().zip(pixel).for_each(|(into, value)| *into += value);
+            }
+        }
+    });
+}
+
+/// Weights to begin with, until some are loaded.
+fn zeros(conv: &Conv) -> Affine<'static> {
+    let weights = conv.outputs * conv.inputs / conv.groups * conv.kernel * conv.kernel;
+    Affine { weight: Cow::Owned(vec![0.0; weights]), bias: vec![0.0; conv.outputs] }
+}

@@ -1,0 +1,172 @@
+//! A layer that is trained: its forward pass, and the gradients by its parameters and by what it reads.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use networks::{Network, NodeId};
+use rayon::ThreadPool;
+
+use super::convolution::Convolution;
+use super::joins::{Activation, Concat, Flatten, Sum};
+use super::linear::Linear;
+use super::memory::Memory;
+use super::pooling::{AvgPool, MaxPool};
+use crate::fuse::{Kind, Size, Step};
+use crate::kernels::Target;
+use crate::layer::View;
+use crate::parameters::{Parameters, Source};
+use crate::strips::Crew;
+use crate::{BoxError, Error};
+use std::borrow::Cow;
+
+/// What a layer runs with.
+pub(super) struct Run<'a> {
+    pub(super) crew: &'a Crew,
+    pub(super) pool: &'a ThreadPool,
+    pub(super) memory: &'a Memory,
+    /// All parameters, in the network's order.
+    pub(super) parameters: &'a [f32],
+    /// Images.
+    pub(super) n: usize,
+}
+
+/// A step of the network. The slices start at the values' first channels, as [`crate::layer::Layer`] has them; `delta` is the
+/// derivative of the loss by what the step gives, with 0 where its clamp cut off.
+pub(super) trait Layer: Send + Sync {
+    /// Packs new parameters; for `gradients`, too.
+    ///
+    /// Errors: no memory.
+    fn load(&mut self, _target: Target, _source: &Source, _gradients: bool) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Computes `run.n` images.
+    fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]);
+
+    /// Adds the derivatives by its parameters to `gradient`, which has all of the network's.
+    ///
+    /// Errors: no memory.
+    fn weights(
+        &self,
+        _run: &Run,
+        _inputs: &[&[f32]],
+        _delta: &[f32],
+        _gradient: &mut [f32],
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Writes the derivatives by input `index` to `into`, or adds them if another step has written there.
+    ///
+    /// Errors: no memory.
+    fn input(
+        &self,
+        run: &Run,
+        index: usize,
+        inputs: &[&[f32]],
+        delta: &[f32],
+        into: &mut [f32],
+    ) -> Result<(), Error>;
+
+    /// Floats of scratch memory that a thread needs.
+    fn scratch(&self) -> usize {
+        0
+    }
+}
+
+/// How a value that a step reads takes its derivatives.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Taken {
+    /// Not at all: it is what the network is given.
+    Not,
+    /// This step is the first to write them.
+    First,
+    /// A step has written there before.
+    Added,
+}
+
+/// What a step reads and gives, and how its inputs take derivatives.
+pub(super) struct Ports {
+    pub(super) inputs: Vec<View>,
+    pub(super) taken: Vec<Taken>,
+    pub(super) output: View,
+}
+
+/// Where each parameter lies in the array of all.
+pub(super) struct Layout {
+    ranges: BTreeMap<String, Range<usize>>,
+    pub(super) len: usize,
+}
+
+impl Layout {
+    pub(super) fn of(network: &Network) -> Layout {
+        let (mut ranges, mut len) = (BTreeMap::new(), 0);
+        for parameter in network.parameters() {
+            let end = len + parameter.shape.iter().product::<usize>();
+            ranges.insert(parameter.name, len..end);
+            len = end;
+        }
+        Layout { ranges, len }
+    }
+
+    /// A node's parameter.
+    pub(super) fn range(&self, network: &Network, node: NodeId, suffix: &str) -> Range<usize> {
+        self.ranges[&format!("{}.{suffix}", network.nodes[node].name)].clone()
+    }
+}
+
+/// The array of all parameters, by their names.
+pub(super) struct Values<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) values: &'a [f32],
+}
+
+impl Parameters for Values<'_> {
+    fn get(&self, name: &str, _: &[usize]) -> Result<Cow<'_, [f32]>, BoxError> {
+        let range = self.layout.ranges.get(name).ok_or_else(|| format!("no parameter {name:?}"))?;
+        Ok(Cow::Borrowed(&self.values[range.clone()]))
+    }
+}
+
+/// Makes a step trainable.
+///
+/// Errors: there is no gradient of such a layer; no memory.
+pub(super) fn layer(
+    step: &Step,
+    network: &Network,
+    layout: &Layout,
+    ports: Ports,
+    threads: usize,
+) -> Result<Box<dyn Layer>, Error> {
+    let unknown = || Error::NoGradient { layer: network.nodes[step.node].name.clone() };
+    Ok(match &step.kind {
+        Kind::Conv { conv, pool: None, .. } if conv.groups > 1 && conv.groups != conv.inputs => {
+            return Err(unknown());
+        }
+        Kind::Conv { conv, norm, pool: None, .. } => Box::new(Convolution::new(
+            conv,
+            (step.node, *norm),
+            (network, layout),
+            ports,
+            step.clamp,
+            threads,
+        )?),
+        &Kind::Linear { inputs, outputs } => {
+            let range = |suffix| layout.range(network, step.node, suffix);
+            let parameters = (range("weight"), range("bias"));
+            Box::new(Linear { inputs, outputs, parameters, ports, clamp: step.clamp })
+        }
+        Kind::Activation => Box::new(Activation { ports, clamp: step.clamp }),
+        &Kind::MaxPool(window) => Box::new(MaxPool { window, ports }),
+        Kind::AvgPool => Box::new(AvgPool { ports }),
+        Kind::Add => Box::new(Sum { ports, clamp: step.clamp }),
+        Kind::Concat => Box::new(Concat { ports }),
+        Kind::Flatten => Box::new(Flatten { ports }),
+        Kind::Conv { .. } | Kind::Separable(_) | Kind::Norm => return Err(unknown()),
+    })
+}
+
+/// Floats of an image of that size, with whole lanes of channels.
+pub(super) fn floats(size: Size) -> usize {
+    size.pixels() * crate::plan::padded(size.channels)
+}
