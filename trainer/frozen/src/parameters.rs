@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use networks::{Conv, Network, NodeId};
 
-use crate::kernels::{Interleave, Target};
+use crate::kernels::{Interleave, Scales, Target};
 use crate::{BoxError, Error};
 
 /// Parameters by torchvision name, f32, in torchvision's layout.
@@ -56,19 +56,33 @@ impl<'a> Source<'a> {
     ) -> Result<Affine<'a>, Error> {
         let outputs = shape[0];
         let mut weight = self.get(node, "weight", shape)?;
-        let mut bias =
-            if bias { self.get(node, "bias", &[outputs])?.into_owned() } else { vec![0.0; outputs] };
-        if let Some(norm) = norm {
-            let (scale, shift) = self.norm(norm, outputs)?;
+        let (scales, bias) = self.folded(node, outputs, bias, norm)?;
+        if let Some(scales) = scales {
             let row = weight.len() / outputs;
-            for (row, scale) in weight.to_mut().chunks_exact_mut(row).zip(&scale) {
-                row.iter_mut().for_each(|w| *w = (*w as f64 * scale) as f32);
-            }
-            for ((bias, scale), shift) in bias.iter_mut().zip(&scale).zip(&shift) {
-                *bias = (*bias as f64 * scale + shift) as f32;
+            for (row, scale) in weight.to_mut().chunks_exact_mut(row).zip(&scales) {
+                row.iter_mut().for_each(|w| *w = scaled(*w, *scale));
             }
         }
         Ok(Affine { weight, bias })
+    }
+
+    /// What a layer's weights are multiplied by, output by output, for the batch norm that follows, if one does; and the bias
+    /// with that folded into it.
+    pub(crate) fn folded(
+        &self,
+        node: NodeId,
+        outputs: usize,
+        bias: bool,
+        norm: Option<NodeId>,
+    ) -> Result<(Option<Vec<f64>>, Vec<f32>), Error> {
+        let mut bias =
+            if bias { self.get(node, "bias", &[outputs])?.into_owned() } else { vec![0.0; outputs] };
+        let Some(norm) = norm else { return Ok((None, bias)) };
+        let (scales, shifts) = self.norm(norm, outputs)?;
+        for ((bias, scale), shift) in bias.iter_mut().zip(&scales).zip(&shifts) {
+            *bias = (*bias as f64 * scale + shift) as f32;
+        }
+        Ok((Some(scales), bias))
     }
 
     /// A batch norm as `x * scale + shift`, in f64 until it meets what it is folded into.
@@ -80,6 +94,11 @@ impl<'a> Source<'a> {
         let shift = |c: usize| bias[c] as f64 - mean[c] as f64 * scale(c);
         Ok(((0..channels).map(scale).collect(), (0..channels).map(shift).collect()))
     }
+}
+
+/// A weight with a batch norm's factor.
+pub(crate) fn scaled(weight: f32, scale: f64) -> f32 {
+    (f64::from(weight) * scale) as f32
 }
 
 /// A convolution's kernels in torchvision's layout, as they are, or turned around: what the gradient by its inputs is
@@ -94,12 +113,19 @@ pub(crate) struct Kernels<'a> {
     pub(crate) window: usize,
     pub(crate) groups: usize,
     turned: bool,
+    /// What each output's weights are multiplied by; outputs that are read, if turned.
+    scales: Option<&'a [f64]>,
 }
 
 impl<'a> Kernels<'a> {
     pub(crate) fn of(conv: &Conv, weight: &'a [f32]) -> Kernels<'a> {
         let &Conv { inputs, outputs, kernel, groups, .. } = conv;
-        Kernels { weight, inputs, outputs, window: kernel * kernel, groups, turned: false }
+        Kernels { weight, inputs, outputs, window: kernel * kernel, groups, turned: false, scales: None }
+    }
+
+    /// The same with a batch norm folded into them.
+    pub(crate) fn scaled(self, scales: Option<&'a [f64]>) -> Kernels<'a> {
+        Kernels { scales, ..self }
     }
 
     /// Those that take outputs back to inputs: of one group, or a group for each channel.
@@ -118,7 +144,9 @@ impl<'a> Kernels<'a> {
     pub(crate) fn tap(&self, output: usize, input: usize, at: usize) -> f32 {
         let Lie { outputs, inputs } = self.lie();
         let at = if self.turned { self.window - 1 - at } else { at };
-        self.weight[output * outputs + input * inputs + at]
+        let weight = self.weight[output * outputs + input * inputs + at];
+        let from = if self.turned && self.groups == 1 { input } else { output };
+        self.scales.map_or(weight, |scales| scaled(weight, scales[from]))
     }
 
     /// The kernels of some outputs, no more than a panel has, side by side: tap t from the i-th of `inputs` goes to
@@ -139,6 +167,11 @@ impl<'a> Kernels<'a> {
             turned: self.turned,
             rows: outputs.len(),
             count: inputs.len(),
+            scales: match self.scales {
+                None => Scales::None,
+                Some(scales) if self.turned => Scales::Values(&scales[inputs]),
+                Some(scales) => Scales::Rows(&scales[outputs.clone()]),
+            },
             to,
             to_pitch,
         });

@@ -1,6 +1,7 @@
 //! Rows to panels and back: torchvision's weights lie output by output, the kernels read [`PANEL`] outputs side by side.
 use super::multiply::PANEL;
 use super::vector::Vector;
+use crate::parameters::scaled;
 
 /// Values that are taken of a row before the next row: where rows lie a power of two apart, their cache lines would push
 /// each other out.
@@ -20,8 +21,19 @@ pub(crate) struct Interleave<'a> {
     pub(crate) rows: usize,
     /// Values of a row.
     pub(crate) count: usize,
+    pub(crate) scales: Scales<'a>,
     pub(crate) to: &'a mut [f32],
     pub(crate) to_pitch: usize,
+}
+
+/// What values are multiplied by, in f64.
+#[derive(Clone, Copy)]
+pub(crate) enum Scales<'a> {
+    None,
+    /// A factor for each row.
+    Rows(&'a [f64]),
+    /// A factor for each value of a row.
+    Values(&'a [f64]),
 }
 
 impl Interleave<'_> {
@@ -30,6 +42,11 @@ impl Interleave<'_> {
         let last = (self.rows - 1) * self.pitch + (self.count - 1) * self.step + self.taps - 1;
         assert!(self.from.len() > last);
         assert!(self.to.len() >= (self.taps * self.count - 1) * self.to_pitch + self.rows);
+        assert!(match self.scales {
+            Scales::None => true,
+            Scales::Rows(scales) => scales.len() >= self.rows,
+            Scales::Values(scales) => scales.len() >= self.count,
+        });
     }
 }
 
@@ -40,16 +57,18 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Interleave) {
     // The usual kernels are known to the compiler.
     // SAFETY: this function's contract.
     unsafe {
-        match job.taps {
-            1 => blocks(job, 1),
-            9 => blocks(job, 9),
-            taps => blocks(job, taps),
+        match (job.taps, job.scales) {
+            (1, Scales::None) => blocks(job, 1, |weight, _, _| weight),
+            (9, Scales::None) => blocks(job, 9, |weight, _, _| weight),
+            (taps, Scales::None) => blocks(job, taps, |weight, _, _| weight),
+            (taps, Scales::Rows(scales)) => blocks(job, taps, |weight, r, _| scaled(weight, scales[r])),
+            (taps, Scales::Values(scales)) => blocks(job, taps, |weight, _, i| scaled(weight, scales[i])),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn blocks(job: &mut Interleave, taps: usize) {
+unsafe fn blocks(job: &mut Interleave, taps: usize, of: impl Fn(f32, usize, usize) -> f32) {
     for first in (0..job.count).step_by(TOGETHER) {
         for r in 0..job.rows {
             for i in first..job.count.min(first + TOGETHER) {
@@ -58,7 +77,7 @@ unsafe fn blocks(job: &mut Interleave, taps: usize) {
                     // SAFETY: `check` bounds both sides by rows, values and taps.
                     unsafe {
                         let value = *job.from.as_ptr().add(r * job.pitch + i * job.step + at);
-                        *job.to.as_mut_ptr().add((tap * job.count + i) * job.to_pitch + r) = value;
+                        *job.to.as_mut_ptr().add((tap * job.count + i) * job.to_pitch + r) = of(value, r, i);
                     }
                 }
             }
@@ -66,7 +85,7 @@ unsafe fn blocks(job: &mut Interleave, taps: usize) {
     }
 }
 
-/// `to[r * pitch + i] += scales[r] * from[i][r]`; and the products of `from` with what lies like `to`, summed for each row.
+/// `to[r * pitch + i] (+)= scales[r] * from[i][r]`; and the products of `from` with what lies like `to`, summed for each row.
 pub(crate) struct Deposit<'a> {
     pub(crate) from: &'a [[f32; PANEL]],
     pub(crate) scales: &'a [f32; PANEL],
@@ -75,6 +94,8 @@ pub(crate) struct Deposit<'a> {
     pub(crate) pitch: usize,
     /// At most [`PANEL`].
     pub(crate) rows: usize,
+    /// Whether `to` has sums already.
+    pub(crate) add: bool,
     /// What is multiplied with, and the sums.
     pub(crate) inner: Option<(&'a [f32], &'a mut [f64; PANEL])>,
 }
@@ -96,7 +117,8 @@ pub(super) unsafe fn deposit<V: Vector>(job: &mut Deposit) {
         unsafe {
             let to = job.to.as_mut_ptr().add(r * job.pitch);
             for (i, values) in job.from.iter().enumerate() {
-                *to.add(i) += job.scales[r] * values[r];
+                let before = if job.add { *to.add(i) } else { 0.0 };
+                *to.add(i) = before + job.scales[r] * values[r];
             }
             let Some((with, sums)) = &mut job.inner else { continue };
             let with = with.as_ptr().add(r * job.pitch);

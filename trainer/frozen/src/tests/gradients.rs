@@ -52,15 +52,21 @@ impl Case {
         // What an earlier pass with other weights has left must not show.
         let others: Vec<f32> = parameters.iter().map(|w| w * 0.5).collect();
         let mut pass = |parameters: &[f32]| {
-            gradient.fill(0.0);
             let mut layers = trained.load(parameters, true).expect("fits");
             let rows = layers.forward(&self.features(), self.n, true).expect("runs");
-            layers.backward(&self.deltas, &mut gradient).expect("runs");
+            layers.backward(&self.deltas, &mut gradient, false).expect("runs");
             assert_eq!(layers.forward(&self.features(), self.n, false).expect("runs"), rows);
             rows
         };
         pass(&others);
         let rows = pass(&parameters);
+        let mut twice = gradient.clone();
+        let mut layers = trained.load(&parameters, true).expect("fits");
+        layers.forward(&self.features(), self.n, true).expect("runs");
+        layers.backward(&self.deltas, &mut twice, true).expect("runs");
+        let pairs = || twice.iter().zip(&gradient);
+        let largest = gradient.iter().fold(0f32, |most, x| most.max(x.abs()));
+        assert!(pairs().all(|(twice, once)| (twice - 2.0 * once).abs() < 1e-5 * largest), "it adds");
         (rows, gradient)
     }
 
@@ -126,6 +132,30 @@ fn right(what: &str, network: &Network, side: (usize, usize), n: usize, most: f6
 
 fn norm(channels: usize) -> Op {
     Op::BatchNorm { channels }
+}
+
+/// Every kernel of the gradients at the smallest size that reaches its edges, beside the other instruction sets alone: quick
+/// under Miri and in an emulator, see [`super::smallest_of_every_kernel`].
+#[test]
+fn smallest_of_every_gradient() {
+    let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };
+    for (what, ops, side) in [
+        ("winograd", vec![conv(3, 16, 1, 1, 0), conv(16, 24, 3, 1, 1), Op::Relu, pool(2)], (29, 33)),
+        ("direct", vec![conv(3, 5, 3, 2, 1), Op::Relu, conv(5, 24, 2, 1, 0)], (6, 5)),
+        ("depthwise", vec![conv(3, 8, 1, 1, 0), norm(8), depthwise(8, 3, 2), Op::Relu6], (4, 3)),
+    ] {
+        let case = Case::new(&chain(ops), side, 1, 3);
+        let gradients = isas().into_iter().map(|isa| {
+            let options = TrainedOptions { threads: 1, isa: Some(isa), ..TrainedOptions::default() };
+            case.found(&options).1
+        });
+        let gradients: Vec<Vec<f32>> = gradients.collect();
+        let largest = gradients[0].iter().fold(0f32, |most, x| most.max(x.abs()));
+        for other in &gradients[1..] {
+            let apart = gradients[0].iter().zip(other).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(apart < 1e-5 * largest, "{what}: {apart} of {largest}");
+        }
+    }
 }
 
 #[test]
@@ -256,7 +286,7 @@ fn what_has_no_gradient_is_named() {
     let parameters = [0.0; 32];
     let mut layers = trained.load(&parameters, true).unwrap();
     layers.forward(&[0.0; 12], 1, false).unwrap();
-    let backward = layers.backward(&[0.0; 32], &mut [0.0; 32]);
+    let backward = layers.backward(&[0.0; 32], &mut [0.0; 32], false);
     assert!(
         matches!(backward, Err(Error::Numbers { what: "derivatives", expected: 0, .. })),
         "nothing was kept"

@@ -11,7 +11,7 @@ use std::ops::Range;
 use networks::{Conv, Network, NodeId};
 use rayon::prelude::*;
 
-use super::layer::{Layer, Layout, Ports, Run, Taken};
+use super::layer::{Layer, Layout, Ports, Run, Taken, begun};
 use super::products::{Products, products};
 use crate::Error;
 use crate::fuse::{Clamp, IsDepthwise, Size};
@@ -130,6 +130,7 @@ impl Convolution {
                     rows: gradient.len() / row,
                     to: &mut gradient[from * window..],
                     pitch: row,
+                    add: run.add,
                     inner: scales.map(|_| (&weights[from * window..], &mut inner)),
                 });
             }
@@ -144,10 +145,10 @@ impl Convolution {
 impl Layer for Convolution {
     fn load(&mut self, target: Target, source: &Source, gradients: bool) -> Result<(), Error> {
         let Conv { outputs, inputs, groups, kernel, bias, .. } = self.conv;
-        let shape = [outputs, inputs / groups, kernel, kernel];
-        let affine = source.affine(self.node, &shape, bias, self.norm)?;
-        let kernels = Kernels::of(&self.conv, &affine.weight);
-        self.forward.load(target, &kernels, &affine.bias);
+        let weight = source.get(self.node, "weight", &[outputs, inputs / groups, kernel, kernel])?;
+        let (scales, bias) = source.folded(self.node, outputs, bias, self.norm)?;
+        let kernels = Kernels::of(&self.conv, &weight).scaled(scales.as_deref());
+        self.forward.load(target, &kernels, &bias);
         if let Some(through) = self.through.as_mut().filter(|_| gradients) {
             through.layer.load(target, &kernels.turned(), &vec![0.0; inputs]);
         }
@@ -178,7 +179,7 @@ impl Layer for Convolution {
         let inner = self.add_weights(run, &found, scales, gradient);
         found.give(run.memory);
         let mut add = |range: &Range<usize>, of: &dyn Fn(usize) -> f64| {
-            let gradient = &mut gradient[range.clone()];
+            let gradient = begun(run, &mut gradient[range.clone()]);
             gradient.iter_mut().enumerate().for_each(|(at, sum)| *sum += of(at) as f32);
         };
         if let Some(bias) = &self.parameters.bias {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use networks::{Network, NodeId};
 use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::convolution::Convolution;
 use super::joins::{Activation, Concat, Flatten, Sum};
@@ -28,6 +29,16 @@ pub(super) struct Run<'a> {
     pub(super) parameters: &'a [f32],
     /// Images.
     pub(super) n: usize,
+    /// Whether there are gradients to add to.
+    pub(super) add: bool,
+}
+
+/// A gradient that can be added to.
+pub(super) fn begun<'a>(run: &Run, gradient: &'a mut [f32]) -> &'a mut [f32] {
+    if !run.add {
+        gradient.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+    }
+    gradient
 }
 
 /// A step of the network. The slices start at the values' first channels, as [`crate::layer::Layer`] has them; `delta` is the
@@ -43,7 +54,7 @@ pub(super) trait Layer: Send + Sync {
     /// Computes `run.n` images.
     fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]);
 
-    /// Adds the derivatives by its parameters to `gradient`, which has all of the network's.
+    /// Writes the derivatives by its parameters to `gradient`, which has all of the network's, or adds them if `run.add`.
     ///
     /// Errors: no memory.
     fn weights(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::layer::{Layer, Ports, Run, Taken};
+use super::layer::{Layer, Ports, Run, Taken, begun};
 use crate::fuse::{Clamp, clamped};
 use crate::layer::View;
 use crate::{DealtLinear, Error};
@@ -51,9 +51,10 @@ impl Layer for Linear {
         let deltas = rows(self.ports.output, run.n, delta);
         let (weight, bias) = &self.parameters;
         let rows = rows(self.ports.inputs[0], run.n, inputs[0]);
-        self.dealt(run).add_gradient(&rows, &deltas, &mut gradient[weight.clone()]);
+        self.dealt(run).add_gradient(&rows, &deltas, begun(run, &mut gradient[weight.clone()]));
+        let bias = begun(run, &mut gradient[bias.clone()]);
         for row in deltas.chunks_exact(self.outputs) {
-            gradient[bias.clone()].iter_mut().zip(row).for_each(|(sum, delta)| *sum += delta);
+            bias.iter_mut().zip(row).for_each(|(sum, delta)| *sum += delta);
         }
         Ok(())
     }

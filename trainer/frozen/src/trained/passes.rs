@@ -60,11 +60,12 @@ impl Loaded<'_> {
         Ok(rows)
     }
 
-    /// Adds the derivatives by all parameters to `gradient`, given those by what the pass before gave.
+    /// Writes the derivatives by all parameters but statistics to `gradient`, or adds them if `add`, given those by what the pass
+    /// before gave.
     ///
     /// Shapes: `deltas` `[n, outputs]`; `gradient` as the parameters.
     /// Errors: a length is wrong, nothing was kept, no memory.
-    pub fn backward(&mut self, deltas: &[f32], gradient: &mut [f32]) -> Result<(), Error> {
+    pub fn backward(&mut self, deltas: &[f32], gradient: &mut [f32], add: bool) -> Result<(), Error> {
         let n = self.layers.pass.n;
         self.layers.right("derivatives", n * self.layers.outputs(), deltas.len())?;
         self.layers.right("gradients", self.layers.layout.len, gradient.len())?;
@@ -85,7 +86,7 @@ impl Loaded<'_> {
             if segment.end < self.layers.plan.steps.len() {
                 self.compute(segment.clone())?;
             }
-            segment.rev().try_for_each(|at| self.differentiate(at, gradient))?;
+            segment.rev().try_for_each(|at| self.differentiate(at, gradient, add))?;
         }
         self.layers.empty();
         Ok(())
@@ -98,6 +99,7 @@ impl Loaded<'_> {
             memory: &self.layers.memory,
             parameters: self.parameters,
             n: self.layers.pass.n,
+            add: false,
         }
     }
 
@@ -120,7 +122,7 @@ impl Loaded<'_> {
     }
 
     /// One step, backward; what it gave is not needed any more then.
-    fn differentiate(&mut self, at: usize, gradient: &mut [f32]) -> Result<(), Error> {
+    fn differentiate(&mut self, at: usize, gradient: &mut [f32], add: bool) -> Result<(), Error> {
         let Planned { step, taken, begins } = &self.layers.plan.steps[at];
         let (home, first) = self.layers.plan.home(step.output);
         let mut delta = self.layers.pass.deltas[home].take().expect("what reads it was before");
@@ -140,7 +142,7 @@ impl Loaded<'_> {
             }
         }
         let inputs: Vec<&[f32]> = step.inputs.iter().map(|&value| self.layers.values(value)).collect();
-        let (layer, run, delta_here) = (&self.layers.layers[at], self.run(), &delta[first..]);
+        let (layer, run, delta_here) = (&self.layers.layers[at], Run { add, ..self.run() }, &delta[first..]);
         self.layers.threads.install(|| {
             layer.weights(&run, &inputs, delta_here, gradient)?;
             for (index, value) in step.inputs.iter().enumerate() {

@@ -8,7 +8,7 @@ use super::{HeadShape, Layer, Optimizer, State, clip};
 use crate::device::device;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use frozen::{Trained, deal};
+use frozen::Trained;
 use protocol::{Head, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -94,32 +94,36 @@ impl Trainer {
                     .1)
             }
             (Some(dense), Some(mut block)) => {
-                self.add_gradient_through(dense, &mut block, parameters, batch, 1.0, sum)
+                self.add_gradient_through(dense, &mut block, parameters, batch, (1.0, true), sum)
             }
         }
     }
 
-    /// Adds `scale` times the gradient of the batch's summed loss, of the block's layers and the linear ones above; gives the
-    /// summed loss.
+    /// Writes `scale` times the gradient of the batch's summed loss, of the block's layers and the linear ones above, or adds it
+    /// if `add`; gives the summed loss.
     fn add_gradient_through(
         &self,
         dense: &Dense,
         block: &mut Trained,
         parameters: &[f32],
         batch: Batch<'_>,
-        scale: f32,
+        (scale, add): (f32, bool),
         sum: &mut [f32],
     ) -> Result<f64> {
         let own = self.shape.block().map_or(0, |block| block.parameters());
         let (images, mut total) = (block.images(), 0.0);
         let mut layers = block.load(&parameters[..own], true)?;
-        for piece in batch.pieces(images, self.shape.inputs()) {
+        if !add {
+            sum[own..].fill(0.0);
+        }
+        for (number, piece) in batch.pieces(images, self.shape.inputs()).enumerate() {
             let rows = layers.forward(piece.features, piece.labels.len(), true)?;
             let masks = self.masks(&piece);
             let features = masks.features(&rows);
             let piece = Batch { features: &features, ..piece };
             let (deltas, loss) = dense.add_gradient(parameters, &piece, &masks, scale, sum);
-            layers.backward(&dense.through(parameters, &deltas, &masks), &mut sum[..own])?;
+            let deltas = dense.through(parameters, &deltas, &masks);
+            layers.backward(&deltas, &mut sum[..own], add || number > 0)?;
             total += loss;
         }
         Ok(total)
@@ -142,13 +146,17 @@ impl Trainer {
         let mut gradient = self.gradient.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut block, scale) = (self.block(), 1.0 / batch.labels.len() as f32);
         gradient.resize(self.shape.parameters(), 0.0);
-        let mut parts: Vec<&mut [f32]> = gradient.chunks_mut(1 << 16).collect();
-        deal(block.as_ref().map(|block| block.threads()), &mut parts, |part| part.fill(0.0));
         let loss = match (&self.dense, &mut block) {
-            (Some(dense), Some(block)) => {
-                self.add_gradient_through(dense, block, &state.parameters, batch, scale, &mut gradient)?
-            }
+            (Some(dense), Some(block)) => self.add_gradient_through(
+                dense,
+                block,
+                &state.parameters,
+                batch,
+                (scale, false),
+                &mut gradient,
+            )?,
             _ => {
+                gradient.fill(0.0);
                 let loss = self.add_gradient_by_autodiff(&state.parameters, batch, &mut gradient)?;
                 gradient.iter_mut().for_each(|g| *g *= scale);
                 loss

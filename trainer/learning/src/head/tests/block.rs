@@ -51,7 +51,7 @@ fn both(name: &str, from: &str, to: &str) -> [(Vec<f32>, Vec<f32>); 2] {
     let rows = layers.forward(&features, 3, true).unwrap();
     let deltas = draw(rows.len());
     let mut gradient = vec![0.0; parameters.len()];
-    layers.backward(&deltas, &mut gradient).unwrap();
+    layers.backward(&deltas, &mut gradient, false).unwrap();
 
     let device = device(protocol::Device::Flex).unwrap().autodiff();
     let given = Flat { network: &network, parameters: &parameters };
