@@ -273,6 +273,19 @@ fn the_same_bits_however_computed() {
     }
 }
 
+/// As in PyTorch.
+#[test]
+fn of_equal_values_the_first_has_the_maximums_derivative() {
+    let pool = Op::MaxPool { size: 2, stride: 2, padding: 0, ceil: false };
+    let mut case = Case::new(&chain(vec![conv(3, 8, 1, 1, 0), pool]), (2, 2), 1, 1);
+    for at in 0..24 {
+        case.weights.set("layer0.weight", at, 0.0); // all pixels give the bias
+    }
+    let (_, gradient) = case.found(&TrainedOptions::default());
+    let first = |at: usize| case.deltas[at / 3] * case.images[at % 3];
+    assert_eq!(gradient[..24], Vec::from_iter((0..24).map(first)));
+}
+
 #[test]
 fn what_has_no_gradient_is_named() {
     let alone = chain(vec![conv(3, 8, 3, 1, 1), Op::Relu, norm(8)]);
