@@ -210,8 +210,10 @@ fn norms_and_depthwise() {
 fn poolings_and_linear_layers() {
     for (size, stride, padding, ceil) in [(3, 2, 0, true), (3, 2, 1, false), (2, 2, 0, false)] {
         let pool = Op::MaxPool { size, stride, padding, ceil };
-        let ops = vec![conv(3, 20, 3, 1, 1), Op::Relu, pool, conv(20, 16, 3, 1, 1)];
+        let ops = vec![conv(3, 20, 3, 1, 1), Op::Relu, pool.clone(), conv(20, 16, 3, 1, 1)];
         right(&format!("max pool {size}"), &chain(ops), (12, 9), 2, 1e-3);
+        let ops = vec![conv(3, 20, 3, 1, 1), pool, Op::Relu, conv(20, 16, 3, 1, 1)];
+        right(&format!("max pool {size}, an activation on its own"), &chain(ops), (12, 9), 2, 1e-3);
     }
     for grid in [1, 2, 7] {
         let average = Op::AdaptiveAvgPool { height: grid, width: grid };

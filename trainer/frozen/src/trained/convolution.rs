@@ -11,6 +11,7 @@ use std::ops::Range;
 use networks::{Conv, Network, NodeId};
 use rayon::prelude::*;
 
+use super::joins::spread;
 use super::layer::{Layer, Layout, Ports, Run, Taken, begun};
 use super::products::{Products, products};
 use crate::Error;
@@ -46,7 +47,7 @@ struct Through {
     layer: Box<dyn layer::Layer>,
     /// What it reads: `delta`, with zeros between its pixels if there is a stride.
     input: View,
-    /// What it gives, if that is not what the layer reads, but has to be spread over it or added.
+    /// What it gives, where that is not yet the derivatives by the input, but has to be spread over them or added.
     spread: Option<View>,
 }
 
@@ -206,7 +207,7 @@ impl Layer for Convolution {
         match (&self.through, index) {
             (Some(through), 0) => through.run(run, self.conv.stride, (from, delta), (to, into), taken),
             _ => {
-                spread(run, 1, (from, delta), (to, into), taken);
+                spread(run, (1, 0), (from, delta), (to, into), taken);
                 Ok(())
             }
         }
@@ -256,7 +257,7 @@ impl Through {
             delta
         } else {
             apart = run.memory.take(run.n * self.input.image())?;
-            spread(run, stride, (from, delta), (self.input, &mut apart), Taken::First);
+            spread(run, (stride, 0), (from, delta), (self.input, &mut apart), Taken::First);
             &apart
         };
         match self.spread {
@@ -265,37 +266,13 @@ impl Through {
                 let mut found = run.memory.take(run.n * small.image())?;
                 self.layer.run(run.crew, run.n, &[delta], &mut found);
                 let stride = if small.size == to.size { 1 } else { stride };
-                spread(run, stride, (small, &found), (to, into), taken);
+                spread(run, (stride, 0), (small, &found), (to, into), taken);
                 run.memory.give(found);
             }
         }
         run.memory.give(apart);
         Ok(())
     }
-}
-
-/// Writes or adds pixels to every `stride`-th pixel; what lies between becomes zero where they are the first.
-fn spread(
-    run: &Run,
-    stride: usize,
-    (from, values): (View, &[f32]),
-    (to, into): (View, &mut [f32]),
-    taken: Taken,
-) {
-    let channels = from.size.channels;
-    into.par_chunks_mut(to.image()).take(run.n).enumerate().for_each(|(image, into)| {
-        if taken != Taken::Added {
-            into.fill(0.0);
-        }
-        let values = &values[image * from.image()..];
-        for (y, row) in values.chunks(from.row()).take(from.size.height).enumerate() {
-            let row = row.chunks(from.pitch).take(from.size.width);
-            for (x, pixel) in row.enumerate() {
-                let into = &mut into[y * stride * to.row() + x * stride * to.pitch..][..channels];
-                into.iter_mut().zip(pixel).for_each(|(into, value)| *into += value);
-            }
-        }
-    });
 }
 
 /// Weights to begin with, until some are loaded.

@@ -4,43 +4,43 @@ use rayon::prelude::*;
 
 use super::layer::{Layer, Ports, Run, Taken};
 use crate::Error;
-use crate::fuse::Clamp;
 use crate::layer::{self, Layer as _, View};
 
-/// Writes or adds, pixel by pixel, some channels of `delta` to some of `into`.
-fn move_channels(
+/// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; what lies between becomes zero
+/// where they are the first.
+pub(super) fn spread(
     run: &Run,
-    (from, delta): (View, &[f32]),
-    first: usize,
+    (stride, first): (usize, usize),
+    (from, values): (View, &[f32]),
     (to, into): (View, &mut [f32]),
     taken: Taken,
 ) {
     let channels = to.size.channels;
     into.par_chunks_mut(to.image()).take(run.n).enumerate().for_each(|(image, into)| {
-        let pixels = delta[image * from.image()..].chunks(from.pitch);
-        for (into, delta) in into.chunks_mut(to.pitch).zip(pixels) {
-            let delta = &delta[first..first + channels];
-            match taken {
-                Taken::Added => into.iter_mut().zip(delta).for_each(|(into, delta)| *into += delta),
-                _ => {
-                    into[..channels].copy_from_slice(delta);
-                    into[channels..to.columns()].fill(0.0);
-                }
+        if taken != Taken::Added {
+            into.fill(0.0);
+        }
+        let values = &values[image * from.image()..];
+        for (y, row) in values.chunks(from.row()).take(from.size.height).enumerate() {
+            for (x, pixel) in row.chunks(from.pitch).take(from.size.width).enumerate() {
+                let into = &mut into[y * stride * to.row() + x * stride * to.pitch..][..channels];
+                into.iter_mut().zip(&pixel[first..]).for_each(|(into, value)| *into += value);
             }
         }
     });
 }
 
-/// An activation that follows nothing it could be folded into.
-pub(super) struct Activation {
+/// What only combines values, number by number: an activation, a sum, a concatenation.
+pub(super) struct Join {
+    pub(super) forward: Box<dyn layer::Layer>,
     pub(super) ports: Ports,
-    pub(super) clamp: Clamp,
+    /// Whether the inputs stand side by side, and not in each other's place.
+    pub(super) beside: bool,
 }
 
-impl Layer for Activation {
+impl Layer for Join {
     fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]) {
-        let Ports { inputs: views, output, .. } = &self.ports;
-        layer::affine(views[0], *output, self.clamp).run(run.crew, run.n, inputs, out);
+        self.forward.run(run.crew, run.n, inputs, out);
     }
 
     fn input(
@@ -52,60 +52,9 @@ impl Layer for Activation {
         into: &mut [f32],
     ) -> Result<(), Error> {
         let Ports { inputs, taken, output } = &self.ports;
-        move_channels(run, (*output, delta), 0, (inputs[index], into), taken[index]);
-        Ok(())
-    }
-}
-
-/// The sum of two values.
-pub(super) struct Sum {
-    pub(super) ports: Ports,
-    pub(super) clamp: Clamp,
-}
-
-impl Layer for Sum {
-    fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]) {
-        let Ports { inputs: views, output, .. } = &self.ports;
-        layer::Sum { inputs: views.clone(), output: *output, clamp: self.clamp }
-            .run(run.crew, run.n, inputs, out);
-    }
-
-    fn input(
-        &self,
-        run: &Run,
-        index: usize,
-        _: &[&[f32]],
-        delta: &[f32],
-        into: &mut [f32],
-    ) -> Result<(), Error> {
-        let Ports { inputs, taken, output } = &self.ports;
-        move_channels(run, (*output, delta), 0, (inputs[index], into), taken[index]);
-        Ok(())
-    }
-}
-
-/// Values joined along the channels by copying.
-pub(super) struct Concat {
-    pub(super) ports: Ports,
-}
-
-impl Layer for Concat {
-    fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]) {
-        let Ports { inputs: views, output, .. } = &self.ports;
-        layer::Concat { inputs: views.clone(), output: *output }.run(run.crew, run.n, inputs, out);
-    }
-
-    fn input(
-        &self,
-        run: &Run,
-        index: usize,
-        _: &[&[f32]],
-        delta: &[f32],
-        into: &mut [f32],
-    ) -> Result<(), Error> {
-        let Ports { inputs, taken, output } = &self.ports;
-        let first = inputs[..index].iter().map(|view| view.size.channels).sum();
-        move_channels(run, (*output, delta), first, (inputs[index], into), taken[index]);
+        let before = if self.beside { &inputs[..index] } else { &[] };
+        let first = before.iter().map(|view| view.size.channels).sum();
+        spread(run, (1, first), (*output, delta), (inputs[index], into), taken[index]);
         Ok(())
     }
 }

@@ -8,13 +8,13 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::convolution::Convolution;
-use super::joins::{Activation, Concat, Flatten, Sum};
+use super::joins::{Flatten, Join};
 use super::linear::Linear;
 use super::memory::Memory;
 use super::pooling::{AvgPool, MaxPool};
 use crate::fuse::{Kind, Size, Step};
 use crate::kernels::Target;
-use crate::layer::View;
+use crate::layer::{self, View};
 use crate::parameters::{Parameters, Source};
 use crate::strips::Crew;
 use crate::{BoxError, Error};
@@ -167,11 +167,21 @@ pub(super) fn layer(
             let parameters = (range("weight"), range("bias"));
             Box::new(Linear { inputs, outputs, parameters, ports, clamp: step.clamp })
         }
-        Kind::Activation => Box::new(Activation { ports, clamp: step.clamp }),
+        Kind::Activation => {
+            let forward = Box::new(layer::affine(ports.inputs[0], ports.output, step.clamp));
+            Box::new(Join { forward, ports, beside: false })
+        }
+        Kind::Add => {
+            let (inputs, output) = (ports.inputs.clone(), ports.output);
+            let forward = Box::new(layer::Sum { inputs, output, clamp: step.clamp });
+            Box::new(Join { forward, ports, beside: false })
+        }
+        Kind::Concat => {
+            let (inputs, output) = (ports.inputs.clone(), ports.output);
+            Box::new(Join { forward: Box::new(layer::Concat { inputs, output }), ports, beside: true })
+        }
         &Kind::MaxPool(window) => Box::new(MaxPool { window, ports }),
         Kind::AvgPool => Box::new(AvgPool { ports }),
-        Kind::Add => Box::new(Sum { ports, clamp: step.clamp }),
-        Kind::Concat => Box::new(Concat { ports }),
         Kind::Flatten => Box::new(Flatten { ports }),
         Kind::Conv { .. } | Kind::Separable(_) | Kind::Norm => return Err(unknown()),
     })
