@@ -19,7 +19,7 @@ pub trait Parameters: Sync {
 }
 
 /// torchvision's epsilon in every batch norm that Baton knows.
-pub(crate) const EPSILON: f64 = 1e-5;
+const EPSILON: f64 = 1e-5;
 
 /// The parameters of one network.
 pub(crate) struct Source<'a> {
@@ -90,10 +90,15 @@ impl<'a> Source<'a> {
         let get = |suffix| self.get(node, suffix, &[channels]);
         let (weight, bias) = (get("weight")?, get("bias")?);
         let (mean, variance) = (get("running_mean")?, get("running_var")?);
-        let scale = |c: usize| weight[c] as f64 / (variance[c] as f64 + EPSILON).sqrt();
+        let scale = |c: usize| weight[c] as f64 / deviation(variance[c]);
         let shift = |c: usize| bias[c] as f64 - mean[c] as f64 * scale(c);
         Ok(((0..channels).map(scale).collect(), (0..channels).map(shift).collect()))
     }
+}
+
+/// A batch norm's deviation of a channel.
+pub(crate) fn deviation(variance: f32) -> f64 {
+    (f64::from(variance) + EPSILON).sqrt()
 }
 
 /// A weight with a batch norm's factor.

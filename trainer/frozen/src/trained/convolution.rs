@@ -18,7 +18,7 @@ use crate::Error;
 use crate::fuse::{Clamp, IsDepthwise, Size};
 use crate::kernels::{Buffer, ChannelSums, Deposit, PANEL, Target};
 use crate::layer::{self, Activation, Addend, View};
-use crate::parameters::{Affine, Kernels, Source};
+use crate::parameters::{Affine, Kernels, Source, deviation};
 use crate::plan::padded;
 
 /// Inputs whose kernels' derivatives are added together.
@@ -170,8 +170,7 @@ impl Layer for Convolution {
         let sums = self.sums(run, delta);
         let source = |range: &Range<usize>| &run.parameters[range.clone()];
         let deviations = self.parameters.norm.as_ref().map(|[weight, _, _, variance]| {
-            let deviation = |variance: &f32| (f64::from(*variance) + crate::parameters::EPSILON).sqrt();
-            let deviations: Vec<f64> = source(variance).iter().map(deviation).collect();
+            let deviations: Vec<f64> = source(variance).iter().map(|variance| deviation(*variance)).collect();
             let scales = source(weight).iter().zip(&deviations).map(|(w, d)| f64::from(*w) / d);
             (scales.collect::<Vec<f64>>(), deviations)
         });
