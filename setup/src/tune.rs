@@ -120,6 +120,8 @@ impl TuneCommand {
             precision: Precision::F32,
             outer: None,
             reduce: None,
+            rounds_per_epoch: 1,
+            score_every: 1,
             patience: None,
             average_decay: None,
             ..job
@@ -241,12 +243,14 @@ mod tests {
     #[test]
     fn a_job_is_tuned_by_what_is_asked_and_one_worker_to_a_trial() {
         let job = json!({"dataset": "d", "network": "vgg19", "agree": "diloco", "precision": "int8",
-            "outer": {"rate": 0.5}, "patience": 3, "average_decay": 0.9, "weight_decay": 0.1});
+            "outer": {"rate": 0.5}, "patience": 3, "average_decay": 0.9, "weight_decay": 0.1,
+            "rounds_per_epoch": 3, "score_every": 3});
         let job = Job::from_value(job).unwrap();
         let tune = asked(&["--rates", "1e-3..1", "--weight-decay", "0,1e-4", "--trials", "8"]).tuned(job);
         // It passes the checks of a job.
         let tune = Job::from_value(serde_json::to_value(tune).unwrap()).unwrap();
         assert_eq!((tune.agree, tune.precision, tune.outer, tune.patience), Default::default());
+        assert_eq!((tune.rounds_per_epoch, tune.score_every), (1, 1));
         let tune = tune.tune.unwrap();
         assert_eq!((tune.trials, tune.rates, tune.weight_decay), (8, [1e-3, 1.0], vec![0.0, 1e-4]));
         assert!(tune.label_smoothing.is_empty(), "the job's own");

@@ -2,9 +2,11 @@
 """How workers agree, on real data: accuracy, rounds and bytes of each way, on the same number of examples.
 
     python3 tests/experiments/agree.py ROOT JOB.json [--epochs 20] [--only diloco] [--from RUN]
+        [--diloco '{"batch": 8, "times": 1, "outer": {"rate": 1.0, "momentum": 0.8}, "rounds_per_epoch": 3}']
 
 ROOT holds the data set and the weights that the job names (tests/experiments/real.sh prepares them). Every row is a run
-in the local cloud. Bytes are those of what workers publish for others to read, all rounds and workers together.
+in the local cloud, scored once an epoch. Bytes are those of what workers publish for others to read, all rounds and
+workers together.
 """
 
 import argparse
@@ -16,9 +18,8 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTER = {"times": 3, "outer": {"rate": 1.0, "momentum": 0.6}}
-# Name, workers, what the job says; `times` multiplies its learning rate. A round of one worker, or of `average` and
-# `diloco`, goes over all images once.
+DILOCO = {"times": 3, "outer": {"rate": 1.0, "momentum": 0.6}}
+# Name, workers, what the job says; `times` multiplies its learning rate.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
     ("one worker, 3 x rate", 1, {"agree": "average", "times": 3}),
@@ -26,10 +27,10 @@ WAYS = [
     ("average", 16, {"agree": "average"}),
     ("gradient", 4, {"agree": "gradient"}),
     ("gradient", 16, {"agree": "gradient"}),
-    ("diloco", 4, {"agree": "diloco", **OUTER}),
-    ("diloco", 16, {"agree": "diloco", **OUTER}),
-    ("diloco bf16", 16, {"agree": "diloco", **OUTER, "precision": "bf16"}),
-    ("diloco int8", 16, {"agree": "diloco", **OUTER, "precision": "int8"}),
+    ("diloco", 4, {"agree": "diloco"}),
+    ("diloco", 16, {"agree": "diloco"}),
+    ("diloco bf16", 16, {"agree": "diloco", "precision": "bf16"}),
+    ("diloco int8", 16, {"agree": "diloco", "precision": "int8"}),
     ("average int8", 16, {"agree": "average", "precision": "int8"}),
 ]
 
@@ -42,16 +43,18 @@ def main():
     parser.add_argument("--only", default="", help="ways whose name has this in it")
     parser.add_argument("--workers", type=int, help="ways with so many workers")
     parser.add_argument("--from", dest="begin", metavar="RUN", help="begin with what this run's model has")
+    parser.add_argument("--diloco", type=json.loads, default=DILOCO, help="what a job with `diloco` says, as JSON")
     options = parser.parse_args()
     job = json.loads(options.job.read_text())
     if options.begin:
         job["from"] = options.begin
     manifest = json.loads((options.root / "datasets" / job["dataset"] / "dataset.json").read_text())
     images = manifest["splits"]["train"]["images"]
-    print(f"{'way':<22}{'workers':>8}{'rounds':>8}{'MB':>10}{'best top-1':>12}{'in round':>10}", flush=True)
+    print(f"{'way':<22}{'workers':>8}{'rounds':>8}{'MB':>10}{'best top-1':>12}{'in epoch':>10}", flush=True)
     for name, workers, changes in WAYS:
         if options.only in name and options.workers in (None, workers):
-            train(options, changed(job, changes), name, workers, images)
+            diloco = options.diloco if changes["agree"] == "diloco" else {}
+            train(options, changed(job, {**changes, **diloco}), name, workers, images)
 
 
 def changed(job, changes):
@@ -60,9 +63,9 @@ def changed(job, changes):
 
 
 def train(options, job, name, workers, images):
-    job["rounds"] = options.epochs
-    if job["agree"] == "gradient":
-        job["rounds"] = options.epochs * -(-images // job["batch"])
+    each = -(-images // job["batch"]) if job["agree"] == "gradient" else job.get("rounds_per_epoch", 1)
+    job.update({"rounds": options.epochs * each, "score_every": each})
+    job["warmup_rounds"] = job.get("warmup_rounds", 0) * each
     job["limits"] = {"invocations": 10_000_000, "dollars": 100.0, "hours": 20.0}
     # Another job is another run; the same one is found as it ended.
     run = f"agree-{workers}-{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]}"
@@ -78,7 +81,7 @@ def train(options, job, name, workers, images):
     size = sum(file.stat().st_size for file in last.glob("worker-*"))
     total = size * job["rounds"] / 1e6
     score = best["score"]["top1"]
-    print(f"{name:<22}{workers:>8}{job['rounds']:>8}{total:>10.1f}{score:>12.4f}{best['round']:>10}", flush=True)
+    print(f"{name:<22}{workers:>8}{job['rounds']:>8}{total:>10.1f}{score:>12.4f}{best['round'] // each:>10}", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ pub(crate) struct Setting {
     /// The job's limit on invocations.
     pub(crate) invocations: u64,
     pub(crate) patience: Option<u32>,
+    pub(crate) score_every: u32,
     pub(crate) seed: u64,
     /// Whether a stage of sums in slices follows each round.
     pub(crate) sliced: bool,
@@ -45,6 +46,7 @@ impl Setting {
             patience: random.one_in(8).then_some(1),
             seed: random.next(),
             sliced: random.one_in(3),
+            score_every: if random.one_in(4) { 2 } else { 1 },
         }
     }
 
@@ -59,6 +61,7 @@ impl Setting {
             concurrency: 6,
             invocations: 20_000,
             patience: None,
+            score_every: 1,
             seed: 7,
             sliced: false,
         }
@@ -75,6 +78,7 @@ impl Setting {
             "start": true, "run": RUN, "workers": self.workers,
             "job": {
                 "dataset": "d", "network": "vgg19", "rounds": self.rounds, "patience": self.patience,
+                "score_every": self.score_every,
                 "reduce": if self.sliced { "sliced" } else { "single" },
                 "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
             },

@@ -110,13 +110,14 @@ struct Fitted {
 fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
     let (trainer, optimizer) = (Trainer::new(job, shape, 1)?, Optimizer::new(job, shape));
     let mut state = optimizer.start(shape.initial(job.seed));
-    let epochs = job.rounds * job.epochs_per_round;
+    let epochs = (job.rounds * job.epochs_per_round).div_ceil(job.rounds_per_epoch);
+    let epoch_length = f64::from(job.rounds_per_epoch) / f64::from(job.epochs_per_round); // in rounds
     let mut labels = Vec::new();
     for epoch in 0..epochs {
         let mut order: Vec<u32> = (0..train.labels.len() as u32).collect();
         Stream::new(job.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
         let batches = order.chunks(job.batch as usize);
-        let steps = (batches.len() as f64) * f64::from(job.epochs_per_round);
+        let length = epoch_length / batches.len() as f64; // of a step
         for (index, batch) in batches.enumerate() {
             let mut rows = Vec::with_capacity(batch.len() * train.columns);
             labels.clear();
@@ -125,8 +126,8 @@ fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
                 labels.push(train.labels[row]);
             }
             let batch = Batch { features: &rows, labels: &labels, images: batch, pass: epoch };
-            let done = f64::from(epoch) / f64::from(job.epochs_per_round) + index as f64 / steps;
-            trainer.step(&optimizer, rate(job, done, 1.0 / steps), batch, &mut state)?;
+            let done = f64::from(epoch) * epoch_length + index as f64 * length;
+            trainer.step(&optimizer, rate(job, done, length), batch, &mut state)?;
         }
     }
     Ok(Fitted { classes: shape.classes(), trainer, parameters: state.parameters })

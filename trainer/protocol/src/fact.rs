@@ -194,7 +194,7 @@ pub struct Combined {
     /// The manifest of the feature store; only for `features`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<FileRef>,
-    /// The score on the validation split; none without such a split.
+    /// The score on the validation split; none of a stage that is not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
 }

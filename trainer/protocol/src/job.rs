@@ -78,6 +78,10 @@ pub struct Job {
     /// With `average`: passes of a worker over its share of the images in one round.
     #[serde(default = "one")]
     pub epochs_per_round: u32,
+    /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of them. Not with
+    /// `epochs_per_round` above 1.
+    #[serde(default = "one")]
+    pub rounds_per_epoch: u32,
     /// Images in a step: of one worker with `average`, of all together with `gradient`.
     #[serde(default = "batch")]
     pub batch: u32,
@@ -109,6 +113,9 @@ pub struct Job {
     /// Label smoothing, 0 to below 1.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// Rounds from one scoring of the validation split to the next; the last round is always scored.
+    #[serde(default = "one")]
+    pub score_every: u32,
     /// Rounds without a better validation score after which the run ends; none means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,

@@ -308,6 +308,8 @@ impl Ledger {
             // Rungs are no rounds of one model: each compares what the one before has left, and the range test has none.
             (_, score) if self.job.tune.is_some() => score.is_some(),
             (Some(Combined { score: Some(best), .. }), Some(score)) => score.beats(best),
+            (Some(Combined { score: Some(_), .. }), None) => false,
+            // Until a round is scored the last one counts.
             _ => true,
         };
         if round.is_some() && better {
@@ -316,10 +318,8 @@ impl Ledger {
         let since_best = |best: &Combined| round.map_or(0, |round| round - self.job.rounds_in(best.stage));
         if round.is_some_and(|round| round >= self.job.rounds_in_all()) {
             self.over.get_or_insert(Reason::Rounds);
-        } else if self
-            .job
-            .patience
-            .is_some_and(|patience| self.best.as_ref().map_or(0, since_best) >= patience)
+        } else if combined.score.is_some()
+            && self.job.patience.is_some_and(|patience| self.best.as_ref().map_or(0, since_best) >= patience)
         {
             self.over.get_or_insert(Reason::Patience);
         } else {

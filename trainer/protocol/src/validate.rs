@@ -26,7 +26,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
     head(job)?;
     whole("rounds", job.rounds, 1, 1_000_000)?;
     agreement(job)?;
-    whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
+    passes(job)?;
     whole("batch", job.batch, 1, 1 << 24)?;
     optimizer(&job.optimizer)?;
     number("learning_rate", job.learning_rate, "above 0, at most 1000", |x| x > 0.0 && x <= 1e3)?;
@@ -41,6 +41,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Error> {
         number("average_decay", decay, "above 0, below 1", |x| x > 0.0 && x < 1.0)?;
     }
     number("label_smoothing", job.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
+    whole("score_every", job.score_every, 1, 1_000_000)?;
     if let Some(patience) = job.patience {
         whole("patience", patience, 1, u32::MAX)?;
     }
@@ -98,6 +99,17 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), Error> {
             number("optimizer.epsilon", epsilon, "above 0, at most 1", |x| x > 0.0 && x <= 1.0)
         }
     }
+}
+
+fn passes(job: &Job) -> Result<(), Error> {
+    whole("epochs_per_round", job.epochs_per_round, 1, 10_000)?;
+    whole("rounds_per_epoch", job.rounds_per_epoch, 1, 10_000)?;
+    let expected = match (job.rounds_per_epoch, job.epochs_per_round, job.agree) {
+        (2.., 2.., _) => "1, or `epochs_per_round` of 1: a round is several passes or a part of one",
+        (2.., _, Agreement::Gradient) => "1 with `gradient`: a round is a batch",
+        _ => return Ok(()),
+    };
+    Err(Error::refused("job.rounds_per_epoch", job.rounds_per_epoch.to_string(), expected))
 }
 
 fn agreement(job: &Job) -> Result<(), Error> {
@@ -237,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_round_is_several_passes_or_a_part_of_one() {
+        let job = |changes: serde_json::Value| {
+            let mut job = json!({"dataset": "d", "network": "vgg19", "rounds_per_epoch": 3});
+            changes.as_object().unwrap().iter().for_each(|(key, value)| job[key] = value.clone());
+            Job::from_value(job)
+        };
+        assert_eq!(job(json!({"agree": "diloco"})).unwrap().rounds_per_epoch, 3);
+        for changes in [json!({"epochs_per_round": 2}), json!({"agree": "gradient"})] {
+            let error = job(changes).unwrap_err().to_string();
+            assert!(error.contains("rounds_per_epoch") && error.contains('3'), "{error}");
+        }
+    }
+
+    #[test]
     fn bad_jobs_are_refused_by_key() {
         for (key, value) in [
             ("learning_rate", json!(-0.1)),
@@ -253,6 +279,8 @@ mod tests {
             ("limits", json!({"euros": 1})),
             ("schema", json!(2)),
             ("outer", json!({"rate": 0.5})),
+            ("rounds_per_epoch", json!(0)),
+            ("score_every", json!(0)),
             ("augment", json!({"copies": 4})),
             ("augment.crop", json!({"crop": 4})),
             ("augment.colour", json!({"colour": -0.1})),

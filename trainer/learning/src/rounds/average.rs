@@ -2,6 +2,7 @@
 //!
 //! In round r the images are dealt by the permutation of (seed, r); a worker goes through its share `epochs_per_round`
 //! times, the first time as dealt, then in orders of (seed, r, worker, pass). The last batch of a pass may be smaller.
+//! With `rounds_per_epoch` that permutation is of so many rounds together, and each deals its part of it.
 
 use super::order::Bank;
 use super::outer;
@@ -42,12 +43,27 @@ pub(crate) struct AverageWork {
     features: Vec<f32>,
 }
 
+/// The images that a round deals, in order.
+///
+/// # Errors
+/// [`Error::Argument`] if a pass has more rounds than images.
+fn images_of(round: &Round) -> Result<Vec<u32>> {
+    let (bank, images) = (Bank::of(round.train()?), round.train()?.images());
+    let ((epoch, part), parts) = (round.epoch(), round.job.rounds_per_epoch);
+    if images < parts as usize {
+        let expected = format!("at most {images}, the images to train on");
+        return Err(Error::argument("rounds_per_epoch", expected, parts));
+    }
+    let order = bank.order(round.job.seed, epoch + 1, 0);
+    Ok(order[share(images, parts, part)].to_vec())
+}
+
 impl AverageWork {
     pub(crate) fn open(a: &Assignment<'_>) -> Result<AverageWork> {
         let round = Round::open(a.root, a.job, a.job.part(a.stage), a.features, a.threads)?;
         let (root, run, state) = (a.root.clone(), a.run.clone(), a.state.cloned());
         let origin = Origin { root, run, state, worker: a.worker };
-        let dealt = Bank::of(round.train()?).order(a.job.seed, round.number, 0);
+        let dealt = images_of(&round)?;
         let stage = a.root.run(a.run).create_stage(a.stage)?;
         let (state, done, loss) = match a.place {
             None => {
@@ -94,7 +110,7 @@ impl AverageWork {
     }
 
     /// The worker's images in the order of a pass of the round.
-    fn images_of(&self, pass: usize) -> Result<Vec<u32>> {
+    fn order_of(&self, pass: usize) -> Result<Vec<u32>> {
         let mut share = self.share.clone();
         if pass == 0 {
             return Ok(share);
@@ -108,12 +124,12 @@ impl AverageWork {
 
     /// The number in the run of a pass of the round.
     fn pass_of_run(&self, pass: usize) -> u64 {
-        u64::from(self.round.number - 1) * self.passes() as u64 + pass as u64
+        u64::from(self.round.epoch().0) * self.passes() as u64 + pass as u64
     }
 
     /// A pass of the round.
     fn begin_pass(&self, number: usize) -> Result<Pass> {
-        let (bank, images) = (Bank::of(self.round.train()?), self.images_of(number)?);
+        let (bank, images) = (Bank::of(self.round.train()?), self.order_of(number)?);
         let rows = bank.rows(self.round.job.seed, self.pass_of_run(number), &images);
         Ok(Pass::new(self.round.store.clone(), rows, self.batch()))
     }

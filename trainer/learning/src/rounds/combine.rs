@@ -33,6 +33,9 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
         }
         _ => whole(order, &round, &folder)?,
     };
+    if !order.job.scored_by(order.stage) {
+        return Ok(Combined { state: Some(file), features: None, score: None });
+    }
     let scored = score(&round.store, round.store.need("val")?, &round.trainer, &parameters);
     let score = scored.map_err(|error| match error {
         Error::Argument { .. } => round.not_finite("a score on the validation split", None),

@@ -100,6 +100,12 @@ impl Round {
         Common::open(&root.run(run).combined(), file, self.shape.parameters())
     }
 
+    /// The pass over the images that it is of, and which part of that; both from 0. A round of several passes counts as one.
+    pub(super) fn epoch(&self) -> (u32, u32) {
+        let parts = self.job.rounds_per_epoch;
+        ((self.number - 1) / parts, (self.number - 1) % parts)
+    }
+
     /// The images to train on.
     pub(super) fn train(&self) -> Result<&Rows> {
         self.store.need("train")

@@ -1,5 +1,7 @@
 //! Rounds on a small feature store: equal to one machine, the same bytes however legs are cut, bad numbers named.
 
+mod parts;
+
 use super::saved::PARAMETERS;
 use super::{Common, share};
 use crate::Combined;
@@ -45,6 +47,10 @@ fn every_way() -> Vec<Value> {
             }
         }
     }
+    ways.push(
+        json!({"agree": "diloco", "precision": "int8", "optimizer": adamw(), "rounds": 3, "rounds_per_epoch": 2,
+        "learning_rate": 0.005}),
+    );
     ways
 }
 

@@ -115,6 +115,12 @@ impl Job {
         (stage > 0 && stage.is_multiple_of(self.stages_in_round())).then(|| self.rounds_in(stage))
     }
 
+    /// Whether a stage's combine scores what it makes: the rounds that the job says, and the last.
+    pub fn scored_by(&self, stage: u32) -> bool {
+        let scored = |round: u32| round.is_multiple_of(self.score_every) || round == self.rounds_in_all();
+        self.completed_by(stage).is_some_and(scored)
+    }
+
     /// The rounds that are complete when a stage has been combined.
     pub fn rounds_in(&self, stage: u32) -> u32 {
         stage / self.stages_in_round()
@@ -155,6 +161,13 @@ mod tests {
         assert_eq!(parts(&job("single"))[1..], single);
         let sliced = [(train(1), None), (reduce(1), Some(1)), (train(2), None), (reduce(2), Some(2))];
         assert_eq!(parts(&job("sliced"))[1..], sliced);
+        let scored = |reduce, every| {
+            let changes = json!({"dataset": "d", "network": "vgg19", "reduce": reduce, "rounds": 5, "score_every": every});
+            let job = Job::from_value(changes).unwrap();
+            (0..=job.last_stage()).filter(|stage| job.scored_by(*stage)).collect::<Vec<_>>()
+        };
+        assert_eq!((scored("single", 1), scored("single", 2)), (vec![1, 2, 3, 4, 5], vec![2, 4, 5]));
+        assert_eq!((scored("sliced", 3), scored("sliced", 9)), (vec![6, 10], vec![10]));
         let words = (0..3).map(|stage| job("sliced").part(stage).to_string()).collect::<Vec<_>>();
         assert_eq!(words, ["features", "round 1", "sums of round 1"]);
     }

@@ -134,32 +134,52 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     assert!(!score(top1(&read)).beats(&score(top1(&serde_json::from_str(&text).unwrap()))));
 }
 
-#[test]
-fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
+/// The ledger of one worker's run of 20 rounds, with a changed job; its stages are to be ended one after the other.
+fn changed(change: impl FnOnce(&mut Job)) -> Ledger {
     let Fact::Started { mut job, schema, run, workers, features, invocation, at_ms } =
         started(1, 20, json!({}))
     else {
         unreachable!()
     };
-    job.tune = Some(Tune { trials: 6, ..Tune::default() });
-    let first = Fact::Started { job, schema, run, workers, features, invocation, at_ms };
-    let mut ledger = Ledger::start(first).unwrap();
-    let score = |top1| Some(Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+    change(&mut job);
+    Ledger::start(Fact::Started { job, schema, run, workers, features, invocation, at_ms }).unwrap()
+}
+
+/// Ends a stage with a top-1, or without a score; gives the best one then.
+fn end(ledger: &mut Ledger, stage: u32, top1: Option<f64>) -> Option<u32> {
+    assert_eq!((ledger.stage, ledger.over.as_ref()), (stage, None));
+    let (invocation, at_ms) = (format!("i{stage}"), 0);
+    let (target, result) = (Target::worker(stage, 0, 0), file(format!("result-{stage}")));
+    ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms }).unwrap();
+    let state = (stage > 0).then(|| file(format!("state-{stage}")));
+    let features = (stage == 0).then(|| file("features.json".into()));
+    let score = top1.map(|top1| Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+    let combined = Combined { stage, state, features, score };
+    ledger.record(&Fact::CombineDone { combined, invocation, at_ms }).unwrap();
+    ledger.best.as_ref().map(|best| best.stage)
+}
+
+#[test]
+fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
+    let mut ledger = changed(|job| job.tune = Some(Tune { trials: 6, ..Tune::default() }));
     // The features, the range test, and rungs of 6 and of 2 trials, the last one worse than the one before.
-    for (stage, score, best) in
-        [(0, None, None), (1, None, None), (2, score(0.9), Some(2)), (3, score(0.8), Some(3))]
+    for (stage, top1, best) in
+        [(0, None, None), (1, None, None), (2, Some(0.9), Some(2)), (3, Some(0.8), Some(3))]
     {
-        assert_eq!((ledger.stage, ledger.over.as_ref()), (stage, None));
-        let (invocation, at_ms) = (format!("i{stage}"), 0);
-        let (target, result) = (Target::worker(stage, 0, 0), file(format!("result-{stage}")));
-        ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms }).unwrap();
-        let state = (stage > 0).then(|| file(format!("state-{stage}")));
-        let features = (stage == 0).then(|| file("features.json".into()));
-        let combined = Combined { stage, state, features, score };
-        ledger.record(&Fact::CombineDone { combined, invocation, at_ms }).unwrap();
-        assert_eq!(ledger.best.as_ref().map(|best| best.stage), best, "after stage {stage}");
+        assert_eq!(end(&mut ledger, stage, top1), best, "after stage {stage}");
     }
     assert_eq!(ledger.over, Some(Reason::Rounds));
+}
+
+#[test]
+fn a_round_that_is_not_scored_replaces_only_another_such_and_ends_nothing() {
+    let mut ledger = changed(|job| (job.score_every, job.patience) = (3, Some(2)));
+    let stages = [(0, None, None), (1, None, Some(1)), (2, None, Some(2)), (3, Some(0.5), Some(3))];
+    let later = [(4, None, Some(3)), (5, None, Some(3)), (6, Some(0.4), Some(3))];
+    for (stage, top1, best) in stages.into_iter().chain(later) {
+        assert_eq!(end(&mut ledger, stage, top1), best, "after stage {stage}");
+    }
+    assert_eq!(ledger.over, Some(Reason::Patience));
 }
 
 #[test]
