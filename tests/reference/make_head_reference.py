@@ -14,10 +14,11 @@ import torch
 
 INITIAL, ORDER, DROPOUT, SEED = 1, 2, 6, 20261121
 CLASSES = 7
-# The head on few features, VGG19's whole classifier, and the last blocks of two networks at 64 pixels.
+# The head on few features, VGG19's whole classifier, and the last blocks of three networks at 64 pixels.
 SMALL = {"rows": 200, "inputs": 24, "batch": 32, "steps": 100}
 LARGE = {"rows": 40, "inputs": 25_088, "batch": 8, "steps": 50}
 FIRE = {"rows": 40, "inputs": 512 * 3 * 3, "batch": 8, "steps": 50}
+CONV5 = {"rows": 40, "inputs": 512 * 4 * 4, "batch": 8, "steps": 50}
 LAYER = {"rows": 40, "inputs": 256 * 4 * 4, "batch": 8, "steps": 50}
 
 
@@ -103,6 +104,22 @@ class Fire(torch.nn.Module):
         x = torch.relu(self.squeeze(rows.reshape(-1, 512, 3, 3)))
         x = torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], dim=1)
         return self.head(x.mean(dim=(2, 3)) * mask)
+
+
+class Conv5(torch.nn.Module):
+    """VGG19's last block on pool4's maps, with the pooling behind it, their means, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = torch.nn.ModuleList(torch.nn.Conv2d(512, 512, 3, padding=1) for _ in range(4))
+        draw(self)
+        self.head = linear(512, CLASSES, 0)
+
+    def forward(self, rows):
+        x = rows.reshape(-1, 512, 4, 4)
+        for convolution in self.convolutions:
+            x = torch.relu(convolution(x))
+        return self.head(torch.nn.functional.max_pool2d(x, 2).mean(dim=(2, 3)))
 
 
 class Basic(torch.nn.Module):
@@ -194,6 +211,7 @@ def main():
         "classifier_sgd_nesterov_cosine": sgd(LARGE, 1e-3, 0.01, 0.0, layers(25_088, 4_096, 4_096, CLASSES)),
         "classifier_adamw_step_smoothing": adamw(LARGE, 1e-2, 1e-4, 0.1, layers(25_088, 4_096, 4_096, CLASSES)),
         "fire9_sgd_nesterov_cosine": sgd(FIRE, 1e-3, 0.01, 0.0, Fire()),
+        "conv5_sgd_nesterov_cosine": sgd(CONV5, 1e-3, 0.002, 0.0, Conv5()),
         "layer4_adamw_step_smoothing": adamw(LAYER, 1e-2, 1e-3, 0.1, Layer()),
         "softmax_dropout": sgd(SMALL, 1e-3, 0.1, 0.0, Dropped(24, CLASSES), 0.2),
         "classifier_dropout": sgd(SMALL, 1e-3, 0.05, 0.0, Dropped(24, 50, 20, CLASSES), 0.5),
