@@ -177,10 +177,9 @@ impl Screen {
 
     /// A line for each round that was scored since the last view; of many only some.
     fn tell_rounds(&mut self, view: &View) {
-        let every = (view.state.rounds / 20).max(1);
+        let mut before = 0;
         for (round, score) in view.scores() {
-            let last = round == view.state.rounds;
-            if self.told.insert(round) && (round == 1 || round % every == 0 || last) {
+            if self.told.insert(round) && is_told(round, before, view.state.rounds) {
                 self.say(&format!(
                     "  {:<5} {round:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
                     view.word(),
@@ -189,6 +188,7 @@ impl Screen {
                     score.top5
                 ));
             }
+            before = round;
         }
     }
 
@@ -213,6 +213,12 @@ impl Screen {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whether a scored round is told, the one before it known: the first, the last, and the first after each twentieth of the run.
+fn is_told(round: u32, before: u32, rounds: u32) -> bool {
+    let every = (rounds / 20).max(1);
+    round == 1 || round / every > before / every || round == rounds
 }
 
 /// A view in one line.
@@ -249,5 +255,22 @@ fn pace(view: &View) -> String {
         (0, Some(left), _) => pace + &format!(", {left:.0} s left"),
         (1.., _, Some(left)) => pace + &format!(", {:.0} s left", left as f64 / 1_000.0),
         _ => pace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_scored_rounds_a_twentieth_is_told_and_of_few_all() {
+        let told = |every: usize, rounds: u32| {
+            let scored: Vec<u32> = (0..=rounds).step_by(every).collect();
+            let told = scored.windows(2).filter(|pair| is_told(pair[1], pair[0], rounds));
+            told.map(|pair| pair[1]).collect::<Vec<_>>()
+        };
+        assert_eq!(told(1, 8), (1..=8).collect::<Vec<_>>());
+        assert_eq!(told(1, 60)[..4], [1, 3, 6, 9]);
+        assert_eq!(told(313, 8 * 313), (1..=8).map(|n| n * 313).collect::<Vec<_>>());
     }
 }
