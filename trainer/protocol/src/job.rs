@@ -72,10 +72,11 @@ pub struct Job {
     /// Number of workers, if the `start` event does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
-    /// Rounds to train: with `average` passes of each worker over its share, with `gradient` optimizer steps.
+    /// Rounds to train: with `average` and `diloco` passes of each worker over its share, several or a part of one where the
+    /// next two keys say so; with `gradient` optimizer steps.
     #[serde(default = "rounds")]
     pub rounds: u32,
-    /// With `average`: passes of a worker over its share of the images in one round.
+    /// With `average` and `diloco`: passes of a worker over its share of the images in one round.
     #[serde(default = "one")]
     pub epochs_per_round: u32,
     /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of them. Not with

@@ -139,7 +139,7 @@ fn fire9() -> Job {
     )
 }
 
-// At five times this rate PyTorch's own losses move by 2e-3 when its convolutions are rounded otherwise: its loss leaps to 6.
+/// At five times this rate PyTorch's own losses move by 2e-3 when its convolutions are rounded otherwise: its loss leaps to 6.
 fn conv5() -> Job {
     job(
         json!({"network": "vgg19", "cut": "pool4", "image_size": 64, "head": {"kind": "layers", "up_to": "pool5"},
