@@ -47,7 +47,7 @@ pub(crate) struct AverageWork {
 ///
 /// # Errors
 /// [`Error::Argument`] if a pass has more rounds than images.
-fn images_of(round: &Round) -> Result<Vec<u32>> {
+pub(super) fn images_of(round: &Round) -> Result<Vec<u32>> {
     let (bank, images) = (Bank::of(round.train()?), round.train()?.images());
     let ((epoch, part), parts) = (round.epoch(), round.job.rounds_per_epoch);
     if images < parts as usize {

@@ -1,9 +1,30 @@
 //! Rounds that are a part of a pass, and rounds that are not scored.
 
+use super::super::average::images_of;
+use super::super::round::Round;
 use super::parameters;
 use crate::Fate;
 use crate::sample::{Sample, Stage, job};
+use protocol::Part;
 use serde_json::{Value, json};
+
+#[test]
+fn the_rounds_of_a_pass_deal_every_image_once() {
+    let sample = Sample::new();
+    let features = sample.store([50, 20], 12, 4);
+    let job = job(json!({"rounds_per_epoch": 3, "agree": "diloco"}));
+    let dealt = |round| {
+        images_of(&Round::open(&sample.root, &job, Part::Train { round }, &features, 1).unwrap()).unwrap()
+    };
+    let pass = |first: u32| (first..first + 3).flat_map(dealt).collect::<Vec<_>>();
+    for first in [1, 4] {
+        let mut images = pass(first);
+        images.sort_unstable();
+        assert_eq!(images, (0..50).collect::<Vec<_>>(), "rounds from {first}");
+    }
+    assert_ne!(pass(1), pass(4), "each pass has an order of its own");
+    assert_eq!([1, 2, 3].map(|round| dealt(round).len()), [16, 17, 17]);
+}
 
 #[test]
 fn a_pass_in_three_rounds_is_a_pass_in_one() {
