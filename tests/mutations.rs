@@ -1,7 +1,7 @@
 //! For each law a mutation that turns it off, and how soon the simulator finds it.
 
 mod code {
-    pub(crate) use mutants::{learning, protocol, storage, trainer};
+    pub(crate) use mutants::{protocol, storage, trainer, work};
 }
 // What explores and replays is used by `simulation.rs` alone.
 #[allow(dead_code)]

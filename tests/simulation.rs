@@ -10,7 +10,7 @@
 // The crates that the simulator drives: here those that are shipped, in `mutations.rs` their mutants.
 #[allow(clippy::single_component_path_imports)]
 mod code {
-    pub(crate) use {learning, protocol, storage, trainer};
+    pub(crate) use {protocol, storage, trainer, work};
 }
 #[path = "simulation/mod.rs"]
 mod simulation;

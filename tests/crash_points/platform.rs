@@ -1,6 +1,7 @@
 //! A platform that delivers one event at a time: to the real handler in this process, or in one that dies on the way.
 
 use crate::dying_disk::{Death, DyingDisk, Steps};
+use learning::Transfer;
 use protocol::{Event, Fact, RunId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -11,7 +12,6 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{FactLog, Root, disk};
-use trainer::Learning;
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
 use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
@@ -151,7 +151,7 @@ fn carry_out(
         invoke: Box::new(Counted { steps: steps.clone(), outbox }),
         progress: Box::new(NoProgress),
         clock: Box::new(clock),
-        learner: Box::new(Learning),
+        workload: Box::new(Transfer),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 1_000 },
         ledgers: Ledgers::default(),
     };

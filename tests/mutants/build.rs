@@ -15,14 +15,11 @@ use list::{MUTATIONS, Mutation};
 const SOURCES: [(&str, &str, &[&str]); 4] = [
     ("protocol", "trainer/protocol/src", &["."]),
     ("storage", "trainer/storage/src", &["."]),
-    ("learning", "trainer/learning/src", &["error.rs", "work/terms.rs"]),
+    ("work", "trainer/work/src", &["."]),
     ("trainer", "trainer/src", &["error.rs", "services.rs", "handler.rs", "handler"]),
 ];
 
-/// The roots of the crates of which only a part is copied.
-const LEARNING: &str = "//! The terms of learning, without its mathematics.\n\nmod error;\n#[path = \"work/terms.rs\"]\nmod terms;\n\n\
-    /// What `error` needs of the weights.\npub mod weights {\n    /// Any error.\n    pub type BoxError = Box<dyn std::error::Error + Send + Sync>;\n}\n\n\
-    pub use error::{Error, Fate, Result};\npub use terms::*;\n";
+/// The root of the crate of which only a part is copied.
 const TRAINER: &str = "//! The handler, without the cloud.\n\nmod error;\npub mod handler;\npub mod services;\n\npub use error::{Error, Fate};\n";
 
 fn main() {
@@ -42,7 +39,6 @@ fn main() {
             target.join("lib.rs")
         );
     }
-    fs::write(out.join("learning/lib.rs"), rewritten("learning", LEARNING)).expect("writes");
     fs::write(out.join("trainer/lib.rs"), rewritten("trainer", TRAINER)).expect("writes");
     fs::write(out.join("mutants.rs"), root).expect("writes");
     println!("cargo::rerun-if-changed=build.rs");

@@ -122,7 +122,7 @@ fn services_of(setting: Setting) -> Result<Services, String> {
         invoke: Box::new(Sender),
         progress: Box::new(Watched),
         clock: Box::new(SharedClock),
-        learner: Box::new(Hashing(setting)),
+        workload: Box::new(Hashing(setting)),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
         ledgers: Ledgers::default(),
     })

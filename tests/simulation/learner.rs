@@ -1,78 +1,80 @@
-//! Learning in a simulated world: cheap, and its result shows any loss, double count or other order.
+//! A workload in a simulated world: cheap, and its result shows any loss, double count or other order.
 
-use super::code::learning::{Assignment, CombineOrder, Combined, Error, Plan, Progress, Work};
 use super::code::protocol::{FeatureStore, FileRef, Job, RunId};
 use super::code::storage::{self, Root};
-use super::code::trainer::services::Learner;
+use super::code::work::{Combined, Failed, Plan, Progress, Stage, Work, Workload, at_once};
 use super::setting::{KEY, Setting, contents, fold, score};
 use super::world::{compute, violation};
 use std::path::Path;
 
 pub(crate) struct Hashing(pub(crate) Setting);
 
-impl Learner for Hashing {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Error> {
-        let (key, classes) = (KEY.to_owned(), Vec::new());
-        Ok(Plan {
-            features_key: key,
-            manifest: None,
-            train_images: 1,
-            val_images: 1,
-            classes,
-            units: 1,
-            result_bytes: 0,
-        })
+impl Workload for Hashing {
+    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Failed> {
+        Ok(Plan { features_key: KEY.to_owned(), manifest: None, result_bytes: 0 })
     }
 
-    fn work(&self, order: &Assignment<'_>) -> Result<Box<dyn Work>, Error> {
-        let folder = order.root.run(order.run).create_stage(order.stage)?;
-        let before = before(order.root, order.run, order.stage, order.features, order.state)?;
-        let (done, number) = match order.place {
+    fn open(&self, at: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Result<Box<dyn Work>, Failed> {
+        let folder = at.root.run(at.run).create_stage(at.number)?;
+        let before = before(at.root, at.run, at.number, at.features, at.state)?;
+        let (done, number) = match place {
             Some(place) => {
                 let (said, done, number) = read(&folder, place, "place")?;
-                if said != (order.stage, order.worker) {
-                    violation(format!("worker {} goes on at the place of {said:?}", order.worker));
+                if said != (at.number, worker) {
+                    violation(format!("worker {worker} goes on at the place of {said:?}"));
                 }
                 (done, number)
             }
-            None => (0, self.0.worker(order.stage, order.worker, before, 0)),
+            None => (0, self.0.worker(at.number, worker, before, 0)),
         };
-        let of = self.0.steps(order.stage, order.worker);
-        let (stage, worker, step_ms) = (order.stage, order.worker, self.0.step_ms);
+        let of = self.0.steps(at.number, worker);
+        let (stage, step_ms) = (at.number, self.0.step_ms);
         Ok(Box::new(Steps { folder, stage, worker, done, of, number, step_ms }))
     }
 
-    fn combine(&self, order: &CombineOrder<'_>) -> Result<Combined, Error> {
-        let before = before(order.root, order.run, order.stage, order.features, order.state)?;
-        let folder = order.root.run(order.run).stage(order.stage);
-        let number = |result| read(&folder, result, "result").map(|(_, _, number)| number);
-        let numbers = order.results.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-        compute(self.0.step_ms);
-        let number = fold(before, numbers);
-        let text = contents("combined", order.stage, 0, 0, number);
-        if order.stage == 0 {
-            let folder = order.root.features(KEY)?;
-            storage::create_folder(&folder)?;
-            let features = Some(once(&folder, "features.json", &text)?);
-            return Ok(Combined { state: None, features, score: None });
-        }
-        let state = publish(&order.root.run(order.run).combined(), &format!("{:04}", order.stage), &text)?;
-        let score = order.job.scored_by(order.stage).then(|| score(number));
-        Ok(Combined { state: Some(state), features: None, score })
+    fn combine<'a>(
+        &'a self,
+        at: &Stage<'a>,
+        results: &'a [FileRef],
+        _: Option<&FileRef>,
+    ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
+        let at = *at;
+        Ok(at_once(move || self.combined(&at, results)))
     }
 
-    fn finish(
-        &self,
-        root: &Root,
-        run: &RunId,
-        _: &Job,
-        _: &FeatureStore,
-        best: &FileRef,
-        _: usize,
-    ) -> Result<FileRef, Error> {
-        let ((stage, _), _, number) = read(&root.run(run).combined(), best, "combined")?;
+    fn finish<'a>(
+        &'a self,
+        at: &Stage<'a>,
+        best: &'a FileRef,
+        _: Option<&FileRef>,
+    ) -> Result<Box<dyn Work + 'a>, Failed> {
+        let at = *at;
+        Ok(at_once(move || {
+            let ((stage, _), _, number) = read(&at.root.run(at.run).combined(), best, "combined")?;
+            compute(self.0.step_ms);
+            once(&at.root.run(at.run).model(), "model.json", &contents("model", stage, 0, 0, number))
+        }))
+    }
+}
+
+impl Hashing {
+    fn combined(&self, at: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
+        let before = before(at.root, at.run, at.number, at.features, at.state)?;
+        let folder = at.root.run(at.run).stage(at.number);
+        let number = |result| read(&folder, result, "result").map(|(_, _, number)| number);
+        let numbers = results.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         compute(self.0.step_ms);
-        once(&root.run(run).model(), "model.json", &contents("model", stage, 0, 0, number))
+        let number = fold(before, numbers);
+        let text = contents("combined", at.number, 0, 0, number);
+        if at.number == 0 {
+            let folder = at.root.features(KEY)?;
+            storage::create_folder(&folder)?;
+            let features = Some(once(&folder, "features.json", &text)?);
+            return Ok(Combined { features, ..Combined::default() });
+        }
+        let state = publish(&at.root.run(at.run).combined(), &format!("{:04}", at.number), &text)?;
+        let score = at.job.scored_by(at.number).then(|| score(number));
+        Ok(Combined { state: Some(state), features: None, score })
     }
 }
 
@@ -87,14 +89,14 @@ struct Steps {
 }
 
 impl Steps {
-    fn write(&self, what: &str) -> Result<FileRef, Error> {
+    fn write(&self, what: &str) -> Result<FileRef, Failed> {
         let text = contents(what, self.stage, self.worker, self.done, self.number);
         publish(&self.folder, &format!("worker-{:03}", self.worker), &text)
     }
 }
 
 impl Work for Steps {
-    fn step(&mut self) -> Result<(), Error> {
+    fn step(&mut self) -> Result<(), Failed> {
         super::world::step_begins();
         compute(self.step_ms);
         self.number = super::random::mix(self.number, self.done);
@@ -106,11 +108,11 @@ impl Work for Steps {
         Progress { done: self.done, of: self.of }
     }
 
-    fn save(&mut self) -> Result<FileRef, Error> {
+    fn save(&mut self) -> Result<FileRef, Failed> {
         self.write("place")
     }
 
-    fn publish(&mut self) -> Result<FileRef, Error> {
+    fn publish(&mut self) -> Result<FileRef, Failed> {
         self.write("result")
     }
 }
@@ -122,7 +124,7 @@ fn before(
     stage: u32,
     features: &FeatureStore,
     state: Option<&FileRef>,
-) -> Result<u64, Error> {
+) -> Result<u64, Failed> {
     let from = match (stage, state, &features.manifest) {
         (0, ..) => return Ok(0),
         (_, Some(state), _) => read(&root.run(run).combined(), state, "combined")?,
@@ -138,17 +140,17 @@ fn before(
     Ok(from.2)
 }
 
-fn publish(folder: &Path, stem: &str, text: &str) -> Result<FileRef, Error> {
+fn publish(folder: &Path, stem: &str, text: &str) -> Result<FileRef, Failed> {
     Ok(storage::publish(folder, stem, "txt", |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
 /// Publishes a file of a fixed name, which everybody publishes the same.
-fn once(folder: &Path, name: &str, text: &str) -> Result<FileRef, Error> {
+fn once(folder: &Path, name: &str, text: &str) -> Result<FileRef, Failed> {
     Ok(storage::publish_same(folder, name, |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
 /// Stage and worker, steps and number that a file tells.
-fn read(folder: &Path, file: &FileRef, what: &str) -> Result<((u32, u32), u64, u64), Error> {
+fn read(folder: &Path, file: &FileRef, what: &str) -> Result<((u32, u32), u64, u64), Failed> {
     let bytes = storage::open(folder, file)?.read()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut words = text.split(' ');

@@ -22,7 +22,7 @@ pub enum Error {
     Storage(#[from] storage::Error),
     /// The data, the weights or the training.
     #[error(transparent)]
-    Learning(#[from] learning::Error),
+    Work(#[from] work::Failed),
     /// The event is newer than the ledger that we see.
     #[error("ahead of the ledger: {0}; it will be delivered again")]
     Ahead(String),
@@ -54,11 +54,9 @@ impl Error {
     /// What kind of trouble it is: Lambda's `errorType`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::Storage(_) | Error::Learning(learning::Error::Storage(_) | learning::Error::Io { .. }) => {
-                "Storage"
-            }
+            Error::Storage(_) => "Storage",
             Error::Protocol(_) | Error::NoRun { .. } => "Protocol",
-            Error::Learning(_) => "Learning",
+            Error::Work(_) => "Work",
             Error::Ahead(_) => "Ahead",
             Error::Send { .. } => "Send",
             Error::Bucket { .. } => "Bucket",
@@ -67,13 +65,11 @@ impl Error {
 
     /// Whether work fails for want of something that only people can give: space, access, a file that is gone.
     pub fn is_trouble(&self) -> bool {
-        use learning::Error::{Io, Storage};
-        let lasts = |error: &storage::Error| {
-            matches!(error, storage::Error::Io { .. } | storage::Error::Missing { .. })
-        };
         match self {
-            Error::Storage(error) | Error::Learning(Storage(error)) => lasts(error),
-            Error::Learning(Io { .. }) => true,
+            Error::Storage(error) => {
+                matches!(error, storage::Error::Io { .. } | storage::Error::Missing { .. })
+            }
+            Error::Work(failed) => failed.lasting,
             _ => false,
         }
     }
@@ -86,8 +82,8 @@ impl Error {
             }
             Error::Protocol(_) | Error::NoRun { .. } => Fate::Refuse,
             Error::Storage(error) if is_damage(error) => Fate::Halt,
-            Error::Learning(error) if error.fate() == learning::Fate::Halt => Fate::Halt,
-            Error::Storage(_) | Error::Learning(_) | Error::Ahead(_) => Fate::Retry,
+            Error::Work(failed) if failed.fate == work::Fate::Halt => Fate::Halt,
+            Error::Storage(_) | Error::Work(_) | Error::Ahead(_) => Fate::Retry,
             Error::Send { .. } | Error::Bucket { .. } => Fate::Retry,
         }
     }

@@ -22,6 +22,7 @@ use crate::services::{Invocation, Services};
 use crate::{Error, Fate};
 use protocol::{Decision, Event, Ledger, Reason, RunId, Target};
 use turn::Turn;
+use work::Stage;
 
 /// Carries out one event.
 ///
@@ -78,6 +79,20 @@ fn halt_or_retry(
         _ => {}
     }
     done
+}
+
+/// A stage of a run, as its workload sees it.
+fn stage<'a>(services: &'a Services, ledger: &'a Ledger, number: u32) -> Stage<'a> {
+    Stage {
+        root: &services.root,
+        run: &ledger.run,
+        job: &ledger.job,
+        number,
+        workers: ledger.workers.len() as u32,
+        features: &ledger.features,
+        state: ledger.last.as_ref().and_then(|last| last.state.as_ref()),
+        threads: services.settings.threads,
+    }
 }
 
 /// The run that an event means: the one it names, or the one that was started last.

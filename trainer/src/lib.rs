@@ -4,8 +4,6 @@ pub mod cloud;
 pub mod errand;
 mod error;
 pub mod handler;
-mod learner;
 pub mod services;
 
 pub use error::{Error, Fate};
-pub use learner::Learning;

@@ -1,14 +1,14 @@
 //! The ports that the handler needs: whatever it asks of the world goes through one of these.
 
 use crate::Error;
-use learning::{Assignment, CombineOrder, Combined, Plan, Work};
 use protocol::items::ModelItem;
-use protocol::{Event, Fact, FeatureStore, FileRef, Job, Ledger, RunId};
+use protocol::{Event, Fact, Ledger, RunId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use storage::{Known, Root};
+use work::Workload;
 
 /// The handler's world.
 pub struct Services {
@@ -21,7 +21,7 @@ pub struct Services {
     /// The time.
     pub clock: Box<dyn Clock>,
     /// What trains.
-    pub learner: Box<dyn Learner>,
+    pub workload: Box<dyn Workload>,
     /// This sandbox's settings.
     pub settings: Settings,
     /// The ledgers that this process has read, so that a long one is read once.
@@ -139,28 +139,4 @@ pub struct WorkerReport<'a> {
     pub now_ms: u64,
     /// Whether the leg ends with this.
     pub last: bool,
-}
-
-/// What trains: `learning`, or in simulations something cheap whose result shows any loss or double count.
-pub trait Learner: Send + Sync {
-    /// See [`learning::plan`].
-    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, learning::Error>;
-    /// See [`learning::work`].
-    fn work(&self, assignment: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error>;
-    /// See [`learning::combine`].
-    fn combine(&self, order: &CombineOrder<'_>) -> Result<Combined, learning::Error>;
-    /// See [`learning::finish`].
-    fn finish(
-        &self,
-        root: &Root,
-        run: &RunId,
-        job: &Job,
-        features: &FeatureStore,
-        best: &FileRef,
-        threads: usize,
-    ) -> Result<FileRef, learning::Error>;
-    /// What the published model of a run takes for what, to be shown; none if it cannot be told.
-    fn describe(&self, _root: &Root, _run: &RunId) -> Option<ModelItem> {
-        None
-    }
 }

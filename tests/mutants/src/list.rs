@@ -63,8 +63,8 @@ pub const MUTATIONS: &[Mutation] = &[
         law: 5,
         name: "a leg forgets where the leg before it stopped",
         file: "trainer/src/handler/worker.rs",
-        original: "place: ledger.workers[worker as usize].place.as_ref(),",
-        mutant: "place: ledger.workers[worker as usize].place.as_ref().filter(|_| !MUTATED),",
+        original: "let place = ledger.workers[worker as usize].place.as_ref();",
+        mutant: "let place = ledger.workers[worker as usize].place.as_ref().filter(|_| !MUTATED);",
     },
     Mutation {
         law: 6,

@@ -3,6 +3,7 @@
 use crate::weights::BoxError;
 use std::io;
 use std::path::{Path, PathBuf};
+use work::Failed;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -157,6 +158,21 @@ impl Error {
     /// A file that is not what was written, or not what the run needs there.
     pub(crate) fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        let fate = match error.fate() {
+            Fate::Retry => work::Fate::Retry,
+            Fate::Halt => work::Fate::Halt,
+        };
+        let words = error.to_string();
+        match error {
+            Error::Storage(error) => Failed { words, ..error.into() },
+            Error::Io { .. } => Failed { fate, lasting: true, words },
+            _ => Failed { fate, lasting: false, words },
+        }
     }
 }
 

@@ -25,5 +25,7 @@ pub mod untrained;
 pub mod weights;
 mod work;
 
+pub use crate::work::{
+    Assignment, CombineOrder, Combined, Progress, Transfer, Work, combine, finish, plan, work,
+};
 pub use error::{Error, Fate, Result};
-pub use work::{Assignment, CombineOrder, Combined, Plan, Progress, Work, combine, finish, plan, work};

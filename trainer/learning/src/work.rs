@@ -6,15 +6,86 @@
 use crate::features::{self, FeatureWork};
 use crate::rounds::{self, AverageWork, GradientWork, SliceWork};
 use crate::{Result, model, tuning};
+use ::work::{Failed, Plan, Stage, Workload, at_once};
+use protocol::items::ModelItem;
 use protocol::{Agreement, FeatureStore, FileRef, Job, Part, RunId};
 use storage::Root;
 
 pub use crate::features::plan;
 pub(crate) use again::on_results;
-pub use terms::{Assignment, CombineOrder, Combined, Plan, Progress, Work};
+pub use terms::{Assignment, CombineOrder, Combined, Progress, Work};
 
 mod again;
 mod terms;
+
+/// Transfer learning on images.
+pub struct Transfer;
+
+impl Workload for Transfer {
+    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, Failed> {
+        Ok(plan(root, job)?)
+    }
+
+    fn open(
+        &self,
+        stage: &Stage<'_>,
+        worker: u32,
+        place: Option<&FileRef>,
+    ) -> Result<Box<dyn ::work::Work>, Failed> {
+        let Stage { root, run, job, number, workers, features, state, threads } = *stage;
+        let assignment =
+            Assignment { root, run, job, workers, stage: number, worker, features, place, state, threads };
+        Ok(Box::new(Outward(work(&assignment)?)))
+    }
+
+    fn combine<'a>(
+        &'a self,
+        stage: &Stage<'a>,
+        results: &'a [FileRef],
+        _place: Option<&FileRef>,
+    ) -> Result<Box<dyn ::work::Work<Combined> + 'a>, Failed> {
+        let Stage { root, run, job, number, workers, features, state, threads } = *stage;
+        Ok(at_once(move || {
+            let stage = number;
+            Ok(combine(&CombineOrder { root, run, job, workers, stage, features, state, results, threads })?)
+        }))
+    }
+
+    fn finish<'a>(
+        &'a self,
+        stage: &Stage<'a>,
+        best: &'a FileRef,
+        _place: Option<&FileRef>,
+    ) -> Result<Box<dyn ::work::Work + 'a>, Failed> {
+        let Stage { root, run, job, features, threads, .. } = *stage;
+        Ok(at_once(move || Ok(finish(root, run, job, features, best, threads)?)))
+    }
+
+    fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
+        Some(model::Model::open(&root.run(run).model()).ok()?.item())
+    }
+}
+
+/// A worker's stage with failures in the handler's terms.
+struct Outward(Box<dyn Work>);
+
+impl ::work::Work for Outward {
+    fn step(&mut self) -> Result<(), Failed> {
+        Ok(self.0.step()?)
+    }
+
+    fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+
+    fn save(&mut self) -> Result<FileRef, Failed> {
+        Ok(self.0.save()?)
+    }
+
+    fn publish(&mut self) -> Result<FileRef, Failed> {
+        Ok(self.0.publish()?)
+    }
+}
 
 /// Takes up a worker's stage where its previous leg left it; from its start when that place is damaged.
 ///

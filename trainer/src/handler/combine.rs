@@ -1,24 +1,18 @@
 //! The combine of a stage: reduce what its workers published, score it, open the next stage.
 
-use super::{Reply, Turn};
+use super::{Reply, Turn, stage};
 use crate::Error;
-use learning::CombineOrder;
 use protocol::{Combined, Fact, FileRef, Ledger, Target};
 
 pub(super) fn combine(turn: &Turn<'_>, ledger: &Ledger, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
     let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
-    let combined = services.learner.combine(&CombineOrder {
-        root: &services.root,
-        run: &ledger.run,
-        job: &ledger.job,
-        workers: ledger.workers.len() as u32,
-        stage: target.stage,
-        features: &ledger.features,
-        state: ledger.last.as_ref().and_then(|last| last.state.as_ref()),
-        results: &results,
-        threads: services.settings.threads,
-    })?;
+    let stage = stage(services, ledger, target.stage);
+    let mut work = services.workload.combine(&stage, &results, None)?;
+    while !work.progress().finished() {
+        work.step()?;
+    }
+    let combined = work.publish()?;
     let combined = Combined {
         stage: target.stage,
         state: combined.state,

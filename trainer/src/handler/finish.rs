@@ -1,6 +1,6 @@
 //! The end of a run: it is settled, which fixes the best model; that is published; then the end is recorded.
 
-use super::{Reply, Turn};
+use super::{Reply, Turn, stage};
 use crate::{Error, Fate};
 use protocol::{Ending, Fact, Ledger, Reason};
 
@@ -15,15 +15,13 @@ pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Re
     }
     let why = ledger.over.clone().unwrap_or(why);
     let best = ledger.best.as_ref().and_then(|best| best.state.as_ref());
+    let stage = stage(services, &ledger, ledger.stage);
     let publish = |state| {
-        services.learner.finish(
-            &services.root,
-            &ledger.run,
-            &ledger.job,
-            &ledger.features,
-            state,
-            services.settings.threads,
-        )
+        let mut work = services.workload.finish(&stage, state, None)?;
+        while !work.progress().finished() {
+            work.step()?;
+        }
+        work.publish()
     };
     let ending = match best.map(publish).transpose().map_err(Error::from) {
         Ok(model) => Ending { why, model },
@@ -34,7 +32,7 @@ pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Re
         }
     };
     let ledger = turn.end(&ledger, ending)?;
-    if let Some(model) = services.learner.describe(&services.root, &ledger.run) {
+    if let Some(model) = services.workload.show(&services.root, &ledger.run) {
         services.progress.model(&ledger.run, &model, turn.now_ms());
     }
     Ok(Reply::done(&ledger, &[]))

@@ -1,51 +1,45 @@
-//! One sandbox for the handler's tests: a learner that works as it is told, and a clock that stands until it is moved.
+//! One sandbox for the handler's tests: a workload that works as it is told, and a clock that stands until it is moved.
 
 use crate::Error;
 use crate::cloud::NoProgress;
 use crate::handler::handle;
-use crate::services::{Clock, Invocation, Invoke, Learner, Ledgers, Services, Settings};
-use learning::{Assignment, CombineOrder, Combined, Plan, Work};
-use protocol::{FeatureStore, FileRef, Job, RunId};
+use crate::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use protocol::{FileRef, Job};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::Root;
+use work::{Combined, Failed, Plan, Stage, Work, Workload};
 
 /// How a worker's work begins.
-pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, learning::Error> + Send + Sync;
+pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
 
 /// Plans, begins a worker's work as it is told, and does nothing else.
 struct Begins(Box<Begin>);
 
-impl Learner for Begins {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, learning::Error> {
-        Ok(Plan {
-            features_key: "key".into(),
-            manifest: None,
-            train_images: 10,
-            val_images: 10,
-            classes: vec!["a".into(), "b".into()],
-            units: 2,
-            result_bytes: 0,
-        })
+impl Workload for Begins {
+    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Failed> {
+        Ok(Plan { features_key: "key".into(), manifest: None, result_bytes: 0 })
     }
-    fn work(&self, _: &Assignment<'_>) -> Result<Box<dyn Work>, learning::Error> {
+    fn open(&self, _: &Stage<'_>, _: u32, _: Option<&FileRef>) -> Result<Box<dyn Work>, Failed> {
         (self.0)()
     }
-    fn combine(&self, _: &CombineOrder<'_>) -> Result<Combined, learning::Error> {
+    fn combine<'a>(
+        &'a self,
+        _: &Stage<'a>,
+        _: &'a [FileRef],
+        _: Option<&FileRef>,
+    ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
         unreachable!("no stage comes to its combine here")
     }
-    fn finish(
-        &self,
-        _: &Root,
-        _: &RunId,
-        _: &Job,
-        _: &FeatureStore,
-        _: &FileRef,
-        _: usize,
-    ) -> Result<FileRef, learning::Error> {
+    fn finish<'a>(
+        &'a self,
+        _: &Stage<'a>,
+        _: &'a FileRef,
+        _: Option<&FileRef>,
+    ) -> Result<Box<dyn Work + 'a>, Failed> {
         unreachable!("no run here has a best state")
     }
 }
@@ -75,7 +69,7 @@ pub(super) fn sandbox(
         invoke: Box::new(invoke),
         progress: Box::new(NoProgress),
         clock: Box::new(Shared(clock.clone())),
-        learner: Box::new(Begins(begin)),
+        workload: Box::new(Begins(begin)),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
         ledgers: Ledgers::default(),
     }

@@ -62,7 +62,7 @@ fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, Featu
         None => Box::new(default_job(services)?),
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
-    let plan = services.learner.plan(&services.root, &job)?;
+    let plan = services.workload.plan(&services.root, &job)?;
     if job.tune.is_none() {
         job.reduce.get_or_insert_with(|| plan.reduce(workers));
     }

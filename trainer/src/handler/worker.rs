@@ -2,28 +2,18 @@
 
 use super::lookout::Lookout;
 use super::pace::Pace;
-use super::{Reply, Turn};
+use super::{Reply, Turn, stage};
 use crate::Error;
 use crate::services::WorkerReport;
-use learning::{Assignment, Work};
 use protocol::{Fact, Ledger, Target};
+use work::Work;
 
 pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
     let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
     let mut lookout = Lookout::new(turn.now_ms());
-    let mut work = services.learner.work(&Assignment {
-        root: &services.root,
-        run: &ledger.run,
-        job: &ledger.job,
-        workers: ledger.workers.len() as u32,
-        stage: target.stage,
-        worker,
-        features: &ledger.features,
-        place: ledger.workers[worker as usize].place.as_ref(),
-        state: ledger.last.as_ref().and_then(|last| last.state.as_ref()),
-        threads: services.settings.threads,
-    })?;
+    let place = ledger.workers[worker as usize].place.as_ref();
+    let mut work = services.workload.open(&stage(services, ledger, target.stage), worker, place)?;
     let first = work.progress().done;
     let finished = loop {
         let now_ms = turn.now_ms();

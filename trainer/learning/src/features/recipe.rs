@@ -5,7 +5,7 @@ use crate::head::{HeadShape, check_start};
 use crate::images::Preprocessing;
 use crate::rounds::result_bytes;
 use crate::weights::{Installed, open_installed};
-use crate::{Error, Plan, Result};
+use crate::{Error, Result};
 use networks::Network;
 use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Head, Job, Pooling};
 use serde_json::{Map, Value, json};
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use storage::dataset::{Dataset, MANIFEST};
 use storage::{FeatureManifest, Root};
+use work::Plan;
 
 /// Changes whenever the same recipe gives other features: the resize rule, how images are augmented, the kernels'
 /// arithmetic, the shards' form.
@@ -35,14 +36,9 @@ pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
     check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())?;
     let key = recipe.key();
-    let images = |name: &str| recipe.dataset.split(name).map_or(0, |split| split.len() as u64);
     Ok(Plan {
         manifest: whole_store(&root.features(&key)?, &key)?,
         features_key: key,
-        train_images: images("train"),
-        val_images: images("val"),
-        classes: recipe.dataset.classes().to_vec(),
-        units: recipe.units().len() as u64,
         result_bytes: result_bytes(job, &shape),
     })
 }

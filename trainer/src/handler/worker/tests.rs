@@ -3,7 +3,6 @@
 use crate::Error;
 use crate::handler::sandbox::{self, Begin, deliver, noon};
 use crate::services::{Invoke, Services};
-use learning::{Progress, Work};
 use protocol::{Event, Fact, FileRef, Ledger, RunId};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::{FactLog, Root};
+use work::{Failed, Progress, Work};
 
 struct Nowhere;
 
@@ -46,7 +46,7 @@ struct Batches {
 }
 
 impl Work for Batches {
-    fn step(&mut self) -> Result<(), learning::Error> {
+    fn step(&mut self) -> Result<(), Failed> {
         self.clock.fetch_add(700, Ordering::Relaxed);
         if self.done.fetch_add(1, Ordering::Relaxed) == 1 {
             let other = sandbox(&self.folder, &self.clock, Box::new(|| unreachable!("it only stops")));
@@ -57,10 +57,10 @@ impl Work for Batches {
     fn progress(&self) -> Progress {
         Progress { done: self.done.load(Ordering::Relaxed), of: 1_000_000 }
     }
-    fn save(&mut self) -> Result<FileRef, learning::Error> {
+    fn save(&mut self) -> Result<FileRef, Failed> {
         unreachable!("a run that was stopped needs no place")
     }
-    fn publish(&mut self) -> Result<FileRef, learning::Error> {
+    fn publish(&mut self) -> Result<FileRef, Failed> {
         unreachable!("a run that was stopped needs no result")
     }
 }
@@ -70,7 +70,7 @@ fn a_stop_takes_effect_with_the_batch_in_hand() {
     let folder = tempfile::tempdir().unwrap();
     let (clock, done) = (noon(), Arc::new(AtomicU64::new(0)));
     let (path, time, count) = (folder.path().to_owned(), clock.clone(), done.clone());
-    let begin = move || -> Result<Box<dyn Work>, learning::Error> {
+    let begin = move || -> Result<Box<dyn Work>, Failed> {
         Ok(Box::new(Batches { folder: path.clone(), clock: time.clone(), done: count.clone() }))
     };
     let services = sandbox(folder.path(), &clock, Box::new(begin));
