@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use storage::Fate;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,17 +58,7 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// The operating system refused or failed an operation.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// An array or dataset file.
+    /// A file cannot be read or written, or is not what it should be.
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
@@ -75,7 +66,7 @@ pub enum Error {
 impl Error {
     /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { action, path: path.to_owned(), source }
+        move |source| storage::Error::io(action, path)(source).into()
     }
 
     pub(crate) fn input(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
@@ -92,6 +83,10 @@ impl Error {
 
     /// Whether the source or an option is at fault, so that going on later cannot help.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Error::Io { .. } | Error::Storage(storage::Error::Io { .. }) | Error::Busy { .. })
+        match self {
+            Error::Storage(error) => error.fate() == Fate::Halt,
+            Error::Busy { .. } => false,
+            _ => true,
+        }
     }
 }

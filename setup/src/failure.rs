@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
+use storage::Fate;
 
 /// A command's failure. Exit codes: 1 anything else, 2 wrong usage (clap's own), 3 bad input, 4 reading or writing.
 #[derive(Debug)]
@@ -39,11 +40,7 @@ impl From<String> for Failure {
 
 impl From<learning::Error> for Failure {
     fn from(error: learning::Error) -> Failure {
-        let code = match error {
-            learning::Error::Io { .. } | learning::Error::Storage(storage::Error::Io { .. }) => 4,
-            _ => 3,
-        };
-        Failure { code, message: error.to_string() }
+        Failure { code: code(error.fate()), message: error.to_string() }
     }
 }
 
@@ -55,6 +52,13 @@ impl From<data_prep::Error> for Failure {
 
 impl From<storage::Error> for Failure {
     fn from(error: storage::Error) -> Failure {
-        learning::Error::from(error).into()
+        Failure { code: code(error.fate()), message: error.to_string() }
+    }
+}
+
+fn code(fate: Fate) -> u8 {
+    match fate {
+        Fate::Halt => 3,
+        Fate::Retry => 4,
     }
 }

@@ -11,6 +11,15 @@ pub enum Fate {
     Halt,
 }
 
+impl From<storage::Fate> for Fate {
+    fn from(fate: storage::Fate) -> Fate {
+        match fate {
+            storage::Fate::Retry => Fate::Retry,
+            storage::Fate::Halt => Fate::Halt,
+        }
+    }
+}
+
 /// Why an event was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,12 +72,10 @@ impl Error {
         }
     }
 
-    /// Whether work fails for want of something that only people can give: space, access, a file that is gone.
-    pub fn is_trouble(&self) -> bool {
+    /// Whether it can last until somebody gives space, access or a file.
+    pub fn is_lasting(&self) -> bool {
         match self {
-            Error::Storage(error) => {
-                matches!(error, storage::Error::Io { .. } | storage::Error::Missing { .. })
-            }
+            Error::Storage(error) => error.is_lasting(),
             Error::Work(failed) => failed.lasting,
             _ => false,
         }
@@ -81,20 +88,9 @@ impl Error {
                 Fate::Halt
             }
             Error::Protocol(_) | Error::NoRun { .. } => Fate::Refuse,
-            Error::Storage(error) if is_damage(error) => Fate::Halt,
-            Error::Work(failed) if failed.fate == work::Fate::Halt => Fate::Halt,
-            Error::Storage(_) | Error::Work(_) | Error::Ahead(_) => Fate::Retry,
-            Error::Send { .. } | Error::Bucket { .. } => Fate::Retry,
+            Error::Storage(error) => error.fate().into(),
+            Error::Work(failed) => failed.fate.into(),
+            Error::Ahead(_) | Error::Send { .. } | Error::Bucket { .. } => Fate::Retry,
         }
     }
-}
-
-fn is_damage(error: &storage::Error) -> bool {
-    !matches!(
-        error,
-        storage::Error::Io { .. }
-            | storage::Error::Missing { .. }
-            | storage::Error::Busy { .. }
-            | storage::Error::LockLost { .. }
-    )
 }

@@ -75,7 +75,7 @@ fn halt_or_retry(
         Err(error) if error.fate() == Fate::Halt => {
             return finish::finish(turn, ledger, Reason::Failed(error.to_string()));
         }
-        Err(error) if error.is_trouble() => turn.hindered(target, error),
+        Err(error) if error.is_lasting() => turn.hindered(target, error),
         _ => {}
     }
     done

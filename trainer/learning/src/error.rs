@@ -5,28 +5,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use work::Failed;
 
+pub use storage::Fate;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, where, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A published file cannot be read or written, or is damaged.
+    /// A file cannot be read or written, or is damaged.
     #[error(transparent)]
     Storage(#[from] storage::Error),
     /// There is no such network or point, or an image is too small for it.
     #[error(transparent)]
     Network(#[from] networks::Error),
-    /// The operating system refused or failed an operation.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried: "open", "write".
-        action: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
     /// Something given does not fit: a key of the job, an array, a name.
     #[error("{what}: expected {expected}, found {found}")]
     Argument {
@@ -125,29 +117,24 @@ pub enum Error {
     Thread(&'static str),
 }
 
-/// Whether doing the same again can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It can: input and output, a lost lock, a file that is not to be seen yet.
-    Retry,
-    /// It cannot: damage, another network's weights, numbers that are not finite.
-    Halt,
-}
-
 impl Error {
     /// Whether doing the same again can help.
     pub fn fate(&self) -> Fate {
-        use storage::Error::{Busy, Io, LockLost, Missing};
         match self {
-            Error::Storage(Io { .. } | Missing { .. } | Busy { .. } | LockLost { .. }) => Fate::Retry,
-            Error::Io { .. } | Error::Thread(_) => Fate::Retry,
+            Error::Storage(error) => error.fate(),
+            Error::Thread(_) => Fate::Retry,
             _ => Fate::Halt,
         }
     }
 
+    /// Whether it can last until somebody gives space, access or a file.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Error::Storage(error) if error.is_lasting())
+    }
+
     /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { action, path: path.to_owned(), source }
+        move |source| storage::Error::io(action, path)(source).into()
     }
 
     /// Something given that does not fit.
@@ -163,16 +150,7 @@ impl Error {
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Failed {
-        let fate = match error.fate() {
-            Fate::Retry => work::Fate::Retry,
-            Fate::Halt => work::Fate::Halt,
-        };
-        let words = error.to_string();
-        match error {
-            Error::Storage(error) => Failed { words, ..error.into() },
-            Error::Io { .. } => Failed { fate, lasting: true, words },
-            _ => Failed { fate, lasting: false, words },
-        }
+        Failed { fate: error.fate(), lasting: error.is_lasting(), words: error.to_string() }
     }
 }
 

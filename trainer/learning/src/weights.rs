@@ -41,7 +41,7 @@ impl Weights {
     /// Opens a weights file and reads its names and shapes, but no tensor.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::NotWeights`] for a file of another kind, a truncated or a damaged one.
+    /// Those of reading; [`Error::NotWeights`] for a file of another kind, a truncated or a damaged one.
     pub fn open(path: &Path) -> Result<Weights> {
         let source = match Mapped::open(path)? {
             Some(mapped) => Source::Mapped(mapped),

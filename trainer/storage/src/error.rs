@@ -96,7 +96,35 @@ pub enum Error {
     },
 }
 
+/// Whether doing the same again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It can: bytes that could not be read or written, a lock that others have, a file that is not to be seen yet.
+    Retry,
+    /// It cannot: bytes that were read and are wrong, or a request that nothing on disk can meet.
+    Halt,
+}
+
 impl Error {
+    /// Whether doing the same again can help.
+    pub fn fate(&self) -> Fate {
+        match self {
+            Error::Io { .. } | Error::Missing { .. } | Error::Busy { .. } | Error::LockLost { .. } => {
+                Fate::Retry
+            }
+            Error::Damaged { .. }
+            | Error::Schema { .. }
+            | Error::Name { .. }
+            | Error::Array { .. }
+            | Error::Unfit { .. } => Fate::Halt,
+        }
+    }
+
+    /// Whether it can last until somebody gives space, access or a file. A lock passes on by itself.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Error::Io { .. } | Error::Missing { .. })
+    }
+
     /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
     ///
     /// An error of this crate that travelled through an [`io::Error`] comes out as itself.

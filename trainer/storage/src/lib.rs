@@ -22,7 +22,7 @@ mod tensors;
 #[cfg(test)]
 mod test_folders;
 
-pub use error::{Error, Result};
+pub use error::{Error, Fate, Result};
 pub use facts::{FactLog, NewFacts, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};

@@ -1,13 +1,6 @@
 //! Why work failed: all that the handler may know of it.
 
-/// Whether doing the same again can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It can: input and output, a lost lock, a file that is not to be seen yet.
-    Retry,
-    /// It cannot: damage, a job that does not fit its data, numbers that are not finite.
-    Halt,
-}
+pub use storage::Fate;
 
 /// A failure of a workload, with its words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,10 +23,6 @@ impl Failed {
 
 impl From<storage::Error> for Failed {
     fn from(error: storage::Error) -> Failed {
-        use storage::Error::{Busy, Io, LockLost, Missing};
-        let lasting = matches!(error, Io { .. } | Missing { .. });
-        let passing = lasting || matches!(error, Busy { .. } | LockLost { .. });
-        let fate = if passing { Fate::Retry } else { Fate::Halt };
-        Failed { fate, lasting, words: error.to_string() }
+        Failed { fate: error.fate(), lasting: error.is_lasting(), words: error.to_string() }
     }
 }

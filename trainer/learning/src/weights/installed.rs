@@ -143,7 +143,7 @@ fn publish_tensors(folder: &Path, weights: &Weights, tensors: &[TensorSpec]) -> 
 /// Opens installed weights. The checksum is computed once in a process.
 ///
 /// # Errors
-/// [`Error::Io`] if nothing is installed there; [`Error::Damaged`] if the file is not what was installed.
+/// Those of reading, also if nothing is installed there; [`Error::Damaged`] if the file is not what was installed.
 pub fn open_installed(folder: &Path) -> Result<Installed> {
     let manifest = read_manifest(folder)?;
     let path = folder.join(TENSORS);

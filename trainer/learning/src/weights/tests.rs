@@ -145,7 +145,10 @@ fn what_is_no_weights_file_is_refused() {
     refused(&[&whole[..], b"x"].concat(), "at its end");
     let zip = fs::read(reference_path("zip.pth")).unwrap();
     refused(&zip[..zip.len() / 2], "no weights file");
-    assert!(matches!(Weights::open(&folder.path().join("none")), Err(Error::Io { .. })));
+    assert!(matches!(
+        Weights::open(&folder.path().join("none")),
+        Err(Error::Storage(storage::Error::Io { .. }))
+    ));
 }
 
 #[test]
