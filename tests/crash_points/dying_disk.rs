@@ -69,7 +69,7 @@ impl Disk for DyingDisk {
         self.0.take("make folder", || System.create_dir(path))
     }
 
-    fn is_dir(&self, path: &Path) -> bool {
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
         System.is_dir(path)
     }
 
@@ -89,7 +89,7 @@ impl Disk for DyingDisk {
         self.0.take("link", || System.hard_link(from, to))
     }
 
-    fn same_file(&self, a: &Path, b: &Path) -> bool {
+    fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool> {
         System.same_file(a, b)
     }
 

@@ -255,6 +255,11 @@ impl Nfs {
         self.names.get(path).is_some_and(|&inode| self.inodes[inode].folder)
     }
 
+    /// Whether what has the name is a folder.
+    pub(crate) fn look_at(&self, path: &Path) -> io::Result<bool> {
+        if self.names.contains_key(path) { Ok(self.is_dir(path)) } else { kind(io::ErrorKind::NotFound) }
+    }
+
     pub(crate) fn list(&self, client: &mut Client, path: &Path) -> io::Result<Vec<String>> {
         if !self.is_dir(path) {
             return kind(io::ErrorKind::NotFound);

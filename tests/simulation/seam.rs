@@ -142,8 +142,8 @@ impl Disk for Simulated {
         step(Point::MakeFolder, path, |w| on_client!(w, create_dir, path))
     }
 
-    fn is_dir(&self, path: &Path) -> bool {
-        with(|w| w.nfs.is_dir(path))
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        with(|w| w.nfs.look_at(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -162,8 +162,8 @@ impl Disk for Simulated {
         step(Point::Link, to, |w| on_client!(w, rename, from, to, true))
     }
 
-    fn same_file(&self, a: &Path, b: &Path) -> bool {
-        with(|w| w.nfs.same_file(a, b))
+    fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool> {
+        with(|w| w.nfs.look_at(b).map(|_| w.nfs.same_file(a, b)))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

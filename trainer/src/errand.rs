@@ -81,8 +81,9 @@ impl Desk<'_> {
         let bucket = self.bucket()?;
         let folder = self.root.run(run);
         let ledger = folder.ledger();
-        if !ledger.is_file() {
-            return Err(Error::NoRun { found: run.to_string() });
+        match storage::Log::open(&ledger) {
+            Err(storage::Error::Missing { .. }) => return Err(Error::NoRun { found: run.to_string() }),
+            opened => drop(opened?),
         }
         let mut files = vec![("ledger".to_owned(), ledger)];
         let model = folder.model();
@@ -91,7 +92,8 @@ impl Desk<'_> {
         for entry in entries {
             let entry = entry.map_err(storage::Error::io("list", &model))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') && entry.path().is_file() {
+            let kind = entry.file_type().map_err(storage::Error::io("look at", &entry.path()))?;
+            if !name.starts_with('.') && kind.is_file() {
                 files.push((format!("model/{name}"), entry.path()));
             }
         }

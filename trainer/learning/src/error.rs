@@ -123,18 +123,32 @@ impl Error {
         match self {
             Error::Storage(error) => error.fate(),
             Error::Thread(_) => Fate::Retry,
+            // A parameter that could not be read, threads or memory that the system did not give.
+            error if storage::is_trouble(error) => Fate::Retry,
             _ => Fate::Halt,
         }
     }
 
     /// Whether it can last until somebody gives space, access or a file.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Error::Storage(error) if error.is_lasting())
+        match self {
+            Error::Storage(error) => error.is_lasting(),
+            error => storage::is_trouble(error),
+        }
     }
 
     /// The failure of `action` on `path`; use as `.map_err(Error::io("open", path))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| storage::Error::io(action, path)(source).into()
+    }
+
+    /// The failure of a reader of weights on a file: trouble if it could not read, else no weights.
+    pub(crate) fn weights(file: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+        let reason = error.to_string();
+        if storage::is_trouble(error) {
+            return Error::io("read", file)(io::Error::other(reason));
+        }
+        Error::NotWeights { file: file.to_owned(), reason }
     }
 
     /// Something given that does not fit.

@@ -46,11 +46,8 @@ impl Weights {
         let source = match Mapped::open(path)? {
             Some(mapped) => Source::Mapped(mapped),
             None => {
-                let not_weights = |error: pytorch_reader::PytorchError| Error::NotWeights {
-                    file: path.to_owned(),
-                    reason: error.to_string(),
-                };
-                Source::Pickled(PytorchReader::new(path).map_err(not_weights)?)
+                let reader = PytorchReader::new(path);
+                Source::Pickled(reader.map_err(|error| Error::weights(path, &error))?)
             }
         };
         let mut weights = Weights { path: path.to_owned(), prefix: String::new(), source };
@@ -111,11 +108,7 @@ impl Weights {
                 if tensor.dtype() != DType::F32 {
                     return Err(wrong(format!("type {:?}", tensor.dtype())));
                 }
-                let damaged = |error: std::io::Error| Error::NotWeights {
-                    file: self.path.clone(),
-                    reason: error.to_string(),
-                };
-                let bytes = tensor.read().map_err(damaged)?;
+                let bytes = tensor.read().map_err(|error| Error::weights(&self.path, &error))?;
                 Ok(Cow::Owned(bytemuck::pod_collect_to_vec(&bytes)))
             }
         }

@@ -20,9 +20,10 @@ pub(super) fn start(
         Ok(plan) => plan,
         Err(error) => {
             // A run that exists moves on even if its data set could not be planned with again.
-            let Some(turn) = start.run.as_ref().and_then(|run| Turn::open(services, invocation, run).ok())
-            else {
-                return Err(error);
+            let Some(run) = &start.run else { return Err(error) };
+            let turn = match Turn::open(services, invocation, run) {
+                Err(Error::NoRun { .. }) => return Err(error),
+                opened => opened?,
             };
             tick::watch(services, true);
             return act(turn, event);
@@ -70,8 +71,12 @@ fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, Featu
 }
 
 fn default_job(services: &Services) -> Result<Job, Error> {
-    let (text, _) = storage::read_whole(&services.root.job_json()).map_err(|error| {
-        protocol::Error::refused("job", format!("none, and {error}"), "a job in the event or there")
+    let (text, _) = storage::read_whole(&services.root.job_json()).map_err(|error| match error {
+        storage::Error::Missing { .. } => {
+            protocol::Error::refused("job", format!("none, and {error}"), "a job in the event or there")
+                .into()
+        }
+        trouble => Error::from(trouble),
     })?;
     Ok(Job::parse(&text)?)
 }

@@ -270,7 +270,8 @@ impl Npy {
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), Error> {
-        self.file.read_exact_at(bytes, offset).map_err(Error::io("read", &self.path))
+        let read = self.file.read_exact_at(bytes, offset);
+        read.map_err(Error::read(&self.path, "as many bytes as its header says"))
     }
 }
 

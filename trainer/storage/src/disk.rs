@@ -33,8 +33,8 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path, access: Access) -> io::Result<File>;
     /// Makes a folder.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Whether there is such a folder.
-    fn is_dir(&self, path: &Path) -> bool;
+    /// Whether what has the name is a folder.
+    fn is_dir(&self, path: &Path) -> io::Result<bool>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder, freshly read.
@@ -44,7 +44,7 @@ pub trait Disk: Send + Sync {
     /// Gives a file another name, which must be new.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Whether two names are those of one file.
-    fn same_file(&self, a: &Path, b: &Path) -> bool;
+    fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool>;
     /// Takes a name away.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Takes a folder away with all that is in it.
@@ -79,17 +79,25 @@ pub trait OpenFile: Debug + Send + Sync {
 }
 
 impl dyn OpenFile + '_ {
+    /// Reads some bytes, whatever signals come; none at the end.
+    pub(crate) fn read_some(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     /// Fills the buffer.
     pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buffer.is_empty() {
-            match self.read_at(buffer, offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => {
+            match self.read_some(buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => {
                     buffer = &mut buffer[read..];
                     offset += read as u64;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -191,8 +199,8 @@ impl Disk for System {
         fs::create_dir(path)
     }
 
-    fn is_dir(&self, path: &Path) -> bool {
-        path.is_dir()
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        Ok(fs::metadata(path)?.is_dir())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -212,11 +220,9 @@ impl Disk for System {
         fs::hard_link(from, to)
     }
 
-    fn same_file(&self, a: &Path, b: &Path) -> bool {
-        match (fs::symlink_metadata(a), fs::symlink_metadata(b)) {
-            (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-            _ => false,
-        }
+    fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool> {
+        let (a, b) = (fs::symlink_metadata(a)?, fs::symlink_metadata(b)?);
+        Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

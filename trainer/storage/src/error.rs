@@ -135,6 +135,19 @@ impl Error {
         }
     }
 
+    /// The failure to read `expected` from `path`: the one place where damage is told from trouble.
+    ///
+    /// Bytes that were read and are wrong are damage: they end too early, or their reader makes nothing of them. Bytes
+    /// that could not be read are trouble, whatever the system's reason.
+    pub fn read(path: &Path, expected: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        move |source| match source.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData if !is_trouble(&source) => {
+                Error::damaged(path, expected, source.to_string())
+            }
+            _ => Error::io("read", path)(source),
+        }
+    }
+
     /// A file that is not what was written.
     pub fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
@@ -149,6 +162,14 @@ impl Error {
     pub fn unfit(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Unfit { what: what.into(), expected: expected.into(), found: found.into() }
     }
+}
+
+/// Whether what went wrong comes from a refusal of the system, however deep it lies: then it says nothing of the bytes.
+pub fn is_trouble(error: &(dyn std::error::Error + 'static)) -> bool {
+    let refused = |error: &(dyn std::error::Error + 'static)| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error().is_some())
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(refused)
 }
 
 /// So that `?` works in closures that write; [`Error::io`] takes the error out again.

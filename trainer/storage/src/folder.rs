@@ -15,7 +15,11 @@ pub fn create_folder(path: &Path) -> Result<()> {
     }
     match disk::on(|disk| disk.create_dir(path)) {
         Ok(()) => {}
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists && is_dir(path) => return Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+            // Only what was seen to be something else is refused: a failed look tells nothing.
+            let something_else = matches!(is_dir(path), Ok(false));
+            return if something_else { Err(Error::io("create the folder", path)(source)) } else { Ok(()) };
+        }
         Err(source) if source.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent() else {
                 return Err(Error::io("create the folder", path)(source));
@@ -47,9 +51,24 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 /// An NFS client remembers for up to 50 s that a name is missing. Making and removing a file refreshes the folder at
 /// once; where that is not allowed (a folder that is mounted for reading), listing it does.
 ///
+/// A folder that is not to be seen may be missing in this machine's belief alone: then the one above it is refreshed first.
+///
 /// # Errors
 /// [`Error::Io`].
 pub fn refresh(folder: &Path) -> Result<()> {
+    match probe(folder) {
+        Err(Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound
+                && let Some(above) = folder.parent() =>
+        {
+            refresh(above)?;
+            probe(folder)
+        }
+        probed => probed,
+    }
+}
+
+fn probe(folder: &Path) -> Result<()> {
     let probe = folder.join(format!(".refresh-{:016x}", disk::random()));
     match disk::open(&probe, Access::CreateNew) {
         // Another machine's removal of the whole folder may take the probe along.
@@ -74,7 +93,7 @@ pub fn remove_folder(path: &Path) -> Result<bool> {
         match disk::on(|disk| disk.remove_dir_all(path)) {
             Ok(()) => return Ok(true),
             Err(source) => match source.kind() {
-                io::ErrorKind::NotFound if !is_dir(path) => return Ok(true),
+                io::ErrorKind::NotFound if is_gone(path) => return Ok(true),
                 io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty => {}
                 io::ErrorKind::ResourceBusy => return Ok(false),
                 _ => return Err(Error::io("remove", path)(source)),
@@ -84,6 +103,10 @@ pub fn remove_folder(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn is_dir(path: &Path) -> bool {
+fn is_dir(path: &Path) -> io::Result<bool> {
     disk::on(|disk| disk.is_dir(path))
+}
+
+fn is_gone(path: &Path) -> bool {
+    matches!(is_dir(path), Err(source) if source.kind() == io::ErrorKind::NotFound)
 }

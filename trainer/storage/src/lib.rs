@@ -21,8 +21,10 @@ mod seal;
 mod tensors;
 #[cfg(test)]
 mod test_folders;
+#[cfg(test)]
+mod test_trouble;
 
-pub use error::{Error, Fate, Result};
+pub use error::{Error, Fate, Result, is_trouble};
 pub use facts::{FactLog, NewFacts, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};

@@ -16,6 +16,10 @@ use twox_hash::XxHash3_128;
 /// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a file of a fixed name is awaited that is there long before it is used: a look at the refreshed folder decides,
+/// and the rest is for a server that is slow to answer.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Bytes read at once when a file is streamed.
 const CHUNK: usize = 1 << 20;
 
@@ -70,12 +74,10 @@ pub fn find(path: &Path) -> Result<Option<File>> {
 /// All bytes of a small file of a fixed name, as the server has it now, and how a fact names it.
 ///
 /// # Errors
-/// [`Error::Io`], also when it is not there.
+/// [`Error::Missing`] when it is not there after two seconds, [`Error::Io`].
 pub fn read_whole(path: &Path) -> Result<(Vec<u8>, FileRef)> {
-    // A folder that is not there is what the opening says.
-    let _ = refresh(path.parent().unwrap_or(Path::new(".")));
-    let read = |file: File| file.read_from(0, u64::MAX);
-    let bytes = disk::open(path, Access::Read).and_then(read).map_err(Error::io("read", path))?;
+    let file = await_file(path, SOON)?;
+    let bytes = file.read_from(0, u64::MAX).map_err(Error::io("read", path))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let reference =
         FileRef { name, bytes: bytes.len() as u64, xxh3: format!("{:032x}", XxHash3_128::oneshot(&bytes)) };
@@ -122,7 +124,8 @@ impl Opened {
     /// # Errors
     /// [`Error::Io`].
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        self.file.read_exact_at(buffer, offset).map_err(Error::io("read", &self.path))
+        let read = self.file.read_exact_at(buffer, offset);
+        read.map_err(Error::read(&self.path, "as many bytes as were published"))
     }
 
     /// All bytes, checked. For small files.
@@ -169,7 +172,7 @@ impl Read for CheckedStream<'_> {
             return Ok(0);
         }
         let Opened { file, path, reference } = self.opened;
-        let read = file.read_at(buffer, self.offset)?;
+        let read = file.read_some(buffer, self.offset)?;
         self.hash.write(&buffer[..read]);
         self.offset += read as u64;
         if read == 0 {

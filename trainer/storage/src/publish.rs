@@ -148,14 +148,16 @@ impl Publication {
     fn finish_first(mut self) -> Result<(FileRef, bool)> {
         let reference = self.settle()?;
         let linked = disk::on(|disk| disk.hard_link(&self.temporary, &self.target));
-        // A link whose answer got lost is sent again, and then finds its own file there.
-        let ours = linked.is_ok() || disk::on(|disk| disk.same_file(&self.temporary, &self.target));
-        match linked {
-            Err(source) if !ours && source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Error::io("publish", &self.target)(source));
-            }
-            _ => {}
-        }
+        let same = || disk::on(|disk| disk.same_file(&self.temporary, &self.target));
+        let ours = match linked {
+            Ok(()) => true,
+            // A link whose answer got lost is sent again, and then finds its own file there.
+            Err(source) => match same() {
+                Ok(true) => true,
+                Ok(false) if source.kind() == io::ErrorKind::AlreadyExists => false,
+                _ => return Err(Error::io("publish", &self.target)(source)),
+            },
+        };
         disk::on(|disk| disk.remove_file(&self.temporary)).map_err(Error::io("remove", &self.temporary))?;
         sync_folder(self.folder())?;
         Ok((reference, ours))

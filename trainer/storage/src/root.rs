@@ -31,10 +31,15 @@ impl Root {
     /// [`Error::Unfit`] or [`Error::Io`], with what to do.
     pub fn open(path: impl Into<PathBuf>) -> Result<Root> {
         let path = path.into();
-        if !disk::on(|disk| disk.is_dir(&path)) {
-            let found = if path.exists() { "a file" } else { "nothing" };
+        let unfit = |found: &str| {
             let expected = "a folder: mount the file system there or make the folder";
-            return Err(Error::unfit(format!("the root {}", path.display()), expected, found));
+            Err(Error::unfit(format!("the root {}", path.display()), expected, found))
+        };
+        match disk::on(|disk| disk.is_dir(&path)) {
+            Ok(true) => {}
+            Ok(false) => return unfit("a file"),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return unfit("nothing"),
+            Err(source) => return Err(Error::io("look at the root", &path)(source)),
         }
         let probe = tempfile_name(&path);
         disk::open(&probe, Access::CreateNew).map_err(Error::io("write to the root", &path))?;

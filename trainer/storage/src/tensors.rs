@@ -19,6 +19,9 @@ const CHUNK: usize = 1 << 20;
 /// The longest header that the format allows, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// Expected of every file that is read here.
+const WHOLE: &str = "a whole safetensors file";
+
 /// A named array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor<'a> {
@@ -199,7 +202,7 @@ pub fn read_tensors(folder: &Path, reference: &FileRef) -> Result<Tensors> {
     let opened = open(folder, reference)?;
     let mut stream = opened.stream();
     let header = read_header(&opened, &mut stream)?;
-    let read = Error::io("read", opened.path());
+    let read = Error::read(opened.path(), WHOLE);
     let tensors = read_all(&opened, &mut stream, &header).map_err(read)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(Tensors { metadata, tensors, file: opened.path().display().to_string() })
@@ -207,15 +210,15 @@ pub fn read_tensors(folder: &Path, reference: &FileRef) -> Result<Tensors> {
 
 /// Reads the header and checks that it describes a file of this length, before anything is allocated for it.
 fn read_header(opened: &Opened, stream: &mut CheckedStream<'_>) -> Result<Metadata> {
-    let damaged = |found: String| Error::damaged(opened.path(), "a safetensors file", found);
+    let damaged = |found: String| Error::damaged(opened.path(), WHOLE, found);
     let mut length = [0; 8];
-    stream.read_exact(&mut length).map_err(|error| damaged(error.to_string()))?;
+    stream.read_exact(&mut length).map_err(Error::read(opened.path(), WHOLE))?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER.min(opened.bytes() - 8) {
         return Err(damaged(format!("a header of {length} bytes")));
     }
     let mut header = vec![0; length as usize];
-    stream.read_exact(&mut header).map_err(Error::io("read", opened.path()))?;
+    stream.read_exact(&mut header).map_err(Error::read(opened.path(), WHOLE))?;
     let header: Metadata =
         serde_json::from_slice(&header).map_err(|error| damaged(format!("the header {error}")))?;
     if 8 + length + header.data_len() as u64 != opened.bytes() {

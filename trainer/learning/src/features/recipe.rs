@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
-use storage::dataset::{Dataset, MANIFEST};
+use storage::dataset::Dataset;
 use storage::{FeatureManifest, Root};
 use work::Plan;
 
@@ -31,16 +31,41 @@ const STEP_IMAGES: u64 = 32;
 /// # Errors
 /// [`Error::Argument`] names the key of the job; [`Error::Network`], [`Error::WrongWeights`], [`Error::Storage`].
 pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
-    let recipe = Recipe::open(root, job)?;
+    let recipe = Recipe::open(root, job).map_err(|error| refused(root, job, error))?;
     crate::device::device(job.device)?;
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
-    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())?;
+    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())
+        .map_err(|error| refused(root, job, error))?;
     let key = recipe.key();
     Ok(Plan {
         manifest: whole_store(&root.features(&key)?, &key)?,
         features_key: key,
         result_bytes: result_bytes(job, &shape),
     })
+}
+
+/// What a job names and is not there was never put there, as far as a start can tell: it is refused with what to do. Once a
+/// run has begun the same is trouble that may pass.
+fn refused(root: &Root, job: &Job, error: Error) -> Error {
+    let Error::Storage(storage::Error::Missing { path, .. }) = &error else { return error };
+    let folder = path.parent().unwrap_or(path);
+    let (key, found, expected) = match path.strip_prefix(root.path()).ok().and_then(|path| path.iter().next())
+    {
+        Some(kind) if kind == "weights" => {
+            let expected =
+                format!("installed weights in {}: `baton weights add` puts them there", folder.display());
+            ("job.weights", format!("{:?}, not there", job.weights()), expected)
+        }
+        Some(kind) if kind == "datasets" => {
+            let expected = format!("a data set in {}: `data-prep` makes one", folder.display());
+            ("job.dataset", format!("{:?}, not there", job.dataset), expected)
+        }
+        _ => {
+            let Some(run) = &job.from else { return error };
+            ("job.from", format!("run {run}, which has none"), "a run that has ended with a model".to_owned())
+        }
+    };
+    Error::argument(key, expected, found)
 }
 
 /// The manifest of a store that is there; an error if some of its shards are not.
@@ -198,11 +223,6 @@ pub(crate) fn cut(job: &Job, whole: &Network) -> Result<String> {
 /// The weights that a job names.
 pub(crate) fn open_weights(root: &Root, job: &Job) -> Result<Installed> {
     let folder = root.weights(job.weights())?;
-    if !folder.is_dir() {
-        let expected =
-            format!("installed weights in {}: `baton weights add` puts them there", folder.display());
-        return Err(Error::argument("job.weights", expected, format!("{:?}, no such folder", job.weights())));
-    }
     let installed = open_installed(&folder)?;
     if installed.network != job.network {
         let expected = format!("weights of {}", job.network);
@@ -213,10 +233,6 @@ pub(crate) fn open_weights(root: &Root, job: &Job) -> Result<Installed> {
 
 fn open_dataset(root: &Root, job: &Job) -> Result<Arc<Dataset>> {
     let folder = root.dataset(&job.dataset)?;
-    if !folder.join(MANIFEST).is_file() {
-        let expected = format!("a data set in {}: `data-prep` makes one", folder.display());
-        return Err(Error::argument("job.dataset", expected, format!("{:?}, not there", job.dataset)));
-    }
     let dataset = Dataset::open(folder)?;
     for split in ["train", "val"] {
         if dataset.split(split)?.is_empty() {

@@ -71,7 +71,7 @@ impl Store {
             Error::argument(format!("feature store {}", features.key), "a finished one", "no manifest yet")
         })?;
         let is_it = |warm: &&(PathBuf, FileRef, bool, Arc<Store>)| {
-            warm.0 == folder && warm.1 == *reference && warm.2 == standardise
+            warm.0 == folder && warm.1 == *reference && warm.2 == standardise && !warm.3.has_failed()
         };
         if let Some(warm) = WARM.lock().unwrap_or_else(PoisonError::into_inner).iter().find(is_it) {
             return Ok(warm.3.clone());
@@ -124,6 +124,10 @@ impl Store {
             splits.insert(split.to_owned(), rows);
         }
         Ok(Store { classes, splits, standard, manifest })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.splits.values().any(Rows::has_failed)
     }
 
     /// Number of classes.

@@ -74,9 +74,6 @@ fn trained(
 ) -> Result<(Model, BTreeMap<String, Tensor<'static>>)> {
     let folder = root.run(run).model();
     let wrong = |expected: String, found: String| Error::argument("job.from", expected, found);
-    if !folder.join(crate::model::MODEL).is_file() {
-        return Err(wrong("a run that has ended with a model".into(), format!("run {run}, which has none")));
-    }
     let model = Model::open(&folder)?;
     if (&model.network, model.weights.as_str()) != (&job.network, job.weights()) {
         let found = format!("{} of the weights {:?} in run {run}", model.network, model.weights);

@@ -143,7 +143,7 @@ fn publish_tensors(folder: &Path, weights: &Weights, tensors: &[TensorSpec]) -> 
 /// Opens installed weights. The checksum is computed once in a process.
 ///
 /// # Errors
-/// Those of reading, also if nothing is installed there; [`Error::Damaged`] if the file is not what was installed.
+/// [`storage::Error::Missing`] if nothing is installed there; [`Error::Damaged`] if the file is not what was installed.
 pub fn open_installed(folder: &Path) -> Result<Installed> {
     let manifest = read_manifest(folder)?;
     let path = folder.join(TENSORS);
@@ -159,7 +159,7 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         expected: expected.into(),
         found,
     };
-    let json = storage::unseal(&path, &std::fs::read(&path).map_err(Error::io("open", &path))?)?;
+    let json = storage::unseal(&path, &storage::read_whole(&path)?.0)?;
     let manifest: Manifest = serde_json::from_slice(&json)
         .map_err(|error| damaged("a manifest of installed weights", error.to_string()))?;
     if manifest.schema > SCHEMA {

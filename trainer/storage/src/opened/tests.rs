@@ -3,6 +3,7 @@
 use super::*;
 use crate::publish::publish;
 use crate::test_folders::temporary;
+use crate::test_trouble::refuse_each_call;
 use std::fs;
 use std::io::Write;
 use std::thread;
@@ -78,4 +79,27 @@ fn looking_for_files_leaves_nothing_behind() {
     assert!(find(&folder.path().join("x")).unwrap().is_none());
     assert!(find(&folder.path().join("not/there")).unwrap().is_none());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_looked_at_or_read_once_is_neither_damaged_nor_gone() {
+    let folder = temporary();
+    let file = published(folder.path(), &[7; 100]);
+    let calls = refuse_each_call(|| {
+        let opened = open(folder.path(), &file)?;
+        opened.verify()?;
+        opened.read_exact_at(&mut [0; 10], 50)?;
+        Ok((opened.read()?, read_whole(opened.path())?))
+    });
+    assert!(calls >= 14, "{calls} calls");
+}
+
+#[test]
+fn a_file_that_shrank_since_it_was_opened_is_damaged() {
+    let folder = temporary();
+    let file = published(folder.path(), &[7; 100]);
+    let opened = open(folder.path(), &file).unwrap();
+    fs::OpenOptions::new().write(true).open(opened.path()).unwrap().set_len(50).unwrap();
+    let error = opened.read_exact_at(&mut [0; 10], 50).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }

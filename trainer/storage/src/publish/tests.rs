@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::test_folders::{SmallDisk, temporary};
+use crate::test_trouble::refuse_each_call;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
@@ -130,4 +131,20 @@ fn a_damaged_file_gives_way_to_what_was_published_and_to_nothing_else() {
     restore(folder.path(), &file, |out| out.write_all(b"features")).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"features");
     assert_eq!(names(folder.path()), [file.name]);
+}
+
+#[test]
+fn a_publication_of_which_one_call_is_refused_is_done_or_done_again() {
+    let folder = temporary();
+    let deeper = folder.path().join("a/b");
+    let calls = refuse_each_call(|| {
+        crate::create_folder(&deeper)?;
+        let file = publish_same(&deeper, "head", |file| file.write_all(b"weights"))?;
+        crate::remove_folder(folder.path().join("a").as_path())?;
+        Ok(file)
+    });
+    assert!(calls > 12, "{calls} calls");
+    refuse_each_call(|| publish_same(folder.path(), "head", |file| file.write_all(b"weights")));
+    let published: Vec<_> = names(folder.path()).into_iter().filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(published, ["head"]);
 }

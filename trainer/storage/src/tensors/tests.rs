@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::test_folders::temporary;
+use crate::test_trouble::refuse_each_call;
 use safetensors::SafeTensors;
 use std::fs;
 
@@ -149,4 +150,21 @@ fn a_fixed_name_stands_for_the_same_arrays() {
     assert_eq!(write(1.0).unwrap(), file);
     assert!(matches!(write(2.0), Err(Error::Damaged { .. })));
     assert_eq!(read_tensors(folder.path(), &file).unwrap().take_f32("a", &[1]).unwrap(), [1.0]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_once_is_not_damaged() {
+    let folder = temporary();
+    let file = write_tensors(folder.path(), "worker-003", &sample()[..1], &metadata()).unwrap();
+    let calls = refuse_each_call(|| read_tensors(folder.path(), &file).map(|read| format!("{read:?}")));
+    assert!(calls >= 8, "{calls} calls");
+}
+
+#[test]
+fn a_file_that_ends_in_its_first_number_is_damaged() {
+    let folder = temporary();
+    let file =
+        crate::publish(folder.path(), "worker-003", "safetensors", |file| file.write_all(b"BATON")).unwrap();
+    let error = read_tensors(folder.path(), &file).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }

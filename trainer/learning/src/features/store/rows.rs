@@ -7,6 +7,7 @@ use half::slice::HalfFloatSliceExt;
 use protocol::FileRef;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use storage::FeatureManifest;
 use storage::arrays::{Dtype, Npy};
@@ -32,6 +33,8 @@ pub struct Rows {
     pub(super) keep_bytes: usize,
     /// All rows, when they are few.
     kept: OnceLock<Vec<f32>>,
+    /// Whether rows could not be read: an open file that the server has forgotten is refused for ever.
+    failed: AtomicBool,
 }
 
 /// Rows that are loaded, in the order in which they lie in the store.
@@ -76,7 +79,13 @@ impl Rows {
             standard,
             keep_bytes: KEEP_BYTES,
             kept: OnceLock::new(),
+            failed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether rows could not be read, and who wants them should open the store anew.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 
     /// How many rows there are.
@@ -215,7 +224,7 @@ impl Rows {
             let from = at - shard.first;
             let count = (npy.rows() - from).min(rows.len() / self.columns);
             let (now, later) = rows.split_at_mut(count * self.columns);
-            read_rows(npy, from, now)?;
+            read_rows(npy, from, now).inspect_err(|_| self.failed.store(true, Relaxed))?;
             (at, rows) = (at + count, later);
         }
         Ok(())

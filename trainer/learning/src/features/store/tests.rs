@@ -49,3 +49,17 @@ fn standardised_columns_have_mean_0_and_deviation_1() {
     }
     assert_eq!((inverse(0.0), inverse(2.0)), (1.0, 0.5));
 }
+
+#[test]
+fn a_store_of_which_a_read_failed_is_opened_anew() {
+    let sample = Sample::new();
+    let features = sample.store([100, 40], 6, 3);
+    let folder = sample.root.features(&features.key).unwrap();
+    let mut store = Store::read(&folder, false, None).unwrap();
+    store.splits.values_mut().for_each(|rows| rows.keep_bytes = 0);
+    store.need("train").unwrap().read(0..1).unwrap();
+    assert!(!store.has_failed());
+    let shard = folder.join(&store.manifest.shards[0].file.name);
+    std::fs::OpenOptions::new().write(true).open(shard).unwrap().set_len(128).unwrap();
+    assert!(store.need("train").unwrap().read(0..1).is_err() && store.has_failed());
+}

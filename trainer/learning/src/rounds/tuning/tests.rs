@@ -70,7 +70,10 @@ fn a_trial_that_is_trained_on_is_the_one_that_was_left() {
             let path = folder.stage(stage).join(format!("trial-{trial:03}.safetensors"));
             let through = entry.scores.iter().any(|score| score.rung == stage);
             assert_eq!(path.is_file(), through, "trial {trial} in rung {stage}");
-            let Ok((_, file)) = storage::read_whole(&path) else { continue };
+            if !through {
+                continue;
+            }
+            let (_, file) = storage::read_whole(&path).unwrap();
             let steps = storage::read_tensors(&folder.stage(stage), &file).unwrap().metadata["steps"].clone();
             let expected = if stage == 2 { "10" } else { "30" };
             assert_eq!(steps, expected, "passes of 10 steps: 1, then 2 more");
