@@ -51,10 +51,10 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
     match decision {
         Decision::Work(target) => {
             let done = match target.worker {
-                Some(worker) => worker::leg(&turn, &ledger, target, worker),
-                None => combine::combine(&turn, &ledger, target),
+                Some(worker) => worker::leg(&turn, ledger, target, worker),
+                None => combine::combine(&turn, ledger, target),
             };
-            halt_or_retry(&turn, &ledger, target, done)
+            halt_or_retry(&turn, target, done)
         }
         Decision::Finish(reason) => finish::finish(&turn, &ledger, reason),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
@@ -65,15 +65,10 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
 
 /// A run that cannot go on is recorded as failed, with its best model so far. Trouble that may pass is recorded as well:
 /// should the run be given up after many tries, that is the reason.
-fn halt_or_retry(
-    turn: &Turn<'_>,
-    ledger: &Ledger,
-    target: Target,
-    done: Result<Reply, Error>,
-) -> Result<Reply, Error> {
+fn halt_or_retry(turn: &Turn<'_>, target: Target, done: Result<Reply, Error>) -> Result<Reply, Error> {
     match &done {
         Err(error) if error.fate() == Fate::Halt => {
-            return finish::finish(turn, ledger, Reason::Failed(error.to_string()));
+            return finish::finish(turn, &turn.read()?, Reason::Failed(error.to_string()));
         }
         Err(error) if error.is_lasting() => turn.hindered(target, error),
         _ => {}

@@ -5,7 +5,7 @@ use protocol::items::ModelItem;
 use protocol::{Event, Fact, Ledger, RunId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{Known, Root};
 use work::Workload;
@@ -36,7 +36,7 @@ pub struct Ledgers(Mutex<HashMap<PathBuf, Seen>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) known: Known,
-    pub(crate) ledger: Option<Ledger>,
+    pub(crate) ledger: Option<Arc<Ledger>>,
 }
 
 impl Ledgers {

@@ -21,8 +21,8 @@ pub const MUTATIONS: &[Mutation] = &[
         law: 1,
         name: "a leg sends the next one that it remembers",
         file: "trainer/src/handler/worker.rs",
-        original: "let (recorded, ledger) = turn.record(fact)?;\n    turn.send(&ledger, &recorded.due)",
-        mutant: "let at_begin = ledger;\n    if MUTATED(an event is sent before its fact is recorded) {\n        let mut ahead = turn.read()?;\n        let due = ahead.record(&fact)?.due;\n        turn.send(&ahead, &due)?;\n    }\n    let (mut recorded, ledger) = turn.record(fact)?;\n    if MUTATED(a leg sends the next one that it remembers) && !finished {\n        recorded.due = vec![Target::worker(target.stage, worker, target.leg + 1)];\n    }\n    if MUTATED(a worker counts the others when it begins) && finished {\n        let others = at_begin.workers.iter().enumerate().filter(|(n, _)| *n != worker as usize);\n        let last = others.into_iter().all(|(_, other)| other.result.is_some());\n        recorded.due = if last { vec![Target::combine(target.stage)] } else { Vec::new() };\n    }\n    turn.send(&ledger, &recorded.due)",
+        original: "drop(ledger);\n    let (recorded, ledger) = turn.record(fact)?;\n    turn.send(&ledger, &recorded.due)",
+        mutant: "let at_begin = ledger;\n    if MUTATED(an event is sent before its fact is recorded) {\n        let mut ahead = (*turn.read()?).clone();\n        let due = ahead.record(&fact)?.due;\n        turn.send(&std::sync::Arc::new(ahead), &due)?;\n    }\n    let (mut recorded, ledger) = turn.record(fact)?;\n    if MUTATED(a leg sends the next one that it remembers) && !finished {\n        recorded.due = vec![Target::worker(target.stage, worker, target.leg + 1)];\n    }\n    if MUTATED(a worker counts the others when it begins) && finished {\n        let others = at_begin.workers.iter().enumerate().filter(|(n, _)| *n != worker as usize);\n        let last = others.into_iter().all(|(_, other)| other.result.is_some());\n        recorded.due = if last { vec![Target::combine(target.stage)] } else { Vec::new() };\n    }\n    turn.send(&ledger, &recorded.due)",
     },
     Mutation {
         law: 2,
@@ -92,7 +92,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "progress is reported before it is durable",
         file: "trainer/src/handler/turn.rs",
         original: "let read_back = fact.read_back();",
-        mutant: "let read_back = fact.read_back();\n        if MUTATED {\n            let mut ahead = self.read()?;\n            ahead.record(&read_back)?;\n            self.services.progress.ledger(&ahead, false, self.now_ms());\n        }",
+        mutant: "let read_back = fact.read_back();\n        if MUTATED {\n            let mut ahead = (*self.read()?).clone();\n            ahead.record(&read_back)?;\n            self.services.progress.ledger(&ahead, false, self.now_ms());\n        }",
     },
     Mutation {
         law: 7,

@@ -3,11 +3,12 @@
 use super::{Reply, Turn, stage};
 use crate::Error;
 use protocol::{Combined, Fact, FileRef, Ledger, Target};
+use std::sync::Arc;
 
-pub(super) fn combine(turn: &Turn<'_>, ledger: &Ledger, target: Target) -> Result<Reply, Error> {
+pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
     let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
-    let stage = stage(services, ledger, target.stage);
+    let stage = stage(services, &ledger, target.stage);
     let mut work = services.workload.combine(&stage, &results, None)?;
     while !work.progress().finished() {
         work.step()?;
@@ -20,6 +21,7 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: &Ledger, target: Target) -> Resul
         score: combined.score,
     };
     let invocation = turn.invocation.id.clone();
+    drop(ledger);
     let (recorded, ledger) = turn.record(Fact::CombineDone { combined, invocation, at_ms: turn.now_ms() })?;
     let reply = turn.send(&ledger, &recorded.due)?;
     tidy_up(turn, &ledger, target.stage, &recorded.retired);

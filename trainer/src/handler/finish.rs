@@ -3,10 +3,11 @@
 use super::{Reply, Turn, stage};
 use crate::{Error, Fate};
 use protocol::{Ending, Fact, Ledger, Reason};
+use std::sync::Arc;
 
-pub(super) fn finish(turn: &Turn<'_>, ledger: &Ledger, why: Reason) -> Result<Reply, Error> {
+pub(super) fn finish(turn: &Turn<'_>, ledger: &Arc<Ledger>, why: Reason) -> Result<Reply, Error> {
     let services = turn.services;
-    let mut ledger = ledger.clone();
+    let mut ledger = Arc::clone(ledger);
     if ledger.over.is_none() {
         ledger = turn.record(Fact::Closed { why: why.clone(), at_ms: turn.now_ms() })?.1;
     }

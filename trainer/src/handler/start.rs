@@ -5,6 +5,7 @@ use crate::Error;
 use crate::services::{Invocation, Services};
 use protocol::{Event, Fact, FeatureStore, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use storage::{FactLog, Record};
 
 /// Workers of a run when neither the event nor the job says.
@@ -51,7 +52,7 @@ pub(super) fn start(
         return act(turn, event);
     }
     services.progress.facts(&run, std::slice::from_ref(&first));
-    let ledger = Ledger::start(first)?;
+    let ledger = Arc::new(Ledger::start(first)?);
     services.progress.ledger(&ledger, true, at_ms);
     turn.send(&ledger, &ledger.due())
 }

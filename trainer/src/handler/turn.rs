@@ -4,6 +4,7 @@ use crate::Error;
 use crate::handler::Reply;
 use crate::services::{Invocation, Services};
 use protocol::{Decision, Ending, Event, Fact, Lease, Ledger, Moment, Reason, Recorded, RunId, Target};
+use std::sync::Arc;
 use storage::{FactLog, NewFacts};
 
 /// How often an update whose lock was lost is done again.
@@ -46,7 +47,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Decides what to do with an event and records that it begins, or is sent again, in one holding of the lock.
-    pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Ledger), Error> {
+    pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Arc<Ledger>), Error> {
         let found = self.update(|ledger| {
             let now_ms = self.now_ms();
             let patience_ms = self.services.settings.patience_ms;
@@ -69,7 +70,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Records a fact.
-    pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Ledger), Error> {
+    pub(super) fn record(&self, fact: Fact) -> Result<(Recorded, Arc<Ledger>), Error> {
         self.record_if(fact, |_| Ok(()))
     }
 
@@ -78,7 +79,7 @@ impl<'a> Turn<'a> {
         &self,
         fact: Fact,
         allowed: impl Fn(&Ledger) -> Result<(), Error>,
-    ) -> Result<(Recorded, Ledger), Error> {
+    ) -> Result<(Recorded, Arc<Ledger>), Error> {
         let read_back = fact.read_back();
         let found = self.update(|ledger| {
             allowed(ledger)?;
@@ -109,7 +110,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Records the end, if it is still the one that was settled in `before`.
-    pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Ledger, Error> {
+    pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Arc<Ledger>, Error> {
         let fact = Fact::Ended { ending, at_ms: self.now_ms() };
         Ok(self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?.1)
     }
@@ -118,16 +119,16 @@ impl<'a> Turn<'a> {
     pub(super) fn over(&self) -> Result<Option<Reason>, Error> {
         let known = self.services.ledgers.known(self.log.path());
         // What cannot be looked at is read, which says why.
-        if self.log.has_changed(&known).unwrap_or(true) { Ok(self.read()?.over) } else { Ok(None) }
+        if self.log.has_changed(&known).unwrap_or(true) { Ok(self.read()?.over.clone()) } else { Ok(None) }
     }
 
     /// The ledger as it stands.
-    pub(super) fn read(&self) -> Result<Ledger, Error> {
+    pub(super) fn read(&self) -> Result<Arc<Ledger>, Error> {
         self.update(|_| Ok((None, ()))).map(|((), ledger)| ledger)
     }
 
     /// Sends what is due, unless that would pass a limit: then the run ends.
-    pub(super) fn send(&self, ledger: &Ledger, targets: &[Target]) -> Result<Reply, Error> {
+    pub(super) fn send(&self, ledger: &Arc<Ledger>, targets: &[Target]) -> Result<Reply, Error> {
         if let Some(reason) = ledger.must_end(self.now_ms()) {
             return super::finish::finish(self, ledger, reason);
         }
@@ -146,11 +147,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again.
+    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again. The ledger is copied only
+    /// while somebody has an older one in hand.
     fn update<R>(
         &self,
         change: impl Fn(&mut Ledger) -> Result<(Option<Fact>, R), Error>,
-    ) -> Result<(R, Ledger), Error> {
+    ) -> Result<(R, Arc<Ledger>), Error> {
         let mut tries = 0;
         loop {
             let mut seen = self.services.ledgers.take(self.log.path());
@@ -158,7 +160,7 @@ impl<'a> Turn<'a> {
                 self.services.progress.facts(&self.run, &new.facts);
                 let mut ledger =
                     caught_up(seen.ledger.take(), new)?.ok_or_else(|| Error::NoRun { found: self.name() })?;
-                let (fact, result) = change(&mut ledger)?;
+                let (fact, result) = change(Arc::make_mut(&mut ledger))?;
                 Ok::<_, Error>((fact.clone().into_iter().collect(), (result, ledger, fact)))
             });
             tries += 1;
@@ -181,10 +183,12 @@ impl<'a> Turn<'a> {
 }
 
 /// The ledger with the facts that are new to this process.
-fn caught_up(ledger: Option<Ledger>, new: NewFacts<Fact>) -> Result<Option<Ledger>, Error> {
-    let (false, Some(mut ledger)) = (new.all, ledger) else { return Ok(Ledger::fold(new.facts)?) };
+fn caught_up(ledger: Option<Arc<Ledger>>, new: NewFacts<Fact>) -> Result<Option<Arc<Ledger>>, Error> {
+    let (false, Some(mut ledger)) = (new.all, ledger) else {
+        return Ok(Ledger::fold(new.facts)?.map(Arc::new));
+    };
     for fact in &new.facts {
-        ledger.record(fact)?;
+        Arc::make_mut(&mut ledger).record(fact)?;
     }
     Ok(Some(ledger))
 }

@@ -6,14 +6,15 @@ use super::{Reply, Turn, stage};
 use crate::Error;
 use crate::services::WorkerReport;
 use protocol::{Fact, Ledger, Target};
+use std::sync::Arc;
 use work::Work;
 
-pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32) -> Result<Reply, Error> {
+pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
     let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
     let mut lookout = Lookout::new(turn.now_ms());
     let place = ledger.workers[worker as usize].place.as_ref();
-    let mut work = services.workload.open(&stage(services, ledger, target.stage), worker, place)?;
+    let mut work = services.workload.open(&stage(services, &ledger, target.stage), worker, place)?;
     let first = work.progress().done;
     let finished = loop {
         let now_ms = turn.now_ms();
@@ -28,11 +29,12 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: &Ledger, target: Target, worker: u32)
         }
         work.step()?;
         pace.stepped(turn.now_ms());
-        services.progress.worker(&report(ledger, target, worker, &*work, first, &pace, turn.now_ms()));
+        services.progress.worker(&report(&ledger, target, worker, &*work, first, &pace, turn.now_ms()));
     };
-    let last = report(ledger, target, worker, &*work, first, &pace, turn.now_ms());
+    let last = report(&ledger, target, worker, &*work, first, &pace, turn.now_ms());
     let fact = end_leg(turn, target, &mut *work, finished)?;
     services.progress.worker(&WorkerReport { last: true, ..last });
+    drop(ledger);
     let (recorded, ledger) = turn.record(fact)?;
     turn.send(&ledger, &recorded.due)
 }

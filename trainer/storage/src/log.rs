@@ -20,6 +20,13 @@ use std::time::Duration;
 /// missing does not stay missing.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
+/// So many of the last bytes are written again, the same to the same place, by who reads a log for the first time: some
+/// frames, or what several failed to make durable one after the other.
+const DOUBTED: usize = 4096;
+/// The first pause before the lock is asked for again; each is twice as long as the one before it, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+
 /// An append-only file of records; only its path is kept, each use opens the file anew.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -164,10 +171,11 @@ impl Log {
     }
 
     /// Opens the file and locks it. Never blocks in the kernel: an NFS client would sleep for up to 30 s between its
-    /// own tries. Who has waited longer asks more often, so that many who finish together all get their turn.
+    /// own tries.
     fn lock(&self, wait: Duration) -> Result<File> {
         let file = self.file()?;
         let start = Stopwatch::start();
+        let mut pause = FIRST_PAUSE;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -179,7 +187,8 @@ impl Log {
             if waited >= wait {
                 return Err(Error::Busy { path: self.path.clone(), waited });
             }
-            disk::sleep(pause(waited).min(wait - waited));
+            disk::sleep(jittered(pause).min(wait - waited));
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 
@@ -206,10 +215,10 @@ pub(crate) fn is_stale(source: &io::Error) -> bool {
     matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
-/// How long to pause before asking for the lock again: 10 to 50 ms at first, 10 to 20 ms after a second.
-fn pause(waited: Duration) -> Duration {
-    let spread = 40_000 - 30_000 * waited.as_micros().min(1_000_000) as u64 / 1_000_000;
-    Duration::from_micros(10_000 + disk::random() % spread)
+/// Half of a pause to all of it, so that those who wait do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    let half = pause.as_micros() as u64 / 2;
+    Duration::from_micros(half + disk::random() % (half + 1))
 }
 
 /// One update on a locked file: read what is new, ask `f`, append as one write, make it durable.
@@ -234,21 +243,29 @@ fn transact<R, E: From<Error>>(
     let (append, result) = f(News { all, records: &contents.records })?;
     check_alone(path, file, end, "before writing")?;
     let mut now_known = contents.known;
+    let whole = now_known.whole;
+    // A holder's fsync may have failed, and after that this machine's cache shows what the disk has not.
+    let doubted = if all { whole.saturating_sub(DOUBTED) } else { whole };
+    let mut write = bytes[doubted - base.at..whole - base.at].to_vec();
     if !append.is_empty() {
-        let whole = now_known.whole;
         let (frame, with_frame) = frames::encode(path, &now_known, &append)?;
         if whole < end {
             file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
         }
-        file.write_all_at(&frame, whole as u64).map_err(|source| {
+        write.extend(frame);
+        now_known = with_frame;
+    }
+    if !write.is_empty() {
+        file.write_all_at(&write, doubted as u64).map_err(|source| {
             // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a torn
             // tail, which the next holder cuts.
             let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
-        now_known = with_frame;
     }
+    // Whoever tries again after a failed fsync is to doubt what it reads.
+    *known = Known::default();
     // Also when nothing was appended: the last holder may have died between its write and its fsync, and what is
     // acted on must be durable.
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;

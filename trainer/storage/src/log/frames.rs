@@ -23,6 +23,8 @@ const HEADER: usize = 16;
 /// Length of a frame's head, in bytes.
 pub(super) const HEAD: usize = 24;
 
+/// The shortest body of a frame, in bytes: one empty record.
+const LEAST_BODY: usize = 4;
 /// The longest record, in bytes.
 pub(super) const MAX_RECORD: usize = 1 << 20;
 /// The longest body of a frame, in bytes: what one update may append.
@@ -73,7 +75,7 @@ pub(super) struct Contents {
 /// Reads a log's file: `bytes` are those behind what is `known`, all of them when nothing is.
 ///
 /// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
-/// not whole but was whole once is damage: a whole frame is behind it, or all of it is there to the file's end.
+/// not whole but was whole once is damage: a whole frame is behind it, in its place or moved, or all of it is there.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of another version.
@@ -91,6 +93,10 @@ pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents
         let Some(body) = file.frame_at(at) else {
             let found = match file.next_frame(at + 1) {
                 Some(next) => format!("something else, followed by a whole frame at byte {next}"),
+                None if let Some(moved) = file.moved_frame(at + 1) => format!(
+                    "something else, followed at byte {moved} by a frame that was whole at another place: bytes before it \
+                     were taken out or put in; a copy is best"
+                ),
                 None if file.was_whole(at) => format!(
                     "a changed one, which is the last: a copy is best; or cut the file to {at} bytes, and that step is \
                      done again"
@@ -163,7 +169,7 @@ fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
         return Err(Error::Schema { file: path.to_owned(), found: u32_at(head, 8), known: SCHEMA });
     }
     let torn = expected.starts_with(head) || head.iter().all(|&byte| byte == 0);
-    if torn && file.next_frame(HEADER).is_none() {
+    if torn && file.next_frame(HEADER).or_else(|| file.moved_frame(0)).is_none() {
         return Ok(false);
     }
     Err(Error::damaged(path, "the header of a Baton log", format!("{:?}", String::from_utf8_lossy(head))))
@@ -198,14 +204,14 @@ impl<'a> Window<'a> {
     }
 
     /// Whether what begins at `at` and is no frame, the last of the file, was one: two of the three signs of a whole frame
-    /// (its mark, its length, its checksum) are right, which no part of a frame has, and no sector is missing.
+    /// (its mark, room for its length, its checksum) are right, which no part of a frame has, and no sector is missing.
     ///
     /// A torn append is shorter than its frame, or it has zeros where a page did not arrive before the ones behind it.
     fn was_whole(&self, at: usize) -> bool {
         let tail = self.bytes.get(at - self.base..).and_then(|tail| tail.split_at_checked(HEAD));
         let Some((head, body)) = tail else { return false };
         let mark = head.starts_with(MARK);
-        let length = u32_at(head, 4) as usize == body.len();
+        let length = (LEAST_BODY..=body.len()).contains(&(u32_at(head, 4) as usize));
         let checksum = u64_at(head, 8) == checksum(at, u64_at(head, 16), body);
         u8::from(mark) + u8::from(length) + u8::from(checksum) >= 2 && !self.misses_a_sector(at)
     }
@@ -219,9 +225,27 @@ impl<'a> Window<'a> {
 
     /// The first offset from `from` on where a whole frame begins.
     fn next_frame(&self, from: usize) -> Option<usize> {
-        let tail = self.bytes.get(from - self.base..)?;
+        self.marks(from).find(|&at| self.frame_at(at).is_some())
+    }
+
+    /// The first offset from `from` on where a frame begins that was whole at another place: from its mark its length leads
+    /// to the file's end or to another mark. Its checksum tells nothing, for that counts the place.
+    fn moved_frame(&self, from: usize) -> Option<usize> {
+        let is_one = |&at: &usize| {
+            let tail = &self.bytes[at - self.base..];
+            let length = tail.get(4..HEAD).map(|head| u32_at(head, 0) as usize);
+            let length = length.filter(|length| (LEAST_BODY..=MAX_BODY).contains(length));
+            let behind = length.and_then(|length| tail.get(HEAD + length..));
+            behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(MARK))
+        };
+        self.marks(from).find(is_one)
+    }
+
+    /// The offsets from `from` on where a frame may begin.
+    fn marks(&self, from: usize) -> impl Iterator<Item = usize> {
+        let tail = self.bytes.get(from - self.base..).unwrap_or_default();
         let marks = tail.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK);
-        marks.map(|(index, _)| from + index).find(|&at| self.frame_at(at).is_some())
+        marks.map(move |(index, _)| from + index)
     }
 }
 

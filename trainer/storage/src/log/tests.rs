@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::test_folders::{SmallDisk, temporary};
+use crate::test_trouble::refuse_each_call;
 use std::fs;
 use std::thread;
 
@@ -168,10 +169,11 @@ impl Medium for Faulty {
     }
 
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        assert_eq!(offset as usize, self.bytes.len(), "a log is only appended to");
+        let (again, new) = bytes.split_at(self.bytes.len() - offset as usize);
+        assert_eq!(again, &self.bytes[offset as usize..], "what is there is written again as it is");
         let result = self.operation();
-        let written = if result.is_ok() { bytes.len() } else { self.written.min(bytes.len()) };
-        self.bytes.extend_from_slice(&bytes[..written]);
+        let written = if result.is_ok() { new.len() } else { self.written.min(new.len()) };
+        self.bytes.extend_from_slice(&new[..written]);
         result
     }
 
@@ -300,5 +302,82 @@ fn a_reader_that_knows_a_part_gets_only_what_is_new() {
         log.update_after(WAIT, &mut before.clone(), |_| -> Result<_> { Ok((vec![b"more".to_vec()], ())) })
             .unwrap();
         assert_eq!(log.read(WAIT).unwrap(), [other, b"more"]);
+    }
+}
+
+#[test]
+fn an_update_of_which_one_call_is_refused_counts_or_is_done_again() {
+    let folder = temporary();
+    let log = Log::create(folder.path().join("ledger"), b"x", WAIT).unwrap().into_log();
+    let calls = refuse_each_call(|| {
+        log.update(WAIT, |records| Ok((if records.len() > 1 { vec![] } else { vec![b"y".to_vec()] }, ())))?;
+        log.read(WAIT)
+    });
+    assert!(calls > 12, "{calls} calls");
+}
+
+/// A file of which an fsync fails a few times, as a local disk's does: what was written stays in the cache, where everybody
+/// reads it, and is never written to the disk.
+struct Cached {
+    cache: Vec<u8>,
+    disk: Vec<u8>,
+    dirty: Vec<std::ops::Range<usize>>,
+    failures: u32,
+}
+
+impl Medium for Cached {
+    fn length_anew(&mut self) -> io::Result<u64> {
+        Ok(self.cache.len() as u64)
+    }
+
+    fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+        Ok(self.cache.get(offset as usize..).unwrap_or_default().to_vec())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.cache.truncate(length as usize);
+        Ok(())
+    }
+
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset as usize + bytes.len();
+        self.cache.resize(self.cache.len().max(end), 0);
+        self.cache[offset as usize..end].copy_from_slice(bytes);
+        self.dirty.push(offset as usize..end);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let dirty = std::mem::take(&mut self.dirty);
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.disk.resize(self.cache.len(), 0);
+        dirty.into_iter().for_each(|range| self.disk[range.clone()].copy_from_slice(&self.cache[range]));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_failed_fsync_left_in_the_cache_is_made_durable_before_it_counts() {
+    for (failures, others) in [(1, false), (1, true), (3, true)] {
+        let mut file = Cached { cache: Vec::new(), disk: Vec::new(), dirty: Vec::new(), failures: 0 };
+        let mut known = Known::default();
+        let record = |n: u32| move |_: News<'_>| Ok::<_, Error>((vec![n.to_le_bytes().to_vec()], ()));
+        for n in 0..100 {
+            transact(Path::new("ledger"), &mut file, &mut known, record(n)).unwrap();
+        }
+        file.failures = failures;
+        for n in 0..failures {
+            // Of different processes, or of one that tries again and finds its fact there.
+            let known = if others { &mut Known::default() } else { &mut known };
+            let error = transact(Path::new("ledger"), &mut file, known, record(n)).unwrap_err();
+            assert!(matches!(error, Error::LockLost { .. }), "{error}");
+        }
+        let known = if others { &mut Known::default() } else { &mut known };
+        let count = |news: News<'_>| Ok::<_, Error>((Vec::new(), news.records.len() as u32));
+        assert_eq!(transact(Path::new("ledger"), &mut file, known, count).unwrap(), 100 + failures);
+        assert_eq!(file.disk, file.cache, "{failures} failures, of others: {others}");
     }
 }

@@ -104,6 +104,26 @@ fn a_tail_whose_pages_did_not_all_arrive_is_cut() {
 }
 
 #[test]
+fn frames_that_are_whole_and_moved_are_named_and_not_cut() {
+    let (bytes, ends) = sample();
+    let named = |moved: &[u8], what: &str| match decode(path(), Known::default(), moved) {
+        Err(error) => assert!(error.to_string().contains("damaged"), "{what}: {error}"),
+        Ok(contents) => panic!("{what}: {} records", contents.records.len()),
+    };
+    for count in [1, 3, 24, 40] {
+        for at in 0..=ends[1] {
+            let more = [&bytes[..at], &vec![9; count], &bytes[at..]].concat();
+            named(&more, &format!("{count} bytes more at {at}"));
+            if at + count <= ends[1] {
+                let less = [&bytes[..at], &bytes[at + count..]].concat();
+                named(&less, &format!("{count} bytes less at {at}"));
+            }
+        }
+    }
+    named(&[&bytes[..ends[0]], &bytes[ends[1]..]].concat(), "without the second append");
+}
+
+#[test]
 fn a_frame_that_is_written_over_by_a_whole_one_is_found_by_the_next() {
     let (mut bytes, ends) = sample();
     let mut known = decode(path(), Known::default(), &bytes[..ends[0]]).unwrap().known;
