@@ -10,7 +10,8 @@ use local_cloud::{LocalCloud, Options};
 use protocol::items::{LARGEST_ITEM, ModelItem};
 use protocol::timeline::rows;
 use protocol::{
-    Combined, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, RunId, Score, Target,
+    Best, Combined, Course, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, Measure, RunId,
+    Score, Target,
 };
 use serde_json::json;
 use setup::view::View;
@@ -98,6 +99,7 @@ fn started(run: &str, workers: u32, features: Option<FileRef>, at_ms: u64) -> Fa
         schema: LEDGER_SCHEMA,
         run: RunId::new(run).unwrap(),
         job: Box::new(Job::from_value(job).unwrap()),
+        course: Box::new(course()),
         workers,
         features: FeatureStore { key: "key".into(), manifest: features },
         invocation: String::new(),
@@ -105,12 +107,34 @@ fn started(run: &str, workers: u32, features: Option<FileRef>, at_ms: u64) -> Fa
     }
 }
 
+/// 200 rounds whose scores have three numbers, with a long title.
+fn course() -> Course {
+    let measure = |name: &str, share| Measure { name: name.into(), higher: share, share };
+    Course {
+        title: "a".repeat(200),
+        before: vec!["features".into()],
+        round: vec!["train".into()],
+        rounds: 200,
+        called: "round".into(),
+        unit: "images".into(),
+        measures: vec![measure("top-1", true), measure("loss", false), measure("top-5", true)],
+        best: Best::Measured,
+        score_every: 1,
+        patience: Some(10),
+    }
+}
+
+/// A score whose numbers need all their digits.
+fn score() -> Score {
+    Score { values: vec![1.0 / 3.0, 0.123_456_789_012_345_68, 1.0 / 7.0], of: 10_000 }
+}
+
 fn ledger(run: &str, workers: u32) -> Ledger {
     Ledger::start(started(run, workers, None, START)).unwrap()
 }
 
 /// A run whose first round every worker did in so many legs, up to its combine.
-fn first_round(run: &str, workers: u32, legs: u32, score: Score) -> Vec<Fact> {
+fn first_round(run: &str, workers: u32, legs: u32) -> Vec<Fact> {
     let mut facts = vec![started(run, workers, Some(file()), START)];
     let lease =
         |at_ms| Lease { invocation: "i".repeat(36), at_ms, until_ms: at_ms + 900_000, memory_mb: 3_008 };
@@ -119,7 +143,8 @@ fn first_round(run: &str, workers: u32, legs: u32, score: Score) -> Vec<Fact> {
         let (invocation, at_ms) = ("i".repeat(36), START + from_ms + 840_000);
         facts.push(match target.worker {
             None => {
-                let combined = Combined { stage: 1, state: Some(file()), features: None, score: Some(score) };
+                let combined =
+                    Combined { stage: 1, state: Some(file()), features: None, score: Some(score()) };
                 Fact::CombineDone { combined, invocation, at_ms }
             }
             Some(_) if target.leg + 1 < legs => {
@@ -189,9 +214,8 @@ async fn suite(config: SdkConfig) {
 }
 
 async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
-    let score = Score { loss: 0.123_456_789_012_345_68, top1: 1.0 / 3.0, top5: 1.0, images: 10_000 };
     report(config, move |progress| {
-        tell(progress, &first_round("a-run", 5, 2, score), START + 1);
+        tell(progress, &first_round("a-run", 5, 2), START + 1);
         progress.model(
             &RunId::new("a-run").unwrap(),
             &ModelItem::of(&["cat".into()], &[vec![7]], [&[], &[]]),
@@ -205,7 +229,7 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
             leg: 1,
             done: 1 << 40,
             of: 1 << 41,
-            images_per_second: 1e-7,
+            units_per_second: 1e-7,
             now_ms: START + 3,
             last: false,
         });
@@ -213,29 +237,29 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
     .await;
     let view = View::read(client, TABLE, "a-run").await.unwrap().expect("the run");
     let state = &view.state;
-    assert_eq!((state.stage, state.rounds, state.workers, state.ended), (2, 200, 5, false));
+    assert_eq!((state.stage, state.rounds_done, state.workers, state.ended), (2, 1, 5, false));
+    assert_eq!((&view.course, state.title.len()), (&course(), 200));
     assert_eq!((state.dollars_limit, state.best_stage, state.sent_limit), (5.0, Some(1), 20_000));
     let stage = &view.stages[&1];
-    let read = stage.score.expect("a score");
-    assert_eq!(read.loss.to_bits(), score.loss.to_bits(), "numbers come back to the last bit");
-    assert_eq!((read.top1.to_bits(), read.images), (score.top1.to_bits(), 10_000));
+    let bits = |score: Score| (score.values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), score.of);
+    assert_eq!(bits(stage.score().expect("a score")), bits(score()), "numbers come back to the last bit");
+    assert_eq!(state.best_value, Some(1.0 / 3.0));
     assert_eq!((stage.began_ms, stage.ended_ms, stage.share), (START, Some(START + 2_540_000), 1));
     assert_eq!(rows(&stage.bars).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 1]);
     assert!(view.job.is_some_and(|job| job.job.contains("\"network\":\"vgg19\"")));
     assert_eq!(view.confusion.map(|model| model.confusion).as_deref(), Some("[[7]]"));
     let worker = view.reports[&3];
-    assert_eq!((worker.leg, worker.done, worker.of, worker.images_per_second), (1, 1 << 40, 1 << 41, 1e-7));
+    assert_eq!((worker.leg, worker.done, worker.of, worker.units_per_second), (1, 1 << 40, 1 << 41, 1e-7));
     for item in items(client, "a-run").await.iter().chain(&items(client, "runs").await) {
         assert!(size(item) <= LARGEST_ITEM, "{} bytes: {item:?}", size(item));
         let AttributeValue::N(expires) = &item["expires"] else { panic!("{item:?}") };
         assert_eq!(expires.parse::<u64>().unwrap(), 1_795_000_000 + 90 * 86_400, "seconds, 90 days on");
     }
-    assert_eq!(setup::view::runs(client, TABLE).await.unwrap()["a-run"].rounds, 200);
+    assert_eq!(setup::view::runs(client, TABLE).await.unwrap()["a-run"].course(), Some(course()));
 }
 
 async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Client) {
-    let score = Score { loss: 0.5, top1: 0.5, top5: 1.0, images: 10 };
-    let facts = first_round("b-run", 2, 1, score);
+    let facts = first_round("b-run", 2, 1);
     // A report that was held up comes last: it says less, and may not undo what is known.
     for (known, at_ms) in
         [(3, START + 100), (facts.len(), START + 200), (facts.len(), START + 300), (4, START + 400)]
@@ -255,9 +279,7 @@ async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Clie
 
 async fn the_widest_run_stays_within_an_items_size(config: &SdkConfig, client: &Client) {
     for (run, workers, legs) in [("wide", 1_000, 1), ("long", 64, 40)] {
-        let score =
-            Score { loss: 0.123_456_789_012_345_68, top1: 1.0 / 3.0, top5: 1.0 / 7.0, images: 10_000 };
-        let facts = first_round(run, workers, legs, score);
+        let facts = first_round(run, workers, legs);
         report(config, move |progress| tell(progress, &facts, START + 1)).await;
         let view = View::read(client, TABLE, run).await.unwrap().unwrap();
         let attempts: u32 = rows(&view.stages[&1].bars).iter().flatten().map(|bar| bar.attempts).sum();
@@ -367,7 +389,7 @@ async fn a_thousand_workers_stay_under_the_rate() {
                 leg: 0,
                 done,
                 of: 10_000,
-                images_per_second: 1.0,
+                units_per_second: 1.0,
                 now_ms: done,
                 last: false,
             });

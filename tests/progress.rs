@@ -61,17 +61,20 @@ async fn the_table_says_of_a_run_what_its_facts_say() {
     assert_eq!(told.state, folded.state);
     assert_eq!(told.stages, folded.stages);
     assert_eq!((&told.job, &told.confusion), (&folded.job, &folded.confusion));
-    assert_eq!(told.stages.len(), 7, "features and six rounds");
+    assert_eq!(told.stages.len(), 8, "features, six rounds and the end");
     assert_eq!(told.scores().count(), 6);
 
     let watched = stdout(&["watch", "--root", &root, "--run", "told", "--once", "--json"]);
     let watched: Value = serde_json::from_str(watched.trim()).unwrap();
     assert_eq!(watched["status"], "all rounds done");
-    assert_eq!(watched["stages"]["6"]["top1"].as_f64(), told.stages[&6].score.map(|score| score.top1));
+    let score = told.stages[&6].score().expect("a score");
+    assert_eq!(watched["stages"]["6"]["score"]["top1"].as_f64(), Some(score.values[0]));
+    assert_eq!(watched["stages"]["6"]["score"]["images"].as_u64(), Some(score.of));
+    assert_eq!(watched["course"]["rounds"], 6);
     let file = world.root().join("run.html");
     stdout(&["status", "--root", &root, "--run", "told", "--export", file.to_str().unwrap()]);
     let page = std::fs::read_to_string(file).unwrap();
-    let best = format!("{:.4}", told.state.best_top1.unwrap());
+    let best = format!("{:.4}", told.state.best_value.unwrap());
     for part in
         ["all rounds done", &best, "worker 2, round 6: ", "Evenly spread", "src=\"data:image/png;base64,"]
     {

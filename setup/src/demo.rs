@@ -71,13 +71,13 @@ impl Demo {
     }
 
     fn tell(&self, outcome: &Outcome, raw: f64, untrained: f64, seconds: f64) -> Result<(), Failure> {
-        let best = outcome.ledger.best.as_ref().and_then(|best| best.score);
-        let (Some(best), Some(model)) = (best, &outcome.model) else {
+        let best = outcome.ledger.best.as_ref().and_then(|best| best.score.as_ref());
+        let (Some(top1), Some(model)) = (best.and_then(|score| score.values.first()), &outcome.model) else {
             return Err(Failure::input(format!("run {} gave no model", outcome.run)));
         };
         if self.json {
             let value = json!({
-                "run": outcome.run, "top1": best.top1, "raw_pixels": raw, "untrained": untrained,
+                "run": outcome.run, "top1": top1, "raw_pixels": raw, "untrained": untrained,
                 "model": model, "seconds": seconds,
             });
             println!("{value}");
@@ -86,7 +86,7 @@ impl Demo {
         let root = self.root.display();
         println!("   raw pixels           top-1 {raw:.3}");
         println!("   untrained network    top-1 {untrained:.3}");
-        println!("   pretrained network   top-1 {:.3}", best.top1);
+        println!("   pretrained network   top-1 {top1:.3}");
         println!(
             "done in {seconds:.0} s, {} invocations; the model: {}",
             outcome.counts.invocations,

@@ -141,7 +141,7 @@ fn shorten(name: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Score;
+    use learning::score::Score;
 
     #[test]
     fn the_matrix_has_a_row_for_each_class_and_its_share() {

@@ -22,6 +22,7 @@ pub mod push;
 pub mod sheet;
 pub mod start;
 pub mod status;
+mod told;
 pub mod tune;
 pub mod view;
 pub mod watch;

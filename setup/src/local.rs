@@ -5,10 +5,11 @@ mod standstill;
 use crate::Failure;
 use crate::cloud::{Address, Cloud, FUNCTION, TABLE};
 use crate::output::write_whole;
+use crate::told;
 use crate::view::View;
 use crate::watch::Screen;
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
-use protocol::{Ending, Event, Fact, Ledger, Reason, RunId};
+use protocol::{Event, Fact, Ledger, Reason, RunId};
 use standstill::Standstill;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -103,6 +104,25 @@ pub struct Outcome {
     pub kills: Vec<Kill>,
 }
 
+impl Outcome {
+    /// Whether the run came to an end that is no failure.
+    ///
+    /// # Errors
+    /// Why it cannot go on, or why it was given up.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let run = &self.run;
+        match self.ledger.ending.as_ref().map(|ending| &ending.why) {
+            Some(Reason::Failed(why)) => Err(format!("run {run} failed: {why}").into()),
+            Some(Reason::GaveUp(why)) => {
+                let again =
+                    if self.ledger.may_reopen() { ". The same command takes it up again" } else { "" };
+                Err(format!("run {run} was given up: {why}{again}").into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Local {
     /// A local cloud on `root`, with Lambda's limits and this command's defaults.
     pub fn new(root: &Path) -> Local {
@@ -135,12 +155,7 @@ impl Local {
         let event = crate::start::event(self.job.as_deref(), self.run.as_deref(), self.workers, true)?;
         let outcome = self.carry_out(event).await?;
         self.tell(&outcome);
-        match outcome.ledger.ending {
-            Some(Ending { why: Reason::Failed(why), .. }) => {
-                Err(format!("run {} failed: {why}", outcome.run).into())
-            }
-            _ => Ok(()),
-        }
+        outcome.check()
     }
 
     async fn serve(&self) -> Result<(), Failure> {
@@ -272,16 +287,18 @@ impl Local {
     /// Says how the run came out.
     fn tell(&self, outcome: &Outcome) {
         let (ledger, counts) = (&outcome.ledger, &outcome.counts);
-        let best = ledger
-            .best
-            .as_ref()
-            .and_then(|best| best.score.map(|score| (ledger.job.rounds_in(best.stage), score)));
+        let course = &ledger.course;
+        let best =
+            ledger.best.as_ref().and_then(|best| Some((course.rounds_in(best.stage), best.score.as_ref()?)));
         let ended = ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
+        let unscored = ledger.ending.as_ref().and_then(|ending| ending.unscored.as_ref());
         let gb_seconds = counts.billed_ms as f64 / 1_000.0 * f64::from(self.memory) / 1_024.0;
         if self.json {
             let value = serde_json::json!({
-                "run": outcome.run, "ended": ended, "model": outcome.model,
-                "best": best.map(|(round, score)| serde_json::json!({"round": round, "score": score})),
+                "run": outcome.run, "ended": ended, "model": outcome.model, "unscored": unscored,
+                "best": best.map(|(round, score)| {
+                    serde_json::json!({"round": round, "score": told::score_as_json(course, score)})
+                }),
                 "invocations": counts.invocations, "retries": counts.retries, "gb_seconds": gb_seconds,
             });
             println!("{value}");
@@ -289,10 +306,7 @@ impl Local {
         }
         println!("run {}: {ended}", outcome.run);
         if let Some((round, score)) = best {
-            println!(
-                "  best: round {round}, top-1 {:.4}, top-5 {:.4}, loss {:.4}",
-                score.top1, score.top5, score.loss
-            );
+            println!("  best: {} {round}, {}", course.called, told::score(course, score));
         }
         println!(
             "  {} invocations, {} retries, {gb_seconds:.0} GB-seconds ({:.4} dollars on Lambda)",
@@ -302,6 +316,9 @@ impl Local {
         );
         if let Some(model) = &outcome.model {
             println!("  model: {}", model.display());
+            if let Some(why) = unscored {
+                println!("  it has no scores: {why}");
+            }
             println!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
         }
     }

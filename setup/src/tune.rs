@@ -4,10 +4,10 @@ mod plot;
 mod table;
 
 use crate::Failure;
-use crate::local::{Function, Local, Outcome};
+use crate::local::{Function, Local};
 use crate::output::write_whole;
 use learning::tuning::Table;
-use protocol::{Agreement, Ending, Event, Job, Precision, Reason, RunId, Tune};
+use protocol::{Agreement, Ending, Event, Job, Precision, RunId, Tune};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -156,11 +156,10 @@ impl TuneCommand {
         if !self.json {
             eprintln!("{run}: cut at {}", job.cut.as_deref().unwrap_or("the network's usual point"));
         }
-        let Outcome { ledger, .. } =
-            local.carry_out(Event::from_value(start).map_err(Failure::input)?).await?;
-        match ledger.ending {
-            Some(Ending { why: Reason::Failed(why), .. }) => Err(format!("run {run} failed: {why}").into()),
-            Some(Ending { why, model: None }) => {
+        let outcome = local.carry_out(Event::from_value(start).map_err(Failure::input)?).await?;
+        outcome.check()?;
+        match outcome.ledger.ending {
+            Some(Ending { why, model: None, .. }) => {
                 Err(format!("run {run} has ended without a trial: {why}").into())
             }
             _ => self.open(run, (self.cut.len() > 1).then_some(job.cut).flatten()),

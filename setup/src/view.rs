@@ -1,13 +1,14 @@
 //! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike; or from the facts in its folder.
 
+use crate::told;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
-use protocol::{Fact, Ledger, RunId, Score};
+use protocol::{At, Course, Fact, Ledger, RunId, Score};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::Path;
@@ -26,14 +27,17 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub type Example = (u64, usize, usize, f64);
 
 /// A run as its items tell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct View {
     /// The run's id.
     pub run: String,
     /// Where it stands.
     #[serde(flatten)]
     pub state: RunItem,
-    /// Its stages: times, score, bars.
+    /// Its stages, as `state` has them.
+    #[serde(skip)]
+    pub course: Course,
+    /// What is known of each stage: times, score, bars.
     pub stages: BTreeMap<u32, StageItem>,
     /// Workers as they last reported.
     pub reports: BTreeMap<u32, WorkerItem>,
@@ -47,6 +51,32 @@ pub struct View {
 }
 
 impl View {
+    /// A run of which no more is known than where it stands.
+    pub fn new(run: &str, state: RunItem) -> View {
+        View {
+            run: run.into(),
+            course: told::course(&state),
+            state,
+            stages: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            job: None,
+            confusion: None,
+            pictures: BTreeMap::new(),
+        }
+    }
+
+    /// It as JSON, its course and its scores opened.
+    pub fn to_json(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        value["course"] = json!(self.course);
+        for (stage, item) in &self.stages {
+            if let Some(score) = item.score() {
+                value["stages"][stage.to_string()]["score"] = told::score_as_json(&self.course, &score);
+            }
+        }
+        value
+    }
+
     /// What the model says of some images, and its surest mistakes.
     pub fn examples(&self) -> [Vec<Example>; 2] {
         let read = |text: &String| serde_json::from_str(text).unwrap_or_default();
@@ -58,14 +88,13 @@ impl View {
     /// # Errors
     /// What DynamoDB said, in words.
     pub async fn read(client: &Client, table: &str, run: &str) -> Result<Option<View>, String> {
-        let mut view = View { run: run.into(), ..View::default() };
-        let mut found = false;
-        for item in query(client, table, run).await? {
-            found |= view.take(&item);
-        }
+        let items = query(client, table, run).await?;
+        let Some(state) = items.iter().find(|item| sort_key(item) == "run") else { return Ok(None) };
+        let mut view = View::new(run, typed(state));
+        items.iter().for_each(|item| view.take(item));
         // Of a run that had the same id before, and was removed.
         view.stages.retain(|_, stage| stage.began_ms >= view.state.started_ms);
-        Ok(found.then_some(view))
+        Ok(Some(view))
     }
 
     /// Reads a run from the facts in its folder, for when no table has it; `None` when there is no such run.
@@ -85,24 +114,24 @@ impl View {
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
         let confusion = learning::model::Model::open(&root.run(run).model()).ok().map(|model| model.item());
         Ok(Some(View {
-            run: run.to_string(),
-            state: RunItem::of(&ledger, timeline.last_ms),
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
-            reports: BTreeMap::new(),
             job: Some(JobItem::of(&ledger)),
-            confusion,
-            pictures: BTreeMap::new(),
+            confusion: confusion.flatten(),
+            ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))
         }))
     }
 
     /// Reads the pictures that its examples are of, as far as its data set lies in the same folder.
     pub fn read_pictures(&mut self, root: &Root) {
         let images = self.examples().into_iter().flatten().map(|(image, ..)| image);
-        self.pictures = pictures::read(root, &self.state.dataset, images);
+        let job = self.job.as_ref().and_then(|item| serde_json::from_str::<Value>(&item.job).ok());
+        if let Some(dataset) = job.as_ref().and_then(|job| job["dataset"].as_str()) {
+            self.pictures = pictures::read(root, dataset, images);
+        }
     }
 
-    /// Takes one item; true if it is the run's own.
-    fn take(&mut self, item: &Item) -> bool {
+    /// Takes one item.
+    fn take(&mut self, item: &Item) {
         let key = sort_key(item);
         if let Some(stage) = key.strip_prefix("stage#").and_then(|stage| stage.parse().ok()) {
             self.stages.insert(stage, typed(item));
@@ -112,16 +141,17 @@ impl View {
             self.job = Some(typed(item));
         } else if key == "model" {
             self.confusion = Some(typed(item));
-        } else if key == "run" {
-            self.state = typed(item);
-            return true;
         }
-        false
+    }
+
+    /// The round at hand; at the end the last one that is complete, and 0 before the first.
+    pub fn round(&self) -> u32 {
+        told::round(&self.course, &self.state)
     }
 
     /// Rounds that were scored, with their scores.
     pub fn scores(&self) -> impl Iterator<Item = (u32, Score)> {
-        self.stages.iter().filter_map(|(stage, item)| Some((self.state.part(*stage).round(), item.score?)))
+        self.stages.iter().filter_map(|(stage, item)| Some((self.course.at(*stage).round(), item.score()?)))
     }
 
     /// The newest report of a stage, by worker.
@@ -136,56 +166,43 @@ impl View {
         if of == 0 { 0.0 } else { done as f64 / of as f64 }
     }
 
-    /// Images a second of the workers that reported in this stage within 15 s of the newest report.
-    pub fn images_per_second(&self) -> f64 {
+    /// Units a second of the workers that reported in this stage within 15 s of the newest report.
+    pub fn units_per_second(&self) -> f64 {
         let newest = self.reports.values().map(|report| report.at_ms).max().unwrap_or(0);
         let live = |r: &&WorkerItem| r.done < r.of && r.at_ms + 15_000 >= newest;
-        self.reports_of_stage().filter(live).fold(0.0, |sum, report| sum + report.images_per_second)
+        self.reports_of_stage().filter(live).fold(0.0, |sum, report| sum + report.units_per_second)
     }
 
     /// Seconds until the stage at hand is done, if it can be told.
     pub fn seconds_left(&self) -> Option<f64> {
-        let rate = self.images_per_second();
+        let rate = self.units_per_second();
         let left: u64 = self.reports_of_stage().map(|report| report.of.saturating_sub(report.done)).sum();
         (rate > 0.0).then(|| left as f64 / rate)
     }
 
     /// Milliseconds until the last round is done if those that are left take as long as the last five; none before the
-    /// first is done.
+    /// first is done, and none at the end.
     pub fn rounds_left_ms(&self) -> Option<u64> {
-        let each = self.state.stages_in_round.max(1);
-        let lasted =
-            self.stages.range(1..).rev().filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
-        let lasted: Vec<u64> = lasted.take(5 * each as usize).collect();
-        let left = u64::from((self.state.rounds * each + 1).saturating_sub(self.state.stage));
-        Some(lasted.iter().sum::<u64>().checked_div(lasted.len() as u64)? * left)
+        let stages = 5 * self.course.round.len().max(1);
+        let rounds =
+            self.stages.iter().rev().filter(|(stage, _)| matches!(self.course.at(**stage), At::Round { .. }));
+        let lasted = rounds.filter_map(|(_, s)| Some(s.ended_ms?.saturating_sub(s.began_ms)));
+        let lasted: Vec<u64> = lasted.take(stages).collect();
+        let left = u64::from(self.course.end().checked_sub(self.state.stage).filter(|left| *left > 0)?);
+        Some(lasted.iter().sum::<u64>().checked_div(lasted.len() as u64)?.saturating_mul(left))
     }
 
     /// How long a round took, all its stages together.
     pub fn round_ms(&self, round: u32) -> u64 {
-        let stages = self.stages.iter().filter(|(stage, _)| self.state.part(**stage).round() == round);
+        let stages = self.stages.iter().filter(|(stage, _)| self.course.at(**stage).round() == round);
         stages.map(|(_, s)| s.ended_ms.unwrap_or(s.began_ms).saturating_sub(s.began_ms)).sum()
     }
 
-    /// Whether it is a tuning, whose rounds are rungs.
-    pub fn is_tuning(&self) -> bool {
-        let job = self.job.as_ref().and_then(|item| serde_json::from_str::<Value>(&item.job).ok());
-        job.is_some_and(|job| job.get("tune").is_some())
-    }
-
-    /// What its rounds are called.
-    pub fn word(&self) -> &'static str {
-        if self.is_tuning() { "rung" } else { "round" }
-    }
-
-    /// The round with the most right answers; of a tuning the last rung that was scored.
+    /// The round whose state is the best, as the course says, with its score.
     pub fn best(&self) -> Option<(u32, Score)> {
-        if self.is_tuning() {
-            return self.scores().last();
-        }
-        self.scores().fold(None, |best, next| match best {
-            Some((_, score)) if !next.1.beats(&score) => best,
-            _ => Some(next),
+        self.scores().fold(None, |best: Option<(u32, Score)>, next| {
+            let better = self.course.better(Some(&next.1), best.as_ref().map(|(_, score)| score));
+            if better { Some(next) } else { best }
         })
     }
 }

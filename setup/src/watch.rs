@@ -1,9 +1,10 @@
 //! `baton watch`: how a run stands, live in a terminal, as plain lines elsewhere.
 
 use crate::cloud::Cloud;
+use crate::told;
 use crate::view::View;
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::{Event, Part, RunId};
+use protocol::{At, Event, RunId};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -157,7 +158,7 @@ impl Screen {
         });
         if self.json {
             if self.last.as_ref().is_none_or(|(last, _)| last != view) {
-                println!("{}", serde_json::to_string(view).unwrap_or_default());
+                println!("{}", view.to_json());
             }
         } else {
             self.tell_rounds(view);
@@ -179,14 +180,10 @@ impl Screen {
     fn tell_rounds(&mut self, view: &View) {
         let mut before = 0;
         for (round, score) in view.scores() {
-            if self.told.insert(round) && is_told(round, before, view.state.rounds) {
-                self.say(&format!(
-                    "  {:<5} {round:>4}  loss {:.4}  top-1 {:.4}  top-5 {:.4}",
-                    view.word(),
-                    score.loss,
-                    score.top1,
-                    score.top5
-                ));
+            if self.told.insert(round) && is_told(round, before, view.course.rounds) {
+                let numbers = told::numbers(&view.course, &score);
+                let numbers: String = numbers.map(|(name, value)| format!("  {name} {value}")).collect();
+                self.say(&format!("  {:<5} {round:>4}{numbers}", view.course.called));
             }
             before = round;
         }
@@ -223,37 +220,44 @@ fn is_told(round: u32, before: u32, rounds: u32) -> bool {
 
 /// A view in one line.
 fn line(view: &View) -> String {
-    let stage = match view.state.at() {
-        Part::Features => Part::Features.to_string(),
-        Part::Train { round } => format!("{} {round} of {}", view.word(), view.state.rounds),
-        part => format!("{part} of {}", view.state.rounds),
-    };
-    let legs: u32 =
-        view.reports.values().filter(|r| r.stage == view.state.stage).map(|r| r.leg + 1).max().unwrap_or(0);
-    let mut line =
-        format!("{}: {stage}, {} of {} workers done", view.run, view.state.workers_done, view.state.workers);
+    let (course, state) = (&view.course, &view.state);
+    let mut line = format!("{}: {}", view.run, course.words(state.stage));
+    match course.at(state.stage) {
+        At::Round { .. } => line += &format!(" of {}", course.rounds),
+        At::End if course.rounds > 0 => {
+            line += &format!(", {} of {} {}s done", view.round(), course.rounds, course.called);
+        }
+        At::Before(_) | At::End => {}
+    }
+    if course.at(state.stage) != At::End {
+        line += &format!(", {} of {} workers done", state.workers_done, state.workers);
+    }
+    let legs = view.reports.values().filter(|r| r.stage == state.stage).map(|r| r.leg + 1).max().unwrap_or(0);
     if legs > 1 {
         line += &format!(", leg {legs}");
     }
-    if !view.state.ended {
+    if !state.ended {
         line += &pace(view);
     }
-    if let Some((round, best)) = view.best() {
-        line += &format!(", best top-1 {:.4} in {} {round}", best.top1, view.word());
+    if let Some((round, best)) = view.best()
+        && let Some((name, value)) = told::numbers(course, &best).next()
+    {
+        line += &format!(", best {name} {value} in {} {round}", course.called);
     }
-    if view.state.ended { format!("{line}, {}", view.state.status) } else { line }
+    if state.ended { format!("{line}, {}", state.status) } else { line }
 }
 
 /// How fast the stage at hand goes and how long it will take, as far as it can be told.
 fn pace(view: &View) -> String {
-    let rate = view.images_per_second();
+    let rate = view.units_per_second();
+    let at = view.course.at(view.state.stage);
     let mut pace = String::new();
-    if view.state.stage == 0 || rate > 0.0 {
-        pace += &format!(", {:.0} %, {rate:.1} images/s", 100.0 * view.share());
+    if matches!(at, At::Before(_)) || rate > 0.0 {
+        pace += &format!(", {:.0} %, {rate:.1} {}/s", 100.0 * view.share(), view.course.unit);
     }
-    match (view.state.stage, view.seconds_left(), view.rounds_left_ms()) {
-        (0, Some(left), _) => pace + &format!(", {left:.0} s left"),
-        (1.., _, Some(left)) => pace + &format!(", {:.0} s left", left as f64 / 1_000.0),
+    match (at, view.seconds_left(), view.rounds_left_ms()) {
+        (At::Before(_), Some(left), _) => pace + &format!(", {left:.0} s left"),
+        (At::Round { .. }, _, Some(left)) => pace + &format!(", {:.0} s left", left as f64 / 1_000.0),
         _ => pace,
     }
 }
@@ -261,6 +265,26 @@ fn pace(view: &View) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::told::tests::course;
+    use protocol::Course;
+    use protocol::items::RunItem;
+
+    fn line_at(course: &Course, stage: u32, rounds_done: u32) -> String {
+        let state = RunItem { stage, rounds_done, workers: 3, workers_done: 2, ..RunItem::default() };
+        line(&View { course: course.clone(), ..View::new("r", state) })
+    }
+
+    #[test]
+    fn the_stage_is_told_in_the_words_of_the_course() {
+        let sliced = course(&["train", "sums"], 5);
+        assert_eq!(line_at(&sliced, 0, 0), "r: features, 2 of 3 workers done, 0 %, 0.0 images/s");
+        assert_eq!(line_at(&sliced, 3, 1), "r: round 2 of 5, 2 of 3 workers done");
+        assert_eq!(line_at(&sliced, 4, 1), "r: sums of round 2 of 5, 2 of 3 workers done");
+        assert_eq!(line_at(&sliced, 11, 4), "r: the end, 4 of 5 rounds done");
+        let units = Course { before: vec!["frames".into()], measures: Vec::new(), ..course(&[], 0) };
+        assert_eq!(line_at(&units, 0, 0), "r: frames, 2 of 3 workers done, 0 %, 0.0 images/s");
+        assert_eq!(line_at(&units, 1, 0), "r: the end");
+    }
 
     #[test]
     fn of_many_scored_rounds_a_twentieth_is_told_and_of_few_all() {

@@ -13,6 +13,9 @@ from webdriver import Browser
 REPOSITORY = Path(__file__).parents[2]
 BINARIES = Path(os.environ.get("BATON_BINARIES", REPOSITORY / "target" / "release"))
 START = 1_795_000_000_000
+MEASURES = [{"name": name, "higher": name != "loss", "share": name != "loss"} for name in ("top-1", "loss", "top-5")]
+COURSE = {"title": "vgg19 on cifar10", "before": ["features"], "round": ["train"], "rounds": 20, "called": "round",
+          "unit": "images", "measures": MEASURES, "best": "measured", "score_every": 1}
 
 
 def pytest_configure(config):
@@ -49,9 +52,10 @@ class Table:
         item = {"pk": pk, "sk": sk, "at_ms": START, **fields}
         self.table.put_item(TableName="baton", Item={key: attribute(value) for key, value in item.items()})
 
-    def put_run(self, run, **fields):
-        item = {"status": "running", "ended": False, "stage": 1, "rounds": 20, "workers": 4, "workers_done": 0,
-                "network": "vgg19", "dataset": "cifar10", "started_ms": START, "sent": 10, "begun": 9, "gb_seconds": 120.5,
+    def put_run(self, run, course=(), **fields):
+        course = {**COURSE, **dict(course)}
+        item = {"status": "running", "ended": False, "title": course["title"], "stage": 1, "course": json.dumps(course),
+                "workers": 4, "workers_done": 0, "started_ms": START, "sent": 10, "begun": 9, "gb_seconds": 120.5,
                 "dollars": 0.25, "dollars_limit": 5, "sent_limit": 20_000, "hours_limit": 24, **fields}
         self.put(run, "run", **item)
         self.put("runs", run, **item)
@@ -60,9 +64,9 @@ class Table:
         """A stage in which every worker did one leg; they end one after the other."""
         began = START + stage * (seconds + 1) * 1_000
         bars = "|".join(f"{worker % 7}+{seconds * 100 - 300 - worker}" for worker in range(workers))
-        score = {"loss": 1.5 / (stage + 1), "top1": 1 - 0.7 / (stage + 1), "top5": 0.99, "images": 5_000} if stage else {}
+        score = {"values": [1 - 0.7 / (stage + 1), 1.5 / (stage + 1), 0.99], "of": 5_000}
         item = {"began_ms": began, "ended_ms": began + seconds * 1_000, "resent": 0, "share": 1,
-                "bars": f"{bars}/{seconds * 100 - 250}+240", **score}
+                "bars": f"{bars}/{seconds * 100 - 250}+240", **({"score": json.dumps(score)} if stage else {})}
         self.put(run, f"stage#{stage:06}", **{**item, **fields})
 
     def close(self):

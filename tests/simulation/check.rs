@@ -14,6 +14,8 @@ pub(crate) enum Promise {
     DoneOrLimit,
     /// Or it gave up with the reason.
     AnyEnd,
+    /// All rounds, or the job's patience; with a model that has no scores, for they cannot be had.
+    Unscored,
     /// Or whoever reads its ledger is told what is wrong with it.
     EndOrRefusal,
 }
@@ -40,8 +42,12 @@ pub(crate) fn sent(w: &mut World, event: &Event) {
         _ if w.tally.sends > ledger.spend.sent + lost => {
             Some(format!("{} events are sent, {} are recorded", w.tally.sends, ledger.spend.sent))
         }
-        _ if w.tally.sends > w.setting.invocations + lost => {
-            Some(format!("{} events are sent, {} are allowed", w.tally.sends, w.setting.invocations))
+        _ if ledger.over.is_none() && w.tally.sends > w.setting.invocations + lost => Some(format!(
+            "{} events are sent in training, {} are allowed",
+            w.tally.sends, w.setting.invocations
+        )),
+        _ if w.tally.sends > w.setting.most_sent() + lost => {
+            Some(format!("{} events are sent, {} are allowed", w.tally.sends, w.setting.most_sent()))
         }
         _ => None,
     };
@@ -73,6 +79,20 @@ pub(crate) fn bound(w: &World, sent: u64) -> u64 {
     3 * (sent + w.tally.outside) + w.tally.duplicates
 }
 
+/// What is wrong with the scores of a run that was trained to its end: they are there, unless they cannot be had.
+fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
+    let ending = ledger.ending.as_ref()?;
+    let unscored = ending.unscored.as_deref();
+    match promise {
+        Promise::Unscored if unscored.is_none() || ending.model.is_none() => {
+            Some("scores cannot be had, and the model has them or is not there".into())
+        }
+        Promise::Undisturbed | Promise::Done => unscored.map(|why| format!("the model has no scores: {why}")),
+        _ if w.setting.endless && unscored.is_none() => Some("scores that cannot be had are there".into()),
+        _ => None,
+    }
+}
+
 /// Checks the end of a schedule.
 pub(crate) fn ended(w: &mut World, promise: Promise) {
     w.look();
@@ -87,14 +107,19 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
     let wrong = match w.truth.ending() {
         None => Some("the run does not end".into()),
         Some(Reason::Rounds) if rounds != w.setting.rounds => Some(format!("ended after {rounds} rounds")),
-        Some(Reason::Rounds | Reason::Patience) => None,
+        Some(Reason::Rounds | Reason::Patience) => unscored(w, ledger, promise),
         Some(Reason::Limit(_) | Reason::Stopped) if promise == Promise::DoneOrLimit => None,
         Some(_) if matches!(promise, Promise::AnyEnd | Promise::EndOrRefusal) => None,
         Some(why) => Some(format!("the run ended: {why}")),
     };
+    let guess = |why: &Reason| ledger.spend.begun > 0 && why.to_string().contains("does the function start");
+    let wrong = wrong.or_else(|| {
+        let why = w.truth.ending().filter(|why| guess(why))?;
+        Some(format!("the reason is not what was seen: {why}"))
+    });
     let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
     let lost = w.truth.lost_sends;
-    let most = w.setting.invocations + lost;
+    let most = w.setting.most_sent() + lost;
     // What is recorded behind a break in the ledger cannot be read any more: what was really sent counts in its place.
     let recorded = ledger.spend.sent + lost;
     let sent = if w.truth.broken { recorded.max(w.tally.sends) } else { recorded };

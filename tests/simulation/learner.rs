@@ -2,84 +2,80 @@
 
 use super::code::protocol::{FeatureStore, FileRef, Job, RunId};
 use super::code::storage::{self, Root};
-use super::code::work::{Combined, Failed, Plan, Progress, Stage, Work, Workload, at_once};
-use super::setting::{KEY, Setting, contents, fold, score};
+use super::code::work::{Combined, Failed, Last, Plan, Progress, Stage, Work, Workload};
+use super::setting::{COMBINE, END, KEY, Setting, contents, fold, score};
 use super::world::{compute, violation};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) struct Hashing(pub(crate) Setting);
 
 impl Workload for Hashing {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Failed> {
-        Ok(Plan { features_key: KEY.to_owned(), manifest: None, result_bytes: 0 })
+    fn plan(&self, _: &Root, job: &Job, _: u32) -> Result<Plan, Failed> {
+        let features = FeatureStore { key: KEY.to_owned(), manifest: None };
+        Ok(Plan { job: Box::new(job.clone()), course: Box::new(self.0.course()), features })
     }
 
     fn open(&self, at: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Result<Box<dyn Work>, Failed> {
-        let folder = at.root.run(at.run).create_stage(at.number)?;
         let before = before(at.root, at.run, at.number, at.features, at.state)?;
-        let (done, number) = match place {
-            Some(place) => {
-                let (said, done, number) = read(&folder, place, "place")?;
-                if said != (at.number, worker) {
-                    violation(format!("worker {worker} goes on at the place of {said:?}"));
-                }
-                (done, number)
-            }
-            None => (0, self.0.worker(at.number, worker, before, 0)),
-        };
-        let of = self.0.steps(at.number, worker);
-        let (stage, step_ms) = (at.number, self.0.step_ms);
-        Ok(Box::new(Steps { folder, stage, worker, done, of, number, step_ms }))
+        let (stage, of) = (at.number, self.0.steps(at.number, worker));
+        let begins = self.0.worker(stage, worker, before, 0);
+        let steps = Steps::open(at, worker, place, (begins, of), self.0.step_ms)?;
+        Ok(Box::new(Made { steps, make: |steps: &Steps| steps.write("result") }))
     }
 
     fn combine<'a>(
         &'a self,
         at: &Stage<'a>,
         results: &'a [FileRef],
-        _: Option<&FileRef>,
+        place: Option<&FileRef>,
     ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
         let at = *at;
-        Ok(at_once(move || self.combined(&at, results)))
-    }
-
-    fn finish<'a>(
-        &'a self,
-        at: &Stage<'a>,
-        best: &'a FileRef,
-        _: Option<&FileRef>,
-    ) -> Result<Box<dyn Work + 'a>, Failed> {
-        let at = *at;
-        Ok(at_once(move || {
-            let ((stage, _), _, number) = read(&at.root.run(at.run).combined(), best, "combined")?;
-            compute(self.0.step_ms);
-            once(&at.root.run(at.run).model(), "model.json", &contents("model", stage, 0, 0, number))
-        }))
-    }
-}
-
-impl Hashing {
-    fn combined(&self, at: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
         let before = before(at.root, at.run, at.number, at.features, at.state)?;
         let folder = at.root.run(at.run).stage(at.number);
         let number = |result| read(&folder, result, "result").map(|(_, _, number)| number);
         let numbers = results.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-        compute(self.0.step_ms);
-        let number = fold(before, numbers);
-        let text = contents("combined", at.number, 0, 0, number);
-        if at.number == 0 {
-            let folder = at.root.features(KEY)?;
-            storage::create_folder(&folder)?;
-            let features = Some(once(&folder, "features.json", &text)?);
-            return Ok(Combined { features, ..Combined::default() });
-        }
-        let state = publish(&at.root.run(at.run).combined(), &format!("{:04}", at.number), &text)?;
-        let score = at.job.scored_by(at.number).then(|| score(number));
-        Ok(Combined { state: Some(state), features: None, score })
+        let begins = self.0.closed(at.number, fold(before, numbers), 0);
+        let of = self.0.closing_steps(at.number);
+        let steps = Steps::open(&at, COMBINE, place, (begins, of), self.0.step_ms)?;
+        Ok(Box::new(Made { steps, make: move |steps: &Steps| combined(&at, steps.number) }))
+    }
+
+    fn finish<'a>(&'a self, at: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
+        let at = *at;
+        let ((stage, _), _, number) = read(&at.root.run(at.run).combined(), last.best, "combined")?;
+        let scored = last.unscored.is_none();
+        let of = if scored { self.0.closing_steps(at.number) } else { 1 };
+        let step_ms = if scored && self.0.endless { 2 * self.0.limit_ms } else { self.0.step_ms };
+        let begins = self.0.closed(at.number, number, 0);
+        let steps = Steps::open(&at, END, last.place.filter(|_| scored), (begins, of), step_ms)?;
+        let make = move |_: &Steps| {
+            once(&at.root.run(at.run).model(), "model.json", &contents("model", stage, 0, 0, number))
+        };
+        Ok(Box::new(Made { steps, make }))
     }
 }
 
+fn combined(at: &Stage<'_>, number: u64) -> Result<Combined, Failed> {
+    let text = contents("combined", at.number, 0, 0, number);
+    if at.number == 0 {
+        let folder = at.root.features(KEY)?;
+        storage::create_folder(&folder)?;
+        let features = Some(once(&folder, "features.json", &text)?);
+        return Ok(Combined { features, ..Combined::default() });
+    }
+    let state = publish(&at.root.run(at.run).combined(), &format!("{:04}", at.number), &text)?;
+    let score = at.course.scores(at.number).then(|| score(number));
+    Ok(Combined { state: Some(state), features: None, score })
+}
+
+/// Steps from number to number, and what is made of the last one.
+struct Made<F> {
+    steps: Steps,
+    make: F,
+}
+
 struct Steps {
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     stage: u32,
     worker: u32,
     done: u64,
@@ -89,31 +85,56 @@ struct Steps {
 }
 
 impl Steps {
+    /// Takes up the steps of a worker, a combine or the end where the last leg left them.
+    fn open(
+        at: &Stage<'_>,
+        worker: u32,
+        place: Option<&FileRef>,
+        (begins, of): (u64, u64),
+        step_ms: u64,
+    ) -> Result<Steps, Failed> {
+        let folder = at.root.run(at.run).create_stage(at.number)?;
+        let (done, number) = match place {
+            Some(place) => {
+                let (said, done, number) = read(&folder, place, "place")?;
+                if said != (at.number, worker) {
+                    violation(format!("worker {worker} goes on at the place of {said:?}"));
+                }
+                (done, number)
+            }
+            None => (0, begins),
+        };
+        Ok(Steps { folder, stage: at.number, worker, done, of, number, step_ms })
+    }
+
     fn write(&self, what: &str) -> Result<FileRef, Failed> {
         let text = contents(what, self.stage, self.worker, self.done, self.number);
         publish(&self.folder, &format!("worker-{:03}", self.worker), &text)
     }
 }
 
-impl Work for Steps {
+impl<T, F: FnMut(&Steps) -> Result<T, Failed>> Work<T> for Made<F> {
     fn step(&mut self) -> Result<(), Failed> {
-        super::world::step_begins();
-        compute(self.step_ms);
-        self.number = super::random::mix(self.number, self.done);
-        self.done += 1;
+        let steps = &mut self.steps;
+        if steps.worker != END {
+            super::world::step_begins();
+        }
+        compute(steps.step_ms);
+        steps.number = super::random::mix(steps.number, steps.done);
+        steps.done += 1;
         Ok(())
     }
 
     fn progress(&self) -> Progress {
-        Progress { done: self.done, of: self.of }
+        Progress { done: self.steps.done, of: self.steps.of }
     }
 
     fn save(&mut self) -> Result<FileRef, Failed> {
-        self.write("place")
+        self.steps.write("place")
     }
 
-    fn publish(&mut self) -> Result<FileRef, Failed> {
-        self.write("result")
+    fn publish(&mut self) -> Result<T, Failed> {
+        (self.make)(&self.steps)
     }
 }
 

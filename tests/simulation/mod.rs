@@ -52,7 +52,7 @@ impl Sum {
         self.invocations += world.tally.invocations;
         self.faults += world.tally.faults;
         self.late_step_ms = self.late_step_ms.max(world.tally.late_step_ms);
-        let bound = check::bound(world, world.setting.invocations);
+        let bound = check::bound(world, world.setting.most_sent());
         self.most_share = self.most_share.max(world.tally.invocations as f64 / bound as f64);
     }
 }

@@ -11,11 +11,13 @@ use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 const LEASE_MS: u64 = 90_000;
 /// From one tick of the watchdog to the next.
 const TICK_MS: u64 = 60_000;
+/// Of so many events one is lost, where many are.
+const MANY_LOST: u64 = 2;
 /// Steps after which a schedule is held to be stuck.
 const MOST_STEPS: u64 = 40_000;
 
 /// Kinds of schedules; a seed's place in the list is the seed modulo their number.
-pub(crate) const KINDS: [&str; 8] = [
+pub(crate) const KINDS: [&str; 9] = [
     "no faults",
     "what redelivery heals, without a watchdog",
     "a few faults of all kinds",
@@ -24,6 +26,7 @@ pub(crate) const KINDS: [&str; 8] = [
     "many faults of all kinds",
     "a small limit on invocations",
     "stopped, started and ticked from outside",
+    "an end that no attempt outlives",
 ];
 
 /// What a seed decides before the first step.
@@ -69,6 +72,11 @@ fn plan(seed: u64) -> Plan {
     let rates = match seed % KINDS.len() as u64 {
         0 => {
             promise = Promise::Undisturbed;
+            if random.one_in(3) {
+                // Legs of many minutes, and fewer places than workers: events wait for longer than any patience.
+                (setting.step_ms, setting.limit_ms) = (setting.step_ms * 100, setting.limit_ms * 50);
+                setting.concurrency = random.between(1, 2) as usize;
+            }
             Rates::default()
         }
         1 => {
@@ -103,7 +111,7 @@ fn plan(seed: u64) -> Plan {
                 1 => one.freeze = all.freeze.max(100),
                 2 => one.duplicate = 2,
                 3 => one.delay = 3,
-                4 => one.lose = 6,
+                4 => one.lose = if random.one_in(2) { MANY_LOST } else { 6 },
                 5 => one.throttle = 4,
                 6 => one.io = all.io.max(60),
                 _ => one.hops = true,
@@ -118,6 +126,13 @@ fn plan(seed: u64) -> Plan {
             promise = Promise::AnyEnd;
             setting.invocations = u64::from(setting.workers) + random.below(30);
             all_kinds(&mut random, u32::MAX)
+        }
+        8 => {
+            promise = Promise::Unscored;
+            setting.endless = true;
+            let budget = random.below(3) as u32;
+            // A process that was frozen outlives its time limit.
+            Rates { freeze: 0, ..all_kinds(&mut random, budget) }
         }
         _ => {
             promise = Promise::DoneOrLimit;
@@ -137,7 +152,12 @@ fn plan(seed: u64) -> Plan {
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
     let Plan { setting, rates, promise, watchdog, outside } = plan(seed);
     let start = setting.start().to_string();
-    let faulty_ms = if rates.budget == 0 { 0 } else { 2_000_000 };
+    let faulty_ms = match rates.budget {
+        0 => 0,
+        // Long enough for a run to be given up, for its events vanish one after the other.
+        _ if rates.lose == MANY_LOST => 30_000_000,
+        _ => 2_000_000,
+    };
     world::begin(World::new(setting, rates, mix(seed, 3), false, recorded));
     let mut outside: Vec<_> = outside.into_iter().map(|(at, event)| (at + 1_000_000, event)).collect();
     let (mut tick_ms, mut ticks) = (1_000_000 + TICK_MS, 0);

@@ -1,6 +1,6 @@
 //! What a simulated run is: its size, its pace, its limits; and what it must give, computed without any world.
 
-use super::code::protocol::Score;
+use super::code::protocol::{Best, Course, Limits, Measure, Score, end_events};
 use super::random::{Random, mix};
 use serde_json::{Value, json};
 use twox_hash::XxHash3_128;
@@ -29,7 +29,15 @@ pub(crate) struct Setting {
     pub(crate) seed: u64,
     /// Whether a stage of sums in slices follows each round.
     pub(crate) sliced: bool,
+    /// Steps of a combine, and of the end: from one to this.
+    pub(crate) most_closing: u64,
+    /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt outlives it.
+    pub(crate) endless: bool,
 }
+
+/// In place of a worker's number, in what a file says: the combine, and the end.
+pub(crate) const COMBINE: u32 = 998;
+pub(crate) const END: u32 = 999;
 
 impl Setting {
     /// A run of any size that a schedule takes well under a millisecond for.
@@ -47,6 +55,8 @@ impl Setting {
             seed: random.next(),
             sliced: random.one_in(3),
             score_every: if random.one_in(4) { 2 } else { 1 },
+            most_closing: random.between(1, 4),
+            endless: false,
         }
     }
 
@@ -64,6 +74,8 @@ impl Setting {
             score_every: 1,
             seed: 7,
             sliced: false,
+            most_closing: 1,
+            endless: false,
         }
     }
 
@@ -77,12 +89,42 @@ impl Setting {
         json!({
             "start": true, "run": RUN, "workers": self.workers,
             "job": {
-                "dataset": "d", "network": "vgg19", "rounds": self.rounds, "patience": self.patience,
-                "score_every": self.score_every,
-                "reduce": if self.sliced { "sliced" } else { "single" },
+                "dataset": "d", "network": "vgg19",
                 "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
             },
         })
+    }
+
+    /// The stages of the run.
+    pub(crate) fn course(&self) -> Course {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Course {
+            title: "numbers".into(),
+            before: words(&["features"]),
+            round: words(if self.sliced { &["train", "sums"] } else { &["train"] }),
+            rounds: self.rounds,
+            called: "round".into(),
+            unit: "steps".into(),
+            measures: vec![Measure { name: "share".into(), higher: true, share: true }],
+            best: Best::Measured,
+            score_every: self.score_every,
+            patience: self.patience,
+        }
+    }
+
+    /// The most events that it may send, those of its end included.
+    pub(crate) fn most_sent(&self) -> u64 {
+        self.invocations + end_events(&Limits { invocations: self.invocations, ..Limits::default() })
+    }
+
+    /// Steps that a combine takes, or the end.
+    pub(crate) fn closing_steps(&self, stage: u32) -> u64 {
+        1 + mix(mix(self.seed, stage.into()), 0xc105) % self.most_closing
+    }
+
+    /// The number of a combine or of the end after so many steps from what they began with.
+    pub(crate) fn closed(&self, stage: u32, begun: u64, steps: u64) -> u64 {
+        (0..steps).fold(mix(begun, stage.into()), mix)
     }
 
     /// Steps that a worker's stage takes.
@@ -103,7 +145,7 @@ pub(crate) fn fold(before: u64, workers: impl IntoIterator<Item = u64>) -> u64 {
 
 /// How good a state is, by its number alone.
 pub(crate) fn score(number: u64) -> Score {
-    Score { loss: 1.0, top1: (number % 97) as f64 / 97.0, top5: 1.0, images: 97 }
+    Score { values: vec![(number % 97) as f64 / 97.0], of: 97 }
 }
 
 /// What a file says: what it is, of which stage and worker, after how many steps, and its number.
@@ -118,19 +160,23 @@ pub(crate) fn checksum(bytes: &[u8]) -> String {
 
 /// The numbers that the stages give when nothing fails.
 pub(crate) struct Expected {
+    /// What the combine of each stage begins with.
+    pub(crate) folded: Vec<u64>,
     /// What stage r begins with; the last is what the run ends with.
     pub(crate) before: Vec<u64>,
 }
 
 impl Expected {
     pub(crate) fn of(setting: &Setting) -> Expected {
-        let mut before = vec![0];
+        let (mut before, mut all) = (vec![0], Vec::new());
         let stages = setting.rounds * if setting.sliced { 2 } else { 1 };
         for stage in 0..=stages {
             let start = before[stage as usize];
             let number = |worker| setting.worker(stage, worker, start, setting.steps(stage, worker));
-            before.push(fold(start, (0..setting.workers).map(number)));
+            let folded = fold(start, (0..setting.workers).map(number));
+            all.push(folded);
+            before.push(setting.closed(stage, folded, setting.closing_steps(stage)));
         }
-        Expected { before }
+        Expected { folded: all, before }
     }
 }

@@ -1,9 +1,9 @@
 //! What is durable on the server, read as it comes: every fact is checked when it lands.
 
-use super::code::protocol::{Fact, FileRef, Hold, Ledger, Reason, Target, WorkerState};
+use super::code::protocol::{Fact, FileRef, Hold, Ledger, Piece, Reason, Target};
 use super::nfs::Nfs;
 use super::random::mix;
-use super::setting::{Expected, KEY, ROOT, RUN, Setting, checksum, contents};
+use super::setting::{COMBINE, END, Expected, KEY, ROOT, RUN, Setting, checksum, contents};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,19 +76,22 @@ impl Truth {
                 u64::from(hold.begun) << 32 | u64::from(hold.resent) << 16 | u64::from(hold.unheard) << 8;
             mix(mix(hold.sent_ms, lease), tries)
         };
-        let worker = |worker: &WorkerState| match worker.result {
+        let piece = |piece: &Piece| match piece.result {
             Some(_) => 1,
-            None => mix(mix(u64::from(worker.leg), worker.done), hold(&worker.hold)),
+            None => mix(mix(u64::from(piece.leg), piece.done), hold(&piece.hold)),
         };
         let best = ledger.best.as_ref().map_or(0, |best| u64::from(best.stage) + 1);
-        let flags = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1 | best << 2;
+        let end = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1;
+        let flags = end | u64::from(ledger.end.unscored.is_some()) << 2 | best << 3;
         let torn = XxHash3_64::oneshot(&self.bytes[self.at.min(self.bytes.len())..]);
-        let parts = ledger.workers.iter().map(worker).chain([hold(&ledger.combine), flags, torn]);
+        let parts = ledger.workers.iter().map(piece).chain([piece(&ledger.combine), flags, torn]);
         let text = format!("{ledger:?}");
         let private =
             text.split("_by: \"i").skip(1).map(|rest| by(rest.split('"').next().unwrap_or_default()));
+        let queue = text.split("queue: Queue").nth(1).and_then(|rest| rest.split('}').next());
+        let queue = XxHash3_64::oneshot(queue.unwrap_or_default().as_bytes());
         let idle = text.split("idle_legs: ").skip(1).map(|rest| u64::from(rest.as_bytes()[0]));
-        parts.chain(private).chain(idle).fold(u64::from(ledger.stage), mix)
+        parts.chain(private).chain(idle).chain([queue]).fold(u64::from(ledger.stage), mix)
     }
 
     /// Where the ledger lies.
@@ -164,16 +167,19 @@ impl Truth {
             Ok(_) => {}
             Err(error) => return self.broken(error.to_string()),
         }
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.over.is_some()) {
+            self.ended_ms.get_or_insert(now_ms);
+        }
         match fact {
             Fact::LegDone { target, place, done, .. } => {
-                self.worker_file(nfs, setting, *target, place, "place", *done)
+                self.piece_file(nfs, setting, *target, place, "place", *done)
             }
             Fact::WorkerDone { target, result, .. } => {
                 let (stage, worker) = (target.stage, target.worker.unwrap_or(u32::MAX));
                 if !self.results.insert((stage, worker)) {
                     return Err(format!("worker {worker} is counted twice in stage {stage}"));
                 }
-                self.worker_file(nfs, setting, *target, result, "result", setting.steps(stage, worker))
+                self.piece_file(nfs, setting, *target, result, "result", setting.steps(stage, worker))
             }
             Fact::CombineDone { combined, .. } => {
                 if self.combined.contains(&combined.stage) {
@@ -189,12 +195,11 @@ impl Truth {
                 self.check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
             }
             Fact::Ended { ending, .. } => {
-                self.ended_ms.get_or_insert(now_ms);
                 let best = self.ledger.as_ref().and_then(|ledger| ledger.best.clone());
                 match (best, &ending.model) {
                     (None, None) => Ok(()),
                     // The model could not be published: the run says so, and has none.
-                    (Some(_), None) if self.unhonoured && matches!(ending.why, Reason::Failed(_)) => Ok(()),
+                    (Some(_), None) if matches!(ending.why, Reason::GaveUp(_)) => Ok(()),
                     (Some(best), Some(model)) => {
                         let number = self.expected.before[best.stage as usize + 1];
                         let text = contents("model", best.stage, 0, 0, number);
@@ -210,11 +215,15 @@ impl Truth {
                 }
                 Ok(())
             }
-            Fact::Closed { .. } => {
-                self.ended_ms.get_or_insert(now_ms);
+            Fact::Reopened { .. } => {
+                self.ended_ms = None;
                 Ok(())
             }
-            Fact::Started { .. } | Fact::Begun { .. } | Fact::Hindered { .. } => Ok(()),
+            Fact::Started { .. }
+            | Fact::Begun { .. }
+            | Fact::Hindered { .. }
+            | Fact::Closed { .. }
+            | Fact::Cut { .. } => Ok(()),
         }
     }
 
@@ -227,7 +236,8 @@ impl Truth {
         Ok(())
     }
 
-    fn worker_file(
+    /// What a leg has left, or a worker's share has given.
+    fn piece_file(
         &self,
         nfs: &Nfs,
         setting: &Setting,
@@ -236,9 +246,18 @@ impl Truth {
         what: &str,
         steps: u64,
     ) -> Result<(), String> {
-        let (stage, worker) = (target.stage, target.worker.unwrap_or(u32::MAX));
-        let before = self.expected.before[stage as usize];
-        let number = setting.worker(stage, worker, before, steps);
+        let stage = target.stage;
+        let ledger = self.ledger.as_ref();
+        let best = ledger.and_then(|ledger| ledger.best.as_ref()).map_or(0, |best| best.stage);
+        let (worker, number) = match target.worker {
+            Some(worker) => {
+                (worker, setting.worker(stage, worker, self.expected.before[stage as usize], steps))
+            }
+            None if stage == setting.course().end() => {
+                (END, setting.closed(stage, self.expected.before[best as usize + 1], steps))
+            }
+            None => (COMBINE, setting.closed(stage, self.expected.folded[stage as usize], steps)),
+        };
         let folder = self.path.with_file_name("stages").join(format!("{stage:04}"));
         self.check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
     }

@@ -6,6 +6,7 @@
 
 mod combine;
 mod finish;
+mod leg;
 mod lookout;
 mod pace;
 mod reply;
@@ -20,7 +21,7 @@ pub use reply::Reply;
 
 use crate::services::{Invocation, Services};
 use crate::{Error, Fate};
-use protocol::{Decision, Event, Ledger, Reason, RunId, Target};
+use protocol::{Decision, Event, Ledger, RunId, Target};
 use turn::Turn;
 use work::Stage;
 
@@ -52,28 +53,33 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         Decision::Work(target) => {
             let done = match target.worker {
                 Some(worker) => worker::leg(&turn, ledger, target, worker),
+                None if ledger.over.is_some() => finish::leg(&turn, ledger, target),
                 None => combine::combine(&turn, ledger, target),
             };
             halt_or_retry(&turn, target, done)
         }
-        Decision::Finish(reason) => finish::finish(&turn, &ledger, reason),
+        Decision::Close(reason) => turn.close(reason),
+        Decision::Cut(why) => turn.cut(why),
+        Decision::End(ending) => finish::end(&turn, &ledger, ending),
+        Decision::Reopen => turn.reopen(),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
         Decision::Ignore(why) => Ok(Reply::ignored(why)),
         Decision::Ahead(why) => Err(Error::Ahead(why)),
     }
 }
 
-/// A run that cannot go on is recorded as failed, with its best model so far. Trouble that may pass is recorded as well:
-/// should the run be given up after many tries, that is the reason.
+/// A run that cannot go on is closed as failed, with its best model so far. An end that cannot be had with scores is
+/// gone on with without them. Trouble that may pass is recorded as well: should the run be given up after many tries,
+/// that is the reason.
 fn halt_or_retry(turn: &Turn<'_>, target: Target, done: Result<Reply, Error>) -> Result<Reply, Error> {
     match &done {
-        Err(error) if error.fate() == Fate::Halt => {
-            return finish::finish(turn, &turn.read()?, Reason::Failed(error.to_string()));
+        Err(error) if error.fate() == Fate::Halt => turn.halt(target, error),
+        Err(error) if error.is_lasting() => {
+            turn.hindered(target, error);
+            done
         }
-        Err(error) if error.is_lasting() => turn.hindered(target, error),
-        _ => {}
+        _ => done,
     }
-    done
 }
 
 /// A stage of a run, as its workload sees it.
@@ -82,6 +88,7 @@ fn stage<'a>(services: &'a Services, ledger: &'a Ledger, number: u32) -> Stage<'
         root: &services.root,
         run: &ledger.run,
         job: &ledger.job,
+        course: &ledger.course,
         number,
         workers: ledger.workers.len() as u32,
         features: &ledger.features,

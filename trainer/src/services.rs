@@ -134,7 +134,7 @@ pub struct WorkerReport<'a> {
     /// All of the worker's images in this stage.
     pub of: u64,
     /// Images a second in this leg.
-    pub images_per_second: f64,
+    pub units_per_second: f64,
     /// When.
     pub now_ms: u64,
     /// Whether the leg ends with this.

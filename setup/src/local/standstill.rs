@@ -124,6 +124,7 @@ mod tests {
             schema: LEDGER_SCHEMA,
             run,
             job: Box::new(job),
+            course: Box::new(crate::told::tests::course(&["train"], 5)),
             workers: 2,
             features,
             invocation: String::new(),

@@ -4,7 +4,7 @@ use super::plot::{tenth, ticks};
 use super::words::{count, lasting, row_name};
 use crate::view::View;
 use maud::{Markup, html};
-use protocol::Part;
+use protocol::At;
 use protocol::items::StageItem;
 use protocol::timeline::{AttemptEnd, Bar, Row, rows};
 use std::ops::RangeInclusive;
@@ -22,7 +22,8 @@ const TOP: f64 = 20.0;
 /// One stage, its bars read.
 struct Lane<'a> {
     number: u32,
-    part: Part,
+    at: At,
+    words: String,
     item: &'a StageItem,
     rows: Vec<Row>,
     end_ms: u64,
@@ -47,10 +48,10 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
     let bottom = TOP + height * (workers + 1) as f64;
     let share = lanes.iter().map(|lane| lane.item.share).max().unwrap_or(1);
     let few = lanes.iter().flat_map(|lane| &lane.rows).map(Vec::len).sum::<usize>() <= TITLES;
-    let part = |stage: &u32| view.state.part(*stage);
-    let label = format!("Time line of {} to {}", part(range.start()), part(range.end()));
+    let words = |stage: &u32| view.course.words(*stage);
+    let label = format!("Time line of {} to {}", words(range.start()), words(range.end()));
     html! {
-        (legend())
+        (legend(view))
         (strip(view, &range))
         div.wide role="region" tabindex="0" id="lanes" aria-label=(label) {
             svg.lanes viewBox=(format!("0 0 1000 {}", bottom + 34.0)) role="img" aria-label=(label) {
@@ -92,7 +93,8 @@ fn lanes(view: &View, until: Option<u32>) -> Vec<Lane<'_>> {
         let end_ms = item.ended_ms.unwrap_or_else(|| end_of(item, &rows, view.state.at_ms));
         Lane {
             number: *number,
-            part: view.state.part(*number),
+            at: view.course.at(*number),
+            words: view.course.words(*number),
             item,
             rows,
             end_ms: end_ms.max(item.began_ms),
@@ -120,8 +122,9 @@ fn end_of(item: &StageItem, rows: &[Row], now_ms: u64) -> u64 {
 /// The stage's background and name.
 fn band(lane: &Lane<'_>, place: usize, scale: &Scale, bottom: f64) -> Markup {
     let (from, to) = (scale.x(lane.item.began_ms), scale.x(lane.end_ms));
-    let (name, width) = (lane.part.to_string(), to - from);
-    let short = lane.part.round().to_string();
+    let (name, width) = (&lane.words, to - from);
+    let short =
+        Some(lane.at.round()).filter(|round| *round > 0).map_or(String::new(), |round| round.to_string());
     html! {
         @if place % 2 == 1 {
             rect.band x=(from) y="0" width=(tenth(width)) height=(bottom) {}
@@ -148,13 +151,7 @@ fn draw_bar(
     let until_ms = from_ms.saturating_add(bar.length_ms);
     let until_ms = if running { until_ms.min(lane.end_ms) } else { until_ms };
     let (from, to) = (scale.x(from_ms), scale.x(until_ms.max(from_ms)));
-    let work = if combine {
-        "combine"
-    } else if lane.part == Part::Features {
-        "features"
-    } else {
-        "round"
-    };
+    let work = if combine { "combine" } else { class(lane.at) };
     let (class, end) = match bar.end {
         AttemptEnd::Done => ("", "done"),
         AttemptEnd::Running => (" running", "running"),
@@ -168,7 +165,7 @@ fn draw_bar(
     html! {
         rect class=(format!("{work}{class}")) x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
             @if let Some(who) = who() {
-                title { (who) ", " (lane.part) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
+                title { (who) ", " (lane.words) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
             }
         }
         @if crossed {
@@ -235,8 +232,8 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
                 @for (number, stage) in view.stages.iter().step_by(every) {
                     @let at = scale.x(stage.began_ms);
                     @let width = (scale.x(stage.ended_ms.unwrap_or(end)) - at - 0.6).max(0.6);
-                    rect class=(if *number == 0 { "features" } else { "round" }) x=(at) y="5" width=(tenth(width)) height="12" {
-                        title { (view.state.part(*number)) }
+                    rect class=(class(view.course.at(*number))) x=(at) y="5" width=(tenth(width)) height="12" {
+                        title { (view.course.words(*number)) }
                     }
                 }
             }
@@ -278,7 +275,10 @@ fn pager(view: &View, shown: &RangeInclusive<u32>) -> Markup {
                 @if *shown.start() > oldest {
                     a id="earlier" href=(format!("?until={}#time", shown.start() - 1)) { "← earlier" }
                 }
-                span { (view.state.part(*shown.start())) " to " (view.state.part(*shown.end())) " of " (view.state.part(newest).round()) }
+                span {
+                    (view.course.words(*shown.start())) " to " (view.course.words(*shown.end()))
+                    @if view.course.rounds > 0 { " of " (view.round()) }
+                }
                 @if *shown.end() < newest {
                     a id="later" href=(format!("?until={later}#time")) { "later →" }
                     a id="latest" href="?#time" { "latest" }
@@ -288,10 +288,21 @@ fn pager(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     }
 }
 
-fn legend() -> Markup {
+/// The class of the colour of what is done in a stage.
+fn class(at: At) -> &'static str {
+    match at {
+        At::Before(_) => "before",
+        At::Round { .. } => "round",
+        At::End => "combine",
+    }
+}
+
+fn legend(view: &View) -> Markup {
+    let before = view.course.before.join(", ");
+    let round = if view.course.rounds > 0 { view.course.called.as_str() } else { "" };
     let entries = [
-        ("features", "features"),
-        ("round", "round"),
+        ("before", before.as_str()),
+        ("round", round),
         ("combine", "combine"),
         ("round running", "running"),
         ("round died", "died, begun again"),
@@ -299,11 +310,11 @@ fn legend() -> Markup {
     ];
     html! {
         ul.legend {
-            @for (class, name) in entries {
+            @for (class, name) in entries.into_iter().filter(|(_, name)| !name.is_empty()) {
                 li {
                     svg.lanes viewBox="0 0 14 10" aria-hidden="true" {
                         rect class=(class) x="1" y="1" width="12" height="8" {}
-                        @if name.starts_with("died") { path.cross d="M4 2l6 6m0 -6l-6 6" {} }
+                        @if class == "round died" { path.cross d="M4 2l6 6m0 -6l-6 6" {} }
                     }
                     (name)
                 }

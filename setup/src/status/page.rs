@@ -4,10 +4,11 @@ use super::looking::Looked;
 use super::plot::{Plot, Series};
 use super::words::{Weight, clock, count, date, lasting, log, number};
 use super::{lanes, samples, tables};
+use crate::told;
 use crate::view::View;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::items::RunItem;
-use protocol::{Part, RunId};
+use protocol::{At, Measure, RunId, Score};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -55,25 +56,40 @@ fn run_table(runs: &[(&String, &RunItem)]) -> Markup {
         div.wide role="region" tabindex="0" id="run-table" aria-label="Runs" {
             table {
                 thead { tr {
-                    th scope="col" { "run" } th scope="col" { "trains" } th scope="col" { "state" }
-                    th.n scope="col" { "round" } th.n scope="col" { "best top-1" } th.n scope="col" { "dollars" }
+                    th scope="col" { "run" } th scope="col" { "job" } th scope="col" { "state" }
+                    th.n scope="col" { "stage" } th.n scope="col" { "best" } th.n scope="col" { "dollars" }
                     th.n scope="col" { "started, UTC" }
                 } }
-                tbody { @for (name, run) in runs {
-                    tr {
-                        th scope="row" {
-                            // What is no run's id can be in a table, but not be asked for.
-                            @if RunId::new(name.as_str()).is_ok() { a href=(format!("/run/{name}")) { (name) } } @else { (name) }
-                        }
-                        td { (run.network) " on " (run.dataset) }
-                        td { (chip(run)) }
-                        td.n { (run.at().round().min(run.rounds)) " of " (run.rounds) }
-                        td.n { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }
-                        td.n { (number(run.dollars, 4)) }
-                        td.n { (date(run.started_ms)) }
-                    }
-                } }
+                tbody { @for (name, run) in runs { (run_row(name, run)) } }
             }
+        }
+    }
+}
+
+fn run_row(name: &str, run: &RunItem) -> Markup {
+    let course = told::course(run);
+    let (at, measure) = (course.at(run.stage), course.measures.first());
+    html! {
+        tr {
+            th scope="row" {
+                // What is no run's id can be in a table, but not be asked for.
+                @if RunId::new(name).is_ok() { a href=(format!("/run/{name}")) { (name) } } @else { (name) }
+            }
+            td { (course.title) }
+            td { (chip(run)) }
+            td.n {
+                @if matches!(at, At::Before(_)) || course.rounds == 0 { (course.words(run.stage)) } @else {
+                    (course.called) " " (told::round(&course, run)) " of " (course.rounds)
+                }
+            }
+            td.n {
+                @match (run.best_value, measure) {
+                    (Some(value), Some(measure)) => { (measure.name) " " (number(value, 4)) },
+                    _ => "–",
+                }
+            }
+            td.n { (number(run.dollars, 4)) }
+            td.n { (date(run.started_ms)) }
         }
     }
 }
@@ -92,7 +108,7 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
     let body = html! {
         (notice(looked.failing.as_ref(), looked.at_ms))
         (section("state", name, state(view)))
-        (section("curves", "Learning", curves(view)))
+        @if !view.course.measures.is_empty() { (section("curves", "Learning", curves(view))) }
         (section("time", "Time line", lanes::draw(view, until)))
         @if !(view.state.ended && view.reports.is_empty()) {
             (section("workers", "Workers", tables::workers(view)))
@@ -145,7 +161,7 @@ fn hash(value: &impl Hash) -> String {
 fn chip(run: &RunItem) -> Markup {
     let class = match () {
         () if !run.ended => "chip on",
-        () if run.status.starts_with("failed") => "chip bad",
+        () if told::is_bad(run) => "chip bad",
         () => "chip",
     };
     html! { span class=(class) { (run.status) } }
@@ -156,28 +172,32 @@ fn state(view: &View) -> Markup {
     let run = &view.state;
     let lasted = run.at_ms.saturating_sub(run.started_ms);
     let hours = lasted as f64 / 3_600_000.0;
-    let (name, stage) = match run.at() {
-        Part::Features => ("stage", "features".to_owned()),
-        part => ("round", format!("{} of {}", part.round(), run.rounds)),
+    let course = &view.course;
+    let (name, stage) = match course.at(run.stage) {
+        At::Round { .. } | At::End if course.rounds > 0 => {
+            (course.called.as_str(), format!("{} of {}", view.round(), course.rounds))
+        }
+        _ => ("stage", course.words(run.stage)),
     };
     html! {
         p.subtitle {
-            (chip(run)) " " (run.network) " on " (run.dataset) " · " (count(run.workers.into(), "worker"))
+            (chip(run)) " " (course.title) " · " (count(run.workers.into(), "worker"))
             " · started " (date(run.started_ms)) " UTC · " (if run.ended { "lasted" } else { "for" }) " " (lasting(lasted))
         }
         dl.figures {
-            (figure(name, html! { (stage) }, &html! {
-                @if matches!(run.at(), Part::Reduce { .. }) { "its sums: " }
-                (run.workers_done) " of " (run.workers) " done"
-            }))
-            (figure("best top-1", html! { (run.best_top1.map_or("–".into(), |top1| number(top1, 4))) }, &html! {
-                @if let Some(stage) = run.best_stage { "in round " (run.part(stage).round()) }
-            }))
+            (figure(name, html! { (stage) }, &html! { (at_work(view)) }))
+            @if let Some(measure) = course.measures.first() {
+                (figure(&format!("best {}", measure.name), html! { (run.best_value.map_or("–".into(), |value| number(value, 4))) }, &html! {
+                    @if let Some(stage) = run.best_stage { "in " (course.called) " " (course.at(stage).round()) }
+                }))
+            }
             @if !run.ended {
-                (figure("images a second", html! { (number(view.images_per_second(), 1)) }, &html! {
+                (figure(&format!("{} a second", course.unit), html! { (number(view.units_per_second(), 1)) }, &html! {
                     (number(100.0 * view.share(), 0)) " % of this stage"
                 }))
-                (figure("time left", html! { (time_left(view)) }, &html! { "by the last rounds" }))
+                (figure("time left", html! { (time_left(view)) }, &html! {
+                    @if course.rounds > 0 { "by the last " (course.called) "s" }
+                }))
             }
             (figure("GB-seconds", html! { (number(run.gb_seconds, 0)) }, &html! {
                 (count(run.begun, "invocation"))
@@ -186,6 +206,20 @@ fn state(view: &View) -> Markup {
             (limit("events sent", run.sent as f64, 0, run.sent_limit as f64, 0))
             (limit("hours", hours, 2, run.hours_limit, 0))
         }
+    }
+}
+
+/// Who is at work on the stage at hand.
+fn at_work(view: &View) -> String {
+    let (course, run) = (&view.course, &view.state);
+    let done = format!("{} of {} done", run.workers_done, run.workers);
+    match course.at(run.stage) {
+        At::End if run.ended => "done".into(),
+        At::End => format!("at {}", course.words(run.stage)),
+        At::Round { step: step @ 1.., .. } => {
+            format!("its {}: {done}", course.round.get(step as usize).map_or("", String::as_str))
+        }
+        _ => done,
     }
 }
 
@@ -210,31 +244,44 @@ fn limit(name: &str, value: f64, decimals: usize, limit: f64, limit_decimals: us
     }
 }
 
-/// How long the rounds that are left will take; of the features what they say.
+/// How long the rounds that are left will take; before the first, how long the stage at hand will.
 fn time_left(view: &View) -> String {
-    match (view.state.stage, view.seconds_left(), view.rounds_left_ms()) {
-        (0, Some(seconds), _) => format!("{} + rounds", lasting((seconds * 1_000.0) as u64)),
+    let course = &view.course;
+    match (course.at(view.state.stage), view.seconds_left(), view.rounds_left_ms()) {
+        (At::Before(_), Some(seconds), _) => {
+            let left = lasting((seconds * 1_000.0) as u64);
+            if course.rounds > 0 { format!("{left} + {}s", course.called) } else { left }
+        }
         (_, _, Some(ms)) => format!("≈ {}", lasting(ms)),
         _ => "–".into(),
     }
 }
 
+/// A plot of each measure by round; those that are shares have one together.
 fn curves(view: &View) -> Markup {
-    let best = view.best().map(|(round, _)| f64::from(round));
-    let points =
-        |y: fn(&protocol::Score) -> f64| view.scores().map(|(x, score)| (f64::from(x), y(&score))).collect();
-    let line = |name, class, points| Series { name, class, points };
-    let loss = line("loss", "loss", points(|score| score.loss));
-    if loss.points.is_empty() {
-        return html! { p.empty { "No round has been scored yet." } };
-    }
-    let top1 = line("top-1", "top1", points(|score| score.top1));
-    let top5 = line("top-5", "top5", points(|score| score.top5));
-    let plot = |title, series| Plot { title, x_name: "round", series, marked: best }.draw();
+    let course = &view.course;
+    let scores: Vec<(u32, Score)> = view.scores().collect();
+    let Some((_, last)) = scores.last() else {
+        return html! { p.empty { "No " (course.called) " has been scored yet." } };
+    };
+    let on = format!("{} {}", number(last.of as f64, 0), course.unit);
+    let series = |(place, measure): (usize, &Measure)| Series {
+        name: measure.name.clone(),
+        points: scores
+            .iter()
+            .filter_map(|(x, score)| Some((f64::from(*x), *score.values.get(place)?)))
+            .collect(),
+    };
+    let measures = || course.measures.iter().enumerate();
+    let shares: Vec<Series> = measures().filter(|(_, measure)| measure.share).map(series).collect();
+    let marked = view.best().map(|(round, _)| f64::from(round));
+    let plot = |title, series| Plot { title, x_name: course.called.clone(), series, marked }.draw();
     html! {
         div.plots {
-            (plot("Loss, mean cross-entropy on the validation split", vec![loss]))
-            (plot("Accuracy, share of the validation split", vec![top1, top5]))
+            @for number in measures().filter(|(_, measure)| !measure.share) {
+                (plot(format!("{} on {on}", told::capital(&number.1.name)), vec![series(number)]))
+            }
+            @if !shares.is_empty() { (plot(format!("Share of {on}"), shares)) }
         }
         (tables::rounds(view))
     }

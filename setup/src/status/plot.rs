@@ -11,16 +11,14 @@ const AREA: [f64; 4] = [44.0, 26.0, 344.0, 172.0];
 
 /// One line.
 pub(super) struct Series {
-    pub(super) name: &'static str,
-    /// The CSS class of its colour and dash.
-    pub(super) class: &'static str,
+    pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
 }
 
 /// What is plotted.
 pub(super) struct Plot {
-    pub(super) title: &'static str,
-    pub(super) x_name: &'static str,
+    pub(super) title: String,
+    pub(super) x_name: String,
     pub(super) series: Vec<Series>,
     /// The x of the point that is marked on the first line.
     pub(super) marked: Option<f64>,
@@ -52,8 +50,8 @@ impl Plot {
                     text.x x=(place.x(*x)) y=(AREA[3] + 15.0) { (format!("{x:.0}")) }
                 }
                 text.x x=((AREA[0] + AREA[2]) / 2.0) y=(HEIGHT - 6.0) { (self.x_name) }
-                @for (series, label) in self.series.iter().zip(self.label_heights(&place)) {
-                    (series.draw(&place, self.marked.filter(|_| series.class == self.series[0].class), label))
+                @for (number, label) in self.label_heights(&place).into_iter().enumerate() {
+                    (self.draw_line(number, &place, label))
                 }
             }
         }
@@ -73,40 +71,46 @@ impl Plot {
         let lowest = AREA[3] - 14.0;
         let wanted =
             self.series.iter().map(|s| s.points.last().map_or(lowest, |last| place.y(last.1).min(lowest)));
-        let mut heights: Vec<f64> = wanted.collect();
-        if let [upper, lower] = heights[..] {
-            let (gap, middle) = (26.0, (upper + lower) / 2.0);
-            if (upper - lower).abs() < gap {
-                let first_above = upper <= lower;
-                let (above, below) = (middle - gap / 2.0, middle + gap / 2.0);
-                heights = if first_above { vec![above, below] } else { vec![below, above] };
-            }
-        }
-        heights
+        apart(&wanted.collect::<Vec<f64>>(), 26.0)
     }
-}
 
-impl Series {
-    fn draw(&self, place: &Scale, marked: Option<f64>, label: f64) -> Markup {
-        let points = self.points.iter().map(|(x, y)| format!("{:.1},{:.1}", place.x(*x), place.y(*y)));
-        let best = self.points.iter().find(|(x, _)| Some(*x) == marked);
+    /// A line, by its place in the plot: the first is the one that counts.
+    fn draw_line(&self, number: usize, place: &Scale, label: f64) -> Markup {
+        let Series { name, points } = &self.series[number];
+        let marked = self.marked.filter(|_| number == 0);
+        let best = points.iter().find(|(x, _)| Some(*x) == marked);
+        let path = points.iter().map(|(x, y)| format!("{:.1},{:.1}", place.x(*x), place.y(*y)));
         html! {
-            g class=(self.class) {
-                @if self.points.len() > 1 {
-                    polyline points=(points.collect::<Vec<_>>().join(" ")) {}
-                } @else if let Some((x, y)) = self.points.first() {
+            g class=(if number == 0 { "first" } else { "other" }) {
+                @if points.len() > 1 {
+                    polyline points=(path.collect::<Vec<_>>().join(" ")) {}
+                } @else if let Some((x, y)) = points.first() {
                     circle.dot cx=(place.x(*x)) cy=(place.y(*y)) r="2.5" {}
                 }
                 @if let Some((x, y)) = best {
-                    circle.best cx=(place.x(*x)) cy=(place.y(*y)) r="4" { title { "best: round " (x) ", " (y) } }
+                    circle.best cx=(place.x(*x)) cy=(place.y(*y)) r="4" { title { "best: " (self.x_name) " " (x) ", " (y) } }
                 }
-                @if let Some((_, y)) = self.points.last() {
-                    text x=(AREA[2] + 6.0) y=(label) { (self.name) }
+                @if let Some((_, y)) = points.last() {
+                    text x=(AREA[2] + 6.0) y=(label) { (name) }
                     text.value x=(AREA[2] + 6.0) y=(label + 12.0) { (format!("{y:.4}")) }
                 }
             }
         }
     }
+}
+
+/// Heights in the same order, apart from each other, and in the middle of where they are wanted.
+fn apart(wanted: &[f64], gap: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
+    let (mut heights, mut lowest, mut moved) = (wanted.to_vec(), f64::MIN, 0.0);
+    for index in order {
+        heights[index] = wanted[index].max(lowest + gap);
+        lowest = heights[index];
+        moved += lowest - wanted[index];
+    }
+    let back = moved / wanted.len().max(1) as f64;
+    heights.iter().map(|height| height - back).collect()
 }
 
 /// From values to places.
@@ -188,17 +192,26 @@ mod tests {
     #[test]
     fn a_long_line_is_thinned_and_keeps_its_best() {
         let points: Vec<_> = (1..=100_000).map(|round| (f64::from(round), 0.5)).collect();
-        let series = vec![Series { name: "top-1", class: "one", points }];
-        let drawn =
-            Plot { title: "Accuracy", x_name: "round", series, marked: Some(7.0) }.draw().into_string();
+        let series = vec![Series { name: "top-1".into(), points }];
+        let (title, x_name) = ("Accuracy".into(), "round".into());
+        let drawn = Plot { title, x_name, series, marked: Some(7.0) }.draw().into_string();
         assert!(drawn.len() < 10_000 && drawn.contains("class=\"best\""), "{} bytes", drawn.len());
+    }
+
+    #[test]
+    fn labels_stand_apart_in_the_middle_of_where_they_are_wanted() {
+        assert_eq!(apart(&[50.0, 90.0], 26.0), [50.0, 90.0]);
+        assert_eq!(apart(&[60.0, 50.0], 26.0), [68.0, 42.0]);
+        assert_eq!(apart(&[50.0, 50.0, 50.0], 10.0), [40.0, 50.0, 60.0]);
+        assert!(apart(&[], 26.0).is_empty());
     }
 
     #[test]
     fn values_that_are_no_numbers_do_not_spoil_a_plot() {
         let points = vec![(1.0, f64::NAN), (2.0, f64::INFINITY), (3.0, 1e300), (4.0, -1e300), (5.0, 0.5)];
-        let series = vec![Series { name: "loss", class: "one", points }];
-        let drawn = Plot { title: "Loss", x_name: "round", series, marked: None }.draw().into_string();
+        let series = vec![Series { name: "loss".into(), points }];
+        let (title, x_name) = ("Loss".into(), "round".into());
+        let drawn = Plot { title, x_name, series, marked: None }.draw().into_string();
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }
 }

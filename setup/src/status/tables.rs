@@ -24,8 +24,8 @@ pub(super) fn workers(view: &View) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "worker" } th scope="col" { "at" } th.n scope="col" { "leg" }
-                        th scope="col" { "done" } th.n scope="col" { "images" } th.n scope="col" { "images/s" }
-                        th.n scope="col" { "reported" }
+                        th scope="col" { "done" } th.n scope="col" { (view.course.unit) }
+                        th.n scope="col" { (view.course.unit) "/s" } th.n scope="col" { "reported" }
                     } }
                     tbody { @for (worker, report) in reports.into_iter().take(WORKERS) {
                         (worker_row(view, *worker, report))
@@ -43,11 +43,11 @@ fn worker_row(view: &View, worker: u32, report: &WorkerItem) -> Markup {
     html! {
         tr {
             th.n scope="row" { (worker) }
-            td { (view.state.part(report.stage)) }
+            td { (view.course.words(report.stage)) }
             td.n { (report.leg) }
-            td { (meter(share, "of its images")) }
+            td { (meter(share, &format!("of its {}", view.course.unit))) }
             td.n { (number(report.done as f64, 0)) " of " (number(report.of as f64, 0)) }
-            td.n { (number(report.images_per_second, 1)) }
+            td.n { (number(report.units_per_second, 1)) }
             td.n { "after " (after) }
         }
     }
@@ -71,23 +71,23 @@ pub(super) fn rounds(view: &View) -> Markup {
     let scores: Vec<_> = view.scores().collect();
     let hidden = scores.len().saturating_sub(ROUNDS);
     let best = view.best().map(|(round, _)| round);
+    let (called, measures) = (&view.course.called, &view.course.measures);
     html! {
         @if !scores.is_empty() {
             details id="rounds" {
-                summary { "The numbers of " (count(scores.len() as u64, "round")) }
+                summary { "The numbers of " (count(scores.len() as u64, called)) }
                 @if hidden > 0 { p.note { "without the first " (hidden) } }
                 div.wide {
                     table {
                         thead { tr {
-                            th.n scope="col" { "round" } th.n scope="col" { "loss" } th.n scope="col" { "top-1" }
-                            th.n scope="col" { "top-5" } th.n scope="col" { "took" }
+                            th.n scope="col" { (called) }
+                            @for measure in measures { th.n scope="col" { (measure.name) } }
+                            th.n scope="col" { "took" }
                         } }
                         tbody { @for (round, score) in scores.into_iter().skip(hidden).rev() {
                             tr.best[best == Some(round)] {
                                 th.n scope="row" { (round) }
-                                td.n { (number(score.loss, 4)) }
-                                td.n { (number(score.top1, 4)) }
-                                td.n { (number(score.top5, 4)) }
+                                @for value in score.values.iter().take(measures.len()) { td.n { (number(*value, 4)) } }
                                 td.n { (lasting(view.round_ms(round))) }
                             }
                         } }

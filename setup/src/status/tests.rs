@@ -2,9 +2,10 @@
 
 use super::looking::Looked;
 use super::*;
+use crate::told::tests::course;
 use crate::view::View;
-use protocol::Score;
 use protocol::items::{Example, JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::{Course, Score};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -16,16 +17,21 @@ const EXAMPLES: [&[Example]; 2] = [
     &[Example { image: 17, truth: 0, predicted: 1, probability: 0.8764 }],
 ];
 
+/// A score as an item has it.
+pub(super) fn score(top1: f64, loss: f64) -> String {
+    serde_json::to_string(&Score { values: vec![top1, loss, 0.99], of: 500 }).unwrap()
+}
+
 /// A run that has done so many rounds of 10 s.
 pub(super) fn view(workers: u32, rounds: u32) -> View {
     let bars: Vec<&str> = (0..workers).map(|_| "1+800").collect();
     let stage = |number: u32| StageItem {
         began_ms: START + u64::from(number) * 10_000,
         ended_ms: Some(START + u64::from(number) * 10_000 + 9_000),
-        score: (number > 0).then(|| {
-            let top1 = 1.0 - 1.0 / f64::from(number + 1);
-            Score { loss: 1.0 / f64::from(number), top1, top5: 0.99, images: 500 }
-        }),
+        score: match number {
+            0 => String::new(),
+            _ => score(1.0 - 1.0 / f64::from(number + 1), 1.0 / f64::from(number)),
+        },
         resent: 0,
         share: 1,
         bars: format!("{}/850+40", bars.join("|")),
@@ -34,35 +40,35 @@ pub(super) fn view(workers: u32, rounds: u32) -> View {
         stage: rounds,
         done: u64::from(worker),
         of: 100,
-        images_per_second: 12.5,
+        units_per_second: 12.5,
         at_ms: START + 60_000,
         ..WorkerItem::default()
     };
+    let state = RunItem {
+        status: "running".into(),
+        title: "vgg19 on cifar10".into(),
+        stage: rounds,
+        rounds_done: rounds.saturating_sub(1),
+        course: serde_json::to_string(&course(&["train"], rounds)).unwrap(),
+        workers,
+        started_ms: START,
+        at_ms: START + 100_000,
+        dollars: 0.5,
+        dollars_limit: 5.0,
+        sent: 10,
+        sent_limit: 20_000,
+        hours_limit: 24.0,
+        best_stage: Some(rounds),
+        best_value: Some(0.75),
+        ..RunItem::default()
+    };
     View {
-        run: "my-run".into(),
-        state: RunItem {
-            status: "running".into(),
-            stage: rounds,
-            rounds,
-            workers,
-            network: "vgg19".into(),
-            dataset: "cifar10".into(),
-            started_ms: START,
-            at_ms: START + 100_000,
-            dollars: 0.5,
-            dollars_limit: 5.0,
-            sent: 10,
-            sent_limit: 20_000,
-            hours_limit: 24.0,
-            best_stage: Some(rounds),
-            best_top1: Some(0.75),
-            ..RunItem::default()
-        },
         stages: (0..=rounds).map(|number| (number, stage(number))).collect(),
         reports: (0..workers).map(|worker| (worker, report(worker))).collect(),
         job: Some(JobItem { job: r#"{"network": "vgg19", "dataset": "cifar10"}"#.into() }),
         confusion: Some(ModelItem::of(&["cat".into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES)),
         pictures: [(17, "data:image/png;base64,AAAA".to_owned())].into(),
+        ..View::new("my-run", state)
     }
 }
 
@@ -102,17 +108,22 @@ fn a_runs_page_says_how_it_stands() {
 #[test]
 fn a_run_that_sums_in_slices_is_told_in_rounds() {
     let mut sliced = view(2, 6);
-    (sliced.state.rounds, sliced.state.stages_in_round) = (40, 2);
+    sliced.course = course(&["train", "sums"], 40);
     for number in [1, 3, 5] {
-        sliced.stages.get_mut(&number).unwrap().score = None;
+        sliced.stages.get_mut(&number).unwrap().score.clear();
     }
     assert_eq!(sliced.scores().map(|(round, _)| round).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(sliced.rounds_left_ms(), Some((40 * 2 + 1 - 6) * sliced.round_ms(2) / 2));
     let round_2 = format!("Round 2 in {}: ", super::words::lasting(sliced.round_ms(2)));
     let text = page(sliced);
-    for expected in
-        ["3 of 40", "its sums: ", "in round 3", "worker 1, sums of round 3: ", "Round 2 trained in", &round_2]
-    {
+    for expected in [
+        "3 of 40",
+        "its sums: ",
+        "in round 3",
+        "worker 1, sums of round 3: ",
+        "Round 2 took 9.0 s.",
+        &round_2,
+    ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
 }
@@ -123,8 +134,15 @@ fn whatever_a_table_says_is_shown_as_text() {
     hostile.state.status = format!("failed: {HOSTILE}");
     hostile.state.ended = true;
     hostile.state.model = Some(HOSTILE.into());
-    hostile.state.network = HOSTILE.into();
-    hostile.state.dataset = HOSTILE.into();
+    hostile.course = Course {
+        title: HOSTILE.into(),
+        before: vec![HOSTILE.into()],
+        round: vec![HOSTILE.into()],
+        called: HOSTILE.into(),
+        unit: HOSTILE.into(),
+        ..hostile.course
+    };
+    hostile.course.measures.iter_mut().for_each(|measure| measure.name = HOSTILE.into());
     hostile.job = Some(JobItem { job: serde_json::json!({"weights": HOSTILE}).to_string() });
     hostile.confusion =
         Some(ModelItem::of(&[HOSTILE.into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES));

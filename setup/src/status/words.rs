@@ -1,8 +1,9 @@
 //! Numbers, times and what happened in a run, in words.
 
+use crate::told;
 use crate::view::View;
 use protocol::timeline::{AttemptEnd, Bar, rows};
-use protocol::{Part, Score};
+use protocol::{At, Score};
 
 /// Lines of the log that are shown.
 const LINES: usize = 100;
@@ -83,39 +84,42 @@ pub(super) struct Line {
 
 /// What happened, the newest first, and how many older lines are left out.
 pub(super) fn log(view: &View) -> (Vec<Line>, usize) {
-    let state = &view.state;
-    let mut lines = vec![Line {
-        at_ms: state.started_ms,
-        weight: Weight::Usual,
-        text: format!(
-            "Started: {} {} of {} on {}, {}.",
-            number(state.rounds.into(), 0),
-            if view.is_tuning() { "rungs of a tuning" } else { "rounds" },
-            state.network,
-            state.dataset,
-            count(state.workers.into(), "worker")
-        ),
-    }];
+    let (state, course) = (&view.state, &view.course);
+    let rounds = match course.rounds {
+        0 => String::new(),
+        rounds => format!("{} of ", count(rounds.into(), &course.called)),
+    };
+    let text = format!("Started: {rounds}{}, {}.", course.title, count(state.workers.into(), "worker"));
+    let mut lines = vec![Line { at_ms: state.started_ms, weight: Weight::Usual, text }];
     let mut best = None;
     for (number, stage) in &view.stages {
         let rows = rows(&stage.bars);
         for (row, bars) in rows.iter().enumerate() {
-            let who = || who(row, rows.len(), stage.share, state.workers);
-            lines
-                .extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, state.part(*number), who)));
+            let work = || match course.at(*number) {
+                At::End => course.words(*number),
+                _ => format!(
+                    "{} in {}",
+                    who(row, rows.len(), stage.share, state.workers),
+                    course.words(*number)
+                ),
+            };
+            lines.extend(bars.iter().filter_map(|bar| trouble(bar, stage.began_ms, work)));
         }
         if stage.resent > 0 {
-            let text = format!("{} sent again in {}.", count(stage.resent, "event"), state.part(*number));
+            let text = format!("{} sent again in {}.", count(stage.resent, "event"), course.words(*number));
             lines.push(Line { at_ms: stage.ended_ms.unwrap_or(stage.began_ms), weight: Weight::Bad, text });
         }
         lines.extend(stage.ended_ms.map(|at_ms| combined(view, *number, at_ms, &mut best)));
     }
     if state.ended {
         let model = match &state.model {
-            Some(model) => format!(" The model is {model}."),
+            Some(model) => {
+                let unscored = state.unscored.as_ref().map(|why| format!(" It has no scores: {why}."));
+                format!(" The model is {model}.{}", unscored.unwrap_or_default())
+            }
             None => " There is no model.".into(),
         };
-        let weight = if state.status.starts_with("failed") { Weight::Bad } else { Weight::Good };
+        let weight = if told::is_bad(state) { Weight::Bad } else { Weight::Good };
         lines.push(Line { at_ms: state.at_ms, weight, text: format!("Ended: {}.{model}", state.status) });
     }
     lines.sort_by_key(|line| line.at_ms);
@@ -134,9 +138,9 @@ fn who(row: usize, rows: usize, share: u32, workers: u32) -> String {
 }
 
 /// What is out of the ordinary about a bar.
-fn trouble(bar: &Bar, began_ms: u64, part: Part, who: impl Fn() -> String) -> Option<Line> {
+fn trouble(bar: &Bar, began_ms: u64, work: impl Fn() -> String) -> Option<Line> {
     let attempts = if bar.attempts > 1 { count(bar.attempts.into(), "attempt") } else { "An attempt".into() };
-    let what = |verb: &str| format!("{attempts} of {} in {part} {verb}", who());
+    let what = |verb: &str| format!("{attempts} of {} {verb}", work());
     let text = match bar.end {
         AttemptEnd::Died => {
             format!("{} after {}: the work is begun again.", what("died"), lasting(bar.length_ms))
@@ -149,18 +153,22 @@ fn trouble(bar: &Bar, began_ms: u64, part: Part, who: impl Fn() -> String) -> Op
 }
 
 fn combined(view: &View, number: u32, at_ms: u64, best: &mut Option<Score>) -> Line {
-    let stage = &view.stages[&number];
-    let took = lasting(at_ms.saturating_sub(stage.began_ms));
-    let text = match (view.state.part(number), stage.score) {
-        (Part::Features, _) => format!("The features are there, after {took}."),
-        (Part::Train { round }, None) => format!("Round {round} trained in {took}."),
-        (Part::Reduce { round }, None) => format!("Round {round} summed in {took}, not scored."),
-        (Part::Train { round } | Part::Reduce { round }, Some(score)) => {
-            let better = best.as_ref().is_none_or(|best| score.beats(best));
-            *best = if better { Some(score) } else { *best };
-            let praise = if better { ", the best so far" } else { "" };
-            let of = format!("loss {:.4}, top-1 {:.4}, top-5 {:.4}", score.loss, score.top1, score.top5);
-            format!("Round {round} in {}: {of}{praise}.", lasting(view.round_ms(round)))
+    let (stage, course) = (&view.stages[&number], &view.course);
+    let text = match stage.score() {
+        Some(score) => {
+            let round = course.at(number).round();
+            let better = best.as_ref().is_none_or(|best| course.beats(&score, best));
+            let (praise, numbers) =
+                (if better { ", the best so far" } else { "" }, told::score(course, &score));
+            *best = if better { Some(score) } else { best.take() };
+            let took = lasting(view.round_ms(round));
+            format!("{} {round} in {took}: {numbers}{praise}.", told::capital(&course.called))
+        }
+        None => {
+            let took = lasting(at_ms.saturating_sub(stage.began_ms));
+            let unscored = course.completes(number).is_some() && !course.measures.is_empty();
+            let unscored = if unscored { ", not scored" } else { "" };
+            format!("{} took {took}{unscored}.", told::capital(&course.words(number)))
         }
     };
     Line { at_ms, weight: Weight::Usual, text }
@@ -211,12 +219,13 @@ mod tests {
     fn of_a_tuning_the_last_rung_is_the_best() {
         let mut view = super::super::tests::view(2, 3);
         for (round, top1) in [(1, 0.5), (2, 0.9), (3, 0.8)] {
-            view.stages.get_mut(&round).unwrap().score =
-                Some(Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+            view.stages.get_mut(&round).unwrap().score = super::super::tests::score(top1, 1.0);
         }
         assert_eq!(view.best().unwrap().0, 2);
-        view.job = Some(protocol::items::JobItem { job: r#"{"dataset":"d","tune":{}}"#.into() });
+        (view.course.best, view.course.called) = (protocol::Best::Last, "rung".into());
         assert_eq!(view.best().unwrap().0, 3);
-        assert!(log(&view).0.last().unwrap().text.starts_with("Started: 3 rungs of a tuning of vgg19"));
+        let text: Vec<String> = log(&view).0.into_iter().map(|line| line.text).collect();
+        assert!(text.last().unwrap().starts_with("Started: 3 rungs of vgg19 on cifar10"), "{text:?}");
+        assert!(text[0].starts_with("Rung 3 in 9.0 s: top-1 0.8000, loss 1.0000, top-5 0.99"), "{text:?}");
     }
 }

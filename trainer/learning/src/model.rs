@@ -8,11 +8,11 @@ use crate::features::{Recipe, Store};
 use crate::head::{HeadShape, Layer, Trainer};
 use crate::images::Preprocessing;
 use crate::rounds::{Common, model_array};
-use crate::score::{Scored, score};
+use crate::score::{Score, Scored, score};
 use crate::weights::{BoxError, Parameters};
 use crate::{Error, Result};
 use protocol::items::{Example, ModelItem};
-use protocol::{FeatureStore, FileRef, Job, RunId, Score};
+use protocol::{FeatureStore, FileRef, Job, RunId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -55,11 +55,15 @@ pub struct Model {
     pub classes: Vec<String>,
     /// The data set that it was trained on.
     pub dataset: String,
-    /// The validation split's score.
-    pub val: Evaluation,
+    /// The validation split's score; none when the run could not score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<Evaluation>,
     /// The test split's score, if there is one. It had no part in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Evaluation>,
+    /// Why there are no scores, if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unscored: Option<String>,
 }
 
 /// The names of one layer's tensors, `[outputs, inputs]` and `[outputs]`.
@@ -100,6 +104,7 @@ pub(crate) fn publish(
     job: &Job,
     features: &FeatureStore,
     best: &FileRef,
+    unscored: Option<&str>,
     threads: usize,
 ) -> Result<FileRef> {
     let recipe = Recipe::open(root, job)?;
@@ -109,8 +114,9 @@ pub(crate) fn publish(
     let mut parameters = common.array(model_array(job))?;
     let trainer = Trainer::new(job, &shape, threads)?;
     let evaluate = |rows| score(&store, rows, &trainer, &parameters).map(Evaluation::from);
-    let val = evaluate(store.need("val")?)?;
-    let test = store.split("test").map(evaluate).transpose()?;
+    let scored = unscored.is_none();
+    let val = scored.then(|| evaluate(store.need("val")?)).transpose()?;
+    let test = store.split("test").filter(|_| scored).map(evaluate).transpose()?;
     fold(&store, &shape, &mut parameters);
     let names =
         |Layer { name, .. }| LayerNames { weight: format!("{name}.weight"), bias: format!("{name}.bias") };
@@ -132,6 +138,7 @@ pub(crate) fn publish(
         dataset: job.dataset.clone(),
         val,
         test,
+        unscored: unscored.map(str::to_owned),
     };
     let text = serde_json::to_string_pretty(&model)
         .map_err(|error| storage::Error::io("write", &folder.join(MODEL))(error.into()))?;
@@ -197,9 +204,9 @@ impl Model {
     }
 
     /// What the progress table shows of it.
-    pub fn item(&self) -> ModelItem {
-        let Evaluation { confusion, examples, mistakes, .. } = &self.val;
-        ModelItem::of(&self.classes, confusion, [examples, mistakes])
+    pub fn item(&self) -> Option<ModelItem> {
+        let Evaluation { confusion, examples, mistakes, .. } = self.val.as_ref()?;
+        Some(ModelItem::of(&self.classes, confusion, [examples, mistakes]))
     }
 
     /// The head's layers as `(weight, bias)`, and what was trained below them, read from the same folder and checked.

@@ -3,14 +3,48 @@
 use crate::features::{Rows, Store};
 use crate::head::Trainer;
 use crate::{Error, Result};
-use protocol::Score;
+use protocol::Measure;
 use protocol::items::Example;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Rows that are scored at a time: fixed, so that sums are made in one order.
 const ROWS: usize = 256;
 /// Images that are told of, and of the surest mistakes as many.
 const EXAMPLES: usize = 8;
+
+/// How well a head does on a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of images whose most probable class is the true one.
+    pub top1: f64,
+    /// Share of images whose true class is among the five most probable.
+    pub top5: f64,
+    /// Images scored.
+    pub images: u64,
+}
+
+/// The numbers of a score, the deciding one first.
+pub(crate) fn measures() -> Vec<Measure> {
+    let measure = |name: &str, higher, share| Measure { name: name.into(), higher, share };
+    vec![measure("top-1", true, true), measure("loss", false, false), measure("top-5", true, true)]
+}
+
+impl Score {
+    /// Whether this is better than another: more right answers, or as many with a lower loss.
+    pub fn beats(&self, other: &Score) -> bool {
+        self.top1 > other.top1 || (self.top1 == other.top1 && self.loss < other.loss)
+    }
+}
+
+impl From<Score> for protocol::Score {
+    fn from(score: Score) -> protocol::Score {
+        protocol::Score { values: vec![score.top1, score.loss, score.top5], of: score.images }
+    }
+}
 
 /// A score with its confusion matrix.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,9 @@
 //! The table of a tuning: its range test, and every trial with its scores. `tune.json` beside the model is this.
 
 use crate::rounds::table_of;
+use crate::score::Score;
 use crate::{Error, Result};
-use protocol::{FileRef, Job, RunId, Score};
+use protocol::{FileRef, Job, RunId};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;

@@ -6,9 +6,9 @@
 use crate::features::{self, FeatureWork};
 use crate::rounds::{self, AverageWork, GradientWork, SliceWork};
 use crate::{Result, model, tuning};
-use ::work::{Failed, Plan, Stage, Workload, at_once};
+use ::work::{Failed, Last, Plan, Stage, Workload, at_once};
 use protocol::items::ModelItem;
-use protocol::{Agreement, FeatureStore, FileRef, Job, Part, RunId};
+use protocol::{Agreement, FileRef, Job, Part, RunId};
 use storage::Root;
 
 pub use crate::features::plan;
@@ -22,8 +22,8 @@ mod terms;
 pub struct Transfer;
 
 impl Workload for Transfer {
-    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, Failed> {
-        Ok(plan(root, job)?)
+    fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed> {
+        Ok(plan(root, job, workers)?)
     }
 
     fn open(
@@ -32,7 +32,7 @@ impl Workload for Transfer {
         worker: u32,
         place: Option<&FileRef>,
     ) -> Result<Box<dyn ::work::Work>, Failed> {
-        let Stage { root, run, job, number, workers, features, state, threads } = *stage;
+        let Stage { root, run, job, number, workers, features, state, threads, .. } = *stage;
         let assignment =
             Assignment { root, run, job, workers, stage: number, worker, features, place, state, threads };
         Ok(Box::new(Outward(work(&assignment)?)))
@@ -44,25 +44,20 @@ impl Workload for Transfer {
         results: &'a [FileRef],
         _place: Option<&FileRef>,
     ) -> Result<Box<dyn ::work::Work<Combined> + 'a>, Failed> {
-        let Stage { root, run, job, number, workers, features, state, threads } = *stage;
+        let Stage { root, run, job, number, workers, features, state, threads, .. } = *stage;
         Ok(at_once(move || {
             let stage = number;
             Ok(combine(&CombineOrder { root, run, job, workers, stage, features, state, results, threads })?)
         }))
     }
 
-    fn finish<'a>(
-        &'a self,
-        stage: &Stage<'a>,
-        best: &'a FileRef,
-        _place: Option<&FileRef>,
-    ) -> Result<Box<dyn ::work::Work + 'a>, Failed> {
-        let Stage { root, run, job, features, threads, .. } = *stage;
-        Ok(at_once(move || Ok(finish(root, run, job, features, best, threads)?)))
+    fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn ::work::Work + 'a>, Failed> {
+        let stage = *stage;
+        Ok(at_once(move || Ok(finish(&stage, &last)?)))
     }
 
     fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
-        Some(model::Model::open(&root.run(run).model()).ok()?.item())
+        model::Model::open(&root.run(run).model()).ok()?.item()
     }
 }
 
@@ -122,16 +117,10 @@ pub fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
 ///
 /// # Errors
 /// Any of this crate.
-pub fn finish(
-    root: &Root,
-    run: &RunId,
-    job: &Job,
-    features: &FeatureStore,
-    best: &FileRef,
-    threads: usize,
-) -> Result<FileRef> {
-    tuning::publish(root, run, job, best)?;
-    model::publish(root, run, job, features, best, threads)
+pub fn finish(stage: &Stage<'_>, last: &Last<'_>) -> Result<FileRef> {
+    let Stage { root, run, job, features, threads, .. } = *stage;
+    tuning::publish(root, run, job, last.best)?;
+    model::publish(root, run, job, features, last.best, last.unscored, threads)
 }
 
 #[cfg(test)]

@@ -1,15 +1,21 @@
 //! What to do with an event, from the ledger alone.
 
 use crate::hold::Hold;
-use crate::{Error, Event, Ledger, Reason, Target, WorkerEvent};
+use crate::{Ending, Error, Event, Ledger, Reason, Target, WorkerEvent};
 
 /// What the handler is to do. It only obeys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// Do this worker's leg, or this combine.
+    /// Do this leg of a worker's share, of a combine or of the end.
     Work(Target),
-    /// Publish the best model and end the run.
-    Finish(Reason),
+    /// Settle that the run ends, and send what is due then.
+    Close(Reason),
+    /// Settle that the product is published without scores, and send what is due then.
+    Cut(String),
+    /// Record this end: nothing is left to do.
+    End(Ending),
+    /// Take up the run again, which was given up, and send what is due then.
+    Reopen,
     /// Send these again.
     Resend(Vec<Target>),
     /// A stale or duplicate event, or nothing to do: say so, send nothing.
@@ -39,16 +45,27 @@ impl Ledger {
     /// [`Error::Refused`] when the event contradicts the run (another number of workers).
     pub fn decide(&self, event: &Event, moment: Moment<'_>) -> Result<Decision, Error> {
         if let Some(ending) = &self.ending {
-            return Ok(Decision::Ignore(format!("run {} has ended: {}", self.run, ending.why)));
+            let again = matches!(event, Event::Start(_)) && self.may_reopen();
+            let ended = || Decision::Ignore(format!("run {} has ended: {}", self.run, ending.why));
+            return Ok(if again { Decision::Reopen } else { ended() });
+        }
+        if let Some(ending) = self.ready() {
+            return Ok(Decision::End(ending));
         }
         if let Some(reason) = self.must_end(moment.now_ms) {
-            return Ok(Decision::Finish(reason));
+            return Ok(Decision::Close(reason));
+        }
+        if let Some(why) = self.must_cut(moment.now_ms) {
+            return Ok(Decision::Cut(why));
         }
         match event {
-            Event::Stop { .. } => Ok(Decision::Finish(Reason::Stopped)),
+            Event::Stop { .. } => Ok(match &self.over {
+                None => Decision::Close(Reason::Stopped),
+                Some(why) => Decision::Ignore(format!("run {} is ending: {why}", self.run)),
+            }),
             Event::Start(start) => {
                 // Its own recorder died before all was sent.
-                let own = !self.combined_by.is_empty() && self.combined_by == moment.invocation;
+                let own = !self.opened_by.is_empty() && self.opened_by == moment.invocation;
                 let due = |hold: &Hold| {
                     start.force
                         || (own && hold.lease.is_none())
@@ -58,40 +75,60 @@ impl Ledger {
             }
             Event::Tick { .. } => Ok(self.tick(moment)),
             Event::Worker(worker) => self.decide_worker(worker, moment),
-            Event::Combine { workers, epochs_done, stage, .. } => {
+            Event::Combine { workers, epochs_done, stage, leg, .. } => {
                 self.check_workers(*workers)?;
-                Ok(self.decide_combine(self.resolve(*epochs_done, *stage), moment))
+                let stage = self.resolve(*epochs_done, *stage)?;
+                let leg = leg.unwrap_or(if stage == self.stage { self.combine.leg } else { 0 });
+                self.decide_piece(Target { stage, worker: None, leg }, moment)
             }
         }
     }
 
     fn decide_worker(&self, event: &WorkerEvent, moment: Moment<'_>) -> Result<Decision, Error> {
         self.check_workers(event.workers)?;
-        let stage = self.resolve(event.epochs_done, event.stage);
-        let worker = &self.workers[event.worker as usize];
-        let leg = event.leg.unwrap_or(worker.leg);
-        let target = Target::worker(stage, event.worker, leg);
-        if stage > self.stage || (stage == self.stage && worker.result.is_none() && leg > worker.leg) {
+        let stage = self.resolve(event.epochs_done, event.stage)?;
+        let leg = event.leg.unwrap_or(self.workers[event.worker as usize].leg);
+        self.decide_piece(Target::worker(stage, event.worker, leg), moment)
+    }
+
+    fn decide_piece(&self, target: Target, moment: Moment<'_>) -> Result<Decision, Error> {
+        if self.at_hand(target) {
+            let piece = self.piece(target.worker).map(|piece| &piece.hold);
+            return Ok(
+                piece.map_or_else(|| Decision::Ignore(String::new()), |hold| work(target, hold, moment))
+            );
+        }
+        if self.is_ahead(target) {
+            let at = self.course.words(self.stage);
             return Ok(Decision::Ahead(format!(
-                "{target} is not due yet: the run is in stage {}",
+                "{target} is not due yet: the run is in stage {} ({at})",
                 self.stage
             )));
         }
-        if stage == self.stage && worker.result.is_none() && leg == worker.leg {
-            return Ok(work(target, &worker.hold, moment));
-        }
-        Ok(resend(self.due_after_leg(target, moment.invocation), format!("{target} is done")))
+        Ok(resend(self.due_behind(target, moment.invocation), format!("{target} is done")))
     }
 
-    fn decide_combine(&self, stage: u32, moment: Moment<'_>) -> Decision {
-        let target = Target::combine(stage);
-        if stage > self.stage || (stage == self.stage && !self.all_done()) {
-            return Decision::Ahead(format!("{target} is not due yet: not every worker is done"));
+    /// Whether a leg is later than what is at hand.
+    fn is_ahead(&self, target: Target) -> bool {
+        let at = (target.stage, target.worker.is_none(), target.leg);
+        let leg = |number: Option<u32>| self.piece(number).map_or(0, |piece| piece.leg);
+        match target.worker {
+            None => at > (self.stage, self.all_done(), leg(None)),
+            Some(_) if self.all_done() => target.stage > self.stage,
+            Some(worker) => {
+                let piece = self.piece(Some(worker));
+                let done = piece.is_some_and(|piece| piece.result.is_some());
+                target.stage > self.stage || (!done && at > (self.stage, false, leg(Some(worker))))
+            }
         }
-        if stage == self.stage {
-            return work(target, &self.combine, moment);
+    }
+
+    /// What an event that is behind makes due for the invocation that recorded the end of its work.
+    fn due_behind(&self, target: Target, by: &str) -> Vec<Target> {
+        match target.worker {
+            None if target.stage < self.stage => self.due_after_combine(target.stage, by),
+            _ => self.due_after_piece(target, by),
         }
-        resend(self.due_after_combine(stage, moment.invocation), format!("{target} is done"))
     }
 
     fn move_on(&self, due: impl Fn(&Hold) -> bool) -> Decision {
@@ -100,21 +137,31 @@ impl Ledger {
     }
 
     fn tick(&self, moment: Moment<'_>) -> Decision {
-        let lost = |hold: &Hold| hold.lost(moment);
+        let lost = |hold: &Hold| self.is_lost(hold, moment);
         let given_up = |(target, hold): (Target, &Hold)| {
-            let why = hold.resent_too_often().filter(|_| lost(hold))?;
-            Some(Reason::Failed(format!("{target} {why}")))
+            let why =
+                hold.resent_too_often(self.is_heard()).filter(|_| lost(hold) && self.is_unheard(hold))?;
+            Some(format!("{target} {why}"))
         };
         match self.unfinished().into_iter().find_map(given_up) {
-            Some(reason) => Decision::Finish(reason),
+            Some(why) if self.over.is_none() => Decision::Close(Reason::GaveUp(why)),
+            Some(why) if self.end.unscored.is_none() => Decision::Cut(why),
+            Some(why) => Decision::End(self.without_product(&why)),
             None => self.move_on(lost),
         }
     }
 
-    /// The stage that an event means: what it says, or what follows from its `epochsdone`.
-    fn resolve(&self, epochs_done: u32, stage: Option<u32>) -> u32 {
-        let features = epochs_done == 0 && self.stage == 0;
-        stage.unwrap_or(if features { 0 } else { epochs_done + 1 })
+    /// The stage that an event means: the one that it says, or the one that follows from its `epochsdone`.
+    fn resolve(&self, epochs_done: u32, stage: Option<u32>) -> Result<u32, Error> {
+        match stage {
+            Some(stage) if self.course.rounds_before(stage) != epochs_done => {
+                let expected = format!("{} in stage {stage}", self.course.rounds_before(stage));
+                Err(Error::refused("epochsdone", epochs_done.to_string(), expected))
+            }
+            Some(stage) => Ok(stage),
+            None if self.course.rounds_before(self.stage) == epochs_done => Ok(self.stage),
+            None => Ok(self.course.opens_after(epochs_done)),
+        }
     }
 
     fn check_workers(&self, workers: u32) -> Result<(), Error> {
@@ -130,13 +177,16 @@ impl Ledger {
     /// # Errors
     /// [`Error::Contradiction`]: facts were written over, by a server that gave the lock to two at once.
     pub fn check_settled(&self, before: &Ledger) -> Result<(), Error> {
-        let settled = self.over.is_some() && self.over == before.over && self.best == before.best;
+        let settled = self.over.is_some()
+            && self.over == before.over
+            && self.best == before.best
+            && self.end.unscored == before.end.unscored;
         if self.ending.is_some() || settled {
             return Ok(());
         }
         let words = |ledger: &Ledger| {
             let why = ledger.over.as_ref().map_or("not at all".into(), Reason::to_string);
-            format!("{why}, round {} the best", ledger.best.as_ref().map_or(0, |best| best.stage))
+            format!("{why}, stage {} the best", ledger.best.as_ref().map_or(0, |best| best.stage))
         };
         let what = format!(
             "the end was settled ({}), and is now settled otherwise ({}): facts were written over; does the file system \
@@ -150,12 +200,11 @@ impl Ledger {
     /// The event that asks for a piece of work of this run.
     pub fn event(&self, target: Target) -> Event {
         let (run, workers) = (Some(self.run.clone()), self.workers.len() as u32);
-        let (epochs_done, stage) = (target.stage.saturating_sub(1), Some(target.stage));
+        let (epochs_done, stage) = (self.course.rounds_before(target.stage), Some(target.stage));
+        let leg = Some(target.leg);
         match target.worker {
-            None => Event::Combine { run, workers, epochs_done, stage },
-            Some(worker) => {
-                Event::Worker(WorkerEvent { run, worker, workers, epochs_done, stage, leg: Some(target.leg) })
-            }
+            None => Event::Combine { run, workers, epochs_done, stage, leg },
+            Some(worker) => Event::Worker(WorkerEvent { run, worker, workers, epochs_done, stage, leg }),
         }
     }
 }

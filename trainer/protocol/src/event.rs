@@ -27,6 +27,8 @@ pub enum Event {
         epochs_done: u32,
         /// The stage, if the sender says it.
         stage: Option<u32>,
+        /// The leg, if the sender says it, counted from 0.
+        leg: Option<u32>,
     },
     /// End a run now, with its best model so far.
     Stop {
@@ -126,11 +128,12 @@ impl Event {
                 put("stage", json(&w.stage));
                 put("leg", json(&w.leg));
             }
-            Event::Combine { workers, epochs_done, stage, .. } => {
+            Event::Combine { workers, epochs_done, stage, leg, .. } => {
                 put("combine", true.into());
                 put("workers", (*workers).into());
                 put("epochsdone", (*epochs_done).into());
                 put("stage", json(stage));
+                put("leg", json(leg));
             }
             Event::Stop { .. } => put("stop", true.into()),
             Event::Tick { .. } => put("tick", true.into()),
@@ -173,7 +176,8 @@ impl Keys {
                 self.flag("combine")?;
                 let workers = self.needed("workers", 1, MAX_WORKERS)?;
                 let (epochs_done, stage) = self.place()?;
-                Event::Combine { run: self.run()?, workers, epochs_done, stage }
+                let leg = self.number("leg", 0, u32::MAX)?;
+                Event::Combine { run: self.run()?, workers, epochs_done, stage, leg }
             }
             "stop" => {
                 self.flag("stop")?;
@@ -200,17 +204,10 @@ impl Keys {
         Ok(Event::Worker(WorkerEvent { run: self.run()?, worker, workers, epochs_done, stage, leg }))
     }
 
-    /// `epochsdone` and `stage`, which must agree: stage 0 is `features`, stage r is round r.
+    /// `epochsdone` and `stage`; the run's course says whether they agree.
     fn place(&mut self) -> Result<(u32, Option<u32>), Error> {
         let epochs_done = self.needed("epochsdone", 0, u32::MAX - 1)?;
-        let stage = self.number("stage", 0, u32::MAX)?;
-        match stage {
-            Some(stage) if stage.saturating_sub(1) != epochs_done => {
-                let expected = format!("{} or no stage, as epochsdone is {epochs_done}", epochs_done + 1);
-                Err(Error::refused("stage", stage.to_string(), expected))
-            }
-            _ => Ok((epochs_done, stage)),
-        }
+        Ok((epochs_done, self.number("stage", 0, u32::MAX)?))
     }
 
     fn run(&mut self) -> Result<Option<RunId>, Error> {
@@ -273,7 +270,7 @@ mod tests {
         for text in [
             r#"{"start":true,"workers":5,"run":"a","force":true}"#,
             r#"{"workerno":0,"workers":1,"epochsdone":0,"run":"a-1","stage":0,"leg":17}"#,
-            r#"{"combine":true,"workers":5,"epochsdone":6,"run":"a","stage":7}"#,
+            r#"{"combine":true,"workers":5,"epochsdone":6,"run":"a","stage":7,"leg":2}"#,
             r#"{"stop":true,"run":"a"}"#,
             r#"{"tick":true}"#,
         ] {
@@ -293,7 +290,7 @@ mod tests {
             (r#"{"workerno": 5, "workers": 5, "epochsdone": 0}"#, "workerno: found 5"),
             (r#"{"workerno": -1, "workers": 5, "epochsdone": 0}"#, "workerno: found -1"),
             (r#"{"workerno": 1, "workers": 5}"#, "epochsdone: found nothing"),
-            (r#"{"workerno": 1, "workers": 5, "epochsdone": 3, "stage": 3}"#, "stage: found 3"),
+            (r#"{"workerno": 1, "workers": 5, "epochsdone": 3, "stage": -3}"#, "stage: found -3"),
             (r#"{"combine": true, "stop": true}"#, "combine and stop"),
             (r#"{}"#, "none of them"),
             (r#"[1]"#, "found [1], expected an object"),

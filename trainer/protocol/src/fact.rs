@@ -1,6 +1,6 @@
 //! Facts: what has happened in a run and is safe on disk. The ledger is the fold of their log.
 
-use crate::{FileRef, Job, RunId};
+use crate::{Course, FileRef, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
 
 /// One fact. Times are milliseconds since 1970, by the clock of the process that records it.
@@ -13,14 +13,15 @@ pub enum Fact {
         schema: u32,
         /// The run.
         run: RunId,
-        /// What it trains.
+        /// What it was asked for.
         job: Box<Job>,
+        /// Its stages.
+        course: Box<Course>,
         /// Number of workers.
         workers: u32,
         /// Its feature store; with a manifest if it was there already.
         features: FeatureStore,
-        /// By which invocation; unknown in ledgers of before this was written.
-        #[serde(default)]
+        /// By which invocation.
         invocation: String,
         /// When.
         at_ms: u64,
@@ -32,13 +33,13 @@ pub enum Fact {
         /// The invocation, and what it may cost.
         lease: Lease,
     },
-    /// A worker ran out of time and saved its place.
+    /// A worker, a combine or the end ran out of time and saved its place.
     LegDone {
         /// The leg that ended.
         target: Target,
         /// Where the next leg goes on, in the stage's folder.
         place: FileRef,
-        /// Images of the worker's stage that are done.
+        /// How much of the piece is done, in the course's units.
         done: u64,
         /// By which invocation.
         invocation: String,
@@ -83,15 +84,33 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
-    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is fixed before it
-    /// is published: whoever publishes it, and however often, publishes the same.
+    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is fixed before
+    /// it is published: whoever publishes it, and however often, publishes the same.
     Closed {
         /// Why.
         why: Reason,
+        /// By which invocation.
+        invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// The run has ended. Nothing is due after it.
+    /// The product is published without scores, which cannot be had.
+    Cut {
+        /// Why, in words.
+        why: String,
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// A run that was given up is taken up again where it stood.
+    Reopened {
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// The run has ended. Nothing is due after it, unless it is taken up again.
     Ended {
         /// Why, and with which model.
         ending: Ending,
@@ -101,6 +120,22 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Who recorded what may open the end of the run, and when.
+    pub(crate) fn by(&self) -> (&str, u64) {
+        match self {
+            Fact::Begun { lease, .. } => (&lease.invocation, lease.at_ms),
+            Fact::Started { invocation, at_ms, .. }
+            | Fact::LegDone { invocation, at_ms, .. }
+            | Fact::WorkerDone { invocation, at_ms, .. }
+            | Fact::CombineDone { invocation, at_ms, .. }
+            | Fact::Hindered { invocation, at_ms, .. }
+            | Fact::Closed { invocation, at_ms, .. }
+            | Fact::Cut { invocation, at_ms, .. }
+            | Fact::Reopened { invocation, at_ms } => (invocation, *at_ms),
+            Fact::SentAgain { at_ms, .. } | Fact::Ended { at_ms, .. } => ("", *at_ms),
+        }
+    }
+
     /// The fact as all who read the ledger will see it.
     ///
     /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records a score has
@@ -115,12 +150,12 @@ impl Fact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Stage 0 is `features`, stage r is round r.
+    /// The stage, as the course counts.
     pub stage: u32,
-    /// The worker; none means the combine.
+    /// The worker; none means the combine, or in the stage of the end the publishing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,
-    /// The worker's leg in this stage, from 0; 0 for a combine.
+    /// The leg of this piece of the stage, from 0.
     pub leg: u32,
 }
 
@@ -140,6 +175,7 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.worker {
             Some(worker) => write!(f, "leg {} of worker {worker} in stage {}", self.leg, self.stage),
+            None if self.leg > 0 => write!(f, "leg {} of the combine of stage {}", self.leg, self.stage),
             None => write!(f, "the combine of stage {}", self.stage),
         }
     }
@@ -199,34 +235,13 @@ pub struct Combined {
     pub score: Option<Score>,
 }
 
-/// How well a state does on the validation split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Score {
-    /// Mean cross-entropy.
-    pub loss: f64,
-    /// Share of images whose most probable class is the true one.
-    pub top1: f64,
-    /// Share of images whose true class is among the five most probable.
-    pub top5: f64,
-    /// Images scored.
-    pub images: u64,
-}
-
-impl Score {
-    /// Whether this is better than another: more right answers, or as many with a lower loss.
-    pub fn beats(&self, other: &Score) -> bool {
-        self.top1 > other.top1 || (self.top1 == other.top1 && self.loss < other.loss)
-    }
-}
-
 /// Why a run ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", content = "detail", rename_all = "snake_case")]
 pub enum Reason {
     /// All rounds are done.
     Rounds,
-    /// The score has not become better for the job's patience.
+    /// The score has not become better for the course's patience.
     Patience,
     /// A `stop` event.
     Stopped,
@@ -234,6 +249,8 @@ pub enum Reason {
     Limit(String),
     /// The run cannot go on, in words.
     Failed(String),
+    /// The run was tried too often for trouble that may pass, in words.
+    GaveUp(String),
 }
 
 impl std::fmt::Display for Reason {
@@ -244,6 +261,7 @@ impl std::fmt::Display for Reason {
             Reason::Stopped => f.write_str("stopped"),
             Reason::Limit(what) => write!(f, "limit reached: {what}"),
             Reason::Failed(what) => write!(f, "failed: {what}"),
+            Reason::GaveUp(what) => write!(f, "gave up: {what}"),
         }
     }
 }
@@ -257,4 +275,7 @@ pub struct Ending {
     /// The best model, in `model/`; none when no round was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<FileRef>,
+    /// Why the model has no scores, if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unscored: Option<String>,
 }

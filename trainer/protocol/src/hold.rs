@@ -46,23 +46,26 @@ impl Hold {
 
     /// Why the run is given up, once the work has begun too often without an end.
     pub(crate) fn begun_too_often(&self) -> Option<String> {
-        let words = || format!("began {} times and never ended: {}", self.begun, self.why());
+        let words = || format!("began {} times and never ended: {}", self.begun, self.why(true));
         (self.begun > MOST_BEGINNINGS).then(words)
     }
 
     /// Why the run is given up, once the work was sent again too often.
-    pub(crate) fn resent_too_often(&self) -> Option<String> {
-        let words = || format!("was sent again {} times and did not end: {}", self.resent, self.why());
+    ///
+    /// `heard` says whether anything of the run was ever begun.
+    pub(crate) fn resent_too_often(&self, heard: bool) -> Option<String> {
+        let words = || format!("was sent again {} times and did not end: {}", self.resent, self.why(heard));
         (self.resent >= MOST_RESENDS).then(words)
     }
 
     /// Why it does not end, as far as is known.
-    fn why(&self) -> String {
+    fn why(&self, heard: bool) -> String {
         match (&self.trouble, &self.lease) {
             (Some(trouble), _) => trouble.clone(),
             (None, Some(Lease { memory_mb, .. })) => format!(
                 "the function crashed, ran out of memory ({memory_mb} MB) or of time; its log says which"
             ),
+            (None, None) if heard => "its events were never begun, though others of the run were".into(),
             (None, None) => "its events were never begun; does the function start? its log says".into(),
         }
     }
@@ -73,15 +76,19 @@ impl Hold {
         now_ms > expected_ms.saturating_add(grace_ms)
     }
 
-    /// Whether a tick holds the work to be lost.
+    /// Whether a tick holds the work to be lost, which could have begun since `free_ms`.
     ///
-    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform may still deliver:
-    /// that is ignored then. An event that nobody has begun has some patience to arrive, and twice as much each time
-    /// that it was sent again.
-    pub(crate) fn lost(&self, moment: Moment<'_>) -> bool {
+    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform may still
+    /// deliver: that is ignored then. An event that nobody has begun has some patience to arrive, and twice as much each
+    /// time that it was sent again.
+    pub(crate) fn lost(&self, free_ms: u64, moment: Moment<'_>) -> bool {
+        let patience_ms = moment.patience_ms << self.unheard.min(16);
         match &self.lease {
             Some(lease) if self.unheard == 0 => moment.now_ms > lease.handed_over_ms(),
-            _ => self.overdue(moment.now_ms, moment.patience_ms << self.unheard.min(16)),
+            _ => {
+                self.overdue(moment.now_ms, patience_ms)
+                    && moment.now_ms > free_ms.saturating_add(patience_ms)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! of an older version.
 
 use crate::timeline::{StageTimes, Timeline, write_rows};
-use crate::{Ledger, Part, Score};
+use crate::{Course, Ledger, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -29,20 +29,18 @@ pub struct RunItem {
     pub status: String,
     /// Whether it has ended.
     pub ended: bool,
-    /// The stage at hand; 0 is `features`.
+    /// The run in a few words.
+    pub title: String,
+    /// The stage at hand, as the course counts.
     pub stage: u32,
-    /// Rounds of the job.
-    pub rounds: u32,
-    /// Stages of a round.
-    pub stages_in_round: u32,
+    /// Rounds that are complete.
+    pub rounds_done: u32,
+    /// The run's stages, as JSON.
+    pub course: String,
     /// Number of workers.
     pub workers: u32,
     /// Workers that are done with the stage.
     pub workers_done: u32,
-    /// The network.
-    pub network: String,
-    /// The data set.
-    pub dataset: String,
     /// When it started, in milliseconds since 1970.
     pub started_ms: u64,
     /// When this was last reported.
@@ -64,12 +62,15 @@ pub struct RunItem {
     /// The stage with the best score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_stage: Option<u32>,
-    /// Its share of right answers.
+    /// The deciding number of that score.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub best_top1: Option<f64>,
+    pub best_value: Option<f64>,
     /// The model's file name, once there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Why the model has no scores, if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unscored: Option<String>,
 }
 
 /// One stage: its times, its score, and a bar for each attempt.
@@ -81,9 +82,9 @@ pub struct StageItem {
     /// When it was combined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
-    /// The score of its combine.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub score: Option<Score>,
+    /// The score of its combine, as JSON; empty where there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub score: String,
     /// Events that were sent again in it.
     pub resent: u64,
     /// Workers that share a row of `bars`.
@@ -100,12 +101,12 @@ pub struct WorkerItem {
     pub stage: u32,
     /// Its leg then.
     pub leg: u32,
-    /// Images done.
+    /// How much was done, in the course's units.
     pub done: u64,
-    /// Of how many.
+    /// Of how much.
     pub of: u64,
-    /// Images a second in this leg.
-    pub images_per_second: f64,
+    /// Units per second in this leg.
+    pub units_per_second: f64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// Whether the leg ended with this.
@@ -154,18 +155,18 @@ impl RunItem {
     /// What a ledger says.
     pub fn of(ledger: &Ledger, now_ms: u64) -> RunItem {
         let limits = &ledger.job.limits;
-        let best = ledger.best.as_ref().and_then(|best| best.score.map(|score| (best.stage, score.top1)));
+        let value = |score: &Score| score.values.first().copied();
+        let best = ledger.best.as_ref().and_then(|best| Some((best.stage, value(best.score.as_ref()?)?)));
         let ending = ledger.ending.as_ref();
         RunItem {
             status: ending.map_or("running".into(), |ending| ending.why.to_string()),
             ended: ending.is_some(),
+            title: ledger.course.title.clone(),
             stage: ledger.stage,
-            rounds: ledger.job.rounds_in_all(),
-            stages_in_round: ledger.job.stages_in_round(),
+            rounds_done: ledger.last.as_ref().map_or(0, |last| ledger.course.rounds_in(last.stage)),
+            course: serde_json::to_string(&ledger.course).unwrap_or_default(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
-            network: ledger.job.network.clone(),
-            dataset: ledger.job.dataset.clone(),
             started_ms: ledger.started_ms,
             at_ms: now_ms,
             sent: ledger.spend.sent,
@@ -176,19 +177,15 @@ impl RunItem {
             sent_limit: limits.invocations,
             hours_limit: limits.hours,
             best_stage: best.map(|(stage, _)| stage),
-            best_top1: best.map(|(_, top1)| top1),
+            best_value: best.map(|(_, value)| value),
             model: ending.and_then(|ending| ending.model.as_ref()).map(|model| model.name.clone()),
+            unscored: ending.and_then(|ending| ending.unscored.clone()),
         }
     }
 
-    /// What one of its stages does.
-    pub fn part(&self, stage: u32) -> Part {
-        Part::of(stage, self.stages_in_round)
-    }
-
-    /// What the stage at hand does.
-    pub fn at(&self) -> Part {
-        self.part(self.stage)
+    /// The run's stages; none of an item that does not say them.
+    pub fn course(&self) -> Option<Course> {
+        serde_json::from_str(&self.course).ok()
     }
 }
 
@@ -199,11 +196,22 @@ impl StageItem {
         StageItem {
             began_ms: stage.began_ms,
             ended_ms: stage.ended_ms,
-            score: stage.score,
+            score: stage
+                .score
+                .as_ref()
+                .and_then(|score| serde_json::to_string(score).ok())
+                .unwrap_or_default(),
             resent: stage.resent,
             share,
             bars,
         }
+    }
+}
+
+impl StageItem {
+    /// The score of its combine.
+    pub fn score(&self) -> Option<Score> {
+        serde_json::from_str(&self.score).ok()
     }
 }
 

@@ -4,6 +4,7 @@
 //! event ─ decide(&Ledger, &Event, now) ─▶ Decision ─ (the handler works) ─▶ Fact ─ Ledger::record ─▶ events due
 //! ```
 
+mod course;
 mod decide;
 mod errand;
 mod error;
@@ -21,19 +22,20 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use course::{At, Best, Course, Measure, Score};
 pub use decide::{Decision, Moment};
 pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
-pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Score, Target, reserve_ms};
+pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Target, reserve_ms};
 pub use hold::Hold;
 pub use ids::{FileRef, RunId, utc};
 pub use job::{
     Agreement, Augment, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer,
     Part, Pooling, Precision, Reduce, Schedule, Tune,
 };
-pub use ledger::{Ledger, Recorded, WorkerState};
+pub use ledger::{End, Ledger, Piece, Recorded, end_events};
 pub use limits::Spend;
 
-/// The schema of facts in the ledger; a later one is refused by name.
-pub const LEDGER_SCHEMA: u32 = 1;
+/// The schema of facts in the ledger; another one is refused by name.
+pub const LEDGER_SCHEMA: u32 = 2;

@@ -35,6 +35,16 @@ impl Spend {
         self.close(at_ms, |of, open| *of == target && open.invocation == invocation);
     }
 
+    /// An invocation ends its work on a stage, whichever leg it had.
+    pub(crate) fn end_any(&mut self, stage: u32, invocation: &str, at_ms: u64) {
+        self.close(at_ms, |of, open| of.stage == stage && open.invocation == invocation);
+    }
+
+    /// All work on a stage ends.
+    pub(crate) fn end_all(&mut self, stage: u32, at_ms: u64) {
+        self.close(at_ms, |of, _| of.stage == stage);
+    }
+
     fn close(&mut self, now_ms: u64, ended: impl Fn(&Target, &Lease) -> bool) {
         let closed = &mut self.closed_mb_ms;
         self.open.retain(|(target, lease)| {

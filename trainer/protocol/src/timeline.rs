@@ -17,6 +17,8 @@ pub struct Timeline {
     /// The time of the last fact.
     pub last_ms: u64,
     workers: u32,
+    /// The stage of the end.
+    end: u32,
     facts: u64,
 }
 
@@ -69,13 +71,17 @@ impl Timeline {
     pub fn take(&mut self, fact: &Fact) {
         self.facts += 1;
         match fact {
-            Fact::Started { workers, features, at_ms, .. } => {
+            Fact::Started { workers, course, features, at_ms, .. } => {
                 let (started_ms, workers) = (*at_ms, *workers);
                 *self = Timeline { started_ms, last_ms: *at_ms, workers, facts: 1, ..Timeline::default() };
-                self.open(u32::from(features.manifest.is_some()), *at_ms);
+                self.open(course.first(features.manifest.is_some()), *at_ms);
+                self.end = course.end();
             }
             Fact::Begun { target, lease } => {
                 self.last_ms = lease.at_ms;
+                if target.stage == self.end {
+                    self.open(self.end, lease.at_ms);
+                }
                 let Some(stage) = self.stages.get_mut(&target.stage) else { return };
                 stage.give_up(*target, &lease.invocation, lease.at_ms);
                 let (began_ms, until_ms) = (lease.at_ms, lease.until_ms);
@@ -87,7 +93,7 @@ impl Timeline {
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.done(Target::combine(combined.stage), invocation, *at_ms);
                 if let Some(stage) = self.stages.get_mut(&combined.stage) {
-                    (stage.ended_ms, stage.score) = (Some(*at_ms), combined.score);
+                    (stage.ended_ms, stage.score) = (Some(*at_ms), combined.score.clone());
                 }
                 self.open(combined.stage + 1, *at_ms);
             }
@@ -102,7 +108,18 @@ impl Timeline {
                 let Some(stage) = self.stages.get_mut(&target.stage) else { return };
                 stage.give_up(*target, invocation, *at_ms);
             }
-            Fact::Closed { at_ms, .. } | Fact::Ended { at_ms, .. } => self.stop(*at_ms),
+            Fact::Closed { at_ms, .. } => self.stop(*at_ms),
+            Fact::Ended { ending, at_ms } => {
+                if ending.model.is_some() {
+                    self.published(*at_ms);
+                }
+                self.stop(*at_ms);
+            }
+            Fact::Cut { at_ms, .. } => self.last_ms = *at_ms,
+            Fact::Reopened { at_ms, .. } => {
+                self.last_ms = *at_ms;
+                self.stages.entry(self.newest()).and_modify(|stage| stage.ended_ms = None);
+            }
         }
     }
 
@@ -137,6 +154,20 @@ impl Timeline {
                 false => AttemptEnd::Duplicate,
             };
             attempt.until_ms = attempt.until_ms.min(at_ms);
+        }
+    }
+
+    /// The stage that was opened last.
+    fn newest(&self) -> u32 {
+        self.stages.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// The end is done: of its attempts that run, the last one has published the model.
+    fn published(&mut self, at_ms: u64) {
+        let Some(stage) = self.stages.get_mut(&self.end) else { return };
+        stage.ended_ms = Some(at_ms);
+        if let Some(attempt) = stage.running().last() {
+            (attempt.end, attempt.until_ms) = (AttemptEnd::Done, attempt.until_ms.min(at_ms));
         }
     }
 

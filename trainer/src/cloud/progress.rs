@@ -165,7 +165,7 @@ impl Progress for DynamoProgress {
             leg: report.leg,
             done: report.done,
             of: report.of,
-            images_per_second: report.images_per_second,
+            units_per_second: report.units_per_second,
             at_ms: report.now_ms,
             leg_ended: report.last,
         };

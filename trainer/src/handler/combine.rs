@@ -1,5 +1,6 @@
 //! The combine of a stage: reduce what its workers published, score it, open the next stage.
 
+use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};
 use crate::Error;
 use protocol::{Combined, Fact, FileRef, Ledger, Target};
@@ -9,20 +10,19 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
     let services = turn.services;
     let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
     let stage = stage(services, &ledger, target.stage);
-    let mut work = services.workload.combine(&stage, &results, None)?;
-    while !work.progress().finished() {
-        work.step()?;
-    }
-    let combined = work.publish()?;
-    let combined = Combined {
-        stage: target.stage,
-        state: combined.state,
-        features: combined.features,
-        score: combined.score,
+    let mut work = services.workload.combine(&stage, &results, ledger.combine.place.as_ref())?;
+    let fact = match leg::run(turn, target, &mut *work, |_, _| ())? {
+        Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
+        Ended::OutOfTime(fact) => fact,
+        Ended::Finished(work::Combined { state, features, score }) => {
+            let combined = Combined { stage: target.stage, state, features, score };
+            let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
+            Fact::CombineDone { combined, invocation, at_ms }
+        }
     };
-    let invocation = turn.invocation.id.clone();
+    drop(work);
     drop(ledger);
-    let (recorded, ledger) = turn.record(Fact::CombineDone { combined, invocation, at_ms: turn.now_ms() })?;
+    let (recorded, ledger) = turn.record(fact)?;
     let reply = turn.send(&ledger, &recorded.due)?;
     tidy_up(turn, &ledger, target.stage, &recorded.retired);
     Ok(reply)

@@ -1,38 +1,36 @@
-//! The end of a run: it is settled, which fixes the best model; that is published; then the end is recorded.
+//! The end of a run: the product of its best state is scored and published, in legs; then the end is recorded.
 
+use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};
-use crate::{Error, Fate};
-use protocol::{Ending, Fact, Ledger, Reason};
+use crate::Error;
+use protocol::{Ending, Ledger, Target};
 use std::sync::Arc;
+use work::Last;
 
-pub(super) fn finish(turn: &Turn<'_>, ledger: &Arc<Ledger>, why: Reason) -> Result<Reply, Error> {
+pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
-    let mut ledger = Arc::clone(ledger);
-    if ledger.over.is_none() {
-        ledger = turn.record(Fact::Closed { why: why.clone(), at_ms: turn.now_ms() })?.1;
-    }
-    if ledger.ending.is_some() {
-        return Ok(Reply::done(&ledger, &[]));
-    }
-    let why = ledger.over.clone().unwrap_or(why);
-    let best = ledger.best.as_ref().and_then(|best| best.state.as_ref());
-    let stage = stage(services, &ledger, ledger.stage);
-    let publish = |state| {
-        let mut work = services.workload.finish(&stage, state, None)?;
-        while !work.progress().finished() {
-            work.step()?;
-        }
-        work.publish()
+    let (Some(best), Some(why)) = (ledger.product(), ledger.over.clone()) else {
+        return Ok(Reply::ignored("the run has nothing to publish".into()));
     };
-    let ending = match best.map(publish).transpose().map_err(Error::from) {
-        Ok(model) => Ending { why, model },
-        Err(error) if error.fate() == Fate::Retry => return Err(error),
-        Err(error) => {
-            let why = Reason::Failed(format!("{why}; then the model could not be published: {error}"));
-            Ending { why, model: None }
+    let unscored = ledger.end.unscored.as_deref();
+    let last = Last { best, unscored, place: ledger.combine.place.as_ref() };
+    let mut work = services.workload.finish(&stage(services, &ledger, target.stage), last)?;
+    let model = match leg::run(turn, target, &mut *work, |_, _| ())? {
+        Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
+        Ended::OutOfTime(fact) => {
+            let (recorded, ledger) = turn.record(fact)?;
+            return turn.send(&ledger, &recorded.due);
         }
+        Ended::Finished(model) => model,
     };
-    let ledger = turn.end(&ledger, ending)?;
+    let ending = Ending { why, model: Some(model), unscored: unscored.map(str::to_owned) };
+    end(turn, &ledger, ending)
+}
+
+/// Records the end, and shows what the run has made.
+pub(super) fn end(turn: &Turn<'_>, ledger: &Ledger, ending: Ending) -> Result<Reply, Error> {
+    let services = turn.services;
+    let ledger = turn.end(ledger, ending)?;
     if let Some(model) = services.workload.show(&services.root, &ledger.run) {
         services.progress.model(&ledger.run, &model, turn.now_ms());
     }

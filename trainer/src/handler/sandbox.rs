@@ -4,14 +4,14 @@ use crate::Error;
 use crate::cloud::NoProgress;
 use crate::handler::handle;
 use crate::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
-use protocol::{FileRef, Job};
+use protocol::{Best, Course, FeatureStore, FileRef, Job};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::Root;
-use work::{Combined, Failed, Plan, Stage, Work, Workload};
+use work::{Combined, Failed, Last, Plan, Stage, Work, Workload};
 
 /// How a worker's work begins.
 pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
@@ -20,8 +20,21 @@ pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
 struct Begins(Box<Begin>);
 
 impl Workload for Begins {
-    fn plan(&self, _: &Root, _: &Job) -> Result<Plan, Failed> {
-        Ok(Plan { features_key: "key".into(), manifest: None, result_bytes: 0 })
+    fn plan(&self, _: &Root, job: &Job, _: u32) -> Result<Plan, Failed> {
+        let course = Course {
+            title: "nothing".into(),
+            before: vec!["features".into()],
+            round: vec!["train".into()],
+            rounds: 20,
+            called: "round".into(),
+            unit: "images".into(),
+            measures: Vec::new(),
+            best: Best::Measured,
+            score_every: 1,
+            patience: None,
+        };
+        let features = FeatureStore { key: "key".into(), manifest: None };
+        Ok(Plan { job: Box::new(job.clone()), course: Box::new(course), features })
     }
     fn open(&self, _: &Stage<'_>, _: u32, _: Option<&FileRef>) -> Result<Box<dyn Work>, Failed> {
         (self.0)()
@@ -34,12 +47,7 @@ impl Workload for Begins {
     ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
         unreachable!("no stage comes to its combine here")
     }
-    fn finish<'a>(
-        &'a self,
-        _: &Stage<'a>,
-        _: &'a FileRef,
-        _: Option<&FileRef>,
-    ) -> Result<Box<dyn Work + 'a>, Failed> {
+    fn finish<'a>(&'a self, _: &Stage<'a>, _: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
         unreachable!("no run here has a best state")
     }
 }

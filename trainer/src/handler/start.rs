@@ -3,10 +3,11 @@
 use super::{Reply, Turn, act, tick};
 use crate::Error;
 use crate::services::{Invocation, Services};
-use protocol::{Event, Fact, FeatureStore, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
+use protocol::{Event, Fact, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use storage::{FactLog, Record};
+use work::Plan;
 
 /// Workers of a run when neither the event nor the job says.
 const WORKERS: u32 = 5;
@@ -17,7 +18,7 @@ pub(super) fn start(
     event: &Event,
     invocation: &Invocation,
 ) -> Result<Reply, Error> {
-    let (job, workers, features) = match plan(services, start) {
+    let (Plan { job, course, features }, workers) = match plan(services, start) {
         Ok(plan) => plan,
         Err(error) => {
             // A run that exists moves on even if its data set could not be planned with again.
@@ -36,6 +37,7 @@ pub(super) fn start(
         schema: LEDGER_SCHEMA,
         run: run.clone(),
         job,
+        course,
         workers,
         features,
         invocation: invocation.id.clone(),
@@ -57,18 +59,14 @@ pub(super) fn start(
     turn.send(&ledger, &ledger.due())
 }
 
-/// The job, its number of workers and its features, after everything that it names has been checked.
-fn plan(services: &Services, start: &StartEvent) -> Result<(Box<Job>, u32, FeatureStore), Error> {
-    let mut job = match &start.job {
+/// What the run will do, and its number of workers, after everything that its job names has been checked.
+fn plan(services: &Services, start: &StartEvent) -> Result<(Plan, u32), Error> {
+    let job = match &start.job {
         Some(job) => job.clone(),
         None => Box::new(default_job(services)?),
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
-    let plan = services.workload.plan(&services.root, &job)?;
-    if job.tune.is_none() {
-        job.reduce.get_or_insert_with(|| plan.reduce(workers));
-    }
-    Ok((job, workers, FeatureStore { key: plan.features_key, manifest: plan.manifest }))
+    Ok((services.workload.plan(&services.root, &job, workers)?, workers))
 }
 
 fn default_job(services: &Services) -> Result<Job, Error> {
@@ -82,15 +80,23 @@ fn default_job(services: &Services) -> Result<Job, Error> {
     Ok(Job::parse(&text)?)
 }
 
-/// A run's job is fixed: a start that brings another is refused.
+/// A run's job and its number of workers are fixed: a start that brings others is refused.
 fn same_job(turn: &Turn<'_>, start: &StartEvent, first: &Fact) -> Result<(), Error> {
-    let (Some(_), Fact::Started { job, .. }) = (&start.job, first) else { return Ok(()) };
+    let Fact::Started { job, .. } = first else { return Ok(()) };
     let ledger = turn.read()?;
-    if ledger.job == **job {
-        return Ok(());
+    if start.job.is_some() && ledger.job != **job {
+        let expected = "the job that the run was started with, or no job, or another run id";
+        let found = format!("another job than run {} has", ledger.run);
+        return Err(protocol::Error::refused("job", found, expected).into());
     }
-    let expected = "the job that the run was started with, or no job, or another run id";
-    Err(protocol::Error::refused("job", format!("another job than run {} has", ledger.run), expected).into())
+    let has = ledger.workers.len();
+    match start.workers {
+        Some(workers) if workers as usize != has => {
+            let expected = format!("{has}, as run {} was started with, or another run id", ledger.run);
+            Err(protocol::Error::refused("workers", workers.to_string(), expected).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One start in the index of runs. The last one's run is the current run.

@@ -60,10 +60,10 @@ impl<'a> Turn<'a> {
                 }
                 _ => None,
             };
-            if let Some(fact) = &fact {
-                ledger.record(fact)?;
-            }
-            Ok((fact, decision))
+            let recorded = fact.as_ref().map(|fact| ledger.record(fact)).transpose()?;
+            // Who begins work once too often ends the run by that.
+            let due = recorded.map(|recorded| recorded.due).filter(|due| !due.is_empty());
+            Ok((fact, due.map_or(decision, Decision::Resend)))
         })?;
         self.services.progress.ledger(&found.1, false, self.now_ms());
         Ok(found)
@@ -95,14 +95,17 @@ impl<'a> Turn<'a> {
             ledger.record(&again)?;
             Ok((Some(again), recorded))
         })?;
-        let milestone = matches!(fact, Fact::CombineDone { .. } | Fact::Ended { .. });
+        let milestone = matches!(
+            fact,
+            Fact::CombineDone { .. } | Fact::Closed { .. } | Fact::Ended { .. } | Fact::Reopened { .. }
+        );
         self.services.progress.ledger(&found.1, milestone, self.now_ms());
         Ok(found)
     }
 
     /// Records why work failed, if that can be recorded: the event will be delivered again whatever becomes of this.
     pub(super) fn hindered(&self, target: Target, error: &Error) {
-        let why: String = error.to_string().chars().take(MOST_WORDS).collect();
+        let why = shortened(&error.to_string());
         let invocation = self.invocation.id.clone();
         if let Err(error) = self.record(Fact::Hindered { target, why, invocation, at_ms: self.now_ms() }) {
             tracing::warn!(%target, %error, "what went wrong was not recorded");
@@ -115,11 +118,58 @@ impl<'a> Turn<'a> {
         Ok(self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?.1)
     }
 
-    /// Why the run is over, if it is. Only when the ledger has changed is it read, under its lock.
-    pub(super) fn over(&self) -> Result<Option<Reason>, Error> {
+    /// Settles that the run ends, and sends what is due then.
+    pub(super) fn close(&self, why: Reason) -> Result<Reply, Error> {
+        let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
+        self.record_and_send(Fact::Closed { why, invocation, at_ms })
+    }
+
+    /// Settles that the product is published without scores, and sends what is due then.
+    pub(super) fn cut(&self, why: String) -> Result<Reply, Error> {
+        let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
+        self.record_and_send(Fact::Cut { why, invocation, at_ms })
+    }
+
+    /// Takes up the run again, which was given up.
+    pub(super) fn reopen(&self) -> Result<Reply, Error> {
+        let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
+        self.record_and_send(Fact::Reopened { invocation, at_ms })
+    }
+
+    /// Work that doing it again cannot help: the run is closed; its end goes on without scores, then without a product.
+    pub(super) fn halt(&self, target: Target, error: &Error) -> Result<Reply, Error> {
+        let ledger = self.read()?;
+        let why = shortened(&error.to_string());
+        if ledger.over.is_none() {
+            self.close(Reason::Failed(why))
+        } else if !ledger.at_hand(target) {
+            Ok(Reply::ignored(why))
+        } else if ledger.end.unscored.is_none() {
+            self.cut(why)
+        } else {
+            super::finish::end(self, &ledger, ledger.without_product(&why))
+        }
+    }
+
+    fn record_and_send(&self, fact: Fact) -> Result<Reply, Error> {
+        let (recorded, ledger) = self.record(fact)?;
+        self.send(&ledger, &recorded.due)
+    }
+
+    /// Why a leg that is under way is not wanted any more, if it is not. Only when the ledger has changed is it read,
+    /// under its lock.
+    pub(super) fn not_wanted(&self, target: Target) -> Result<Option<String>, Error> {
         let known = self.services.ledgers.known(self.log.path());
         // What cannot be looked at is read, which says why.
-        if self.log.has_changed(&known).unwrap_or(true) { Ok(self.read()?.over.clone()) } else { Ok(None) }
+        if !self.log.has_changed(&known).unwrap_or(true) {
+            return Ok(None);
+        }
+        let ledger = self.read()?;
+        let over = ledger.ending.as_ref().map(|ending| &ending.why).or(ledger.over.as_ref());
+        Ok(match over {
+            Some(why) if !ledger.at_hand(target) => Some(format!("the run was ended meanwhile: {why}")),
+            _ => None,
+        })
     }
 
     /// The ledger as it stands.
@@ -127,10 +177,16 @@ impl<'a> Turn<'a> {
         self.update(|_| Ok((None, ()))).map(|((), ledger)| ledger)
     }
 
-    /// Sends what is due, unless that would pass a limit: then the run ends.
-    pub(super) fn send(&self, ledger: &Arc<Ledger>, targets: &[Target]) -> Result<Reply, Error> {
+    /// Sends what is due, unless that would pass a limit: then the run is closed, or its end cut short.
+    pub(super) fn send(&self, ledger: &Ledger, targets: &[Target]) -> Result<Reply, Error> {
+        if let Some(ending) = ledger.ready() {
+            return super::finish::end(self, ledger, ending);
+        }
         if let Some(reason) = ledger.must_end(self.now_ms()) {
-            return super::finish::finish(self, ledger, reason);
+            return self.close(reason);
+        }
+        if let Some(why) = ledger.must_cut(self.now_ms()) {
+            return self.cut(why);
         }
         for target in targets {
             self.services.invoke.send(&ledger.event(*target))?;
@@ -191,4 +247,9 @@ fn caught_up(ledger: Option<Arc<Ledger>>, new: NewFacts<Fact>) -> Result<Option<
         Arc::make_mut(&mut ledger).record(fact)?;
     }
     Ok(Some(ledger))
+}
+
+/// What a fact says, at most so long.
+fn shortened(words: &str) -> String {
+    words.chars().take(MOST_WORDS).collect()
 }

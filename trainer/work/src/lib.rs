@@ -12,4 +12,4 @@ mod workload;
 pub use at_once::at_once;
 pub use failed::{Failed, Fate};
 pub use stage::{Progress, Stage, Work};
-pub use workload::{Combined, Plan, Workload};
+pub use workload::{Combined, Last, Plan, Workload};

@@ -1,7 +1,7 @@
 //! One stage of a run as worker and combine see it, and a piece of it as the handler sees it.
 
 use crate::Failed;
-use protocol::{FeatureStore, FileRef, Job, RunId};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId};
 use storage::Root;
 
 /// One stage of a run.
@@ -13,6 +13,8 @@ pub struct Stage<'a> {
     pub run: &'a RunId,
     /// Its job.
     pub job: &'a Job,
+    /// Its stages.
+    pub course: &'a Course,
     /// The stage's number, from 0.
     pub number: u32,
     /// Its number of workers.

@@ -2,7 +2,7 @@
 
 use crate::{Failed, Stage, Work};
 use protocol::items::ModelItem;
-use protocol::{FileRef, Job, Reduce, RunId, Score};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId, Score};
 use storage::Root;
 
 /// A kind of job. What it publishes depends only on (job, stage, worker).
@@ -11,7 +11,7 @@ pub trait Workload: Send + Sync {
     ///
     /// # Errors
     /// [`Failed`] names the key of the job, or the file.
-    fn plan(&self, root: &Root, job: &Job) -> Result<Plan, Failed>;
+    fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed>;
 
     /// Takes up a worker's share of a stage where its last leg left it: `place`, in the stage's folder.
     ///
@@ -30,16 +30,11 @@ pub trait Workload: Send + Sync {
         place: Option<&FileRef>,
     ) -> Result<Box<dyn Work<Combined> + 'a>, Failed>;
 
-    /// Takes up the end of a run: it publishes the product of the best state, once.
+    /// Takes up the end of a run: it scores and publishes the product of the best state, once.
     ///
     /// # Errors
     /// [`Failed`].
-    fn finish<'a>(
-        &'a self,
-        stage: &Stage<'a>,
-        best: &'a FileRef,
-        place: Option<&FileRef>,
-    ) -> Result<Box<dyn Work + 'a>, Failed>;
+    fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed>;
 
     /// What people are shown of a run's product; nothing decides by it.
     fn show(&self, _root: &Root, _run: &RunId) -> Option<ModelItem> {
@@ -47,27 +42,26 @@ pub trait Workload: Send + Sync {
     }
 }
 
+/// The end of a run: what is to be published, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Last<'a> {
+    /// The best state, in `combined/`.
+    pub best: &'a FileRef,
+    /// Why it is published without scores, if it is: in one step then.
+    pub unscored: Option<&'a str>,
+    /// The place that the last leg has left, in the stage's folder.
+    pub place: Option<&'a FileRef>,
+}
+
 /// What a start settles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The feature store's key, also its folder's name.
-    pub features_key: String,
-    /// The store's manifest, if the store is there already.
-    pub manifest: Option<FileRef>,
-    /// Bytes that a worker publishes in a round.
-    pub result_bytes: u64,
-}
-
-/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine reads so much
-/// in the time that another stage takes to begin and to end (docs/results.md).
-const SLICED_FROM: u64 = 256 << 20;
-
-impl Plan {
-    /// Who sums the workers' results, if the job does not say.
-    pub fn reduce(&self, workers: u32) -> Reduce {
-        let all = self.result_bytes * u64::from(workers);
-        if workers > 1 && all >= SLICED_FROM { Reduce::Sliced } else { Reduce::Single }
-    }
+    /// The job, with what it had left open.
+    pub job: Box<Job>,
+    /// Its stages.
+    pub course: Box<Course>,
+    /// Its feature store; with a manifest if it is there already.
+    pub features: FeatureStore,
 }
 
 /// What a combine gave.

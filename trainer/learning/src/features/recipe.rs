@@ -4,10 +4,13 @@ use super::units::{SPLITS, Unit, units};
 use crate::head::{HeadShape, check_start};
 use crate::images::Preprocessing;
 use crate::rounds::result_bytes;
+use crate::score::measures;
 use crate::weights::{Installed, open_installed};
 use crate::{Error, Result};
 use networks::Network;
-use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Head, Job, Pooling};
+use protocol::{
+    Augment, Best, Course, FeatureStore, FeatureType, FileRef, FrozenEngine, Head, Job, Pooling, Reduce,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -21,6 +24,9 @@ use work::Plan;
 const VERSION: u32 = 2;
 /// Key in the manifest of what was done to the training images, if anything was.
 pub(super) const AUGMENT: &str = "augment";
+/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine reads so much
+/// in the time that another stage takes to begin and to end (docs/results.md).
+const SLICED_FROM: u64 = 256 << 20;
 /// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
 const STEP_WORK: u64 = 160_000_000_000;
 /// The most images in one step.
@@ -30,42 +36,38 @@ const STEP_IMAGES: u64 = 32;
 ///
 /// # Errors
 /// [`Error::Argument`] names the key of the job; [`Error::Network`], [`Error::WrongWeights`], [`Error::Storage`].
-pub fn plan(root: &Root, job: &Job) -> Result<Plan> {
-    let recipe = Recipe::open(root, job).map_err(|error| refused(root, job, error))?;
+pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Plan> {
+    let recipe = Recipe::open(root, job)?;
     crate::device::device(job.device)?;
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
-    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())
-        .map_err(|error| refused(root, job, error))?;
+    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())?;
+    let mut job = Box::new(job.clone());
+    if job.tune.is_none() {
+        let sliced = workers > 1 && result_bytes(&job, &shape) * u64::from(workers) >= SLICED_FROM;
+        job.reduce.get_or_insert(if sliced { Reduce::Sliced } else { Reduce::Single });
+    }
     let key = recipe.key();
-    Ok(Plan {
-        manifest: whole_store(&root.features(&key)?, &key)?,
-        features_key: key,
-        result_bytes: result_bytes(job, &shape),
-    })
+    let manifest = whole_store(&root.features(&key)?, &key)?;
+    Ok(Plan { course: Box::new(course(&job)), features: FeatureStore { key, manifest }, job })
 }
 
-/// What a job names and is not there was never put there, as far as a start can tell: it is refused with what to do. Once a
-/// run has begun the same is trouble that may pass.
-fn refused(root: &Root, job: &Job, error: Error) -> Error {
-    let Error::Storage(storage::Error::Missing { path, .. }) = &error else { return error };
-    let folder = path.parent().unwrap_or(path);
-    let (key, found, expected) = match path.strip_prefix(root.path()).ok().and_then(|path| path.iter().next())
-    {
-        Some(kind) if kind == "weights" => {
-            let expected =
-                format!("installed weights in {}: `baton weights add` puts them there", folder.display());
-            ("job.weights", format!("{:?}, not there", job.weights()), expected)
-        }
-        Some(kind) if kind == "datasets" => {
-            let expected = format!("a data set in {}: `data-prep` makes one", folder.display());
-            ("job.dataset", format!("{:?}, not there", job.dataset), expected)
-        }
-        _ => {
-            let Some(run) = &job.from else { return error };
-            ("job.from", format!("run {run}, which has none"), "a run that has ended with a model".to_owned())
-        }
-    };
-    Error::argument(key, expected, found)
+/// The stages of a job.
+fn course(job: &Job) -> Course {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let sliced = job.reduce == Some(Reduce::Sliced);
+    Course {
+        title: format!("{} on {}", job.network, job.dataset),
+        before: words(&["features"]),
+        round: words(if sliced { &["train", "sums"] } else { &["train"] }),
+        rounds: job.rounds_in_all(),
+        called: if job.tune.is_some() { "rung" } else { "round" }.into(),
+        unit: "images".into(),
+        measures: measures(),
+        // Rungs are no rounds of one model: each compares what the one before has left.
+        best: if job.tune.is_some() { Best::Last } else { Best::Measured },
+        score_every: job.score_every,
+        patience: job.patience,
+    }
 }
 
 /// The manifest of a store that is there; an error if some of its shards are not.

@@ -41,7 +41,7 @@ pub(crate) fn combine(order: &CombineOrder<'_>) -> Result<Combined> {
         Error::Argument { .. } => round.not_finite("a score on the validation split", None),
         other => other,
     })?;
-    Ok(Combined { state: Some(file), features: None, score: Some(score.score) })
+    Ok(Combined { state: Some(file), features: None, score: Some(score.score.into()) })
 }
 
 /// The whole state in one file, and the parameters in it that are scored.

@@ -14,10 +14,11 @@ use super::common::{json, parsed};
 use super::round::Round;
 use super::saved::{PARAMETERS, notes, number};
 use crate::chunked;
+use crate::score::Score;
 use crate::tuning::{RungScore, Sweep, Table, Trial};
 use crate::work::{Assignment, CombineOrder, Combined, Work};
 use crate::{Error, Result};
-use protocol::{FileRef, Job, Part, RunId, Score, Tune};
+use protocol::{FileRef, Job, Part, RunId, Tune};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use storage::{Root, Tensor, Tensors};
@@ -227,7 +228,7 @@ impl Rung {
         let parameters = best.iter().map(|(p, _)| Tensor::f32(PARAMETERS, &[p.len()], &p[..]));
         let folder = self.root.run(&self.run).combined();
         let file = chunked::publish(&folder, &format!("{stage:04}"), &parameters.collect::<Vec<_>>(), &text)?;
-        Ok(Combined { state: Some(file), features: None, score: best.map(|(_, score)| score) })
+        Ok(Combined { state: Some(file), features: None, score: best.map(|(_, score)| score.into()) })
     }
 }
 

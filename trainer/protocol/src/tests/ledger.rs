@@ -1,6 +1,6 @@
 //! The ledger, fact by fact.
 
-use super::{PATIENCE_MS, file, started};
+use super::{PATIENCE_MS, course, file, score, started};
 use crate::*;
 use serde_json::json;
 
@@ -8,13 +8,13 @@ use serde_json::json;
 fn legs_without_progress_end_the_run() {
     let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
     for leg in 0..2 {
-        assert_eq!(ledger.must_end(0), None);
+        assert_eq!(ledger.over, None);
         let (target, invocation) = (Target::worker(0, 0, leg), "i".to_owned());
         ledger
             .record(&Fact::LegDone { target, place: file("p".into()), done: 0, invocation, at_ms: 0 })
             .unwrap();
     }
-    assert!(matches!(ledger.must_end(0), Some(Reason::Failed(why)) if why.contains("no progress")));
+    assert!(matches!(&ledger.over, Some(Reason::Failed(why)) if why.contains("no progress")));
 }
 
 /// A ledger whose one worker's first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
@@ -24,6 +24,10 @@ fn begun() -> (Ledger, Target) {
     let lease = Lease { invocation: "i".into(), at_ms: 1_000, until_ms: 11_000, memory_mb: 1 };
     ledger.record(&Fact::Begun { target, lease }).unwrap();
     (ledger, target)
+}
+
+fn closed(why: Reason) -> Fact {
+    Fact::Closed { why, invocation: "s".into(), at_ms: 0 }
 }
 
 fn decide(ledger: &Ledger, event: &Event, invocation: &str, now_ms: u64) -> Decision {
@@ -64,16 +68,16 @@ fn what_another_has_in_hand_is_not_done_twice() {
 fn an_end_counts_only_as_it_was_settled() {
     let mut settled = Ledger::start(started(1, 2, json!({}))).unwrap();
     let open = settled.clone();
-    settled.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap();
+    settled.record(&closed(Reason::Stopped)).unwrap();
     settled.check_settled(&settled).unwrap();
     let error = open.check_settled(&settled).unwrap_err().to_string();
     assert!(error.contains("facts were written over"), "{error}");
     let mut other = open.clone();
-    other.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap();
+    other.record(&closed(Reason::Rounds)).unwrap();
     assert!(other.check_settled(&settled).is_err(), "for another reason");
     let mut better = settled.clone();
     better.best = Some(Combined { stage: 1, state: None, features: None, score: None });
-    assert!(better.check_settled(&settled).unwrap_err().to_string().contains("round 1 the best"));
+    assert!(better.check_settled(&settled).unwrap_err().to_string().contains("stage 1 the best"));
 }
 
 #[test]
@@ -95,15 +99,15 @@ fn no_combine_counts_once_it_is_settled_that_the_run_ends() {
     let target = Target::worker(0, 0, 0);
     let (result, invocation) = (file("r".into()), "i".to_owned());
     ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms: 0 }).unwrap();
-    assert!(ledger.record(&Fact::Closed { why: Reason::Stopped, at_ms: 0 }).unwrap().new);
+    assert!(ledger.record(&closed(Reason::Stopped)).unwrap().new);
     let before = ledger.clone();
     let features = Some(file("f".into()));
     let combined = Combined { stage: 0, state: None, features, score: None };
     let recorded = ledger.record(&Fact::CombineDone { combined, invocation, at_ms: 0 }).unwrap();
     assert!(!recorded.new && recorded.due.is_empty());
     assert_eq!((ledger.stage, &ledger.last, &ledger.best), (before.stage, &before.last, &before.best));
-    assert!(!ledger.record(&Fact::Closed { why: Reason::Rounds, at_ms: 0 }).unwrap().new);
-    assert_eq!(ledger.must_end(0), Some(Reason::Stopped));
+    assert!(!ledger.record(&closed(Reason::Rounds)).unwrap().new);
+    assert_eq!((ledger.must_end(0), &ledger.over), (None, &Some(Reason::Stopped)));
 }
 
 #[test]
@@ -118,31 +122,28 @@ fn an_event_ahead_of_the_ledger_is_to_be_delivered_again() {
 
 #[test]
 fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
-    let score = |top1| Score { loss: 1.0, top1, top5: 1.0, images: 97 };
     let combined = |stage, top1| {
         let combined = Combined { stage, state: None, features: None, score: Some(score(top1)) };
         Fact::CombineDone { combined, invocation: "i".into(), at_ms: 0 }
     };
     let top1 = |fact: &Fact| match fact {
-        Fact::CombineDone { combined, .. } => combined.score.unwrap().top1,
+        Fact::CombineDone { combined, .. } => combined.score.as_ref().unwrap().values[0],
         _ => unreachable!(),
     };
     // 12 of 97: JSON gives it back one bit smaller.
     let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).read_back());
     let text = serde_json::to_string(&ours).unwrap();
     assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
-    assert!(!score(top1(&read)).beats(&score(top1(&serde_json::from_str(&text).unwrap()))));
+    let again = score(top1(&serde_json::from_str(&text).unwrap()));
+    assert!(!course(&["train"], 1).beats(&score(top1(&read)), &again));
 }
 
-/// The ledger of one worker's run of 20 rounds, with a changed job; its stages are to be ended one after the other.
-fn changed(change: impl FnOnce(&mut Job)) -> Ledger {
-    let Fact::Started { mut job, schema, run, workers, features, invocation, at_ms } =
-        started(1, 20, json!({}))
-    else {
-        unreachable!()
-    };
-    change(&mut job);
-    Ledger::start(Fact::Started { job, schema, run, workers, features, invocation, at_ms }).unwrap()
+/// The ledger of one worker's run of some rounds, with a changed course; its stages are to be ended one by one.
+fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
+    let mut first = started(1, rounds, json!({}));
+    let Fact::Started { course, .. } = &mut first else { unreachable!() };
+    change(course);
+    Ledger::start(first).unwrap()
 }
 
 /// Ends a stage with a top-1, or without a score; gives the best one then.
@@ -153,7 +154,7 @@ fn end(ledger: &mut Ledger, stage: u32, top1: Option<f64>) -> Option<u32> {
     ledger.record(&Fact::WorkerDone { target, result, invocation: invocation.clone(), at_ms }).unwrap();
     let state = (stage > 0).then(|| file(format!("state-{stage}")));
     let features = (stage == 0).then(|| file("features.json".into()));
-    let score = top1.map(|top1| Score { loss: 1.0, top1, top5: 1.0, images: 10 });
+    let score = top1.map(score);
     let combined = Combined { stage, state, features, score };
     ledger.record(&Fact::CombineDone { combined, invocation, at_ms }).unwrap();
     ledger.best.as_ref().map(|best| best.stage)
@@ -161,7 +162,7 @@ fn end(ledger: &mut Ledger, stage: u32, top1: Option<f64>) -> Option<u32> {
 
 #[test]
 fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
-    let mut ledger = changed(|job| job.tune = Some(Tune { trials: 6, ..Tune::default() }));
+    let mut ledger = changed(3, |course| course.best = Best::Last);
     // The features, the range test, and rungs of 6 and of 2 trials, the last one worse than the one before.
     for (stage, top1, best) in
         [(0, None, None), (1, None, None), (2, Some(0.9), Some(2)), (3, Some(0.8), Some(3))]
@@ -173,7 +174,7 @@ fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
 
 #[test]
 fn a_round_that_is_not_scored_replaces_only_another_such_and_ends_nothing() {
-    let mut ledger = changed(|job| (job.score_every, job.patience) = (3, Some(2)));
+    let mut ledger = changed(20, |course| (course.score_every, course.patience) = (3, Some(2)));
     let stages = [(0, None, None), (1, None, Some(1)), (2, None, Some(2)), (3, Some(0.5), Some(3))];
     let later = [(4, None, Some(3)), (5, None, Some(3)), (6, Some(0.4), Some(3))];
     for (stage, top1, best) in stages.into_iter().chain(later) {
@@ -183,12 +184,14 @@ fn a_round_that_is_not_scored_replaces_only_another_such_and_ends_nothing() {
 }
 
 #[test]
-fn a_ledger_of_a_later_schema_is_refused_by_name() {
-    let mut first = started(1, 1, json!({}));
-    let Fact::Started { schema, .. } = &mut first else { unreachable!() };
-    *schema = LEDGER_SCHEMA + 1;
-    let error = Ledger::fold([first]).unwrap_err().to_string();
-    assert!(error.contains("ledger of a-run") && error.contains("schema 2"), "{error}");
+fn a_ledger_of_another_schema_is_refused_by_name() {
+    for other in [LEDGER_SCHEMA - 1, LEDGER_SCHEMA + 1] {
+        let mut first = started(1, 1, json!({}));
+        let Fact::Started { schema, .. } = &mut first else { unreachable!() };
+        *schema = other;
+        let error = Ledger::fold([first]).unwrap_err().to_string();
+        assert!(error.contains("ledger of a-run") && error.contains(&format!("schema {other}")), "{error}");
+    }
 }
 
 #[test]

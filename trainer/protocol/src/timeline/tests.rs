@@ -15,6 +15,7 @@ fn started(workers: u32) -> Fact {
         schema: LEDGER_SCHEMA,
         run: RunId::new("a").unwrap(),
         job: Box::new(Job::from_value(job).unwrap()),
+        course: Box::new(crate::tests::course(&["train"], 20)),
         workers,
         features: FeatureStore { key: "k".into(), manifest: None },
         invocation: String::new(),
@@ -92,8 +93,9 @@ fn what_outlives_its_time_has_died_and_what_the_end_finds_is_stopped() {
     let mut facts = vec![started(2), begun(target, "a", 0, 1_000), begun(target, "b", 5_000, 9_000)];
     facts.push(begun(Target::worker(0, 1, 0), "c", 5_000, 9_000));
     facts.push(done(target, "b", 6_000));
-    facts.push(Fact::Closed { why: Reason::Stopped, at_ms: START + 7_000 });
-    facts.push(Fact::Ended { ending: Ending { why: Reason::Stopped, model: None }, at_ms: START + 8_000 });
+    facts.push(Fact::Closed { why: Reason::Stopped, invocation: "s".into(), at_ms: START + 7_000 });
+    let ending = Ending { why: Reason::Stopped, model: None, unscored: None };
+    facts.push(Fact::Ended { ending, at_ms: START + 8_000 });
     let timeline = timeline(&facts);
     let ends: Vec<_> = timeline.stages[&0].attempts.iter().map(|a| (a.end, a.until_ms - START)).collect();
     use AttemptEnd::{Died, Done, Stopped};

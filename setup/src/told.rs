@@ -1,0 +1,108 @@
+//! A run in the words of its course, for commands and page alike.
+
+use protocol::items::RunItem;
+use protocol::{At, Best, Course, Score};
+use serde_json::{Map, Value};
+
+/// The course that an item says. Of an item that says none, its stages have but their numbers.
+pub(crate) fn course(run: &RunItem) -> Course {
+    run.course().unwrap_or_else(|| Course {
+        title: run.title.clone(),
+        before: vec!["stage 0".into()],
+        round: vec!["stage".into()],
+        rounds: run.stage,
+        called: "stage".into(),
+        unit: "units".into(),
+        measures: Vec::new(),
+        best: Best::Measured,
+        score_every: 1,
+        patience: None,
+    })
+}
+
+/// The round at hand; at the end the last one that is complete, and 0 before the first.
+pub(crate) fn round(course: &Course, run: &RunItem) -> u32 {
+    if course.at(run.stage) == At::End { run.rounds_done } else { course.at(run.stage).round() }
+}
+
+/// The numbers of a score by name: "top-1", "0.7500".
+pub(crate) fn numbers<'a>(
+    course: &'a Course,
+    score: &'a Score,
+) -> impl Iterator<Item = (&'a str, String)> + 'a {
+    let named = course.measures.iter().zip(&score.values);
+    named.map(|(measure, value)| (measure.name.as_str(), format!("{value:.4}")))
+}
+
+/// Whether an ended run came to a bad end.
+pub(crate) fn is_bad(run: &RunItem) -> bool {
+    ["failed", "gave up"].iter().any(|bad| run.status.starts_with(bad))
+}
+
+/// A score in words: "top-1 0.7500, loss 0.6931".
+pub(crate) fn score(course: &Course, score: &Score) -> String {
+    numbers(course, score).map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A score as JSON: `{"top1": 0.75, "loss": 0.6931, "images": 5000}`.
+pub(crate) fn score_as_json(course: &Course, score: &Score) -> Value {
+    let key = |name: &str| name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let named = course.measures.iter().zip(&score.values);
+    let numbers = named.map(|(measure, value)| (key(&measure.name), Value::from(*value)));
+    Value::Object(numbers.chain([(key(&course.unit), Value::from(score.of))]).collect::<Map<_, _>>())
+}
+
+/// A text that begins a sentence.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use protocol::Measure;
+
+    /// Rounds of these steps, after the features, and scores with three numbers.
+    pub(crate) fn course(steps: &[&str], rounds: u32) -> Course {
+        let measure = |name: &str, share| Measure { name: name.into(), higher: share, share };
+        Course {
+            title: "vgg19 on cifar10".into(),
+            before: vec!["features".into()],
+            round: steps.iter().map(|step| (*step).to_owned()).collect(),
+            rounds,
+            called: "round".into(),
+            unit: "images".into(),
+            measures: vec![measure("top-1", true), measure("loss", false), measure("top-5", true)],
+            best: Best::Measured,
+            score_every: 1,
+            patience: None,
+        }
+    }
+
+    #[test]
+    fn scores_are_told_by_the_names_of_the_course() {
+        let (course, told) = (course(&["train"], 3), Score { values: vec![0.75, 2.0, 0.99], of: 500 });
+        assert_eq!(score(&course, &told), "top-1 0.7500, loss 2.0000, top-5 0.9900");
+        let expected = serde_json::json!({"top1": 0.75, "loss": 2.0, "top5": 0.99, "images": 500});
+        assert_eq!(score_as_json(&course, &told), expected);
+    }
+
+    #[test]
+    fn stages_of_an_item_without_a_course_have_but_their_numbers() {
+        for stage in [0, 1, 7, 1_000_000] {
+            let run = RunItem { stage, ..RunItem::default() };
+            assert_eq!(super::course(&run).words(stage), format!("stage {stage}"));
+        }
+    }
+
+    #[test]
+    fn at_the_end_the_round_is_the_last_one_that_is_complete() {
+        let run = |stage, rounds_done| RunItem { stage, rounds_done, ..RunItem::default() };
+        let sliced = course(&["train", "sums"], 5);
+        assert_eq!(
+            [(0, 0), (1, 0), (4, 1), (11, 3)].map(|(s, done)| round(&sliced, &run(s, done))),
+            [0, 1, 2, 3]
+        );
+    }
+}

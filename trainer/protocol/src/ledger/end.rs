@@ -1,0 +1,151 @@
+//! The end of a run is work like any other: begun, cut into legs, counted, bounded.
+//!
+//! The product of the best state is scored and published. Where scores cannot be had within the end's own bounds, it is
+//! published without them, in one step; where that fails too often, the run ends without it.
+
+use super::{Ledger, Piece};
+use crate::{Ending, FileRef, Limits, Reason, Target};
+
+/// Events that an end may send on top of a tenth of the run's limit before it goes on without scores.
+const EVENTS: u64 = 20;
+/// Events that an end may send without scores: the first, and those that are sent again.
+const EVENTS_UNSCORED: u64 = 8;
+/// The part of a run's limits in dollars and hours that its end may use for scores.
+const PART: f64 = 0.1;
+
+/// How far the end is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct End {
+    /// Why the product is published without scores, if it is.
+    pub unscored: Option<String>,
+    /// Why the product cannot be published.
+    lost: Option<String>,
+    /// When the end was opened, and what the run had sent and spent by then.
+    opened_ms: u64,
+    sent: u64,
+    dollars: f64,
+    /// The stage that was at hand, to go on with if the run is taken up again.
+    suspended: Option<Box<(u32, Vec<Piece>, Piece)>>,
+}
+
+/// The most events that the end of a run with these limits may send.
+pub fn end_events(limits: &Limits) -> u64 {
+    limits.invocations / 10 + EVENTS + EVENTS_UNSCORED
+}
+
+impl Ledger {
+    /// The state of which the product is made; none while no round is complete.
+    pub fn product(&self) -> Option<&FileRef> {
+        self.best.as_ref().and_then(|best| best.state.as_ref())
+    }
+
+    /// How the run ends, if nothing is left to do for it: it has no state to publish, or publishing was given up.
+    pub fn ready(&self) -> Option<Ending> {
+        let why = self.over.clone().filter(|_| self.ending.is_none())?;
+        match (&self.end.lost, self.product()) {
+            (Some(lost), _) => Some(self.without_product(lost)),
+            (None, None) => Some(Ending { why, model: None, unscored: None }),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The ending of a run whose product could not be published.
+    pub fn without_product(&self, lost: &str) -> Ending {
+        let over = self.over.as_ref().map_or(String::new(), Reason::to_string);
+        let why = Reason::GaveUp(format!("{over}; then the model could not be published: {lost}"));
+        Ending { why, model: None, unscored: None }
+    }
+
+    /// Why the end is to go on without scores: a bound of its own that it has reached.
+    ///
+    /// Its first leg always has its chance.
+    pub fn must_cut(&self, now_ms: u64) -> Option<String> {
+        let first = self.combine.leg == 0 && self.combine.hold.resent == 0;
+        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() || first {
+            return None;
+        }
+        let limits = &self.job.limits;
+        let sent = self.spend.sent - self.end.sent;
+        let dollars = self.spend.dollars(now_ms) - self.end.dollars;
+        let hours = now_ms.saturating_sub(self.end.opened_ms) as f64 / 3_600_000.0;
+        if sent > limits.invocations / 10 + EVENTS {
+            Some(format!("scoring took {sent} invocations, and more were needed"))
+        } else if dollars > limits.dollars * PART {
+            Some(format!("scoring took {dollars:.4} dollars, and more were needed"))
+        } else if hours > limits.hours * PART {
+            Some(format!("scoring took {hours:.2} hours, and more were needed"))
+        } else {
+            None
+        }
+    }
+
+    /// Opens the end.
+    pub(super) fn open_end(&mut self, by: &str, at_ms: u64) {
+        let fresh = vec![Piece::default(); self.workers.len()];
+        let workers = std::mem::replace(&mut self.workers, fresh);
+        let combine = std::mem::replace(&mut self.combine, Piece::sent(at_ms));
+        self.end = End {
+            opened_ms: at_ms,
+            sent: self.spend.sent,
+            dollars: self.spend.dollars(at_ms),
+            suspended: Some(Box::new((self.stage, workers, combine))),
+            ..End::default()
+        };
+        self.stage = self.course.end();
+        self.opened_by = by.into();
+        self.spend.sent += u64::from(self.product().is_some());
+    }
+
+    /// Goes on without scores; false if that is settled already, or the run does not end.
+    pub(super) fn cut(&mut self, why: &str, by: &str, at_ms: u64) -> bool {
+        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() {
+            return false;
+        }
+        self.end.unscored = Some(why.to_owned());
+        self.combine = self.combine.sent_anew(at_ms);
+        self.opened_by = by.into();
+        self.spend.sent += 1;
+        true
+    }
+
+    /// The work of the end is given up as it is done now: without scores first, then without a product.
+    pub(super) fn give_up_end(&mut self, why: &str, by: &str, at_ms: u64) {
+        if !self.cut(why, by, at_ms) {
+            self.end.lost.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// The end's work, for the invocation that opened it, as long as nobody has begun it.
+    pub(super) fn due_at_end(&self, by: &str) -> Vec<Target> {
+        let due = self.over.is_some() && self.opened_by == by && self.combine.hold.lease.is_none();
+        if due { self.due() } else { Vec::new() }
+    }
+
+    /// Whether a `start` takes the run up again: it was given up for trouble that may have passed.
+    ///
+    /// A run that has published a model is not: that model is its last word.
+    pub fn may_reopen(&self) -> bool {
+        let given_up = |ending: &Ending| ending.model.is_none() && matches!(ending.why, Reason::GaveUp(_));
+        self.ending.as_ref().is_some_and(given_up)
+    }
+
+    /// Takes up a run that was given up, where it stood; false if there is none to take up.
+    pub(super) fn reopen(&mut self, by: &str, at_ms: u64) -> bool {
+        if !self.may_reopen() {
+            return false;
+        }
+        self.ending = None;
+        let (Some(Reason::GaveUp(_)), Some(suspended)) = (&self.over, self.end.suspended.take()) else {
+            let anew = self.combine.sent_anew(at_ms);
+            self.open_end(by, at_ms);
+            self.combine = anew;
+            return true;
+        };
+        (self.stage, self.workers, self.combine) = *suspended;
+        (self.over, self.end) = (None, End::default());
+        self.workers.iter_mut().chain([&mut self.combine]).for_each(|piece| *piece = piece.held_anew(at_ms));
+        self.opened_by = by.into();
+        self.spend.sent += self.unfinished().len() as u64;
+        true
+    }
+}

@@ -1,0 +1,49 @@
+//! One leg of any work: steps until the work or the time ends, then the result, or the place for the next leg.
+
+use super::Turn;
+use super::lookout::Lookout;
+use super::pace::Pace;
+use crate::Error;
+use protocol::{Fact, Target};
+use work::Work;
+
+/// How a leg ended.
+pub(super) enum Ended<Made> {
+    /// With the result of the work.
+    Finished(Made),
+    /// For want of time: this is to be recorded.
+    OutOfTime(Fact),
+    /// The work is not wanted any more, in words.
+    NotWanted(String),
+}
+
+/// Carries out a leg; `report` is called after each step with the work and its pace.
+pub(super) fn run<Made>(
+    turn: &Turn<'_>,
+    target: Target,
+    work: &mut dyn Work<Made>,
+    mut report: impl FnMut(&dyn Work<Made>, &Pace),
+) -> Result<Ended<Made>, Error> {
+    let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
+    let mut lookout = Lookout::new(turn.now_ms());
+    loop {
+        let now_ms = turn.now_ms();
+        if work.progress().finished() {
+            return Ok(Ended::Finished(work.publish()?));
+        }
+        if pace.must_stop(now_ms) {
+            let (done, place) = (work.progress().done, work.save()?);
+            let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
+            return Ok(Ended::OutOfTime(Fact::LegDone { target, place, done, invocation, at_ms }));
+        }
+        if lookout.is_due(now_ms) {
+            if let Some(why) = turn.not_wanted(target)? {
+                return Ok(Ended::NotWanted(why));
+            }
+            lookout.looked(now_ms, turn.now_ms());
+        }
+        work.step()?;
+        pace.stepped(turn.now_ms());
+        report(work, &pace);
+    }
+}
