@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use local_cloud::{LocalCloud, Options};
-use protocol::items::{LARGEST_ITEM, ModelItem};
+use protocol::items::{Cell, LARGEST_ITEM, ModelItem, Shown, Table};
 use protocol::timeline::rows;
 use protocol::{
     Best, Combined, Course, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, Measure, RunId,
@@ -129,6 +129,14 @@ fn score() -> Score {
     Score { values: vec![1.0 / 3.0, 0.123_456_789_012_345_68, 1.0 / 7.0], of: 10_000 }
 }
 
+/// A table of every kind of cell.
+fn shown() -> Shown {
+    let cells = vec![Cell::Text("cat".into()), Cell::Count(u64::MAX), Cell::Number(1.0)];
+    let columns = ["class", "images", "right"].map(String::from).into();
+    let table = Table { title: "A table".into(), columns, rows: vec![cells], ..Table::default() };
+    Shown { tables: vec![table], samples: Vec::new() }
+}
+
 fn ledger(run: &str, workers: u32) -> Ledger {
     Ledger::start(started(run, workers, None, START)).unwrap()
 }
@@ -216,11 +224,7 @@ async fn suite(config: SdkConfig) {
 async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
     report(config, move |progress| {
         tell(progress, &first_round("a-run", 5, 2), START + 1);
-        progress.model(
-            &RunId::new("a-run").unwrap(),
-            &ModelItem::of(&["cat".into()], &[vec![7]], [&[], &[]]),
-            START + 2,
-        );
+        progress.model(&RunId::new("a-run").unwrap(), &ModelItem::of(shown()), START + 2);
         progress.worker(&WorkerReport {
             run: &RunId::new("a-run").unwrap(),
             workers: 5,
@@ -247,7 +251,7 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
     assert_eq!((stage.began_ms, stage.ended_ms, stage.share), (START, Some(START + 2_540_000), 1));
     assert_eq!(rows(&stage.bars).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 1]);
     assert!(view.job.is_some_and(|job| job.job.contains("\"network\":\"vgg19\"")));
-    assert_eq!(view.confusion.map(|model| model.confusion).as_deref(), Some("[[7]]"));
+    assert_eq!(view.shown, Some(shown()));
     let worker = view.reports[&3];
     assert_eq!((worker.leg, worker.done, worker.of, worker.units_per_second), (1, 1 << 40, 1 << 41, 1e-7));
     for item in items(client, "a-run").await.iter().chain(&items(client, "runs").await) {

@@ -38,7 +38,7 @@ async fn ended(world: &World, run: &str) -> View {
     let begun = Instant::now();
     loop {
         let view = View::read(&cloud.tables, TABLE, run).await.unwrap();
-        if let Some(view) = view.filter(|view| view.state.ended && view.confusion.is_some()) {
+        if let Some(view) = view.filter(|view| view.state.ended && view.shown.is_some()) {
             return view;
         }
         assert!(begun.elapsed() < Duration::from_secs(90), "the run does not end");
@@ -60,7 +60,7 @@ async fn the_table_says_of_a_run_what_its_facts_say() {
     let folded = folded.unwrap().expect("the run");
     assert_eq!(told.state, folded.state);
     assert_eq!(told.stages, folded.stages);
-    assert_eq!((&told.job, &told.confusion), (&folded.job, &folded.confusion));
+    assert_eq!((&told.job, &told.shown), (&folded.job, &folded.shown));
     assert_eq!(told.stages.len(), 8, "features, six rounds and the end");
     assert_eq!(told.scores().count(), 6);
 
@@ -71,13 +71,19 @@ async fn the_table_says_of_a_run_what_its_facts_say() {
     assert_eq!(watched["stages"]["6"]["score"]["top1"].as_f64(), Some(score.values[0]));
     assert_eq!(watched["stages"]["6"]["score"]["images"].as_u64(), Some(score.of));
     assert_eq!(watched["course"]["rounds"], 6);
+    assert_eq!(watched["shown"]["tables"][0]["rows"].as_array().map(Vec::len), Some(10));
     let file = world.root().join("run.html");
     stdout(&["status", "--root", &root, "--run", "told", "--export", file.to_str().unwrap()]);
     let page = std::fs::read_to_string(file).unwrap();
     let best = format!("{:.4}", told.state.best_value.unwrap());
-    for part in
-        ["all rounds done", &best, "worker 2, round 6: ", "Evenly spread", "src=\"data:image/png;base64,"]
-    {
+    for part in [
+        "all rounds done",
+        &best,
+        "worker 2, round 6: ",
+        "What the model takes for what",
+        "Evenly spread",
+        "src=\"data:image/png;base64,",
+    ] {
         assert!(page.contains(part), "nothing of {part:?}");
     }
 }

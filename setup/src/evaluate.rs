@@ -4,6 +4,7 @@ use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 use learning::model::Evaluation;
 use learning::predict::Predictor;
+use learning::shown::{MOST_CLASSES, worst};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -84,15 +85,10 @@ pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> 
     )))
 }
 
-/// Classes of which the whole matrix is shown; of more, only what is most often mistaken.
-const MATRIX: usize = 20;
-/// Mistakes that are listed.
-const MISTAKES: usize = 20;
-
 fn describe(scored: &Evaluation, classes: &[String]) -> String {
     let score = scored.score;
     let mut text = format!("  loss {:.4}  top-1 {:.4}  top-5 {:.4}\n", score.loss, score.top1, score.top5);
-    if classes.len() <= MATRIX {
+    if classes.len() <= MOST_CLASSES {
         matrix(&mut text, scored, classes)
     } else {
         mistakes(&mut text, scored, classes)
@@ -121,15 +117,8 @@ fn matrix(text: &mut String, scored: &Evaluation, classes: &[String]) {
 }
 
 fn mistakes(text: &mut String, scored: &Evaluation, classes: &[String]) {
-    let mut found: Vec<(u64, usize, usize)> = Vec::new();
-    for (truth, row) in scored.confusion.iter().enumerate() {
-        found.extend(
-            row.iter().enumerate().filter(|(p, n)| *p != truth && **n > 0).map(|(p, n)| (*n, truth, p)),
-        );
-    }
-    found.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
     let _ = writeln!(text, "\n  most often mistaken (--json has the whole matrix):");
-    for (count, truth, predicted) in found.into_iter().take(MISTAKES) {
+    for (count, truth, predicted) in worst(&scored.confusion) {
         let _ = writeln!(text, "  {count:5}  {} taken for {}", classes[truth], classes[predicted]);
     }
 }

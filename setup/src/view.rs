@@ -3,7 +3,7 @@
 use crate::told;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::items::{JobItem, ModelItem, RunItem, Shown, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
 use protocol::{At, Course, Fact, Ledger, RunId, Score};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 use storage::{FactLog, Root};
+use work::Workload;
 
 mod pictures;
 
@@ -21,10 +22,6 @@ type Item = HashMap<String, AttributeValue>;
 
 /// How long the lock of a ledger that is looked at is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// What a model's item says of an image: its number, the true class, the predicted one, with what probability; classes by
-/// their place among the item's names.
-pub type Example = (u64, usize, usize, f64);
 
 /// A run as its items tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,11 +40,12 @@ pub struct View {
     pub reports: BTreeMap<u32, WorkerItem>,
     /// Its job, as JSON.
     pub job: Option<JobItem>,
-    /// What its model takes for what.
-    pub confusion: Option<ModelItem>,
-    /// The images that the model's item tells of, as data addresses, where they can be read.
+    /// What is shown of its product.
+    pub shown: Option<Shown>,
+    /// The images of the samples that are shown, as data addresses, where they can be read: by the place of the samples
+    /// among all, and the image's in its split.
     #[serde(skip)]
-    pub pictures: BTreeMap<u64, String>,
+    pub pictures: BTreeMap<(usize, u64), String>,
 }
 
 impl View {
@@ -60,7 +58,7 @@ impl View {
             stages: BTreeMap::new(),
             reports: BTreeMap::new(),
             job: None,
-            confusion: None,
+            shown: None,
             pictures: BTreeMap::new(),
         }
     }
@@ -75,12 +73,6 @@ impl View {
             }
         }
         value
-    }
-
-    /// What the model says of some images, and its surest mistakes.
-    pub fn examples(&self) -> [Vec<Example>; 2] {
-        let read = |text: &String| serde_json::from_str(text).unwrap_or_default();
-        self.confusion.as_ref().map(|item| [&item.examples, &item.mistakes].map(read)).unwrap_or_default()
     }
 
     /// Reads a run's items with one query; `None` when the table knows no such run.
@@ -112,21 +104,24 @@ impl View {
         facts.iter().for_each(|fact| timeline.take(fact));
         let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
-        let confusion = learning::model::Model::open(&root.run(run).model()).ok().map(|model| model.item());
         Ok(Some(View {
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             job: Some(JobItem::of(&ledger)),
-            confusion: confusion.flatten(),
+            shown: learning::Transfer.show(root, run).map(|item| item.shown()),
             ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))
         }))
     }
 
-    /// Reads the pictures that its examples are of, as far as its data set lies in the same folder.
+    /// Reads the images of the samples that are shown, as far as their data sets lie in the same folder.
     pub fn read_pictures(&mut self, root: &Root) {
-        let images = self.examples().into_iter().flatten().map(|(image, ..)| image);
-        let job = self.job.as_ref().and_then(|item| serde_json::from_str::<Value>(&item.job).ok());
-        if let Some(dataset) = job.as_ref().and_then(|job| job["dataset"].as_str()) {
-            self.pictures = pictures::read(root, dataset, images);
+        let samples = self.shown.iter().flat_map(|shown| &shown.samples).enumerate();
+        for (place, samples) in samples {
+            let Some((dataset, split)) = &samples.images_of else { continue };
+            let images =
+                samples.groups.iter().flat_map(|(_, samples)| samples).filter_map(|sample| sample.image);
+            for (image, picture) in pictures::read(root, (dataset, split), images) {
+                self.pictures.insert((place, image), picture);
+            }
         }
     }
 
@@ -140,7 +135,7 @@ impl View {
         } else if key == "job" {
             self.job = Some(typed(item));
         } else if key == "model" {
-            self.confusion = Some(typed(item));
+            self.shown = Some(typed::<ModelItem>(item).shown());
         }
     }
 

@@ -18,6 +18,18 @@ def plain(browser):
     browser.colours("light")
 
 
+def shown(names):
+    """What a classifier shows: what it takes for what, and two of its answers."""
+    counts = [[95, 2, 3, 0], [1, 99, 0, 0], [4, 0, 88, 8], [1, 0, 9, 90]]
+    rows = [[name, *row, row[place] / sum(row)] for place, (name, row) in enumerate(zip(names, counts))]
+    right = {"caption": f"{names[1]} 98\u00a0%", "image": 25}
+    wrong = {"caption": f"{names[3]} 64\u00a0%", "truth": f"is {names[2]}", "image": 75}
+    return {"tables": [{"title": "What the model takes for what", "note": "On the validation split, images.",
+                        "columns": ["true ╲ taken for", *names, "right"], "rows": rows, "matrix": True}],
+            "samples": [{"title": "What it says of some images", "images_of": ["cifar10", "val"],
+                         "groups": [["Evenly spread", [right, wrong]], ["The surest mistakes", [wrong]]]}]}
+
+
 def a_run(table, run="my-run", workers=4, stages=12, **fields):
     for stage in range(stages + 1):
         table.put_stage(run, stage, workers)
@@ -25,10 +37,7 @@ def a_run(table, run="my-run", workers=4, stages=12, **fields):
         table.put(run, f"worker#{worker:04}", stage=stages + 1, leg=0, done=100 * worker, of=6_400,
                   units_per_second=21.5, leg_ended=False)
     table.put(run, "job", job=json.dumps({"network": "vgg19", "dataset": "cifar10", "rounds": 20}))
-    names = ["airplane", "automobile", "bird", "cat"]
-    confusion = [[95, 2, 3, 0], [1, 99, 0, 0], [4, 0, 88, 8], [1, 0, 9, 90]]
-    table.put(run, "model", classes=4, names=json.dumps(names), confusion=json.dumps(confusion),
-              examples="[[25,1,1,0.981],[75,2,3,0.64]]", mistakes="[[75,2,3,0.64]]")
+    table.put(run, "model", shown=json.dumps(shown(["airplane", "automobile", "bird", "cat"])))
     at = START + (stages + 1) * 61_000 + 20_000
     table.put_run(run, **{"stage": stages + 1, "workers": workers, "at_ms": at, "best_stage": stages,
                           "best_value": 1 - 0.7 / (stages + 1), **fields})
@@ -44,7 +53,7 @@ def test_the_list_leads_to_a_run_and_is_live(table, browser):
     browser.run("document.querySelector('#runs a').click()")
     browser.wait("document.querySelector('#state')")
     assert "my-run" in browser.text("#state")
-    assert "cat 64\u00a0%\nis bird\n75" in browser.text("#samples")
+    assert "cat 64\u00a0%\nis bird\n75" in browser.text("#samples-0")
 
 
 def test_a_run_goes_on_without_loading_the_page_again(table, browser):
@@ -96,16 +105,15 @@ def test_64_workers_and_200_stages_are_smooth(table, browser, picture):
 def test_hostile_names_are_only_text(table, browser):
     a_run(table, "fine", course={name: HOSTILE for name in ("title", "called", "unit")}, status=f"failed: {HOSTILE}", ended=True, model=HOSTILE)
     table.put("fine", "job", job=json.dumps({"weights": HOSTILE}))
-    table.put("fine", "model", classes=2, names=json.dumps([HOSTILE, "dog"]), confusion="[[3,1],[0,4]]",
-              examples="[[0,0,0,1]]", mistakes="[[1,1,0,0.5]]")
+    table.put("fine", "model", shown=json.dumps(shown([HOSTILE] * 4)))
     table.put("fine", "stage#000002", began_ms=START, bars=HOSTILE, share=1)
     table.put_run(HOSTILE, course={"title": HOSTILE})
     browser.open(table.url)
     browser.wait("document.querySelectorAll('#runs tbody tr').length === 2")
     assert HOSTILE in browser.text("#runs") and browser.run("return document.querySelectorAll('#runs a').length") == 1
     browser.open(f"{table.url}run/fine")
-    browser.wait("document.querySelector('#confusion')")
-    for part in ("#state", "#log", "#confusion"):
+    browser.wait("document.querySelector('#table-0')")
+    for part in ("#state", "#log", "#table-0", "#samples-0"):
         assert "onerror=" in browser.text(part), part
     time.sleep(0.3)
     assert browser.run("return [window.broken ?? 0, document.querySelectorAll('main img, main script').length]") == [0, 0]
@@ -199,7 +207,7 @@ def test_the_keyboard_reaches_all_that_can_be_used(table, browser):
             break
         assert found[1] != "none", f"{found[0]} shows no focus"
         reached.append(found[0])
-    for wanted in ("home", "lanes", "earlier", "workers-table", "confusion-table", "events", "copy", "event"):
+    for wanted in ("home", "lanes", "earlier", "workers-table", "table-0-rows", "events", "copy", "event"):
         assert wanted in reached, f"{wanted} is not in {reached}"
     browser.run("document.querySelector('#earlier').focus()")
     browser.key("Enter", 13)

@@ -113,14 +113,11 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
         @if !(view.state.ended && view.reports.is_empty()) {
             (section("workers", "Workers", tables::workers(view)))
         }
-        @if let Some(item) = &view.confusion {
-            (section("confusion", "What the model takes for what", html! {
-                p.note { "On the validation split, images." }
-                (tables::confusion(item))
-            }))
+        @for (place, table) in view.shown.iter().flat_map(|shown| &shown.tables).enumerate() {
+            (section(&format!("table-{place}"), &table.title, tables::shown(table, &format!("table-{place}-rows"))))
         }
-        @if let Some(content) = samples::section(view) {
-            (section("samples", "What it says of some images", content))
+        @for (place, samples) in view.shown.iter().flat_map(|shown| &shown.samples).enumerate() {
+            (section(&format!("samples-{place}"), &samples.title, samples::groups(view, place, samples)))
         }
         (section("log", "What happened", events(view)))
         @if let Some(job) = &view.job { (section("again", "Start it again", again(view, &job.job, form))) }

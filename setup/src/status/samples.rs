@@ -1,41 +1,30 @@
-//! What a model says of some images of the validation split: with the pictures, where the data set lies beside the run.
+//! Samples as a workload shows them: with the pictures, where their data set lies beside the run.
 
-use super::words::number;
-use crate::view::{Example, View};
+use crate::view::View;
 use maud::{Markup, html};
+use protocol::items::{Sample, Samples};
 
-/// Some images, and the surest mistakes; nothing before there is a model.
-pub(super) fn section(view: &View) -> Option<Markup> {
-    let [examples, mistakes] = view.examples();
-    if examples.is_empty() {
-        return None;
+/// The groups of some samples, which have this place among all.
+pub(super) fn groups(view: &View, place: usize, samples: &Samples) -> Markup {
+    html! {
+        @if !samples.note.is_empty() { p.note { (samples.note) } }
+        @for (title, samples) in &samples.groups {
+            h3 { (title) }
+            ul.samples { @for sample in samples { (one(view, place, sample)) } }
+        }
     }
-    let names = view.confusion.as_ref().map(|item| serde_json::from_str(&item.names).unwrap_or_default());
-    let names: Vec<String> = names.unwrap_or_default();
-    Some(html! {
-        p.note { "Of the validation split; a number is the image's place in it." }
-        (row(view, &names, "Evenly spread", &examples))
-        @if !mistakes.is_empty() { (row(view, &names, "The surest mistakes", &mistakes)) }
-    })
 }
 
-fn row(view: &View, names: &[String], title: &str, examples: &[Example]) -> Markup {
-    let name = |class: usize| names.get(class).map_or_else(|| format!("class {class}"), String::clone);
+fn one(view: &View, place: usize, sample: &Sample) -> Markup {
+    let picture = sample.image.and_then(|image| view.pictures.get(&(place, image)));
     html! {
-        h3 { (title) }
-        ul.samples {
-            @for &(image, truth, predicted, probability) in examples {
-                li {
-                    @if let Some(picture) = view.pictures.get(&image) {
-                        img src=(picture) alt=(format!("image {image}"));
-                    }
-                    span class=(if truth == predicted { "said" } else { "said false" }) {
-                        (name(predicted)) " " (number(100.0 * probability, 0)) "\u{a0}%"
-                    }
-                    @if truth != predicted { span { "is " (name(truth)) } }
-                    span.number { (image) }
-                }
+        li {
+            @if let (Some(image), Some(picture)) = (sample.image, picture) {
+                img src=(picture) alt=(format!("image {image}"));
             }
+            span class=(if sample.truth.is_none() { "said" } else { "said false" }) { (sample.caption) }
+            @if let Some(truth) = &sample.truth { span { (truth) } }
+            @if let Some(image) = sample.image { span.number { (image) } }
         }
     }
 }

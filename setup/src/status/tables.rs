@@ -1,9 +1,9 @@
-//! The tables of a run's page: workers, rounds, what is taken for what.
+//! The tables of a run's page: workers, rounds, and those that a workload shows.
 
 use super::words::{count, lasting, number};
 use crate::view::View;
 use maud::{Markup, html};
-use protocol::items::{MOST_CLASSES, ModelItem, WorkerItem};
+use protocol::items::{Cell, Table, WorkerItem};
 
 /// Workers that are listed: first those that are not done.
 const WORKERS: usize = 100;
@@ -98,55 +98,54 @@ pub(super) fn rounds(view: &View) -> Markup {
     }
 }
 
-/// What the model takes for what: the whole matrix of few classes, of many the worst mistakes.
-pub(super) fn confusion(item: &ModelItem) -> Markup {
-    let names: Vec<String> = serde_json::from_str(&item.names).unwrap_or_default();
-    let table: Vec<Vec<u64>> = serde_json::from_str(&item.confusion).unwrap_or_default();
-    if item.classes > MOST_CLASSES as u64 {
-        return mistakes(item.classes, &names, &table);
-    }
+/// A table as a workload shows it.
+pub(super) fn shown(table: &Table, id: &str) -> Markup {
     html! {
-        div.wide role="region" tabindex="0" id="confusion-table" aria-label="Confusion matrix" {
-            table.confusion {
-                thead { tr {
-                    th scope="col" { "true" span.axis { " ╲ taken for" } }
-                    @for name in &names { th.n.class scope="col" { (name) } }
-                    th.n scope="col" { "right" }
-                } }
-                tbody { @for (truth, row) in table.iter().enumerate().take(MOST_CLASSES) {
-                    @let total = row.iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
-                    tr {
-                        th scope="row" { (names.get(truth).map_or("", String::as_str)) }
-                        @for (predicted, images) in row.iter().enumerate().take(MOST_CLASSES) {
-                            td class=(shade(*images, total, truth == predicted)) {
-                                @if *images > 0 { (images) } @else { "·" }
-                            }
-                        }
-                        td.n { (number(ratio(row.get(truth).copied().unwrap_or(0), total), 3)) }
-                    }
+        @if !table.note.is_empty() { p.note { (table.note) } }
+        div.wide role="region" tabindex="0" id=(id) aria-label=(table.title) {
+            table.matrix[table.matrix] {
+                thead { tr { @for (column, name) in table.columns.iter().enumerate() {
+                    th class=(head(table, column)) scope="col" { (name) }
+                } } }
+                tbody { @for (row, cells) in table.rows.iter().enumerate() {
+                    tr { @for column in 0..cells.len() { (cell(table, row, column)) } }
                 } }
             }
         }
     }
 }
 
-fn mistakes(classes: u64, names: &[String], mistakes: &[Vec<u64>]) -> Markup {
-    let name = |index: u64| names.get(index as usize).map_or("?", String::as_str);
-    html! {
-        p.note { "Of " (classes) " classes, what is most often mistaken." }
-        div.wide role="region" tabindex="0" id="confusion-table" aria-label="Worst mistakes" {
-            table {
-                thead { tr {
-                    th.n scope="col" { "images" } th scope="col" { "of class" } th scope="col" { "taken for" }
-                } }
-                tbody { @for mistake in mistakes {
-                    @if let [truth, predicted, images] = mistake[..] {
-                        tr { td.n { (images) } td { (name(truth)) } td { (name(predicted)) } }
-                    }
-                } }
+/// The class of a column's head: numbers stand on the right.
+fn head(table: &Table, column: usize) -> &'static str {
+    match table.rows.first().and_then(|row| row.get(column)) {
+        _ if in_matrix(table, column) => "n class",
+        Some(Cell::Count(_) | Cell::Number(_)) => "n",
+        _ => "",
+    }
+}
+
+fn cell(table: &Table, row: usize, column: usize) -> Markup {
+    match &table.rows[row][column] {
+        Cell::Count(count) if in_matrix(table, column) => {
+            let others = table.rows[row].iter().skip(1).take(table.rows.len());
+            let count_of = |cell: &Cell| if let Cell::Count(count) = cell { *count } else { 0 };
+            let total = others.map(count_of).fold(0, u64::saturating_add);
+            html! {
+                td class=(shade(*count, total, column == row + 1)) {
+                    @if *count > 0 { (count) } @else { "·" }
+                }
             }
         }
+        Cell::Count(count) => html! { td.n { (count) } },
+        Cell::Number(value) => html! { td.n { (number(*value, 3)) } },
+        Cell::Text(text) if table.matrix => html! { th scope="row" { (text) } },
+        Cell::Text(text) => html! { td { (text) } },
     }
+}
+
+/// Whether a column is one of the counts of a matrix.
+fn in_matrix(table: &Table, column: usize) -> bool {
+    table.matrix && (1..=table.rows.len()).contains(&column)
 }
 
 fn ratio(part: u64, of: u64) -> f64 {
@@ -154,10 +153,10 @@ fn ratio(part: u64, of: u64) -> f64 {
 }
 
 /// The class of a cell: what is right and what is wrong each in five steps.
-fn shade(images: u64, total: u64, right: bool) -> String {
-    if images == 0 {
+fn shade(count: u64, total: u64, right: bool) -> String {
+    if count == 0 {
         return "n none".into();
     }
-    let step = (ratio(images, total) * 5.0).ceil().clamp(1.0, 5.0);
+    let step = (ratio(count, total) * 5.0).ceil().clamp(1.0, 5.0);
     format!("n {}{step}", if right { "right" } else { "wrong" })
 }

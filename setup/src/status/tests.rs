@@ -4,7 +4,7 @@ use super::looking::Looked;
 use super::*;
 use crate::told::tests::course;
 use crate::view::View;
-use protocol::items::{Example, JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::items::{Cell, JobItem, RunItem, Sample, Samples, Shown, StageItem, Table, WorkerItem};
 use protocol::{Course, Score};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,10 +12,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const START: u64 = 1_795_000_000_000;
 const HOSTILE: &str = "<script>alert('\"1\"')</script>&amp;";
 
-const EXAMPLES: [&[Example]; 2] = [
-    &[Example { image: 4, truth: 1, predicted: 1, probability: 0.75 }],
-    &[Example { image: 17, truth: 0, predicted: 1, probability: 0.8764 }],
-];
+/// A matrix of two classes, and two samples.
+fn shown(cat: &str) -> Shown {
+    let text = |text: &str| Cell::Text(text.into());
+    let row =
+        |name, right, [a, b]: [u64; 2]| vec![text(name), Cell::Count(a), Cell::Count(b), Cell::Number(right)];
+    let table = Table {
+        title: format!("What is taken for {cat}"),
+        note: format!("Images of {cat}."),
+        columns: ["true", cat, "dog", "right"].map(str::to_owned).into(),
+        rows: vec![row(cat, 0.9, [9, 1]), row("dog", 1.0, [0, 8])],
+        matrix: true,
+    };
+    let right = Sample { caption: "dog 75 %".into(), truth: None, image: Some(4) };
+    let wrong = Sample { caption: "dog 88 %".into(), truth: Some(format!("is {cat}")), image: Some(17) };
+    let groups = vec![("Evenly spread".into(), vec![right]), (format!("Mistakes with {cat}"), vec![wrong])];
+    let (title, note) = (format!("Samples of {cat}"), format!("Not all are {cat}."));
+    let images_of = Some(("cifar10".into(), "val".into()));
+    Shown { tables: vec![table], samples: vec![Samples { title, note, images_of, groups }] }
+}
 
 /// A score as an item has it.
 pub(super) fn score(top1: f64, loss: f64) -> String {
@@ -66,8 +81,8 @@ pub(super) fn view(workers: u32, rounds: u32) -> View {
         stages: (0..=rounds).map(|number| (number, stage(number))).collect(),
         reports: (0..workers).map(|worker| (worker, report(worker))).collect(),
         job: Some(JobItem { job: r#"{"network": "vgg19", "dataset": "cifar10"}"#.into() }),
-        confusion: Some(ModelItem::of(&["cat".into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES)),
-        pictures: [(17, "data:image/png;base64,AAAA".to_owned())].into(),
+        shown: Some(shown("cat")),
+        pictures: [((0, 17), "data:image/png;base64,AAAA".to_owned())].into(),
         ..View::new("my-run", state)
     }
 }
@@ -94,8 +109,10 @@ fn a_runs_page_says_how_it_stands() {
         "limit 20,000",
         "worker 2, features: 8.0 s, done",
         "<img src=\"data:image/png;base64,AAAA\" alt=\"image 17\">",
-        "dog 88\u{a0}%",
-        "is cat",
+        "<span class=\"said false\">dog 88 %</span><span>is cat</span><span class=\"number\">17</span>",
+        "<h2 id=\"table-0-title\">What is taken for cat</h2>",
+        "<td class=\"n none\">·</td>",
+        "<td class=\"n\">1.000</td>",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -144,8 +161,7 @@ fn whatever_a_table_says_is_shown_as_text() {
     };
     hostile.course.measures.iter_mut().for_each(|measure| measure.name = HOSTILE.into());
     hostile.job = Some(JobItem { job: serde_json::json!({"weights": HOSTILE}).to_string() });
-    hostile.confusion =
-        Some(ModelItem::of(&[HOSTILE.into(), "dog".into()], &[vec![9, 1], vec![2, 8]], EXAMPLES));
+    hostile.shown = Some(shown(HOSTILE));
     hostile.stages.get_mut(&1).unwrap().bars = HOSTILE.into();
     let mut looked = seen(hostile);
     looked.take(Err(HOSTILE.into()), START);

@@ -1,4 +1,4 @@
-//! Small pictures of images that a run's model was scored on, read from the data set beside the run.
+//! Small pictures of the images of samples, read from the data set beside the run.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,10 +12,14 @@ use storage::dataset::{Dataset, Image};
 /// The longer side of a picture, in pixels, at the most.
 const SIDE: u32 = 96;
 
-/// Images of the validation split, as PNG in data addresses; without those that cannot be read.
-pub(super) fn read(root: &Root, dataset: &str, images: impl Iterator<Item = u64>) -> BTreeMap<u64, String> {
+/// Images of a data set's split, as PNG in data addresses; without those that cannot be read.
+pub(super) fn read(
+    root: &Root,
+    (dataset, split): (&str, &str),
+    images: impl Iterator<Item = u64>,
+) -> BTreeMap<u64, String> {
     let dataset = root.dataset(dataset).and_then(Dataset::open_unverified);
-    let Ok(split) = dataset.as_ref().map_err(drop).and_then(|dataset| dataset.split("val").map_err(drop))
+    let Ok(split) = dataset.as_ref().map_err(drop).and_then(|dataset| dataset.split(split).map_err(drop))
     else {
         return BTreeMap::new();
     };

@@ -18,6 +18,7 @@ mod rounds;
 #[cfg(test)]
 mod sample;
 pub mod score;
+pub mod shown;
 #[cfg(test)]
 mod testing;
 pub mod tuning;

@@ -8,10 +8,11 @@ use crate::features::{Recipe, Store};
 use crate::head::{HeadShape, Layer, Trainer};
 use crate::images::Preprocessing;
 use crate::rounds::{Common, model_array};
-use crate::score::{Score, Scored, score};
+use crate::score::{Example, Score, Scored, score};
+use crate::shown::{Answers, shown};
 use crate::weights::{BoxError, Parameters};
 use crate::{Error, Result};
-use protocol::items::{Example, ModelItem};
+use protocol::items::ModelItem;
 use protocol::{FeatureStore, FileRef, Job, RunId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -206,7 +207,8 @@ impl Model {
     /// What the progress table shows of it.
     pub fn item(&self) -> Option<ModelItem> {
         let Evaluation { confusion, examples, mistakes, .. } = self.val.as_ref()?;
-        Some(ModelItem::of(&self.classes, confusion, [examples, mistakes]))
+        let (dataset, classes, examples) = (&self.dataset, &self.classes, [&examples[..], mistakes]);
+        Some(ModelItem::of(shown(&Answers { dataset, classes, confusion, examples })))
     }
 
     /// The head's layers as `(weight, bias)`, and what was trained below them, read from the same folder and checked.

@@ -4,7 +4,6 @@ use crate::features::{Rows, Store};
 use crate::head::Trainer;
 use crate::{Error, Result};
 use protocol::Measure;
-use protocol::items::Example;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -44,6 +43,19 @@ impl From<Score> for protocol::Score {
     fn from(score: Score) -> protocol::Score {
         protocol::Score { values: vec![score.top1, score.loss, score.top5], of: score.images }
     }
+}
+
+/// What a model says of one image of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The image's place in its split, from 0.
+    pub image: u64,
+    /// Its class.
+    pub truth: u32,
+    /// The class that the model gives it.
+    pub predicted: u32,
+    /// With this probability.
+    pub probability: f32,
 }
 
 /// A score with its confusion matrix.

@@ -6,21 +6,15 @@
 use crate::timeline::{StageTimes, Timeline, write_rows};
 use crate::{Course, Ledger, Score};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
+
+mod shown;
+
+pub use shown::{Cell, Sample, Samples, Shown, Table};
 
 /// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
 /// Bytes that the longest text of an item may have.
 const MOST_TEXT: usize = LARGEST_ITEM - 496;
-/// Classes of which the whole confusion matrix is kept; of more, the worst mistakes.
-pub const MOST_CLASSES: usize = 20;
-/// Mistakes that are kept of more classes.
-const MOST_MISTAKES: usize = 20;
-/// Characters of a class's name that are kept: the most that leave the item its size.
-const CLASS_CHARS: [usize; 3] = [24, 8, 2];
-
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -121,34 +115,12 @@ pub struct JobItem {
     pub job: String,
 }
 
-/// What the run's model takes for what, on the validation split.
+/// What people are shown of the run's product.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelItem {
-    /// Number of classes.
-    pub classes: u64,
-    /// The names that `confusion` speaks of, cut, as a JSON list.
-    pub names: String,
-    /// `[true][predicted]` as a JSON list of lists; of more than 20 classes the worst mistakes instead, each
-    /// `[true, predicted, images]` with numbers into `names`.
-    pub confusion: String,
-    /// Some images, evenly spread, as a JSON list: each `[image, true, predicted, probability]` with numbers into `names`.
-    pub examples: String,
-    /// The surest mistakes, in the same form.
-    pub mistakes: String,
-}
-
-/// What a model says of one image of a split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Example {
-    /// The image's place in its split, from 0.
-    pub image: u64,
-    /// Its class.
-    pub truth: u32,
-    /// The class that the model gives it.
-    pub predicted: u32,
-    /// With this probability.
-    pub probability: f32,
+    /// Tables and samples, as JSON.
+    pub shown: String,
 }
 
 impl RunItem {
@@ -223,83 +195,13 @@ impl JobItem {
 }
 
 impl ModelItem {
-    /// A confusion matrix, as much of it as an item holds; some examples, and the surest mistakes.
-    pub fn of(classes: &[String], confusion: &[Vec<u64>], examples: [&[Example]; 2]) -> ModelItem {
-        let worst = (classes.len() > MOST_CLASSES).then(|| worst(confusion));
-        let named: Vec<usize> = match &worst {
-            None => (0..classes.len()).collect(),
-            Some(worst) => {
-                let told = examples.iter().copied().flatten();
-                let told = told.flat_map(|example| [example.truth as usize, example.predicted as usize]);
-                let named = worst.iter().flat_map(|&(_, truth, predicted)| [truth, predicted]).chain(told);
-                named.collect::<BTreeSet<usize>>().into_iter().collect()
-            }
-        };
-        let place = |class: usize| named.binary_search(&class).unwrap_or(0) as u64;
-        let confusion: Value = match worst {
-            None => confusion.into(),
-            Some(worst) => {
-                let rows = worst.into_iter().map(|(images, t, p)| vec![place(t), place(p), images]);
-                rows.collect::<Vec<_>>().into()
-            }
-        };
-        let confusion = confusion.to_string();
-        let [examples, mistakes] = examples.map(|examples| {
-            let row = |e: &Example| {
-                let percent = (f64::from(e.probability) * 1_000.0).round() / 1_000.0;
-                json!([e.image, place(e.truth as usize), place(e.predicted as usize), percent])
-            };
-            Value::from(examples.iter().map(row).collect::<Vec<_>>()).to_string()
-        });
-        let names = |chars: usize| {
-            let name =
-                |class: &usize| classes.get(*class).map(|name| name.chars().take(chars).collect::<String>());
-            Value::from(named.iter().map(name).collect::<Vec<_>>()).to_string()
-        };
-        let others = confusion.len() + examples.len() + mistakes.len();
-        let fits = |names: &String| names.len() + others <= MOST_TEXT;
-        let names = CLASS_CHARS.into_iter().map(names).find(fits).unwrap_or_else(|| "[]".into());
-        ModelItem { classes: classes.len() as u64, names, confusion, examples, mistakes }
+    /// As much of it as an item holds.
+    pub fn of(shown: Shown) -> ModelItem {
+        ModelItem { shown: serde_json::to_string(&shown.bounded()).unwrap_or_default() }
     }
-}
 
-/// The worst mistakes: how many images of a class were taken for those of another.
-fn worst(confusion: &[Vec<u64>]) -> Vec<(u64, usize, usize)> {
-    let mut found: Vec<(u64, usize, usize)> = Vec::new();
-    for (truth, row) in confusion.iter().enumerate() {
-        let wrong = row.iter().enumerate().filter(|(predicted, images)| *predicted != truth && **images > 0);
-        found.extend(wrong.map(|(predicted, images)| (*images, truth, predicted)));
-    }
-    found.sort_by_key(|&(images, truth, predicted)| (Reverse(images), truth, predicted));
-    found.truncate(MOST_MISTAKES);
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_few_classes_the_matrix_is_kept_and_of_many_the_worst_mistakes() {
-        let classes = ["cat".to_owned(), "d".repeat(99)];
-        let example = |image, truth, predicted| Example { image, truth, predicted, probability: 0.98765 };
-        let few = ModelItem::of(&classes, &[vec![2, 0], vec![1, 1]], [&[example(7, 1, 0)], &[]]);
-        assert_eq!((few.examples.as_str(), few.mistakes.as_str()), ("[[7,1,0,0.988]]", "[]"));
-        assert_eq!(few.confusion, "[[2,0],[1,1]]");
-        assert_eq!(few.names, format!("[\"cat\",\"{}\"]", "d".repeat(24)));
-        let many: Vec<String> = (0..1_000).map(|class| format!("class {class} {}", "é".repeat(80))).collect();
-        let mut confusion = vec![vec![1_000_000; 1_000]; 1_000];
-        (confusion[3][4], confusion[9][1]) = (1_000_007, 1_000_008);
-        let examples: Vec<Example> =
-            (0..8).map(|n| example(49_990 + u64::from(n), 900 + n, 800 + n)).collect();
-        let item = ModelItem::of(&many, &confusion, [&examples, &examples]);
-        let mistakes: Vec<[u64; 3]> = serde_json::from_str(&item.confusion).unwrap();
-        let names: Vec<String> = serde_json::from_str(&item.names).unwrap();
-        assert_eq!((mistakes.len(), mistakes[0][2], mistakes[1][2]), (20, 1_000_008, 1_000_007));
-        assert!(names[mistakes[0][0] as usize].starts_with("class 9 "), "{names:?}");
-        let shown: Vec<(u64, usize, usize, f64)> = serde_json::from_str(&item.mistakes).unwrap();
-        assert!(names[shown[3].1].starts_with("class 90"), "{names:?}");
-        let bytes = item.names.len() + item.confusion.len() + item.examples.len() + item.mistakes.len();
-        assert!(bytes <= MOST_TEXT, "{item:?}");
+    /// What is shown; nothing of an item that does not say it.
+    pub fn shown(&self) -> Shown {
+        serde_json::from_str(&self.shown).unwrap_or_default()
     }
 }
