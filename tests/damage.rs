@@ -9,18 +9,18 @@
 #[path = "damage/driver.rs"]
 mod driver;
 
+use datasets::images::{Dataset, Manifest};
 use driver::{Driver, Outcome, Pending};
-use learning::predict::Predictor;
-use learning::weights::open_installed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use storage::dataset::{Dataset, Manifest};
 use storage::{FeatureManifest, Root};
 use tests::World;
 use tests::tree::tree;
+use transfer::predict::Predictor;
+use transfer::weights::open_installed;
 
 /// Bytes that are changed in each file, each in a run of its own, unless `BATON_DAMAGE` says.
 const BYTES: u64 = 2;
@@ -256,7 +256,7 @@ fn each_byte_of_each_description_is_guarded() {
     every_byte(&store.join("features.json"), || words(FeatureManifest::open(&store)));
     let run = protocol::RunId::new("run").expect("an id");
     let model = root.run(&run).model();
-    every_byte(&model.join("model.json"), || words(learning::model::Model::open(&model)));
+    every_byte(&model.join("model.json"), || words(transfer::model::Model::open(&model)));
 }
 
 #[test]

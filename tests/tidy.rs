@@ -6,17 +6,36 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may import of the others, outside its tests.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("trainer/protocol", &[]),
     ("trainer/storage", &["protocol"]),
     ("trainer/networks", &[]),
     ("trainer/frozen", &["networks"]),
     ("trainer/work", &["protocol", "storage"]),
-    ("trainer/learning", &["protocol", "storage", "work", "networks", "frozen"]),
-    ("trainer", &["protocol", "storage", "work", "learning"]),
-    ("data-prep", &["storage"]),
+    ("trainer/datasets", &["protocol", "storage"]),
+    ("trainer/rounds", &["protocol", "storage", "work", "frozen"]),
+    (
+        "trainer/workloads/transfer",
+        &["protocol", "storage", "work", "networks", "frozen", "datasets", "rounds"],
+    ),
+    ("trainer/workloads", &["work", "transfer"]),
+    ("trainer", &["protocol", "storage", "work", "workloads"]),
+    ("data-prep", &["storage", "datasets"]),
     ("setup/local", &[]),
-    ("setup", &["protocol", "storage", "networks", "learning", "data-prep", "local-cloud"]),
+    (
+        "setup",
+        &[
+            "protocol",
+            "storage",
+            "networks",
+            "work",
+            "datasets",
+            "rounds",
+            "transfer",
+            "data-prep",
+            "local-cloud",
+        ],
+    ),
     (
         "tests",
         &[
@@ -25,7 +44,10 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "networks",
             "frozen",
             "work",
-            "learning",
+            "datasets",
+            "rounds",
+            "transfer",
+            "workloads",
             "trainer",
             "setup",
             "data-prep",
@@ -37,7 +59,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 /// Files outside `trainer/frozen/src/kernels` that may say `unsafe`, each with one reason at the place.
 const MAY_BE_UNSAFE: [&str; 4] = [
     "setup/local/src/process.rs",
-    "trainer/learning/src/weights/mapped.rs",
+    "trainer/workloads/transfer/src/weights/mapped.rs",
     "trainer/frozen/src/kernels",
     "trainer/frozen/src/memory.rs",
 ];
@@ -90,7 +112,10 @@ fn imports_run_downward_only() {
         "networks",
         "frozen",
         "work",
-        "learning",
+        "datasets",
+        "rounds",
+        "transfer",
+        "workloads",
         "trainer",
         "setup",
         "data-prep",
@@ -106,11 +131,11 @@ fn imports_run_downward_only() {
 }
 
 #[test]
-fn burn_is_named_in_learning_only() {
+fn burn_is_named_in_transfer_only() {
     for file in files().into_iter().filter(|file| file.ends_with("Cargo.toml") && file != "Cargo.toml") {
         let text = fs::read_to_string(workspace().join(&file)).unwrap();
         let burn = text.lines().any(|line| line.starts_with("burn"));
-        assert!(!burn || file == "trainer/learning/Cargo.toml", "{file} depends on burn");
+        assert!(!burn || file == "trainer/workloads/transfer/Cargo.toml", "{file} depends on burn");
     }
 }
 

@@ -98,7 +98,8 @@ fn an_event_lost_costs_a_tick() {
         let Fact::SentAgain { targets, at_ms } = fact else { continue };
         let before = Ledger::fold(facts[..number].to_vec()).unwrap().unwrap();
         for target in targets {
-            let hold = target.worker.map_or(&before.combine, |worker| &before.workers[worker as usize].hold);
+            let piece = target.worker.map_or(&before.combine, |worker| &before.workers[worker as usize]);
+            let hold = &piece.hold;
             let expected_ms =
                 hold.lease.as_ref().map_or(hold.sent_ms, |lease| lease.until_ms.max(hold.sent_ms));
             let bound_ms = (PATIENCE.as_millis() as u64) * (1 + (1 << hold.resent)) + SLACK_MS;

@@ -4,10 +4,10 @@
 //! 8-bit RGB; transparent ones are laid over white; the orientation that a camera noted is applied. Colour profiles
 //! are not.
 
+use datasets::images::Image;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::Cursor;
-use storage::dataset::Image;
 
 /// The longest side, and the most bytes that an image may have decoded.
 const MAX_SIDE: u32 = 32_768;

@@ -8,9 +8,9 @@ mod scene;
 
 use crate::source::{Collection, Images, Part, Role, SourceFile, Unread};
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use patterns::{BASE, Class, NOVEL};
 use random::Random;
-use storage::dataset::{Geometry, Image};
 
 /// Part of every generated dataset's recipe: counts up when the same seed gives other images.
 const VERSION: u32 = 1;

@@ -2,12 +2,12 @@
 
 use crate::statistics::Sums;
 use crate::{Error, Result};
+use datasets::images::{ShardEntry, Unreadable, check_shard};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use storage::dataset::{ShardEntry, Unreadable, check_shard};
 use storage::{create_folder, sync_folder};
 
 const LOCK: &str = "lock";

@@ -5,13 +5,13 @@ use crate::plan::{Deal, Pick, Plan, plan};
 use crate::source::{Collection, Source, Unread};
 use crate::statistics::Sums;
 use crate::{Error, Result};
+use datasets::images::{
+    DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_shard,
+};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use storage::dataset::{
-    DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_shard,
-};
 
 /// Raised when the same source would give other bytes, so that old parts and outputs are not taken for new ones.
 const RECIPE_VERSION: u32 = 1;

@@ -10,10 +10,10 @@ mod pickle;
 
 use crate::generate::Generated;
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use storage::dataset::{Geometry, Image};
 
 /// A source of labelled images.
 #[derive(Clone, Debug)]

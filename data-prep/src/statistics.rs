@@ -1,7 +1,7 @@
 //! Mean and standard deviation of each channel, as exact sums, so that no order of work changes a bit of them.
 
+use datasets::images::Image;
 use serde::{Deserialize, Serialize};
-use storage::dataset::Image;
 
 /// Sums over pixels; grey images count the same in all three channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the right stream.
 
+use datasets::images::Dataset;
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use storage::dataset::Dataset;
 
 fn data_prep(arguments: &[&str], root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_data-prep"));

@@ -3,9 +3,9 @@
 //! Needs an interpreter with numpy: `BATON_PYTHON`, else `python3`.
 
 use data_prep::{Options, Source, prepare};
+use datasets::images::Dataset;
 use std::path::Path;
 use std::process::Command;
-use storage::dataset::Dataset;
 
 const WRITE: &str = "
 import numpy, pickle, sys

@@ -1,8 +1,8 @@
 //! The real CIFAR-10, MNIST and photos, where they are: `BATON_DATA`, else `../shared/data` beside the workspace.
 
 use data_prep::{Options, Source, Summary, prepare};
+use datasets::images::{Dataset, Image};
 use std::path::{Path, PathBuf};
-use storage::dataset::{Dataset, Image};
 use tempfile::TempDir;
 
 fn data(folder: &str) -> Option<PathBuf> {

@@ -2,9 +2,9 @@
 
 use crate::Failure;
 use crate::output::write_whole;
-use learning::weights::{Normalisation, install};
 use std::path::Path;
 use storage::Root;
+use transfer::weights::{Normalisation, install};
 
 /// What `baton_small` expects of a pixel: about -2 to 2.
 pub const NORMALISATION: Normalisation = Normalisation { mean: [0.5; 3], std: [0.25; 3] };

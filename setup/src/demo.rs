@@ -5,12 +5,12 @@ use crate::assets::install_baton_small;
 use crate::local::{Local, Outcome};
 use data_prep::generate::{ClassSet, Generated};
 use data_prep::{Options, Source, prepare};
-use learning::baseline;
 use protocol::{Event, Job};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use storage::Root;
+use transfer::baseline;
 
 const IMAGES_PER_CLASS: u32 = 30;
 const VAL_PER_CLASS: u32 = 50;

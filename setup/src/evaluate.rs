@@ -1,15 +1,15 @@
 //! `baton evaluate`: a run's model on a data set: loss, top-1, top-5 and which class is taken for which.
 
 use crate::Failure;
+use datasets::images::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
-use learning::model::Evaluation;
-use learning::predict::Predictor;
-use learning::shown::{MOST_CLASSES, worst};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use storage::Root;
-use storage::dataset::Dataset;
+use transfer::model::Evaluation;
+use transfer::predict::Predictor;
+use transfer::shown::{MOST_CLASSES, worst};
 
 /// Scores a run's model on a split of a data set, with the confusion matrix.
 #[derive(Clone, Debug, clap::Args)]
@@ -130,7 +130,7 @@ fn shorten(name: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use learning::score::Score;
+    use transfer::score::Score;
 
     #[test]
     fn the_matrix_has_a_row_for_each_class_and_its_share() {

@@ -1,11 +1,11 @@
 //! `baton export`: a run's model as one file for use elsewhere, torchvision's own class where there is one.
 
 use crate::Failure;
-use learning::export::{Linear, Model, export};
-use learning::model;
-use learning::weights::open_installed;
 use std::path::PathBuf;
 use storage::{Root, TensorData};
+use transfer::export::{Linear, Model, export};
+use transfer::model;
+use transfer::weights::open_installed;
 
 /// Writes a run's whole network with its new head as safetensors, and labels and preprocessing as JSON.
 ///

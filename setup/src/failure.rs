@@ -38,9 +38,15 @@ impl From<String> for Failure {
     }
 }
 
-impl From<learning::Error> for Failure {
-    fn from(error: learning::Error) -> Failure {
+impl From<transfer::Error> for Failure {
+    fn from(error: transfer::Error) -> Failure {
         Failure { code: code(error.fate()), message: error.to_string() }
+    }
+}
+
+impl From<work::Failed> for Failure {
+    fn from(failed: work::Failed) -> Failure {
+        Failure { code: code(failed.fate), message: failed.words }
     }
 }
 

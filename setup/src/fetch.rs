@@ -12,13 +12,13 @@ use data_prep::{Options, Source as Images, prepare};
 pub(crate) use download::sha256;
 use download::{Download, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
-use learning::weights::{Normalisation, install};
 use serde_json::json;
 use sources::{Kind, SOURCES, Source};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::Root;
+use transfer::weights::{Normalisation, install};
 
 /// Downloads a data set or pretrained weights and puts them where a job finds them.
 ///

@@ -33,7 +33,7 @@ pub use failure::Failure;
 /// Takes a run's id, if the run has a model.
 pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol::RunId, Failure> {
     let run = protocol::RunId::new(run).map_err(Failure::input)?;
-    let model = root.run(&run).model().join(learning::model::MODEL);
+    let model = root.run(&run).model().join(transfer::model::MODEL);
     if model.is_file() {
         return Ok(run);
     }

@@ -4,11 +4,11 @@ use crate::Failure;
 use crate::evaluate::open_same_classes;
 use crate::output::write_whole;
 use crate::sheet::{Entry, draw};
-use learning::predict::Predictor;
+use datasets::images::Image;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::Root;
-use storage::dataset::Image;
+use transfer::predict::Predictor;
 
 /// Images are read no larger than data-prep stores them.
 const SHORT_SIDE: u32 = 256;

@@ -5,9 +5,9 @@ use crate::assets::NORMALISATION;
 use crate::output::write_whole;
 use data_prep::generate::ClassSet;
 use indicatif::{ProgressBar, ProgressStyle};
-use learning::images::Preprocessing;
-use learning::pretrain::{Examples, Options, Step, pretrain};
 use std::path::PathBuf;
+use transfer::images::Preprocessing;
+use transfer::pretrain::{Examples, Options, Step, pretrain};
 
 /// Side of the images, in pixels.
 const SIDE: usize = 48;

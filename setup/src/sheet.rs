@@ -2,10 +2,10 @@
 
 mod font;
 
+use datasets::images::Image;
 use font::{GLYPH, write};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use storage::dataset::Image;
 
 /// One image of a sheet.
 #[derive(Clone, Debug)]

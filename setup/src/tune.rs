@@ -6,8 +6,8 @@ mod table;
 use crate::Failure;
 use crate::local::{Function, Local};
 use crate::output::write_whole;
-use learning::tuning::Table;
 use protocol::{Agreement, Ending, Event, Job, Precision, RunId, Tune};
+use rounds::tuning::Table;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -169,7 +169,7 @@ impl TuneCommand {
     /// Reads a tuning's table and draws its plot beside it.
     fn open(&self, run: RunId, cut: Option<String>) -> Result<Tuned, Failure> {
         let folder = Root::open(&self.root)?.run(&run).model();
-        if !folder.join(learning::tuning::TABLE).is_file() {
+        if !folder.join(rounds::tuning::TABLE).is_file() {
             return Err(Failure::input(format!("run {run} is no tuning: its job has no key \"tune\"")));
         }
         let table = Table::open(&folder)?;
@@ -180,7 +180,8 @@ impl TuneCommand {
 
     fn tell(&self, all: &[Tuned]) -> Result<(), Failure> {
         let best = all.iter().filter_map(|tuned| Some((tuned, tuned.table.best()?)));
-        let best = best.reduce(|best, next| if next.1.1.beats(&best.1.1) { next } else { best });
+        let best = best
+            .reduce(|best, next| if next.1.1.beats(&best.1.1, &next.0.table.measures) { next } else { best });
         let Some((tuned, (trial, score))) = best else {
             return Err("no trial was scored: see the run's log".to_owned().into());
         };
@@ -197,7 +198,10 @@ impl TuneCommand {
         }
         all.iter().for_each(|tuned| print!("{}", table::describe(&tuned.table, &tuned.name())));
         let keys = keys.to_string();
-        println!("suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:", score.top1, score.loss);
+        println!(
+            "suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:",
+            score.values[0], score.values[1]
+        );
         println!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
         for tuned in all {
             println!("plot: {}", tuned.plot.display());

@@ -14,7 +14,6 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 use storage::{FactLog, Root};
-use work::Workload;
 
 mod pictures;
 
@@ -107,7 +106,9 @@ impl View {
         Ok(Some(View {
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             job: Some(JobItem::of(&ledger)),
-            shown: learning::Transfer.show(root, run).map(|item| item.shown()),
+            shown: workloads::find("transfer")
+                .and_then(|found| found.show(root, run))
+                .map(|item| item.shown()),
             ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))
         }))
     }

@@ -2,10 +2,10 @@
 
 use crate::Failure;
 use clap::Subcommand;
-use learning::weights::{Normalisation, install, open_installed};
 use serde_json::json;
 use std::path::PathBuf;
 use storage::Root;
+use transfer::weights::{Normalisation, install, open_installed};
 
 /// Pretrained weights under ROOT/weights.
 #[derive(Clone, Debug, clap::Args)]

@@ -83,7 +83,7 @@ fn goes_on_ms(what: Target, since_ms: u64, facts: &[Fact]) -> u64 {
 fn target(event: &Event) -> Option<Target> {
     match event {
         Event::Worker(event) => Some(Target::worker(event.stage?, event.worker, event.leg?)),
-        Event::Combine { stage, .. } => Some(Target::combine((*stage)?)),
+        Event::Combine { stage, leg, .. } => Some(Target { stage: (*stage)?, worker: None, leg: (*leg)? }),
         _ => None,
     }
 }
@@ -102,6 +102,8 @@ fn at_ms(fact: &Fact) -> u64 {
         | Fact::SentAgain { at_ms, .. }
         | Fact::Hindered { at_ms, .. }
         | Fact::Closed { at_ms, .. }
+        | Fact::Cut { at_ms, .. }
+        | Fact::Reopened { at_ms, .. }
         | Fact::Ended { at_ms, .. } => *at_ms,
     }
 }

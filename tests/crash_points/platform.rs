@@ -1,7 +1,6 @@
 //! A platform that delivers one event at a time: to the real handler in this process, or in one that dies on the way.
 
 use crate::dying_disk::{Death, DyingDisk, Steps};
-use learning::Transfer;
 use protocol::{Event, Fact, RunId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -15,6 +14,7 @@ use storage::{FactLog, Root, disk};
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
 use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use transfer::Transfer;
 
 /// A time limit, and how far a tick's clock is set on so that it is past.
 const LIMIT_MS: u64 = 900_000;

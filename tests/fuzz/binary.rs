@@ -2,16 +2,16 @@
 
 use super::samples::{binary_batch, encoded, gzip, idx, picture, python_batch, tar};
 use data_prep::{Deal, Options, Source, decode, prepare};
+use datasets::images::{Dataset, Geometry, Image};
 use image::{DynamicImage, ImageFormat};
-use learning::weights::Weights;
 use protocol::FileRef;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use storage::arrays::{Dtype, Npy, write_npy};
-use storage::dataset::{Dataset, Geometry, Image};
 use storage::{Tensor, encode_tensors};
+use transfer::weights::Weights;
 use twox_hash::XxHash3_128;
 
 fn npy<T: storage::arrays::Element>(shape: &[u64], values: &[T]) -> Vec<u8> {
@@ -82,7 +82,7 @@ pub(crate) fn shards() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().expect("a folder");
     let image = |height: usize, width: usize| Image { height, width, pixels: vec![9; height * width * 3] };
     let images = [image(2, 3), image(1, 1), image(4, 2)];
-    storage::dataset::write_shard(folder.path(), |part| part.into(), Geometry::VARIED, &images, &[0, 1, 1])
+    datasets::images::write_shard(folder.path(), |part| part.into(), Geometry::VARIED, &images, &[0, 1, 1])
         .expect("a shard");
     let read = |part: &str| fs::read(folder.path().join(part)).expect("a file");
     vec![joined(&[read("images"), read("labels"), read("shapes")])]

@@ -1,11 +1,13 @@
 //! Events, jobs, manifests and the ledger: JSON, alone or in frames.
 
-use protocol::{Combined, Event, Fact, FeatureStore, FileRef, Job, Lease, Ledger, RunId, Score, Target};
+use datasets::images::{Geometry, Image, Manifest};
+use protocol::{
+    Combined, Event, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, RunId, Score, Target,
+};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use storage::dataset::{Geometry, Image, Manifest};
 use storage::{FactLog, FeatureManifest, FeatureShard, FeatureType};
 
 fn all(values: Vec<Value>) -> Vec<Vec<u8>> {
@@ -61,11 +63,13 @@ fn facts() -> Vec<Fact> {
     let run = RunId::new("run-1").expect("an id");
     let features = FeatureStore { key: "k".into(), manifest: None };
     let lease = |id: &str| Lease { invocation: id.into(), at_ms: 20, until_ms: 900_020, memory_mb: 1_769 };
-    let score = Score { top1: 0.5, top5: 0.9, loss: 1.5, images: 10 };
+    let course = transfer::course(&job);
+    let score = Score { values: vec![0.5, 1.5, 0.9], of: 10 };
     let mut facts = vec![Fact::Started {
-        schema: 1,
+        schema: LEDGER_SCHEMA,
         run,
         job: Box::new(job),
+        course: Box::new(course),
         workers: 2,
         features,
         invocation: String::new(),
@@ -94,7 +98,7 @@ fn facts() -> Vec<Fact> {
             stage,
             state: (stage > 0).then(|| reference("0001-0123456789abcdef.safetensors")),
             features: (stage == 0).then(|| reference("features.json")),
-            score: (stage > 0).then_some(score),
+            score: (stage > 0).then(|| score.clone()),
         };
         facts.push(Fact::CombineDone { combined, invocation: format!("c-{stage}"), at_ms: 50 });
     }
@@ -132,7 +136,7 @@ pub(crate) fn datasets() -> Vec<Vec<u8>> {
         let folder = tempfile::tempdir().expect("a folder");
         let name = |part: &str| format!("train-{part}-00000.npy");
         let entry =
-            storage::dataset::write_shard(folder.path(), name, geometry, images, &[0, 1]).expect("a shard");
+            datasets::images::write_shard(folder.path(), name, geometry, images, &[0, 1]).expect("a shard");
         let split = json!({"images": 2, "per_class": [1, 1], "shards": [entry]});
         let manifest = json!({
             "schema": 1, "name": "d", "source": "folder", "recipe": "0", "seed": 1, "classes": ["a", "b"],

@@ -1,7 +1,7 @@
 """Makes head_reference.json: loss curves of the head's training as PyTorch computes them.
 
 Run by hand, in an environment with torch (any version, CPU) and numpy: python make_head_reference.py
-The data and the first weights come from the counter-based generator of trainer/learning/src/random.rs, so that the
+The data and the first weights come from the counter-based generator of trainer/rounds/src/random.rs, so that the
 Rust test has exactly the same ones; everything else is torch's own: Linear, cross_entropy, SGD, AdamW, schedulers.
 """
 

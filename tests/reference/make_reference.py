@@ -4,10 +4,10 @@ Run by hand only; neither the tests nor CI need Python:
 
     python3 -m venv torch && torch/bin/pip install torch torchvision pillow numpy safetensors
     torch/bin/python tests/reference/make_reference.py make              # rewrites the values
-    torch/bin/python tests/reference/make_reference.py check FOLDER...   # exported models, see learning/src/export
+    torch/bin/python tests/reference/make_reference.py check FOLDER...   # exported models, see transfer/src/export
 
 Weights and images are not stored: both sides make them by the same counter-based formula, exact in 32-bit floats
-(`Seeded` in trainer/learning/src/weights/seeded.rs). The value number i of the tensor `name` under `seed` is
+(`Seeded` in trainer/workloads/transfer/src/weights/seeded.rs). The value number i of the tensor `name` under `seed` is
 
     u(i) = (splitmix64(fnv1a64(name) + seed * GOLDEN + (i + 1) * GOLDEN) >> 40) / 2^23 - 1      in [-1, 1)
 """

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::source::{Images, Part, Unread};
-use storage::dataset::{Geometry, Image};
+use datasets::images::{Geometry, Image};
 
 struct Named(&'static str);
 

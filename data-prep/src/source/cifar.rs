@@ -3,9 +3,9 @@
 use super::pickle::Pickle;
 use super::{Collection, Images, Part, Role, SourceFile, Unread, archive, list, load};
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use storage::dataset::{Geometry, Image};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;

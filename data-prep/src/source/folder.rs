@@ -3,10 +3,10 @@
 use super::{Collection, Images, Part, Role, SourceFile, Unread, list};
 use crate::decode::decode;
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use storage::dataset::{Geometry, Image};
 
 /// The names that the three sides of a given split have.
 const SPLITS: [(&str, Role); 5] = [

@@ -3,10 +3,10 @@
 use super::pairs::{Pair, pairs};
 use super::{Collection, Images, MAX_LOADED_BYTES, Part, Role, SourceFile, Unread, load};
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use std::path::Path;
-use storage::dataset::{Geometry, Image};
 
 pub(super) fn open(folder: &Path) -> Result<Collection> {
     let found = pairs(

@@ -3,9 +3,9 @@
 use super::pairs::{Pair, pairs};
 use super::{Collection, Images, Part, Role, SourceFile, Unread};
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use std::path::{Path, PathBuf};
 use storage::arrays::{Dtype, Element, Npy};
-use storage::dataset::{Geometry, Image};
 
 pub(super) fn open(path: &Path, labels: Option<&Path>) -> Result<Collection> {
     let found = match labels {

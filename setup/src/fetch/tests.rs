@@ -29,7 +29,7 @@ fn weights_are_downloaded_verified_and_installed_and_a_second_time_needs_no_netw
     let root = Root::open(folder.path()).unwrap();
     let (mirror, _) = serve(weights(), vec![Answer::Right]);
     fetch(folder.path(), &mirror).fetch(&root, &small()).unwrap();
-    let installed = learning::weights::open_installed(&root.weights("baton_small").unwrap()).unwrap();
+    let installed = transfer::weights::open_installed(&root.weights("baton_small").unwrap()).unwrap();
     assert_eq!((installed.network.as_str(), installed.reaches.as_str()), ("baton_small", "logits"));
     fetch(folder.path(), "http://127.0.0.1:1").fetch(&root, &small()).unwrap();
 }

@@ -1,8 +1,8 @@
 //! A tuning in one SVG file: the range test's loss over the rate, and each trial's loss over its epochs.
 
 use crate::status::plot::{decimals, tenth, ticks};
-use learning::tuning::{Table, Trial};
 use maud::{Markup, html};
+use rounds::tuning::{Table, Trial};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 330.0;
@@ -75,7 +75,7 @@ fn sweeps(table: &Table) -> Markup {
 fn trials(table: &Table) -> Markup {
     let ranking = table.ranking();
     let line = |trial: &Trial| -> Vec<(f64, f64)> {
-        trial.scores.iter().map(|score| (f64::from(score.epochs), score.score.loss)).collect()
+        trial.scores.iter().map(|score| (f64::from(score.epochs), score.score.values[1])).collect()
     };
     let lines: Vec<Vec<(f64, f64)>> = ranking.iter().map(|&index| line(&table.trials[index])).collect();
     let place = Place::of(TRIALS, lines.iter().flatten());

@@ -1,6 +1,6 @@
 //! The table of a tuning as text: the trials in the order of their worth.
 
-use learning::tuning::{Table, Trial};
+use rounds::tuning::{Table, Trial};
 use std::fmt::Write as _;
 
 /// The trials, the best first.
@@ -21,7 +21,7 @@ pub(super) fn describe(table: &Table, name: &str) -> String {
             Some(last) => write!(
                 text,
                 " {:>6} {:>8.4} {:>7.4} {:>7.4}",
-                last.epochs, last.score.loss, last.score.top1, last.score.top5
+                last.epochs, last.score.values[1], last.score.values[0], last.score.values[2]
             ),
             None => write!(text, " {:>6} {:>8} {:>7} {:>7}", "·", "·", "·", "·"),
         };

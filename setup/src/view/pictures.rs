@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use datasets::images::{Dataset, Image};
 use image::imageops::{FilterType, resize, thumbnail};
 use image::{ImageFormat, RgbImage};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use storage::Root;
-use storage::dataset::{Dataset, Image};
 
 /// The longer side of a picture, in pixels, at the most.
 const SIDE: u32 = 96;

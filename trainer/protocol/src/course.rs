@@ -65,6 +65,15 @@ pub struct Score {
     pub of: u64,
 }
 
+impl Score {
+    /// Whether this is better than another: by the first measure in which they differ.
+    pub fn beats(&self, other: &Score, measures: &[Measure]) -> bool {
+        let differ = |(_, (value, other)): &(&Measure, (&f64, &f64))| value != other;
+        let mut pairs = measures.iter().zip(self.values.iter().zip(&other.values));
+        pairs.find(differ).is_some_and(|(measure, (value, other))| (value > other) == measure.higher)
+    }
+}
+
 /// Where in its course a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
@@ -155,13 +164,7 @@ impl Course {
 
     /// Whether a score is better than another: by the first measure in which they differ.
     pub fn beats(&self, score: &Score, other: &Score) -> bool {
-        let pairs = self.measures.iter().zip(score.values.iter().zip(&other.values));
-        for (measure, (value, other)) in pairs {
-            if value != other {
-                return (value > other) == measure.higher;
-            }
-        }
-        false
+        score.beats(other, &self.measures)
     }
 
     /// A stage in words: "features", "round 3", "sums of round 3".

@@ -1,10 +1,9 @@
-//! Every byte on the shared file system: the ledger and its lock, atomic publication, arrays, datasets, features.
+//! Every byte on the shared file system: the ledger and its lock, atomic publication, arrays, features.
 //!
 //! Invariants: what is shared is never rewritten in place, but for the log, which is appended to under its own lock;
 //! a name is published once; nothing is decided by listing a folder or by asking whether a file exists.
 
 pub mod arrays;
-pub mod dataset;
 pub mod disk;
 mod entropy;
 mod error;
@@ -30,7 +29,7 @@ pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
 pub use incoming::{Arrival, Incoming};
 pub use log::{Created, Known, Log, News};
-pub use names::check_name;
+pub use names::{check_file_name, check_name};
 pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within, read_whole};
 pub use publish::{Once, Publication, publish, publish_once, publish_same, restore};
 pub use root::{Root, RunFolder, Space};

@@ -18,7 +18,10 @@ pub fn check_name(what: &'static str, name: &str) -> Result<()> {
 }
 
 /// Checks the name of a published file, which may lie in sub-folders of the folder that it belongs to.
-pub(crate) fn check_file_name(name: &str) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Name`].
+pub fn check_file_name(name: &str) -> Result<()> {
     if name.split('/').all(is_plain) {
         return Ok(());
     }

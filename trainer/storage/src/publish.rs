@@ -118,7 +118,10 @@ impl Publication {
     }
 
     /// Begins a file whose name is given; who finishes it takes the place of one that has the name.
-    pub(crate) fn begin_named(folder: &Path, name: String) -> Result<Publication> {
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Name`].
+    pub fn begin_named(folder: &Path, name: String) -> Result<Publication> {
         check_file_name(&name)?;
         let target = folder.join(&name);
         let last = name.rsplit('/').next().unwrap_or(&name);

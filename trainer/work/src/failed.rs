@@ -1,5 +1,8 @@
 //! Why work failed: all that the handler may know of it.
 
+use std::fmt::Display;
+use std::path::Path;
+
 pub use storage::Fate;
 
 /// A failure of a workload, with its words.
@@ -18,6 +21,19 @@ impl Failed {
     /// A failure that doing the same again cannot help.
     pub fn halt(words: impl ToString) -> Failed {
         Failed { fate: Fate::Halt, lasting: false, words: words.to_string() }
+    }
+
+    /// Something given that does not fit: a key of the job, an array, a name.
+    pub fn argument(what: impl Display, expected: impl Display, found: impl Display) -> Failed {
+        Failed::halt(format!("{what}: expected {expected}, found {found}"))
+    }
+
+    /// A file that is not what was written, or not what the run needs there.
+    pub fn damaged(file: &Path, expected: impl Display, found: impl Display) -> Failed {
+        let file = file.display();
+        Failed::halt(format!(
+            "{file} is damaged or another's: expected {expected}, found {found}; remove it and make it again"
+        ))
     }
 }
 

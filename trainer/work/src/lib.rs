@@ -4,11 +4,13 @@
 //! its place. What is published depends only on (the job, stage, worker): never on when or how often it was computed,
 //! where its legs were cut, how many threads there were, or who finished first.
 
+mod again;
 mod at_once;
 mod failed;
 mod stage;
 mod workload;
 
+pub use again::{Opened, on_results, resumed};
 pub use at_once::at_once;
 pub use failed::{Failed, Fate};
 pub use stage::{Progress, Stage, Work};

@@ -1,0 +1,3 @@
+//! Data sets: how each kind lies in its folder, and how it is read.
+
+pub mod images;

@@ -1,0 +1,96 @@
+//! The combine of a round: one state of what all workers published, scored; or, where the workers make it in
+//! slices themselves, the list of what there is to sum, and a stage later the index of the slices.
+
+use super::chunked::{self, Notes};
+use super::merge::merge;
+use super::moving::model_array;
+use super::round::Round;
+use super::saved::{notes, number};
+use super::slices::RESULTS;
+use super::state::{Common, SLICES, json, parsed};
+use super::trainable::Trainable;
+use crate::Result;
+use frozen::Buffer;
+use protocol::{FileRef, Part};
+use std::path::Path;
+use std::sync::Arc;
+use work::{Combined, Failed, Stage};
+
+/// Combines a stage of a round.
+pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
+    let folder = at.root.run(at.run).combined();
+    let part = at.job.part(at.number);
+    let round = Round::new(at.job, part, of);
+    let (file, parameters) = match part {
+        Part::Reduce { .. } => index(at, results, &round, &folder)?,
+        _ if at.job.completed_by(at.number).is_none() => {
+            let text = list(at, results)?;
+            let file = chunked::publish(&folder, &stem(at.number), &[], &text)?;
+            return Ok(Combined { state: Some(file), features: None, score: None });
+        }
+        _ => whole(at, results, &round, &folder)?,
+    };
+    if !at.job.scored_by(at.number) {
+        return Ok(Combined { state: Some(file), features: None, score: None });
+    }
+    let score = round.of.score(&parameters)?;
+    let score = score.ok_or_else(|| round.not_finite("a score on the validation split", None))?;
+    Ok(Combined { state: Some(file), features: None, score: Some(score) })
+}
+
+/// The whole state in one file, and the parameters in it that are scored.
+fn whole<T: Trainable>(
+    at: &Stage<'_>,
+    results: &[FileRef],
+    round: &Round<T>,
+    folder: &Path,
+) -> Result<(FileRef, Buffer)> {
+    let mut merged = merge(at, results, round, &(0..round.length()))?;
+    let text = merged.text(round.number, at.number);
+    let file = chunked::publish(folder, &stem(at.number), &merged.tensors(round), &text)?;
+    let of_model =
+        round.combined_arrays().iter().position(|name| *name == model_array(&round.job)).unwrap_or(0);
+    Ok((file, merged.arrays.swap_remove(of_model)))
+}
+
+/// What the workers of the next stage are to sum.
+fn list(at: &Stage<'_>, results: &[FileRef]) -> Result<Notes> {
+    Ok(notes([
+        (RESULTS, json(&results)?),
+        ("state", json(&at.state)?),
+        ("trained_in", at.number.to_string()),
+        ("round", at.job.rounds_in(at.number + 1).to_string()),
+    ]))
+}
+
+/// The index of the slices that the workers made, and the parameters in these that are scored.
+fn index<T: Trainable>(
+    at: &Stage<'_>,
+    results: &[FileRef],
+    round: &Round<T>,
+    folder: &Path,
+) -> Result<(FileRef, Buffer)> {
+    let stage = at.root.run(at.run).stage(at.number);
+    let mut slices: Vec<FileRef> = Vec::new();
+    let mut text = Notes::new();
+    for (worker, result) in results.iter().enumerate() {
+        let (file, read) = (stage.join(&result.name), storage::read_tensors(&stage, result)?.metadata);
+        if number::<usize>(&file, &read, "worker")? != worker {
+            return Err(Failed::damaged(&file, format!("worker {worker}'s"), "another's"));
+        }
+        slices.push(parsed(&file, &read, "slice")?);
+        text = read;
+    }
+    ["worker", "slice"].into_iter().for_each(|key| drop(text.remove(key)));
+    text.insert(SLICES.into(), json(&slices)?);
+    let file = chunked::publish(folder, &stem(at.number), &[], &text)?;
+    let common = Common::open(folder, &file, round.length())?;
+    let mut parameters =
+        Buffer::zeroed(round.length()).map_err(storage::Error::io("find memory for", folder))?;
+    common.read(model_array(&round.job), 0, &mut parameters)?;
+    Ok((file, parameters))
+}
+
+fn stem(stage: u32) -> String {
+    format!("{stage:04}")
+}

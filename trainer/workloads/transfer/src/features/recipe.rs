@@ -1,0 +1,164 @@
+//! What features are made of: everything that decides them, checked, and its hash, the store's key.
+
+use super::units::{SPLITS, Unit, units};
+use crate::cut::cut;
+use crate::images::Preprocessing;
+use crate::weights::{Installed, open_weights};
+use crate::{Error, Result};
+use datasets::images::Dataset;
+use networks::Network;
+use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Job, Pooling};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use storage::Root;
+
+/// Changes whenever the same recipe gives other features: the resize rule, how images are augmented, the
+/// kernels' arithmetic, the shards' form.
+const VERSION: u32 = 2;
+/// Key in the manifest of what was done to the training images, if anything was.
+pub(super) const AUGMENT: &str = "augment";
+/// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
+const STEP_WORK: u64 = 160_000_000_000;
+/// The most images in one step.
+const STEP_IMAGES: u64 = 32;
+
+/// `features.json` as facts name it.
+pub(crate) fn manifest_reference(folder: &Path) -> Result<FileRef> {
+    Ok(storage::read_whole(&folder.join("features.json"))?.1)
+}
+
+/// Everything that decides a job's features, opened and checked.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The images.
+    pub dataset: Arc<Dataset>,
+    /// The pretrained weights.
+    pub weights: Installed,
+    /// The network up to the cut.
+    pub network: Network,
+    /// The cut's name.
+    pub cut: String,
+    /// Whether the mean of each map is taken at the cut.
+    pub pool: bool,
+    /// What is done to an image before the network sees it.
+    pub preprocessing: Preprocessing,
+    /// Features of an image.
+    pub columns: usize,
+    job: Job,
+}
+
+impl Recipe {
+    /// Opens what a job names, and checks that it goes together.
+    ///
+    /// # Errors
+    /// As [`crate::plan`].
+    pub fn open(root: &Root, job: &Job) -> Result<Recipe> {
+        let whole = networks::network(&job.network)?;
+        let cut = cut(job, &whole)?;
+        let network = whole.up_to(&cut)?;
+        let size = job.image_size as usize;
+        let shape = network.shapes(size, size)?[network.output()];
+        let pool = job.pool == Pooling::Average;
+        let weights = open_weights(root, job)?;
+        weights.weights.check(&network)?;
+        Ok(Recipe {
+            dataset: open_dataset(root, job)?,
+            preprocessing: Preprocessing { size, normalisation: weights.normalisation },
+            columns: if pool { shape.pooled() } else { shape.len() },
+            weights,
+            network,
+            cut,
+            pool,
+            job: job.clone(),
+        })
+    }
+
+    /// All that decides the features, in words.
+    pub fn made_of(&self) -> Map<String, Value> {
+        // Another instruction set rounds otherwise.
+        let engine = match self.job.frozen {
+            FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best().rounding()),
+            FrozenEngine::Burn => format!("burn {:?}", self.job.device),
+        };
+        let mut made_of = json!({
+            "version": VERSION,
+            "dataset": self.job.dataset,
+            "dataset_digest": self.dataset.digest(),
+            "network": self.job.network,
+            "weights_sha256": self.weights.sha256,
+            "cut": self.cut,
+            "pool": self.job.pool,
+            "preprocessing": self.preprocessing,
+            "features": self.job.features,
+            "unit_images": self.job.unit_images,
+            "engine": engine.to_lowercase(),
+        });
+        if let Some(augment) = self.job.augment {
+            made_of[AUGMENT] = json!(augment);
+        }
+        match made_of {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    /// The key of the store: readable in front, a hash of everything behind.
+    pub fn key(&self) -> String {
+        let text = Value::Object(self.made_of()).to_string(); // keys in alphabetical order
+        let hash: String = Sha256::digest(text).iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        let dataset: String = self.job.dataset.chars().take(40).collect();
+        format!("{dataset}-{}-{}-{}px-{hash}", self.job.network, self.cut, self.job.image_size)
+    }
+
+    /// The feature type as the store's manifest has it.
+    pub(super) fn dtype(&self) -> storage::FeatureType {
+        match self.job.features {
+            FeatureType::F32 => storage::FeatureType::F32,
+            FeatureType::F16 => storage::FeatureType::F16,
+        }
+    }
+
+    /// The splits that have images.
+    pub(super) fn splits(&self) -> Vec<(&'static str, usize)> {
+        let images = |name: &'static str| self.dataset.split(name).map_or(0, |split| split.len());
+        SPLITS.map(|name| (name, images(name))).into_iter().filter(|(_, images)| *images > 0).collect()
+    }
+
+    /// In what forms the training images are stored; none means as they are.
+    pub(super) fn augment(&self) -> Option<Augment> {
+        self.job.augment
+    }
+
+    pub(crate) fn units(&self) -> Vec<Unit> {
+        let copies = self.job.augment.map_or(1, |augment| augment.copies);
+        units(&self.splits(), copies, self.job.unit_images as usize)
+    }
+
+    /// Images in one step of the frozen pass: by the network's work alone, so that steps are always the same.
+    pub(super) fn step_images(&self) -> Result<usize> {
+        let size = self.job.image_size as usize;
+        let work = self.network.multiply_adds(size, size)?.max(1);
+        Ok((STEP_WORK / work).clamp(1, STEP_IMAGES) as usize)
+    }
+}
+
+fn open_dataset(root: &Root, job: &Job) -> Result<Arc<Dataset>> {
+    let folder = root.dataset(&job.dataset)?;
+    let dataset = Dataset::open(folder)?;
+    for split in ["train", "val"] {
+        if dataset.split(split)?.is_empty() {
+            let what = format!("job.dataset {:?}", job.dataset);
+            return Err(Error::argument(what, format!("images in the split {split:?}"), "none"));
+        }
+    }
+    if dataset.classes().len() < 2 {
+        return Err(Error::argument(
+            "job.dataset",
+            "two classes or more",
+            dataset.classes().len().to_string(),
+        ));
+    }
+    Ok(Arc::new(dataset))
+}

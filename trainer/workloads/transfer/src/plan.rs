@@ -1,0 +1,103 @@
+//! What a run will do, checked before anything is sent.
+
+use crate::features::{Recipe, manifest_reference};
+use crate::head::{HeadShape, check_start};
+use crate::score::measures;
+use crate::{Error, Result};
+use protocol::{Best, Course, FeatureStore, FileRef, Job, Reduce};
+use rounds::result_bytes;
+use std::path::Path;
+use storage::{FeatureManifest, Root};
+use work::Plan;
+
+/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine reads
+/// so much in the time that another stage takes to begin and to end (docs/results.md).
+const SLICED_FROM: u64 = 256 << 20;
+
+/// Checks everything that a job names, before anything is sent.
+///
+/// # Errors
+/// [`Error::Argument`] names the key of the job; [`Error::Network`], [`Error::WrongWeights`],
+/// [`Error::Storage`].
+pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Plan> {
+    let recipe = Recipe::open(root, job).map_err(|error| refused(root, job, error))?;
+    crate::device::device(job.device)?;
+    let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
+    check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())
+        .map_err(|error| refused(root, job, error))?;
+    let mut job = Box::new(job.clone());
+    if job.tune.is_none() {
+        let all = result_bytes(&job, &shape.layout()) * u64::from(workers);
+        let sliced = workers > 1 && all >= SLICED_FROM;
+        job.reduce.get_or_insert(if sliced { Reduce::Sliced } else { Reduce::Single });
+    }
+    let key = recipe.key();
+    let manifest = whole_store(&root.features(&key)?, &key)?;
+    Ok(Plan { course: Box::new(course(&job)), features: FeatureStore { key, manifest }, job })
+}
+
+/// The stages of a job.
+pub fn course(job: &Job) -> Course {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let sliced = job.reduce == Some(Reduce::Sliced);
+    Course {
+        title: format!("{} on {}", job.network, job.dataset),
+        before: words(&["features"]),
+        round: words(if sliced { &["train", "sums"] } else { &["train"] }),
+        rounds: job.rounds_in_all(),
+        called: if job.tune.is_some() { "rung" } else { "round" }.into(),
+        unit: "images".into(),
+        measures: measures(),
+        // Rungs are no rounds of one model: each compares what the one before has left.
+        best: if job.tune.is_some() { Best::Last } else { Best::Measured },
+        score_every: job.score_every,
+        patience: job.patience,
+    }
+}
+
+/// What a job names and is not there was never put there, as far as a start can tell: it is refused with what
+/// to do. Once a run has begun the same is trouble that may pass.
+fn refused(root: &Root, job: &Job, error: Error) -> Error {
+    let Error::Storage(storage::Error::Missing { path, .. }) = &error else { return error };
+    let folder = path.parent().unwrap_or(path);
+    let (key, found, expected) = match path.strip_prefix(root.path()).ok().and_then(|path| path.iter().next())
+    {
+        Some(kind) if kind == "weights" => {
+            let expected =
+                format!("installed weights in {}: `baton weights add` puts them there", folder.display());
+            ("job.weights", format!("{:?}, not there", job.weights()), expected)
+        }
+        Some(kind) if kind == "datasets" => {
+            let expected = format!("a data set in {}: `data-prep` makes one", folder.display());
+            ("job.dataset", format!("{:?}, not there", job.dataset), expected)
+        }
+        _ => {
+            let Some(run) = &job.from else { return error };
+            ("job.from", format!("run {run}, which has none"), "a run that has ended with a model".to_owned())
+        }
+    };
+    Error::argument(key, expected, found)
+}
+
+/// The manifest of a store that is there; an error if some of its shards are not.
+fn whole_store(folder: &Path, key: &str) -> Result<Option<FileRef>> {
+    let Some(manifest) = FeatureManifest::find(folder)? else { return Ok(None) };
+    if manifest.key != key {
+        let file = folder.join("features.json");
+        return Err(Error::damaged(&file, format!("key {key}"), format!("key {}", manifest.key)));
+    }
+    // The folder was looked at freshly just now: one glance at each file is enough.
+    for file in manifest.shards.iter().map(|shard| &shard.file) {
+        let path = folder.join(&file.name);
+        let found = match std::fs::metadata(&path) {
+            Ok(found) => format!("{} bytes", found.len()),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => "nothing".into(),
+            Err(source) => return Err(storage::Error::io("look at", &path)(source).into()),
+        };
+        if found != format!("{} bytes", file.bytes) {
+            // A store is whole or of no use: the message is about its folder.
+            return Err(Error::damaged(folder, format!("{} of {} bytes", file.name, file.bytes), found));
+        }
+    }
+    manifest_reference(folder).map(Some)
+}

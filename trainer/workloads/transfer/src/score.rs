@@ -1,0 +1,181 @@
+//! How good a head is on a split: loss, top-1, top-5, the confusion matrix, and what it says of some images.
+
+use crate::{Error, Result};
+use protocol::Measure;
+use serde::{Deserialize, Serialize};
+
+/// Images that are told of, and of the surest mistakes as many.
+const EXAMPLES: usize = 8;
+
+/// How well a head does on a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of images whose most probable class is the true one.
+    pub top1: f64,
+    /// Share of images whose true class is among the five most probable.
+    pub top5: f64,
+    /// Images scored.
+    pub images: u64,
+}
+
+/// The numbers of a score, the deciding one first.
+pub(crate) fn measures() -> Vec<Measure> {
+    let measure = |name: &str, higher, share| Measure { name: name.into(), higher, share };
+    vec![measure("top-1", true, true), measure("loss", false, false), measure("top-5", true, true)]
+}
+
+impl Score {
+    /// Whether this is better than another: more right answers, or as many with a lower loss.
+    pub fn beats(&self, other: &Score) -> bool {
+        self.top1 > other.top1 || (self.top1 == other.top1 && self.loss < other.loss)
+    }
+}
+
+impl From<Score> for protocol::Score {
+    fn from(score: Score) -> protocol::Score {
+        protocol::Score { values: vec![score.top1, score.loss, score.top5], of: score.images }
+    }
+}
+
+/// What a model says of one image of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The image's place in its split, from 0.
+    pub image: u64,
+    /// Its class.
+    pub truth: u32,
+    /// The class that the model gives it.
+    pub predicted: u32,
+    /// With this probability.
+    pub probability: f32,
+}
+
+/// A score with its confusion matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Loss (cross-entropy in nats, without label smoothing), top-1, top-5.
+    pub score: Score,
+    /// `[true class][predicted class]`: how many images.
+    pub confusion: Vec<Vec<u64>>,
+    /// Some images, evenly spread over the split.
+    pub examples: Vec<Example>,
+    /// The surest mistakes, the surest first.
+    pub mistakes: Vec<Example>,
+}
+
+/// Sums over the images scored so far.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    classes: usize,
+    loss: f64,
+    top1: u64,
+    top5: u64,
+    confusion: Vec<Vec<u64>>,
+    answers: Vec<Example>,
+}
+
+impl Tally {
+    /// Nothing scored yet.
+    pub fn new(classes: usize) -> Tally {
+        let (confusion, answers) = (vec![vec![0; classes]; classes], Vec::new());
+        Tally { classes, loss: 0.0, top1: 0, top5: 0, confusion, answers }
+    }
+
+    /// Adds rows of scores before softmax.
+    ///
+    /// Shapes: `scores` `[labels.len(), classes]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a score is not finite.
+    pub fn add(&mut self, scores: &[f32], labels: &[u32]) -> Result<()> {
+        for (scores, &label) in scores.chunks_exact(self.classes).zip(labels) {
+            if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
+                return Err(Error::argument("a class's score", "a finite number", score.to_string()));
+            }
+            let label = label as usize;
+            let best = (0..self.classes).fold(0, |best, c| if scores[c] > scores[best] { c } else { best });
+            // Of equal scores the first class counts as the higher one.
+            let above = |&c: &usize| scores[c] > scores[label] || (scores[c] == scores[label] && c < label);
+            let rank = (0..self.classes).filter(above).count();
+            let highest = f64::from(scores[best]);
+            let total: f64 = scores.iter().map(|&score| (f64::from(score) - highest).exp()).sum();
+            self.loss += total.ln() + highest - f64::from(scores[label]);
+            self.top1 += u64::from(rank == 0);
+            self.top5 += u64::from(rank < 5);
+            self.confusion[label][best] += 1;
+            self.answers.push(Example {
+                image: self.answers.len() as u64,
+                truth: label as u32,
+                predicted: best as u32,
+                probability: (1.0 / total) as f32,
+            });
+        }
+        Ok(())
+    }
+
+    /// The means.
+    pub fn scored(self) -> Scored {
+        let images: u64 = self.confusion.iter().flatten().sum();
+        let share = |sum: f64| if images == 0 { 0.0 } else { sum / images as f64 };
+        let score = Score {
+            loss: share(self.loss),
+            top1: share(self.top1 as f64),
+            top5: share(self.top5 as f64),
+            images,
+        };
+        let all = self.answers.len();
+        let shown = all.min(EXAMPLES);
+        let examples = (0..shown).map(|n| self.answers[(2 * n + 1) * all / (2 * shown)]).collect();
+        let mut mistakes = self.answers;
+        mistakes.retain(|answer| answer.truth != answer.predicted);
+        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability)); // stable: of equal ones the first image
+        mistakes.truncate(EXAMPLES);
+        Scored { score, confusion: self.confusion, examples, mistakes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_losses_and_confusions_are_counted() {
+        let mut tally = Tally::new(6);
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[0]).unwrap(); // right
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[4]).unwrap(); // fifth
+        tally.add(&[3.0, 2.0, 1.0, 0.0, -1.0, -2.0], &[5]).unwrap(); // sixth
+        tally.add(&[0.0; 6], &[1]).unwrap(); // equal scores: class 0 is first
+        let Scored { score, confusion, examples, mistakes } = tally.scored();
+        let told = |answers: &[Example]| answers.iter().map(|a| (a.image, a.truth)).collect::<Vec<_>>();
+        assert_eq!(told(&examples), [(0, 0), (1, 4), (2, 5), (3, 1)]);
+        assert_eq!(told(&mistakes), [(1, 4), (2, 5), (3, 1)]);
+        assert!((mistakes[2].probability - 1.0 / 6.0).abs() < 1e-6 && mistakes[2].predicted == 0);
+        assert_eq!((score.top1, score.top5, score.images), (0.25, 0.75, 4));
+        assert_eq!((confusion[0][0], confusion[4][0], confusion[5][0], confusion[1][0]), (1, 1, 1, 1));
+        let total: f64 = [3.0_f64, 2.0, 1.0, 0.0, -1.0, -2.0].iter().map(|s| s.exp()).sum();
+        let expected = (4.0 * total.ln().mul_add(0.75, 0.0) - 3.0 + 1.0 + 2.0 + 6.0_f64.ln()) / 4.0;
+        assert!((score.loss - expected).abs() < 1e-12, "{} {expected}", score.loss);
+    }
+
+    #[test]
+    fn of_many_images_a_few_are_told_of() {
+        let mut tally = Tally::new(2);
+        for image in 0..1_000 {
+            tally.add(&[0.0, image as f32 / 100.0], &[0]).unwrap();
+        }
+        let Scored { examples, mistakes, .. } = tally.scored();
+        assert_eq!((examples.len(), examples[0].image, examples[7].image), (8, 62, 937));
+        assert_eq!((mistakes.len(), mistakes[0].image, mistakes[7].image), (8, 999, 992));
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow_and_nan_is_an_error() {
+        let mut tally = Tally::new(2);
+        tally.add(&[1e30, -1e30], &[0]).unwrap();
+        assert!(tally.add(&[f32::NAN, 0.0], &[0]).is_err());
+        assert_eq!(tally.scored().score.loss, 0.0);
+    }
+}

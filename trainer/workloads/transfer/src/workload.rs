@@ -1,0 +1,77 @@
+//! The workload of transfer learning on images, as the handler sees it: features once, then rounds of
+//! training a head.
+//!
+//! Invariant: what is published depends only on (the job, stage, worker), never on when or how often it was
+//! computed, where legs were cut, how many threads there were, or who finished first.
+
+use crate::features::{self, FeatureWork};
+use crate::plan::plan;
+use crate::training::TrainedHead;
+use crate::{model, publish};
+use protocol::items::ModelItem;
+use protocol::{FileRef, Job, RunId};
+use rounds::tuning;
+use std::sync::Arc;
+use storage::Root;
+use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once, on_results, resumed};
+
+/// Transfer learning on images.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer;
+
+impl Workload for Transfer {
+    fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed> {
+        Ok(plan(root, job, workers)?)
+    }
+
+    fn open(&self, stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
+        resumed(stage, place, |place| open(stage, worker, place))
+    }
+
+    fn combine<'a>(
+        &'a self,
+        stage: &Stage<'a>,
+        results: &'a [FileRef],
+        _place: Option<&FileRef>,
+    ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
+        let stage = *stage;
+        Ok(at_once(move || combine(&stage, results)))
+    }
+
+    fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
+        let stage = *stage;
+        Ok(at_once(move || finish(&stage, &last)))
+    }
+
+    fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
+        model::Model::open(&root.run(run).model()).ok()?.item()
+    }
+}
+
+/// Takes up a worker's share of a stage.
+fn open(stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
+    match stage.number {
+        0 => Ok(Box::new(FeatureWork::open(stage, worker, place)?)),
+        _ => rounds::open(stage, worker, place, Arc::new(TrainedHead::open(stage)?)),
+    }
+}
+
+/// Combines what the workers of a stage published. A worker whose result is damaged has its share computed
+/// again here.
+fn combine(stage: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
+    let again = |worker| open(stage, worker, None);
+    on_results(stage, results, again, |results| match stage.number {
+        0 => Ok(features::combine(stage, results)?),
+        _ => rounds::combine(stage, results, Arc::new(TrainedHead::open(stage)?)),
+    })
+}
+
+/// Publishes a run's model, once: its head's tensors, the table of a tuning, then `model/model.json`; gives
+/// the latter.
+fn finish(stage: &Stage<'_>, last: &Last<'_>) -> Result<FileRef, Failed> {
+    tuning::publish(stage.root, stage.run, stage.job, last.best)?;
+    Ok(publish::publish(stage, last)?)
+}
+
+#[cfg(test)]
+mod tests;
