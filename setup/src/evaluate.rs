@@ -104,7 +104,7 @@ fn matrix(text: &mut String, scored: &Evaluation, classes: &[String]) {
         let _ = write!(text, " {:>5}", shorten(class, 5));
     }
     let _ = writeln!(text, "  right");
-    for (class, row) in classes.iter().zip(&scored.confusion) {
+    for (class, row) in classes.iter().zip(scored.confusion.matrix().unwrap_or_default()) {
         let _ = write!(text, "  {:longest$} ", shorten(class, longest));
         for &count in row {
             let _ = if count == 0 { write!(text, " {:>5}", "·") } else { write!(text, " {count:>5}") };
@@ -130,13 +130,18 @@ fn shorten(name: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use transfer::confusion::Confusion;
     use transfer::score::Score;
 
     #[test]
     fn the_matrix_has_a_row_for_each_class_and_its_share() {
         let score = Score { loss: 0.5, top1: 0.75, top5: 1.0, images: 4 };
-        let scored =
-            Evaluation { score, confusion: vec![vec![2, 0], vec![1, 1]], examples: vec![], mistakes: vec![] };
+        let scored = Evaluation {
+            score,
+            confusion: Confusion::Matrix(vec![vec![2, 0], vec![1, 1]]),
+            examples: vec![],
+            mistakes: vec![],
+        };
         let text = describe(&scored, &["cat".into(), "dog".into()]);
         assert!(text.contains("loss 0.5000  top-1 0.7500"), "{text}");
         assert!(text.contains("cat ") && text.contains("    2     ·  1.000"), "{text}");
@@ -148,6 +153,7 @@ mod tests {
         let mut confusion = vec![vec![0; 30]; 30];
         confusion[3][4] = 7;
         confusion[9][1] = 8;
+        let confusion = Confusion::Matrix(confusion);
         let classes: Vec<String> = (0..30).map(|i| format!("class{i}")).collect();
         let score = Score { loss: 0.5, top1: 0.0, top5: 1.0, images: 15 };
         let text = describe(&Evaluation { score, confusion, examples: vec![], mistakes: vec![] }, &classes);

@@ -2,8 +2,10 @@
 
 pub mod baseline;
 pub mod burn_net;
+pub mod confusion;
 mod cut;
 pub mod device;
+mod ending;
 mod error;
 pub mod export;
 pub mod features;

@@ -6,6 +6,7 @@
 //! once; the head is named by its content. A description of another head that is there already is an error,
 //! never taken for the run's own.
 
+use crate::confusion::Confusion;
 use crate::images::Preprocessing;
 use crate::score::{Example, Score, Scored};
 use crate::shown::{Answers, shown};
@@ -79,8 +80,8 @@ pub struct LayerNames {
 pub struct Evaluation {
     /// Loss, top-1, top-5.
     pub score: Score,
-    /// `[true class][predicted class]`: how many images.
-    pub confusion: Vec<Vec<u64>>,
+    /// Which class is taken for which.
+    pub confusion: Confusion,
     /// What the model says of some images, evenly spread over the split.
     #[serde(default)]
     pub examples: Vec<Example>,

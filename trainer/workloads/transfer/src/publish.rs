@@ -6,25 +6,25 @@ use crate::model::{Evaluation, LayerNames, MODEL, Model, SCHEMA};
 use crate::training::TrainedHead;
 use crate::{Error, Result};
 use protocol::FileRef;
-use rounds::{Array, model_parameters};
+use rounds::Array;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use storage::{Once, Tensor, read_whole, write_tensors_same};
 use twox_hash::XxHash3_64;
-use work::{Last, Stage};
+use work::Stage;
 
-/// Publishes the model of a run from its best state; gives `model.json`.
-pub(crate) fn publish(stage: &Stage<'_>, last: &Last<'_>) -> Result<FileRef> {
+/// Publishes the model of a run with the parameters of its best state, and how good it is on which split, or why that
+/// is not known; gives `model.json`.
+pub(crate) fn publish(
+    stage: &Stage<'_>,
+    head: &TrainedHead,
+    mut parameters: Vec<f32>,
+    (mut scores, unscored): (BTreeMap<&str, Evaluation>, Option<&str>),
+) -> Result<FileRef> {
     let Stage { root, run, job, .. } = *stage;
     let recipe = Recipe::open(root, job)?;
-    let head = TrainedHead::open(stage)?;
     let (store, shape) = (head.store(), head.shape());
-    let mut parameters = model_parameters(&root.run(run).combined(), last.best, job, shape.parameters())?;
-    let evaluate = |rows| head.scored(rows, &parameters).map(Evaluation::from);
-    let scored = last.unscored.is_none();
-    let val = scored.then(|| evaluate(store.need("val")?)).transpose()?;
-    let test = store.split("test").filter(|_| scored).map(evaluate).transpose()?;
     fold(store, shape, &mut parameters);
     let names =
         |Layer { name, .. }| LayerNames { weight: format!("{name}.weight"), bias: format!("{name}.bias") };
@@ -44,9 +44,9 @@ pub(crate) fn publish(stage: &Stage<'_>, last: &Last<'_>) -> Result<FileRef> {
         trained: shape.block_tensors().iter().map(|tensor| tensor.name.clone()).collect(),
         classes: store.class_names().to_vec(),
         dataset: job.dataset.clone(),
-        val,
-        test,
-        unscored: last.unscored.map(str::to_owned),
+        val: scores.remove("val"),
+        test: scores.remove("test"),
+        unscored: unscored.map(str::to_owned),
     };
     let text = serde_json::to_string_pretty(&model)
         .map_err(|error| storage::Error::io("write", &folder.join(MODEL))(error.into()))?;

@@ -170,7 +170,7 @@ impl Sample {
         made(Transfer.combine(&stage, &results, None)?)
     }
 
-    /// Publishes the model of a run from a state.
+    /// Publishes the model of a run from a state; with one thread in legs of one step.
     pub(crate) fn finish(
         &self,
         run: &str,
@@ -184,7 +184,20 @@ impl Sample {
         let course = &course(job);
         let stage =
             work::Stage { root, run: &run, job, course, number, workers: 1, features, state: None, threads };
-        made(Transfer.finish(&stage, Last { best, unscored: None, place: None })?)
+        let mut place: Option<FileRef> = None;
+        loop {
+            let mut work = Transfer.finish(&stage, Last { best, unscored: None, place: place.as_ref() })?;
+            if threads > 1 {
+                return made(work);
+            }
+            if work.progress().finished() {
+                return work.publish();
+            }
+            work.step()?;
+            let saved = work.save()?;
+            drop(work);
+            place = Some(saved);
+        }
     }
 
     /// The store of a job, computed by three workers.

@@ -1,5 +1,6 @@
 //! How good a head is on a split: loss, top-1, top-5, the confusion matrix, and what it says of some images.
 
+use crate::confusion::Confusion;
 use crate::{Error, Result};
 use protocol::Measure;
 use serde::{Deserialize, Serialize};
@@ -58,8 +59,8 @@ pub struct Example {
 pub struct Scored {
     /// Loss (cross-entropy in nats, without label smoothing), top-1, top-5.
     pub score: Score,
-    /// `[true class][predicted class]`: how many images.
-    pub confusion: Vec<Vec<u64>>,
+    /// Which class is taken for which.
+    pub confusion: Confusion,
     /// Some images, evenly spread over the split.
     pub examples: Vec<Example>,
     /// The surest mistakes, the surest first.
@@ -73,15 +74,43 @@ pub struct Tally {
     loss: f64,
     top1: u64,
     top5: u64,
-    confusion: Vec<Vec<u64>>,
     answers: Vec<Example>,
 }
 
 impl Tally {
     /// Nothing scored yet.
     pub fn new(classes: usize) -> Tally {
-        let (confusion, answers) = (vec![vec![0; classes]; classes], Vec::new());
-        Tally { classes, loss: 0.0, top1: 0, top5: 0, confusion, answers }
+        Tally { classes, loss: 0.0, top1: 0, top5: 0, answers: Vec::new() }
+    }
+
+    /// All of it: its sums as text that gives exactly the same numbers again, then the predicted class of each image
+    /// with its probability.
+    pub(crate) fn saved(&self) -> (String, (Vec<i64>, Vec<f32>)) {
+        let answers = self.answers.iter().map(|answer| (i64::from(answer.predicted), answer.probability));
+        (format!("{} {} {}", self.loss, self.top1, self.top5), answers.unzip())
+    }
+
+    /// What was saved, of images with these labels; none if it is not of so many classes.
+    pub(crate) fn resume(
+        classes: usize,
+        sums: &str,
+        labels: &[u32],
+        (predicted, probability): (Vec<i64>, Vec<f32>),
+    ) -> Option<Tally> {
+        let mut sums = sums.split(' ');
+        let (loss, top1, top5) = (sums.next()?, sums.next()?, sums.next()?);
+        let answer = |(image, (&truth, (predicted, probability)))| {
+            let predicted = u32::try_from(predicted).ok().filter(|class| (*class as usize) < classes)?;
+            Some(Example { image: image as u64, truth, predicted, probability })
+        };
+        let answers = labels.iter().zip(predicted.into_iter().zip(probability)).enumerate().map(answer);
+        Some(Tally {
+            classes,
+            loss: loss.parse().ok()?,
+            top1: top1.parse().ok()?,
+            top5: top5.parse().ok()?,
+            answers: answers.collect::<Option<_>>()?,
+        })
     }
 
     /// Adds rows of scores before softmax.
@@ -105,7 +134,6 @@ impl Tally {
             self.loss += total.ln() + highest - f64::from(scores[label]);
             self.top1 += u64::from(rank == 0);
             self.top5 += u64::from(rank < 5);
-            self.confusion[label][best] += 1;
             self.answers.push(Example {
                 image: self.answers.len() as u64,
                 truth: label as u32,
@@ -118,7 +146,8 @@ impl Tally {
 
     /// The means.
     pub fn scored(self) -> Scored {
-        let images: u64 = self.confusion.iter().flatten().sum();
+        let images = self.answers.len() as u64;
+        let confusion = Confusion::of(self.classes, &self.answers);
         let share = |sum: f64| if images == 0 { 0.0 } else { sum / images as f64 };
         let score = Score {
             loss: share(self.loss),
@@ -133,7 +162,7 @@ impl Tally {
         mistakes.retain(|answer| answer.truth != answer.predicted);
         mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability)); // stable: of equal ones the first image
         mistakes.truncate(EXAMPLES);
-        Scored { score, confusion: self.confusion, examples, mistakes }
+        Scored { score, confusion, examples, mistakes }
     }
 }
 
@@ -154,7 +183,8 @@ mod tests {
         assert_eq!(told(&mistakes), [(1, 4), (2, 5), (3, 1)]);
         assert!((mistakes[2].probability - 1.0 / 6.0).abs() < 1e-6 && mistakes[2].predicted == 0);
         assert_eq!((score.top1, score.top5, score.images), (0.25, 0.75, 4));
-        assert_eq!((confusion[0][0], confusion[4][0], confusion[5][0], confusion[1][0]), (1, 1, 1, 1));
+        let matrix = confusion.matrix().unwrap();
+        assert_eq!((matrix[0][0], matrix[4][0], matrix[5][0], matrix[1][0]), (1, 1, 1, 1));
         let total: f64 = [3.0_f64, 2.0, 1.0, 0.0, -1.0, -2.0].iter().map(|s| s.exp()).sum();
         let expected = (4.0 * total.ln().mul_add(0.75, 0.0) - 3.0 + 1.0 + 2.0 + 6.0_f64.ln()) / 4.0;
         assert!((score.loss - expected).abs() < 1e-12, "{} {expected}", score.loss);

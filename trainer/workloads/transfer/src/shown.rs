@@ -1,5 +1,6 @@
 //! What people are shown of a model: what it takes for what, and what it says of some images.
 
+use crate::confusion::Confusion;
 use crate::score::Example;
 use protocol::items::{Cell, Sample, Samples, Shown, Table};
 use std::cmp::Reverse;
@@ -17,8 +18,8 @@ pub(crate) struct Answers<'a> {
     pub(crate) dataset: &'a str,
     /// Its classes.
     pub(crate) classes: &'a [String],
-    /// `[true class][predicted class]`: how many images.
-    pub(crate) confusion: &'a [Vec<u64>],
+    /// Which class is taken for which.
+    pub(crate) confusion: &'a Confusion,
     /// Some images, and the surest mistakes.
     pub(crate) examples: [&'a [Example]; 2],
 }
@@ -35,7 +36,7 @@ pub(crate) fn shown(answers: &Answers<'_>) -> Shown {
 }
 
 /// What is taken for what: of few classes the whole matrix, of many the worst mistakes.
-fn confusion(classes: &[String], confusion: &[Vec<u64>]) -> Table {
+fn confusion(classes: &[String], confusion: &Confusion) -> Table {
     let title = "What the model takes for what".to_owned();
     if classes.len() > MOST_CLASSES {
         let row = |(images, truth, predicted): (u64, usize, usize)| {
@@ -69,7 +70,7 @@ fn confusion(classes: &[String], confusion: &[Vec<u64>]) -> Table {
         title,
         note: "On the validation split, images.".into(),
         columns: [&ends("true ╲ taken for")[..], classes, &ends("right")].concat(),
-        rows: classes.iter().zip(confusion).enumerate().map(row).collect(),
+        rows: classes.iter().zip(confusion.matrix().unwrap_or_default()).enumerate().map(row).collect(),
         matrix: true,
     }
 }
@@ -99,12 +100,9 @@ fn samples(answers: &Answers<'_>, classes: &[String]) -> Vec<Samples> {
 }
 
 /// The worst mistakes: how many images of a class were taken for those of another.
-pub fn worst(confusion: &[Vec<u64>]) -> Vec<(u64, usize, usize)> {
-    let mut found: Vec<(u64, usize, usize)> = Vec::new();
-    for (truth, row) in confusion.iter().enumerate() {
-        let wrong = row.iter().enumerate().filter(|(predicted, images)| *predicted != truth && **images > 0);
-        found.extend(wrong.map(|(predicted, images)| (*images, truth, predicted)));
-    }
+pub fn worst(confusion: &Confusion) -> Vec<(u64, usize, usize)> {
+    let wrong = confusion.pairs().into_iter().filter(|(truth, predicted, _)| truth != predicted);
+    let mut found: Vec<_> = wrong.map(|(truth, predicted, images)| (images, truth, predicted)).collect();
     found.sort_by_key(|&(images, truth, predicted)| (Reverse(images), truth, predicted));
     found.truncate(MOST_MISTAKES);
     found
@@ -120,7 +118,8 @@ mod tests {
 
     #[test]
     fn of_few_classes_the_matrix_is_shown() {
-        let (classes, confusion) = (["cat".into(), "d".repeat(99)], [vec![2, 0], vec![1, 1]]);
+        let (classes, confusion) =
+            (["cat".into(), "d".repeat(99)], Confusion::Matrix(vec![vec![2, 0], vec![1, 1]]));
         let examples: [&[Example]; 2] = [&[example(7, 1, 0), example(8, 1, 1)], &[]];
         let shown = shown(&Answers { dataset: "pets", classes: &classes, confusion: &confusion, examples });
         let (table, dog) = (&shown.tables[0], "d".repeat(24));
@@ -140,6 +139,7 @@ mod tests {
         let many: Vec<String> = (0..1_000).map(|class| format!("class {class} {}", "é".repeat(80))).collect();
         let mut confusion = vec![vec![1_000_000; 1_000]; 1_000];
         (confusion[3][4], confusion[9][1]) = (1_000_007, 1_000_008);
+        let confusion = Confusion::Matrix(confusion);
         let examples: Vec<Example> =
             (0..8).map(|n| example(49_990 + u64::from(n), 900 + n, 800 + n)).collect();
         let examples: [&[Example]; 2] = [&examples, &examples];

@@ -13,6 +13,8 @@ use work::{Failed, Stage};
 
 /// Rows that are scored at a time: fixed, so that sums are made in one order.
 const ROWS: usize = 256;
+/// The same where layers of the network itself are trained.
+const DEEP_ROWS: usize = 8;
 
 /// A head on a feature store.
 pub(crate) struct TrainedHead {
@@ -71,11 +73,29 @@ impl TrainedHead {
     pub(crate) fn scored(&self, rows: &Rows, parameters: &[f32]) -> Result<Scored> {
         let mut tally = Tally::new(self.store.classes());
         for first in (0..rows.len()).step_by(ROWS) {
-            let range: Range<usize> = first..rows.len().min(first + ROWS);
-            let features = rows.read(range.clone())?; // [rows, columns]
-            tally.add(&self.engine.scores(parameters, features)?, &rows.labels()[range])?;
+            self.score_rows(rows, first..rows.len().min(first + ROWS), parameters, &mut tally)?;
         }
         Ok(tally.scored())
+    }
+
+    /// Adds the scores of some rows of a split to a tally.
+    ///
+    /// # Errors
+    /// As [`TrainedHead::scored`].
+    pub(crate) fn score_rows(
+        &self,
+        rows: &Rows,
+        range: Range<usize>,
+        parameters: &[f32],
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let features = rows.read(range.clone())?; // [rows, columns]
+        tally.add(&self.engine.scores(parameters, features)?, &rows.labels()[range])
+    }
+
+    /// Rows that are scored in a step: layers of the network itself take long for each.
+    pub(crate) fn rows_at_a_time(&self) -> usize {
+        if self.shape.block().is_some() { DEEP_ROWS } else { ROWS }
     }
 }
 

@@ -4,13 +4,13 @@
 //! Invariant: what is published depends only on (the job, stage, worker), never on when or how often it was
 //! computed, where legs were cut, how many threads there were, or who finished first.
 
+use crate::ending::Ending;
 use crate::features::{self, FeatureWork};
+use crate::model;
 use crate::plan::plan;
 use crate::training::TrainedHead;
-use crate::{model, publish};
 use protocol::items::ModelItem;
 use protocol::{FileRef, Job, RunId};
-use rounds::tuning;
 use std::sync::Arc;
 use storage::Root;
 use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once, on_results, resumed};
@@ -39,8 +39,7 @@ impl Workload for Transfer {
     }
 
     fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
-        let stage = *stage;
-        Ok(at_once(move || finish(&stage, &last)))
+        Ok(Box::new(Ending::open(*stage, last)?))
     }
 
     fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
@@ -64,13 +63,6 @@ fn combine(stage: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
         0 => Ok(features::combine(stage, results)?),
         _ => rounds::combine(stage, results, Arc::new(TrainedHead::open(stage)?)),
     })
-}
-
-/// Publishes a run's model, once: its head's tensors, the table of a tuning, then `model/model.json`; gives
-/// the latter.
-fn finish(stage: &Stage<'_>, last: &Last<'_>) -> Result<FileRef, Failed> {
-    tuning::publish(stage.root, stage.run, stage.job, last.best)?;
-    Ok(publish::publish(stage, last)?)
 }
 
 #[cfg(test)]

@@ -1,0 +1,78 @@
+//! Which class is taken for which.
+
+use crate::score::Example;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Classes of which the whole matrix is kept. A matrix of 10,000 classes would take 800 MB.
+const MOST_CLASSES: usize = 1_000;
+
+/// How many images of a class are taken for those of another, or rightly for those of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Confusion {
+    /// `[true class][predicted class]`.
+    Matrix(Vec<Vec<u64>>),
+    /// Of many classes the pairs that occur: `[true class, predicted class, images]`.
+    Pairs {
+        /// In the order of their classes.
+        pairs: Vec<(u32, u32, u64)>,
+    },
+}
+
+impl Confusion {
+    /// The confusion of a model's answers.
+    pub(crate) fn of(classes: usize, answers: &[Example]) -> Confusion {
+        if classes <= MOST_CLASSES {
+            let mut matrix = vec![vec![0; classes]; classes];
+            answers.iter().for_each(|a| matrix[a.truth as usize][a.predicted as usize] += 1);
+            return Confusion::Matrix(matrix);
+        }
+        let mut pairs: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+        answers.iter().for_each(|a| *pairs.entry((a.truth, a.predicted)).or_default() += 1);
+        Confusion::Pairs { pairs: pairs.into_iter().map(|((t, p), images)| (t, p, images)).collect() }
+    }
+
+    /// The matrix, of not too many classes.
+    pub fn matrix(&self) -> Option<&[Vec<u64>]> {
+        match self {
+            Confusion::Matrix(matrix) => Some(matrix),
+            Confusion::Pairs { .. } => None,
+        }
+    }
+
+    /// The pairs that occur: true class, predicted class, images.
+    pub fn pairs(&self) -> Vec<(usize, usize, u64)> {
+        match self {
+            Confusion::Pairs { pairs } => {
+                pairs.iter().map(|&(truth, taken, images)| (truth as usize, taken as usize, images)).collect()
+            }
+            Confusion::Matrix(matrix) => {
+                let row = |(truth, row): (usize, &Vec<u64>)| {
+                    let row = row.iter().copied().enumerate().filter(|(_, images)| *images > 0);
+                    row.map(|(taken, images)| (truth, taken, images)).collect::<Vec<_>>()
+                };
+                matrix.iter().enumerate().flat_map(row).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_classes_only_the_pairs_that_occur_are_kept() {
+        let answer = |truth, predicted| Example { image: 0, truth, predicted, probability: 0.5 };
+        let answers = [answer(1, 0), answer(1, 1), answer(1, 0)];
+        let few = Confusion::of(2, &answers);
+        assert_eq!(few.matrix(), Some(&[vec![0, 0], vec![2, 1]][..]));
+        let many = Confusion::of(100_000, &answers);
+        assert_eq!((many.matrix(), many.pairs()), (None, few.pairs()));
+        for confusion in [few, many] {
+            let text = serde_json::to_string(&confusion).unwrap();
+            assert_eq!(serde_json::from_str::<Confusion>(&text).unwrap(), confusion, "{text}");
+        }
+    }
+}
