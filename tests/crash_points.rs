@@ -123,6 +123,10 @@ fn calm(world: &World, start: &str, copies: &Path) -> Calm {
     platform.accept(&json!({"stop": true, "run": RUN}).to_string());
     let stop = platform.queue.pop_back().expect("the stop");
     let stop = Moment { stopped: true, ..moment(&mut platform, stop, copies, moments.len()) };
+    // The stop settles the end; what it sends publishes the model.
+    while let Some(delivery) = platform.queue.pop_front() {
+        platform.deliver(&delivery);
+    }
     let stopped = model(&platform.root);
     let mut platform = again(in_stage(1), &copies.join("ticked"));
     platform.ahead_ms = 3_600_000;

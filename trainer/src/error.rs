@@ -65,6 +65,7 @@ impl Error {
         match self {
             Error::Storage(_) => "Storage",
             Error::Protocol(_) | Error::NoRun { .. } => "Protocol",
+            Error::Work(failed) if failed.lasting => "Storage",
             Error::Work(_) => "Work",
             Error::Ahead(_) => "Ahead",
             Error::Send { .. } => "Send",

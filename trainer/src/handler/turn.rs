@@ -10,7 +10,7 @@ use storage::{FactLog, NewFacts};
 /// How often an update whose lock was lost is done again.
 const LOCK_TRIES: usize = 5;
 /// The longest that a fact says in words, in characters.
-const MOST_WORDS: usize = 500;
+const MOST_WORDS: usize = 1_500;
 
 pub(super) struct Turn<'a> {
     pub(super) services: &'a Services,
