@@ -2,7 +2,7 @@
 
 use networks::Conv;
 
-use crate::fuse::Size;
+use crate::size::Size;
 
 /// Whether Winograd F(4×4, 3×3) beats the direct convolution, for outputs of that size.
 ///

@@ -4,12 +4,13 @@ use networks::Network;
 use rayon::ThreadPool;
 
 use crate::error::Error;
-use crate::fuse::{Size, fuse};
+use crate::fuse::fuse;
 use crate::kernels::{Buffer, Isa, Target};
 use crate::layer::rows_of_features;
 use crate::parameters::{Parameters, Source};
-use crate::part::Part;
+use crate::part::{LayerTime, Part};
 use crate::sections::sections;
+use crate::size::Size;
 use crate::strips::{Crew, even};
 
 /// How a network is compiled.
@@ -40,17 +41,6 @@ pub struct Compiled {
     pool: bool,
     crew: Crew,
     threads: ThreadPool,
-}
-
-/// Where the time of a run went.
-#[derive(Clone, Debug)]
-pub struct LayerTime {
-    /// torchvision's name of the layer, or its operation.
-    pub name: String,
-    /// The algorithm that was chosen for it.
-    pub algorithm: &'static str,
-    /// Seconds since the network was compiled.
-    pub seconds: f64,
 }
 
 impl Compiled {

@@ -5,32 +5,10 @@
 
 use std::ops::Range;
 
-use networks::{Conv, Network, NodeId, Op, Shape};
+use networks::{Conv, Network, NodeId, Op};
 
 use crate::choice;
-
-/// A map's sizes; a vector is a map of one pixel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Size {
-    pub(crate) channels: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-}
-
-impl From<Shape> for Size {
-    fn from(shape: Shape) -> Size {
-        match shape {
-            Shape::Map { channels, height, width } => Size { channels, height, width },
-            Shape::Vector { n } => Size { channels: n, height: 1, width: 1 },
-        }
-    }
-}
-
-impl Size {
-    pub(crate) fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-}
+use crate::size::Size;
 
 /// Bounds of an activation: `min(max(x, low), high)`.
 #[derive(Clone, Copy, Debug, PartialEq)]

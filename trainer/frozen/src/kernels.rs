@@ -36,7 +36,7 @@ pub(crate) use backward::{ChannelSums, CutOff, WindowBack};
 pub use buffer::Buffer;
 pub(crate) use depthwise::{DepthwiseProducts, DepthwiseRow};
 pub(crate) use dot::{Dot, GROUP, PIECE};
-pub(crate) use interleave::{Deposit, Interleave, Scales};
+pub(crate) use interleave::{Deposit, Interleave, Scales, scaled};
 pub(crate) use linear::{Gradient, Scores};
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};

@@ -11,10 +11,11 @@ mod winograd;
 
 use crate::Error;
 use crate::choice;
-use crate::fuse::{Clamp, IsDepthwise, Kind, Size, Step};
+use crate::fuse::{Clamp, IsDepthwise, Kind, Step};
 use crate::kernels::Target;
 use crate::parameters::{Affine, Kernels, Source};
 use crate::plan::padded;
+use crate::size::Size;
 use crate::strips::Crew;
 
 pub(crate) use elementwise::{Concat, Flatten, Sum, rows_of_features};

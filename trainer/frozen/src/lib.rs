@@ -18,17 +18,19 @@ mod parameters;
 mod part;
 mod plan;
 mod sections;
+mod size;
 mod strips;
 #[cfg(test)]
 mod tests;
 mod trained;
 mod weighted;
 
-pub use compiled::{Compiled, LayerTime, Options};
+pub use compiled::{Compiled, Options};
 pub use dealt::{DealtLinear, deal};
 pub use error::{BoxError, Error};
 pub use kernels::{Buffer, Isa, peak};
 pub use linear::Linear;
 pub use parameters::Parameters;
+pub use part::LayerTime;
 pub use trained::{Loaded, Trained, TrainedOptions};
 pub use weighted::add_weighted;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use networks::{Conv, Network, NodeId};
 
-use crate::kernels::{Interleave, Scales, Target};
+use crate::kernels::{Interleave, Scales, Target, scaled};
 use crate::{BoxError, Error};
 
 /// Parameters by torchvision name, f32, in torchvision's layout.
@@ -99,11 +99,6 @@ impl<'a> Source<'a> {
 /// A batch norm's deviation of a channel.
 pub(crate) fn deviation(variance: f32) -> f64 {
     (f64::from(variance) + EPSILON).sqrt()
-}
-
-/// A weight with a batch norm's factor.
-pub(crate) fn scaled(weight: f32, scale: f64) -> f32 {
-    (f64::from(weight) * scale) as f32
 }
 
 /// A convolution's kernels in torchvision's layout, as they are, or turned around: what the gradient by its inputs is

@@ -5,14 +5,14 @@ use std::time::Instant;
 use networks::NodeId;
 
 use crate::choice::{self, MOST_IMAGES};
-use crate::compiled::LayerTime;
 use crate::error::Error;
-use crate::fuse::{Size, Step};
+use crate::fuse::Step;
 use crate::kernels::Buffer;
 use crate::layer::{self, Layer, View};
 use crate::parameters::Source;
 use crate::plan::{Place, Plan, padded, plan};
 use crate::sections::{Section, Together, weights};
+use crate::size::Size;
 use crate::strips::Crew;
 
 /// Layers that go through the same images one after the other.
@@ -22,6 +22,17 @@ pub(crate) struct Part {
     output: (View, Place),
     /// Images that go through it together.
     pub(crate) batch: usize,
+}
+
+/// Where the time of a run went.
+#[derive(Clone, Debug)]
+pub struct LayerTime {
+    /// torchvision's name of the layer, or its operation.
+    pub name: String,
+    /// The algorithm that was chosen for it.
+    pub algorithm: &'static str,
+    /// Seconds since the network was compiled.
+    pub seconds: f64,
 }
 
 /// A layer and where its values are.

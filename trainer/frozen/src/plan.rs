@@ -1,7 +1,8 @@
 //! Where each value lives: few slots, each reused once its value is no longer read, or while a sum is written over it.
 
-use crate::fuse::{Kind, Size, Step};
+use crate::fuse::{Kind, Step};
 use crate::kernels::LANES;
+use crate::size::Size;
 use networks::NodeId;
 
 /// Where a value lives: images `[height, width, pitch]` one after the other, its channels from `offset` on.

@@ -7,10 +7,11 @@
 use networks::{Network, NodeId, Parameter};
 
 use crate::choice::{sooner_few, winograd_pays};
-use crate::fuse::{Kind, Size, Step};
+use crate::fuse::{Kind, Step};
 use crate::kernels::POINTS;
 use crate::layer::convolved;
 use crate::plan::padded;
+use crate::size::Size;
 
 /// A run of steps and the one value from before that it reads.
 pub(crate) struct Section {

@@ -3,6 +3,7 @@
 //! Work is cut by the layers' sizes alone wherever it is summed, so that the number of threads never shows. A batch norm stays
 //! in evaluation mode: its statistics are constants. What a dropout would drop stays.
 
+mod compile;
 mod convolution;
 mod joins;
 mod layer;
@@ -24,9 +25,10 @@ use self::layer::{Layer, Layout, Ports, Values};
 use self::memory::Memory;
 pub use self::passes::Loaded;
 use self::plan::{Plan, Planned};
-use crate::fuse::{Clamp, Size, fold};
+use crate::fuse::{Clamp, fold};
 use crate::kernels::{Buffer, CutOff, Isa, Target};
 use crate::parameters::Source;
+use crate::size::Size;
 use crate::strips::Crew;
 use crate::{Error, choice};
 
@@ -101,7 +103,7 @@ impl Trained {
                 taken: taken.clone(),
                 output: plan.view(step.output),
             };
-            layer::layer(step, network, &layout, ports, options.threads)
+            compile::compile(step, network, &layout, ports, options.threads)
         });
         let layers = threads.install(|| made.collect::<Result<Vec<_>, _>>())?;
         let scratch = layers.iter().map(|layer| layer.scratch()).max().unwrap_or(0);

@@ -1,7 +1,6 @@
 //! Rows to panels and back: torchvision's weights lie output by output, the kernels read [`PANEL`] outputs side by side.
 use super::multiply::PANEL;
 use super::vector::Vector;
-use crate::parameters::scaled;
 
 /// Values that are taken of a row before the next row: where rows lie a power of two apart, their cache lines would push
 /// each other out.
@@ -34,6 +33,11 @@ pub(crate) enum Scales<'a> {
     Rows(&'a [f64]),
     /// A factor for each value of a row.
     Values(&'a [f64]),
+}
+
+/// A weight with a batch norm's factor.
+pub(crate) fn scaled(weight: f32, scale: f64) -> f32 {
+    (f64::from(weight) * scale) as f32
 }
 
 impl Interleave<'_> {

@@ -15,11 +15,12 @@ use super::joins::spread;
 use super::layer::{Layer, Layout, Ports, Run, Taken, begun};
 use super::products::{Products, products};
 use crate::Error;
-use crate::fuse::{Clamp, IsDepthwise, Size};
+use crate::fuse::{Clamp, IsDepthwise};
 use crate::kernels::{Buffer, ChannelSums, Deposit, PANEL, Target};
 use crate::layer::{self, Activation, Addend, View};
 use crate::parameters::{Affine, Kernels, Source, deviation};
 use crate::plan::padded;
+use crate::size::Size;
 
 /// Inputs whose kernels' derivatives are added together.
 const TOGETHER: usize = 16;

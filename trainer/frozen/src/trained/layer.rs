@@ -7,15 +7,11 @@ use networks::{Network, NodeId};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use super::convolution::Convolution;
-use super::joins::{Flatten, Join};
-use super::linear::Linear;
 use super::memory::Memory;
-use super::pooling::{AvgPool, MaxPool};
-use crate::fuse::{Kind, Size, Step};
 use crate::kernels::Target;
-use crate::layer::{self, View};
+use crate::layer::View;
 use crate::parameters::{Parameters, Source};
+use crate::size::Size;
 use crate::strips::Crew;
 use crate::{BoxError, Error};
 use std::borrow::Cow;
@@ -137,54 +133,6 @@ impl Parameters for Values<'_> {
         let range = self.layout.ranges.get(name).ok_or_else(|| format!("no parameter {name:?}"))?;
         Ok(Cow::Borrowed(&self.values[range.clone()]))
     }
-}
-
-/// Makes a step trainable.
-///
-/// Errors: there is no gradient of such a layer; no memory.
-pub(super) fn layer(
-    step: &Step,
-    network: &Network,
-    layout: &Layout,
-    ports: Ports,
-    threads: usize,
-) -> Result<Box<dyn Layer>, Error> {
-    let unknown = || Error::NoGradient { layer: network.nodes[step.node].name.clone() };
-    Ok(match &step.kind {
-        Kind::Conv { conv, pool: None, .. } if conv.groups > 1 && conv.groups != conv.inputs => {
-            return Err(unknown());
-        }
-        Kind::Conv { conv, norm, pool: None, .. } => Box::new(Convolution::new(
-            conv,
-            (step.node, *norm),
-            (network, layout),
-            ports,
-            step.clamp,
-            threads,
-        )?),
-        &Kind::Linear { inputs, outputs } => {
-            let range = |suffix| layout.range(network, step.node, suffix);
-            let parameters = (range("weight"), range("bias"));
-            Box::new(Linear { inputs, outputs, parameters, ports, clamp: step.clamp })
-        }
-        Kind::Activation => {
-            let forward = Box::new(layer::affine(ports.inputs[0], ports.output, step.clamp));
-            Box::new(Join { forward, ports, beside: false })
-        }
-        Kind::Add => {
-            let (inputs, output) = (ports.inputs.clone(), ports.output);
-            let forward = Box::new(layer::Sum { inputs, output, clamp: step.clamp });
-            Box::new(Join { forward, ports, beside: false })
-        }
-        Kind::Concat => {
-            let (inputs, output) = (ports.inputs.clone(), ports.output);
-            Box::new(Join { forward: Box::new(layer::Concat { inputs, output }), ports, beside: true })
-        }
-        &Kind::MaxPool(window) => Box::new(MaxPool { window, ports }),
-        Kind::AvgPool => Box::new(AvgPool { ports }),
-        Kind::Flatten => Box::new(Flatten { ports }),
-        Kind::Conv { .. } | Kind::Separable(_) | Kind::Norm => return Err(unknown()),
-    })
 }
 
 /// Floats of an image of that size, with whole lanes of channels.

@@ -5,9 +5,10 @@ use std::ops::Range;
 use networks::NodeId;
 
 use super::layer::{Taken, floats};
-use crate::fuse::{Size, Step};
+use crate::fuse::Step;
 use crate::layer::View;
 use crate::plan::{concatenated_in_place, padded};
+use crate::size::Size;
 
 /// The most segments whose values are computed again.
 const MOST_SEGMENTS: usize = 16;

@@ -5,15 +5,12 @@ use rayon::prelude::*;
 
 use super::layer::Run;
 use super::memory::Memory;
-use super::winograd;
+use super::winograd::{self, ROWS};
 use crate::fuse::IsDepthwise;
 use crate::kernels::{Buffer, DepthwiseProducts, Outer, PANEL, Target, WeightSums};
 use crate::layer::View;
 use crate::plan::padded;
 use crate::{Error, choice};
-
-/// Rows of products that a thread sums at a time: their pixels stay in the level-2 cache.
-pub(super) const ROWS: usize = 64;
 
 /// Sums of products `[window or points][inputs][outputs]`, inputs and outputs in whole lanes.
 pub(super) struct Products {
@@ -37,7 +34,8 @@ pub(super) fn products(
     if conv.is_depthwise() {
         depthwise(conv, run, from, to)
     } else if choice::winograd_gradient_pays(conv, to.0.size, run.n) {
-        winograd::products(conv, run, from, to)
+        let (inputs, outputs) = (padded(conv.inputs), padded(conv.outputs));
+        Ok(Products { sums: winograd::products(conv, run, from, to)?, inputs, outputs, points: true })
     } else {
         direct(conv, run, from, to)
     }

@@ -5,8 +5,7 @@ use networks::Conv;
 use rayon::prelude::*;
 
 use super::layer::Run;
-use super::products::{Products, ROWS};
-use crate::kernels::{DeltaTile, InputTile, OUTPUTS, Outer, PANEL, POINTS};
+use crate::kernels::{Buffer, DeltaTile, InputTile, OUTPUTS, Outer, PANEL, POINTS};
 use crate::layer::View;
 use crate::plan::padded;
 use crate::{Error, choice};
@@ -41,7 +40,10 @@ impl Tiles {
     }
 }
 
-/// The sums of all tiles' products at each point.
+/// Rows of products that a thread sums at a time: their pixels stay in the level-2 cache.
+pub(super) const ROWS: usize = 64;
+
+/// The sums of all tiles' products at each point, `[PRODUCTS][inputs][outputs]`.
 ///
 /// Errors: no memory.
 pub(super) fn products(
@@ -49,7 +51,7 @@ pub(super) fn products(
     run: &Run,
     from: (View, &[f32]),
     to: (View, &[f32]),
-) -> Result<Products, Error> {
+) -> Result<Buffer, Error> {
     let (inputs, outputs) = (padded(conv.inputs), padded(conv.outputs));
     let (high, wide) = (to.0.size.height.div_ceil(OUTPUTS), to.0.size.width.div_ceil(OUTPUTS));
     let floats = PRODUCTS * high * wide * (inputs + outputs);
@@ -86,7 +88,7 @@ pub(super) fn products(
         });
         [v, m].into_iter().for_each(|buffer| run.memory.give(buffer));
     }
-    Ok(Products { sums, inputs, outputs, points: true })
+    Ok(sums)
 }
 
 /// Bᵀ d B of all tiles, a panel of channels after the other.
