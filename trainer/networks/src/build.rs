@@ -1,6 +1,6 @@
 //! Writes a network down layer after layer: each call adds a layer behind the last one.
 
-use crate::{Conv, Network, Node, NodeId, Op, Point};
+use crate::graph::{Conv, Network, Node, NodeId, Op, Point};
 
 /// A network in the making. Channels are carried along, so only what a layer changes is said.
 ///

@@ -1,6 +1,6 @@
 //! What can go wrong with a network's description.
 
-use crate::Shape;
+use crate::shape::Shape;
 
 /// A network or a point that does not exist, or an image that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

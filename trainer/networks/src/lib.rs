@@ -2,20 +2,22 @@
 
 mod baton_small;
 mod build;
+mod cut;
 mod error;
 mod graph;
+mod last;
 mod mobilenet;
 mod resnet;
 mod shape;
+mod sizes;
 mod squeezenet;
 #[cfg(test)]
 mod tests;
 mod vgg;
 
 pub use error::Error;
-pub use graph::{
-    Conv, HiddenLayer, IMAGES, LastLayer, LastLayerForm, Network, Node, NodeId, Op, Parameter, Point,
-};
+pub use graph::{Conv, IMAGES, Network, Node, NodeId, Op, Parameter, Point};
+pub use last::{HiddenLayer, LastLayer, LastLayerForm};
 pub use shape::Shape;
 
 use resnet::Block::{Basic, Bottleneck};
