@@ -1,6 +1,6 @@
 //! Writes a network down layer after layer: each call adds a layer behind the last one.
 
-use crate::graph::{Conv, Network, Node, NodeId, Op, Point};
+use crate::graph::{Conv, Input, Network, Node, NodeId, Op, Point};
 
 /// A network in the making. Channels are carried along, so only what a layer changes is said.
 ///
@@ -38,10 +38,16 @@ impl Window {
 }
 
 impl Builder {
+    /// Of a network that reads images of three colours.
     pub(crate) fn new(name: &'static str) -> Builder {
-        let input = Node { name: String::new(), op: Op::Input { channels: 3 }, inputs: Vec::new() };
+        Builder::reading(name, Input::Image { channels: 3 }, 3)
+    }
+
+    /// Of a network whose input is so wide.
+    pub(crate) fn reading(name: &'static str, input: Input, width: usize) -> Builder {
+        let input = Node { name: String::new(), op: Op::Input(input), inputs: Vec::new() };
         let network = Network { name, nodes: vec![input], points: Vec::new(), default_cut: "" };
-        Builder { network, widths: vec![3], last: 0 }
+        Builder { network, widths: vec![width], last: 0 }
     }
 
     /// Convolution with bias.
@@ -136,6 +142,11 @@ impl Builder {
     /// The network, its last layer named `logits`.
     pub(crate) fn finish(mut self, default_cut: &'static str) -> Network {
         self.point("logits");
+        self.encoder(default_cut)
+    }
+
+    /// A network without a last layer that tells classes.
+    pub(crate) fn encoder(mut self, default_cut: &'static str) -> Network {
         self.network.default_cut = default_cut;
         self.network
     }
@@ -153,19 +164,22 @@ impl Builder {
         self.push(name, Op::Conv(conv), outputs)
     }
 
-    fn keep(&mut self, op: Op) -> &mut Builder {
+    /// A layer without parameters that keeps the width.
+    pub(crate) fn keep(&mut self, op: Op) -> &mut Builder {
         let width = self.width();
         self.push("", op, width)
     }
 
-    fn push(&mut self, name: &str, op: Op, width: usize) -> &mut Builder {
+    /// A layer that reads the last one.
+    pub(crate) fn push(&mut self, name: &str, op: Op, width: usize) -> &mut Builder {
         let inputs = vec![self.last];
         self.join(op, inputs, width);
         self.network.nodes[self.last].name = name.to_owned();
         self
     }
 
-    fn join(&mut self, op: Op, inputs: Vec<NodeId>, width: usize) -> &mut Builder {
+    /// A layer that reads some.
+    pub(crate) fn join(&mut self, op: Op, inputs: Vec<NodeId>, width: usize) -> &mut Builder {
         self.network.nodes.push(Node { name: String::new(), op, inputs });
         self.widths.push(width);
         self.last = self.network.output();

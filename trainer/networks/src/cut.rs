@@ -1,7 +1,7 @@
 //! Parts of a network: up to a point, and between two.
 
 use crate::error::Error;
-use crate::graph::{Network, Node, Op, Point};
+use crate::graph::{Input, Network, Node, Op, Point};
 use crate::shape::Shape;
 
 impl Network {
@@ -12,7 +12,7 @@ impl Network {
         let end = self.point(point)?;
         let mut needed = vec![false; end + 1];
         needed[end] = true;
-        for id in (0..=end).rev().filter(|&id| !matches!(self.nodes[id].op, Op::Input { .. })) {
+        for id in (0..=end).rev().filter(|&id| !matches!(self.nodes[id].op, Op::Input(_))) {
             if needed[id] {
                 self.nodes[id].inputs.iter().for_each(|&input| needed[input] = true);
             }
@@ -42,7 +42,8 @@ impl Network {
             Shape::Map { channels, .. } if !past => channels,
             found => return Err(Error::NoPart { network: self.name, from: from.to_owned(), found }),
         };
-        let input = Node { name: String::new(), op: Op::Input { channels }, inputs: Vec::new() };
+        let input =
+            Node { name: String::new(), op: Op::Input(Input::Image { channels }), inputs: Vec::new() };
         let moved = |node: &Node| Node {
             inputs: node.inputs.iter().map(|input| input - cut).collect(),
             ..node.clone()

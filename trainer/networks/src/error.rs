@@ -45,6 +45,36 @@ pub enum Error {
         /// The columns that reach it.
         found_width: usize,
     },
+    /// An image without pixels.
+    #[error("network `{network}` cannot read an image of {height} by {width}; it needs rows and columns")]
+    EmptyImage {
+        /// The network.
+        network: &'static str,
+        /// The image's rows.
+        height: usize,
+        /// The image's columns.
+        width: usize,
+    },
+    /// A sentence of no tokens, or of too many.
+    #[error("network `{network}` reads sentences of 1 to {most} tokens, found one of {found}; truncate it")]
+    SentenceLength {
+        /// The network.
+        network: &'static str,
+        /// The most tokens.
+        most: usize,
+        /// Those found.
+        found: usize,
+    },
+    /// Images for a network of texts, or sentences for one of images.
+    #[error("network `{network}` reads {reads}, found {given}; take a network that reads {given}")]
+    OtherInput {
+        /// The network.
+        network: &'static str,
+        /// What it reads.
+        reads: &'static str,
+        /// What it was given.
+        given: &'static str,
+    },
     /// A layer does not fit what it reads: a mistake in the network's description.
     #[error(
         "network `{network}`: layer {layer} expects {expected}, found {found:?}; the description is wrong"

@@ -21,7 +21,8 @@ pub struct Network {
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// torchvision's module name, the prefix of its parameters (`features.0`); empty for layers without any.
+    /// The layer's name where its weights are published: the prefix of its parameters (`features.0`), or all of their
+    /// names, with a `*` for what differs (`in_proj_*`); empty for layers without any.
     pub name: String,
     /// What the layer computes.
     pub op: Op,
@@ -29,15 +30,29 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
 }
 
-/// What a node computes. All images are `[batch, channels, height, width]` in meaning; a kernel may lay them
-/// out otherwise.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Op {
+/// What a network is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
     /// The image, normalised: `[batch, 3, height, width]`; of a part of a network, what the part below gives.
-    Input {
+    Image {
         /// How many maps there are.
         channels: usize,
     },
+    /// The ids of a sentence's tokens: as many as it has.
+    Tokens {
+        /// Ids are below this number.
+        vocabulary: usize,
+        /// The most tokens of a sentence.
+        most: usize,
+    },
+}
+
+/// What a node computes. All images are `[batch, channels, height, width]` in meaning; a kernel may lay them
+/// out otherwise. Tokens are rows `[tokens, width]`, those of each image or sentence by themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// What the network is given.
+    Input(Input),
     /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any, `bias` `[outputs]`.
     Conv(Conv),
     /// Batch norm in evaluation mode: `weight`, `bias`, `running_mean`, `running_var`, each `[channels]`; eps 1e-5.
@@ -73,7 +88,7 @@ pub enum Op {
     Concat,
     /// `[batch, channels, height, width]` to `[batch, channels * height * width]`, in that order.
     Flatten,
-    /// `x · weightᵀ + bias`, parameters `weight` `[outputs, inputs]`, `bias` `[outputs]`.
+    /// `x · weightᵀ + bias` of a row or of each token, parameters `weight` `[outputs, inputs]`, `bias` `[outputs]`.
     Linear {
         /// Columns of an input row.
         inputs: usize,
@@ -85,6 +100,99 @@ pub enum Op {
         /// The share that is set to zero.
         rate: f32,
     },
+    /// The row of each token's id in a table, one parameter `[rows, width]`.
+    Embed {
+        /// Rows of the table.
+        rows: usize,
+        /// Columns of the table.
+        width: usize,
+    },
+    /// Adds to each token the row of its segment (0, or 1 in the second sentence of a pair), one parameter `[rows, width]`.
+    Segments {
+        /// Rows of the table.
+        rows: usize,
+        /// Columns of the table.
+        width: usize,
+    },
+    /// Adds to each token the row of its place, one parameter.
+    Positions(Positions),
+    /// The pixels of a map as tokens, row after row.
+    Patches,
+    /// Puts a learned token before the others, one parameter `[1, 1, width]`.
+    ClassToken {
+        /// Its numbers.
+        width: usize,
+    },
+    /// Each token minus its mean, over its deviation, times `weight`, plus `bias`, each `[width]`.
+    LayerNorm {
+        /// Numbers of a token.
+        width: usize,
+        /// Added to the variance; each family has its own.
+        epsilon: f64,
+    },
+    /// The activation x·Φ(x), or what stands for it.
+    Gelu(Gelu),
+    /// Every head's softmax(q·kᵀ/√d)·v among the tokens of an image or a sentence. It reads queries, keys and values, from
+    /// three layers or packed into one three times as wide.
+    Attention {
+        /// Heads, each of which has as many columns.
+        heads: usize,
+    },
+    /// Multiplies each column by a number, one parameter `[width]`.
+    LayerScale {
+        /// Numbers of a token.
+        width: usize,
+    },
+    /// One token as a vector.
+    Token {
+        /// Which: 0 is the class token.
+        at: usize,
+    },
+    /// The mean of all tokens as a vector.
+    MeanTokens,
+}
+
+/// The places of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// In a text: a table `[rows, width]`, of which `first` rows stand for no token.
+    Text {
+        /// Rows of the table.
+        rows: usize,
+        /// Columns of the table.
+        width: usize,
+        /// The first token's row.
+        first: usize,
+    },
+    /// In an image, behind its class token: a table `[1, 1 + side * side, width]`, resized to other images' patches.
+    Grid {
+        /// Patches of a row and of a column for which it was trained.
+        side: usize,
+        /// Columns of the table.
+        width: usize,
+        /// Where the patches of another image lie among those.
+        resize: Resize,
+    },
+}
+
+/// How positions are taken to another grid, by bicubic interpolation: as those who published the weights do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// The corners' centres lie on each other (torchvision).
+    Corners,
+    /// The grids' borders lie on each other (Hugging Face).
+    Borders,
+}
+
+/// The forms of x·Φ(x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gelu {
+    /// Φ by the error function.
+    Erf,
+    /// Φ(x) ≈ (1 + tanh(√(2/π)·(x + 0.044715·x³)))/2.
+    Tanh,
+    /// Φ(x) ≈ 1/(1 + exp(-1.702·x)).
+    Quick,
 }
 
 /// A convolution's sizes. Kernel, stride and padding are the same in both directions.
@@ -118,9 +226,9 @@ pub struct Point {
 /// A parameter that the network needs, buffers such as `running_mean` included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// torchvision's name: `features.0.weight`.
+    /// Its whole name where it is published: `features.0.weight`, `class_token`.
     pub name: String,
-    /// torchvision's shape.
+    /// Its shape there.
     pub shape: Vec<usize>,
     /// Whether it is a statistic that training does not count as a parameter: `running_mean`, `running_var`.
     pub buffer: bool,
@@ -151,6 +259,14 @@ impl Network {
         self.nodes.len() - 1
     }
 
+    /// What the network is given.
+    pub fn input(&self) -> Input {
+        match self.nodes.first().map(|node| &node.op) {
+            Some(&Op::Input(input)) => input,
+            found => unreachable!("a network begins with its input, found {found:?}"),
+        }
+    }
+
     /// Every parameter in execution order, buffers included, `num_batches_tracked` not.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.nodes.iter().flat_map(Node::parameters).collect()
@@ -158,10 +274,20 @@ impl Network {
 }
 
 impl Node {
-    /// The parameters of this layer, by torchvision's names.
+    /// The whole name of one of its parameters.
+    pub fn named(&self, suffix: &str) -> String {
+        match self.op {
+            Op::Embed { .. } | Op::Segments { .. } | Op::Positions(_) => self.name.clone(),
+            Op::ClassToken { .. } | Op::LayerScale { .. } => self.name.clone(),
+            _ if self.name.contains('*') => self.name.replace('*', suffix),
+            _ => format!("{}.{suffix}", self.name),
+        }
+    }
+
+    /// The parameters of this layer, by the names that they are published under.
     pub fn parameters(&self) -> Vec<Parameter> {
         let parameter = |suffix: &str, shape: Vec<usize>| Parameter {
-            name: format!("{}.{suffix}", self.name),
+            name: self.named(suffix),
             shape,
             buffer: suffix.starts_with("running"),
         };
@@ -178,7 +304,33 @@ impl Node {
             &Op::Linear { inputs, outputs } => {
                 vec![parameter("weight", vec![outputs, inputs]), parameter("bias", vec![outputs])]
             }
+            &Op::LayerNorm { width, .. } => {
+                vec![parameter("weight", vec![width]), parameter("bias", vec![width])]
+            }
+            &(Op::Embed { rows, width } | Op::Segments { rows, width }) => {
+                vec![parameter("weight", vec![rows, width])]
+            }
+            Op::Positions(positions) => vec![parameter("weight", positions.table())],
+            &Op::ClassToken { width } => vec![parameter("weight", vec![1, 1, width])],
+            &Op::LayerScale { width } => vec![parameter("weight", vec![width])],
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Positions {
+    /// The shape of the table.
+    pub fn table(&self) -> Vec<usize> {
+        match *self {
+            Positions::Text { rows, width, .. } => vec![rows, width],
+            Positions::Grid { side, width, .. } => vec![1, 1 + side * side, width],
+        }
+    }
+
+    /// Numbers of a token.
+    pub fn width(&self) -> usize {
+        match *self {
+            Positions::Text { width, .. } | Positions::Grid { width, .. } => width,
         }
     }
 }

@@ -12,6 +12,13 @@ pub enum Shape {
         /// Columns.
         width: usize,
     },
+    /// A row of numbers for each token.
+    Tokens {
+        /// How many tokens.
+        count: usize,
+        /// Numbers of each.
+        width: usize,
+    },
     /// A plain row of numbers.
     Vector {
         /// How many.
@@ -24,6 +31,7 @@ impl Shape {
     pub fn len(&self) -> usize {
         match *self {
             Shape::Map { channels, height, width } => channels * height * width,
+            Shape::Tokens { count, width } => count * width,
             Shape::Vector { n } => n,
         }
     }
@@ -33,10 +41,11 @@ impl Shape {
         self.len() == 0
     }
 
-    /// Numbers for one image after global average pooling: a map's channels, a vector as it is.
+    /// Numbers for one image after global average pooling: a map's channels, a token's numbers, a vector as it is.
     pub fn pooled(&self) -> usize {
         match *self {
             Shape::Map { channels, .. } => channels,
+            Shape::Tokens { width, .. } => width,
             Shape::Vector { n } => n,
         }
     }

@@ -1,6 +1,8 @@
 //! The networks against what is known of torchvision's: parameter counts, names, shapes, multiply-adds.
 
-use crate::{Error, IMAGES, LastLayerForm, Network, Op, Shape, names, network};
+mod transformers;
+
+use crate::{Error, IMAGES, Input, LastLayerForm, Network, Op, Shape, names, network};
 
 fn known(name: &str) -> Network {
     network(name).unwrap()
@@ -128,7 +130,7 @@ fn a_part_between_two_points_goes_on_where_the_lower_ends() {
             };
             let (part, map) = found.unwrap();
             assert_eq!(map, shapes[point.node]);
-            assert_eq!(part.nodes[0].op, Op::Input { channels });
+            assert_eq!(part.nodes[0].op, Op::Input(Input::Image { channels }));
             let below = whole.up_to(&point.name).unwrap();
             assert_eq!([below.parameters(), part.parameters()].concat(), whole.parameters(), "{name}");
             assert_eq!(part.shapes(height, width).unwrap()[1..], shapes[point.node + 1..], "{name}");
@@ -242,7 +244,7 @@ fn pooling_counts_as_pytorch_does() {
         network.nodes[3].op = Op::MaxPool { size, stride, padding, ceil };
         match network.shapes(length, length).unwrap()[3] {
             Shape::Map { height, .. } => height,
-            Shape::Vector { .. } => unreachable!("pooling gives a map"),
+            _ => unreachable!("pooling gives a map"),
         }
     };
     // What `torch.nn.functional.max_pool2d` gives.
