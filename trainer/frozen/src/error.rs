@@ -79,8 +79,42 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// More or fewer numbers than the layers have.
-    #[error("the layers have {expected} {what}, found {found}")]
+    /// A layer that tokens cannot go through.
+    #[error("network `{network}`: layer `{layer}` has no form among tokens; cut the network below it")]
+    NotOfTokens {
+        /// The network.
+        network: &'static str,
+        /// Its name, or its operation.
+        layer: String,
+    },
+    /// Rows of tokens that the kernels cannot cut into whole panels.
+    #[error(
+        "network `{network}`: rows of {width} of layer `{layer}`, or its heads', are no multiple of {panel}"
+    )]
+    Panels {
+        /// The network.
+        network: &'static str,
+        /// Its name.
+        layer: String,
+        /// Numbers of a row.
+        width: usize,
+        /// What they must be a multiple of.
+        panel: usize,
+    },
+    /// An id or a segment that the network has no row for.
+    #[error("network `{network}` has no {what} {found}, only those below {below}; another tokenizer made it")]
+    Beyond {
+        /// The network.
+        network: &'static str,
+        /// What it is.
+        what: &'static str,
+        /// The one found.
+        found: usize,
+        /// The first that there is none of.
+        below: usize,
+    },
+    /// More or fewer numbers than there must be.
+    #[error("expected {expected} {what}, found {found}")]
     Numbers {
         /// What they are.
         what: &'static str,

@@ -220,7 +220,7 @@ impl<'a> Fuser<'a> {
 
     fn visit(&mut self, id: NodeId) {
         let node = &self.network.nodes[id];
-        if self.folded[id] || matches!(node.op, Op::Input { .. }) {
+        if self.folded[id] || matches!(node.op, Op::Input(_)) {
             return;
         }
         let input = node.inputs[0];
@@ -249,7 +249,8 @@ impl<'a> Fuser<'a> {
             Op::AdaptiveAvgPool { .. } => (Kind::AvgPool, Clamp::NONE),
             Op::Concat => (Kind::Concat, Clamp::NONE),
             Op::Flatten => (Kind::Flatten, Clamp::NONE),
-            Op::Input { .. } | Op::Dropout { .. } => unreachable!("handled above"),
+            Op::Input(_) | Op::Dropout { .. } => unreachable!("handled above"),
+            op => unreachable!("{op:?} is a layer of tokens, and the network was asked for them"),
         };
         self.steps.push(Step { node: id, kind, inputs, output: last, clamp });
     }

@@ -9,6 +9,8 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+mod activation;
+mod attention;
 mod backward;
 mod buffer;
 mod depthwise;
@@ -17,6 +19,7 @@ mod interleave;
 mod linear;
 mod maximum;
 mod multiply;
+mod normalise;
 mod outer;
 mod peak;
 mod vector;
@@ -32,6 +35,8 @@ mod avx512;
 mod neon;
 mod portable;
 
+pub(crate) use activation::GeluRows;
+pub(crate) use attention::{ScaleRows, Softmax};
 pub(crate) use backward::{ChannelSums, CutOff, WindowBack};
 pub use buffer::Buffer;
 pub(crate) use depthwise::{DepthwiseProducts, DepthwiseRow};
@@ -40,6 +45,7 @@ pub(crate) use interleave::{Deposit, Interleave, Scales, scaled};
 pub(crate) use linear::{Gradient, Scores};
 pub(crate) use maximum::Window;
 pub(crate) use multiply::{Finish, Multiply, PANEL};
+pub(crate) use normalise::Normalise;
 pub(crate) use outer::Outer;
 pub(crate) use peak::Peak;
 pub(crate) use vector::LANES;
@@ -165,6 +171,10 @@ macro_rules! entry_points {
             cut_off(CutOff) = backward::cut_off;
             channel_sums(ChannelSums) = backward::sums;
             window_back(WindowBack) = backward::window_back;
+            gelu(GeluRows) = activation::gelu;
+            normalise(Normalise) = normalise::run;
+            softmax(Softmax) = attention::softmax;
+            scale_rows(ScaleRows) = attention::scale_rows;
             peak(Peak) = peak::run;);
     };
     ($vector:ty, #[$attribute:meta], $($name:ident($job:ident) = $module:ident::$run:ident;)*) => {
@@ -245,6 +255,14 @@ dispatch! {
     channel_sums(ChannelSums);
     /// The derivative by one output of a max pooling.
     window_back(WindowBack);
+    /// GELU of some rows.
+    gelu(GeluRows);
+    /// Layer norm of some rows.
+    normalise(Normalise);
+    /// Softmax of some rows, but for a factor of each.
+    softmax(Softmax);
+    /// Rows times a number each.
+    scale_rows(ScaleRows);
     /// Multiply-adds on registers.
     peak(Peak);
 }

@@ -18,6 +18,7 @@ use crate::plan::padded;
 use crate::size::Size;
 use crate::strips::Crew;
 
+pub(crate) use direct::pack;
 pub(crate) use elementwise::{Concat, Flatten, Sum, rows_of_features};
 pub(crate) use pooling::{AvgPool, MaxPool, average_window};
 

@@ -9,6 +9,7 @@
 mod choice;
 mod compiled;
 mod dealt;
+mod encoder;
 mod error;
 mod fuse;
 mod kernels;
@@ -17,16 +18,19 @@ mod linear;
 mod parameters;
 mod part;
 mod plan;
+mod resize;
 mod sections;
 mod size;
 mod strips;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trained;
 mod weighted;
 
 pub use compiled::{Compiled, Options};
 pub use dealt::{DealtLinear, deal};
+pub use encoder::{Encoder, Sentences};
 pub use error::{BoxError, Error};
 pub use kernels::{Buffer, Isa, peak};
 pub use linear::Linear;

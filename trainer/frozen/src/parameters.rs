@@ -37,7 +37,7 @@ impl<'a> Source<'a> {
     /// The node's parameter `suffix`, of a length that fits `shape`.
     pub(crate) fn get(&self, node: NodeId, suffix: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>, Error> {
         let network = self.network.name;
-        let name = format!("{}.{suffix}", self.network.nodes[node].name);
+        let name = self.network.nodes[node].named(suffix);
         let (expected, shape) = (shape.iter().product(), shape.to_vec());
         match self.parameters.get(&name, &shape) {
             Err(source) => Err(Error::Parameter { network, name, source }),

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::kernels::{Buffer, Target};
 
 /// What a layer runs with. Made inside the pool whose threads it serves.
@@ -16,6 +17,15 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
+    /// The same with so many floats of scratch for each thread.
+    ///
+    /// Errors: no memory.
+    pub(crate) fn with_scratch(self, floats: usize) -> Result<Crew, Error> {
+        let scratch = (0..self.threads).map(|_| Buffer::zeroed(floats)).collect::<Result<Vec<_>, _>>();
+        let scratch = scratch.map_err(|source| Error::Memory { what: "scratch", source })?;
+        Ok(Crew { scratch: scratch.into_iter().map(Into::into).collect(), ..self })
+    }
+
     /// Runs `work` on every range and its part of `out`; `floats` says how long that part is.
     ///
     /// The parts follow each other in `out`. The last may be shorter when `out` is.

@@ -2,16 +2,18 @@
 
 mod gradients;
 mod reference;
+mod tokens;
 mod whole;
 
-use networks::{Conv, Network, Node, Op, Point};
+use networks::{Conv, Input, Network, Node, Op, Point};
 
 use crate::{Compiled, Isa, Options};
 use reference::{Random, interpret};
 
 /// A chain of layers `0.`, `1.` … after the input.
 fn chain(ops: Vec<Op>) -> Network {
-    let mut nodes = vec![Node { name: String::new(), op: Op::Input { channels: 3 }, inputs: vec![] }];
+    let mut nodes =
+        vec![Node { name: String::new(), op: Op::Input(Input::Image { channels: 3 }), inputs: vec![] }];
     for (at, op) in ops.into_iter().enumerate() {
         nodes.push(Node { name: format!("layer{at}"), op, inputs: vec![at] });
     }
@@ -62,12 +64,15 @@ fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64
     let error = |isa: Isa| {
         let found = run(isa);
         if isa != isa.rounding() {
-            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
             assert!(bits(&found) == bits(&run(isa.rounding())), "{isa:?} gives other bits, seed {seed}");
         }
         apart(found.iter().map(|x| f64::from(*x)), &expected)
     };
     isas().into_iter().map(error).fold(0.0, f64::max)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
 }
 
 /// The largest difference over the largest value.
@@ -258,7 +263,7 @@ fn node(name: &str, op: Op, inputs: &[usize]) -> Node {
 
 fn stem() -> Vec<Node> {
     vec![
-        node("", Op::Input { channels: 3 }, &[]),
+        node("", Op::Input(Input::Image { channels: 3 }), &[]),
         node("a", conv(3, 16, 1, 1, 0), &[0]),
         node("", Op::Relu, &[1]),
     ]

@@ -17,7 +17,7 @@ mod winograd;
 
 use std::ops::Range;
 
-use networks::{Network, NodeId};
+use networks::{Network, NodeId, Shape};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -89,7 +89,11 @@ impl Trained {
         if options.threads == 0 {
             return Err(Error::Zero { what: "threads" });
         }
-        let sizes: Vec<Size> = network.shapes(map.0, map.1)?.into_iter().map(Size::from).collect();
+        let shapes = network.shapes(map.0, map.1)?;
+        if let Some(at) = shapes.iter().position(|shape| matches!(shape, Shape::Tokens { .. })) {
+            return Err(Error::NoGradient { layer: format!("{:?}", network.nodes[at].op) });
+        }
+        let sizes: Vec<Size> = shapes.into_iter().map(Size::from).collect();
         let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
         let threads = threads.thread_name(|at| format!("trained-{at}")).build();
         let threads = threads.map_err(|source| Error::Threads { threads: options.threads, source })?;
@@ -107,16 +111,14 @@ impl Trained {
         });
         let layers = threads.install(|| made.collect::<Result<Vec<_>, _>>())?;
         let scratch = layers.iter().map(|layer| layer.scratch()).max().unwrap_or(0);
-        let scratch = (0..options.threads).map(|_| Buffer::zeroed(scratch)).collect::<Result<Vec<_>, _>>();
-        let scratch = scratch.map_err(|source| Error::Memory { what: "scratch", source })?;
-        let scratch = scratch.into_iter().map(Into::into).collect();
+        let crew = Crew { target, threads: options.threads, scratch: Vec::new() }.with_scratch(scratch)?;
         Ok(Trained {
             network: network.clone(),
             layout,
             plan,
             layers,
             pool: options.pool,
-            crew: Crew { target, threads: options.threads, scratch },
+            crew,
             threads,
             memory: Memory::default(),
             pass: Pass::default(),

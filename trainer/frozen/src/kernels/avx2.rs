@@ -6,7 +6,7 @@ use super::vector::Vector;
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256);
 
-// SAFETY: all bodies are single instructions of AVX2/FMA; the trait's contract asks the caller for both and for
+// SAFETY: all bodies are instructions of AVX2/FMA; the trait's contract asks the caller for both and for
 // valid pointers.
 impl Vector for Avx2 {
     type Narrow = Avx2;
@@ -30,6 +30,21 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         unsafe { Avx2(_mm256_sub_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Avx2(_mm256_mul_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        unsafe { Avx2(_mm256_div_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn raised(self, n: Self) -> Self {
+        unsafe {
+            let n = _mm256_slli_epi32::<23>(_mm256_castps_si256(n.0));
+            Avx2(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(self.0), n)))
+        }
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {

@@ -10,7 +10,7 @@ use super::vector::Vector;
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-// SAFETY: all bodies are single instructions of AVX-512F; the trait's contract asks the caller for it and for
+// SAFETY: all bodies are instructions of AVX-512F; the trait's contract asks the caller for it and for
 // valid pointers.
 impl Vector for Avx512 {
     const LANES: usize = 16;
@@ -37,6 +37,21 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         unsafe { Avx512(_mm512_sub_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Avx512(_mm512_mul_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        unsafe { Avx512(_mm512_div_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn raised(self, n: Self) -> Self {
+        unsafe {
+            let n = _mm512_slli_epi32::<23>(_mm512_castps_si512(n.0));
+            Avx512(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(self.0), n)))
+        }
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
@@ -74,4 +89,8 @@ super::entry_points!(Avx512, #[target_feature(enable = "avx512f,avx2,fma")],
     cut_off(CutOff) = backward::cut_off;
     channel_sums(ChannelSums) = backward::sums;
     window_back(WindowBack) = backward::window_back;
+    gelu(GeluRows) = activation::gelu;
+    normalise(Normalise) = normalise::run;
+    softmax(Softmax) = attention::softmax;
+    scale_rows(ScaleRows) = attention::scale_rows;
     peak(Peak) = peak::run;);

@@ -1,4 +1,4 @@
-//! The matrix multiply: rows found by offset, weights in packed panels, with bias, residual and clamp at the end.
+//! The matrix multiply: rows found by offset, weights in packed panels, with bias, addend and clamp at the end.
 //!
 //! A row may come in segments (the rows of a convolution's window). Each output is summed in one order that
 //! depends only on `segments` and `depth`, so it is the same however the rows are dealt.
@@ -42,6 +42,8 @@ pub(crate) struct Finish<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) low: f32,
     pub(crate) high: f32,
+    /// What is added between bias and clamp, its rows so many floats apart.
+    pub(crate) addend: Option<(&'a [f32], usize)>,
 }
 
 impl Multiply<'_> {
@@ -64,6 +66,9 @@ impl Multiply<'_> {
             assert!(residual.len() >= (rows - 1) * pitch + columns);
         }
         assert!(self.finish.is_none_or(|finish| finish.bias.len() >= columns));
+        if let Some((addend, pitch)) = self.finish.and_then(|finish| finish.addend) {
+            assert!(addend.len() >= (rows - 1) * pitch + columns);
+        }
     }
 }
 
@@ -239,7 +244,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             }
         }
         if let (true, Some(finish)) = (block.last, &job.finish) {
-            sum = finished::<V, R, N>(sum, finish, column);
+            sum = finished::<V, R, N>(sum, finish, row, column);
         }
         for r in 0..R {
             for n in 0..N {
@@ -278,15 +283,29 @@ unsafe fn step_of<V: Vector, const R: usize, const N: usize>(
 unsafe fn finished<V: Vector, const R: usize, const N: usize>(
     mut sum: [[V; N]; R],
     finish: &Finish,
+    row: usize,
     column: usize,
 ) -> [[V; N]; R] {
-    // SAFETY: `check` bounds bias by the columns.
+    // SAFETY: `check` bounds bias by the columns, and the addend by rows and columns.
     unsafe {
         let (low, high) = (V::splat(finish.low), V::splat(finish.high));
         for n in 0..N {
             let bias = V::load(finish.bias.as_ptr().add(column + n * V::LANES));
             for r in 0..R {
-                sum[r][n] = sum[r][n].add(bias).max(low).min(high);
+                sum[r][n] = sum[r][n].add(bias);
+            }
+        }
+        if let Some((addend, pitch)) = finish.addend {
+            let addend = addend.as_ptr().add(row * pitch + column);
+            for r in 0..R {
+                for n in 0..N {
+                    sum[r][n] = sum[r][n].add(V::load(addend.add(r * pitch + n * V::LANES)));
+                }
+            }
+        }
+        for n in 0..N {
+            for r in 0..R {
+                sum[r][n] = sum[r][n].max(low).min(high);
             }
         }
         sum

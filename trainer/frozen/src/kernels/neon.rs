@@ -34,6 +34,22 @@ impl Vector for Neon {
         unsafe { Neon(vsubq_f32(self.0, other.0), vsubq_f32(self.1, other.1)) }
     }
     #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Neon(vmulq_f32(self.0, other.0), vmulq_f32(self.1, other.1)) }
+    }
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        unsafe { Neon(vdivq_f32(self.0, other.0), vdivq_f32(self.1, other.1)) }
+    }
+    #[inline(always)]
+    unsafe fn raised(self, n: Self) -> Self {
+        let half = |x, n| unsafe {
+            let n = vshlq_n_s32::<23>(vreinterpretq_s32_f32(n));
+            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), n))
+        };
+        Neon(half(self.0, n.0), half(self.1, n.1))
+    }
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         unsafe { Neon(vfmaq_f32(self.0, a.0, b.0), vfmaq_f32(self.1, a.1, b.1)) }
     }

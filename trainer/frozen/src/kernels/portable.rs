@@ -36,6 +36,18 @@ impl Vector for Portable {
         self.zip(other, |x, y| x - y)
     }
     #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        self.zip(other, |x, y| x * y)
+    }
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        self.zip(other, |x, y| x / y)
+    }
+    #[inline(always)]
+    unsafe fn raised(self, n: Self) -> Self {
+        self.zip(n, |x, n| f32::from_bits(x.to_bits().wrapping_add(n.to_bits() << 23)))
+    }
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         Portable(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
     }

@@ -3,6 +3,9 @@
 /// Lanes of most vectors; activations hold a multiple of it in channels.
 pub(crate) const LANES: usize = 8;
 
+/// A number of ±2²² plus this is whole, and its last bits are that whole number.
+pub(crate) const WHOLE: f32 = 12_582_912.0;
+
 /// Some f32 lanes on some instruction set.
 ///
 /// # Safety
@@ -20,6 +23,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, p: *mut f32);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// self · 2ⁿ, where `n` is [`WHOLE`] plus a whole number that leaves the result a normal one.
+    unsafe fn raised(self, n: Self) -> Self;
     /// self + a * b
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     /// The larger; NaN in `self` stays, so that a broken weight shows in the features.

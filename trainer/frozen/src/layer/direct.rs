@@ -132,7 +132,7 @@ impl Direct {
             c: out,
             c_rows: &self.out_rows[..rows.len() * width],
             residual,
-            finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high }),
+            finish: Some(Finish { bias: &self.bias, low: clamp.low, high: clamp.high, addend: None }),
         });
     }
 
@@ -192,7 +192,7 @@ impl Layer for Direct {
 }
 
 /// torchvision's weights to panels; a group's weights stand among zeros.
-pub(super) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
+pub(crate) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
     let mut packed = Buffer::zeroed(kernels.window * kernels.inputs * padded(kernels.outputs))?;
     pack_into(Target::best(), kernels, &mut packed);
     Ok(packed)

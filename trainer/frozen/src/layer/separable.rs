@@ -223,7 +223,7 @@ impl Separable {
 
 impl Part {
     fn finish(&self) -> Finish<'_> {
-        Finish { bias: &self.bias, low: self.clamp.low, high: self.clamp.high }
+        Finish { bias: &self.bias, low: self.clamp.low, high: self.clamp.high, addend: None }
     }
 }
 

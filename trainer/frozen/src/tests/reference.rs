@@ -5,6 +5,10 @@ use std::collections::HashMap;
 
 use networks::{Conv, Network, Op, Shape};
 
+mod tokens;
+
+pub(super) use tokens::gelu;
+
 use crate::{BoxError, Parameters};
 
 /// splitmix64.
@@ -41,7 +45,9 @@ impl Random {
             let count: usize = parameter.shape.iter().product();
             let values = match (parameter.name.rsplit('.').next(), parameter.shape.len()) {
                 (Some("running_var"), _) => self.normal(count, 0.3).iter().map(|x| x.abs() + 0.5).collect(),
-                (Some("weight"), 1) => self.normal(count, 0.1).iter().map(|x| x + 1.0).collect(),
+                (Some("weight" | "gamma" | "lambda1"), 1) => {
+                    self.normal(count, 0.1).iter().map(|x| x + 1.0).collect()
+                }
                 (Some("weight"), _) => self.normal(count, (2.0 / (count / parameter.shape[0]) as f32).sqrt()),
                 _ => self.normal(count, 0.1),
             };
@@ -96,69 +102,84 @@ pub(super) fn interpret_rounded(
 ) -> Vec<f64> {
     let shapes = network.shapes(size.0, size.1).expect("fits");
     let pixels = size.0 * size.1;
-    let mut rows = Vec::new();
-    for image in images.chunks_exact(pixels * 3).take(n) {
-        let mut values: Vec<Vec<f64>> = Vec::new();
-        for (id, node) in network.nodes.iter().enumerate() {
-            let inputs: Vec<&[f64]> = node.inputs.iter().map(|&input| values[input].as_slice()).collect();
-            let get = |suffix: &str| weights.0[&format!("{}.{suffix}", node.name)].as_slice();
-            let from = node.inputs.first().map_or(shapes[id], |&input| shapes[input]);
-            let value = match &node.op {
-                Op::Input { .. } => {
-                    (0..3 * pixels).map(|i| image[i % pixels * 3 + i / pixels] as f64).collect()
-                }
-                Op::Conv(conv) => {
-                    let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
-                    convolution(conv, (get("weight"), &bias), (inputs[0], from), shapes[id], &round)
-                }
-                Op::BatchNorm { channels } => {
-                    let per = inputs[0].len() / channels;
-                    let of = |(i, x): (usize, &f64)| {
-                        let at = |suffix| get(suffix)[i / per] as f64;
-                        (x - at("running_mean")) / (at("running_var") + 1e-5).sqrt() * at("weight")
-                            + at("bias")
-                    };
-                    inputs[0].iter().enumerate().map(of).collect()
-                }
-                Op::Relu => inputs[0].iter().map(|x| x.max(0.0)).collect(),
-                Op::Relu6 => inputs[0].iter().map(|x| x.clamp(0.0, 6.0)).collect(),
-                Op::Add => inputs[0].iter().zip(inputs[1]).map(|(x, y)| x + y).collect(),
-                Op::Concat => inputs.concat(),
-                Op::Flatten | Op::Dropout { .. } => inputs[0].to_vec(),
-                &Op::MaxPool { size, stride, padding, .. } => {
-                    let most =
-                        |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
-                    windows(inputs[0], from, shapes[id], most, |at, length| {
-                        let from = (at * stride).saturating_sub(padding);
-                        (from, (at * stride + size - padding).min(length))
-                    })
-                }
-                &Op::AdaptiveAvgPool { height, .. } => {
-                    let mean = |values: &mut dyn Iterator<Item = f64>| {
-                        let values: Vec<f64> = values.collect();
-                        values.iter().sum::<f64>() / values.len() as f64
-                    };
-                    windows(inputs[0], from, shapes[id], mean, |at, length| {
-                        (at * length / height, ((at + 1) * length).div_ceil(height))
-                    })
-                }
-                Op::Linear { inputs: depth, .. } => {
-                    let dot = |(row, bias): (&[f32], &f32)| {
-                        row.iter().zip(inputs[0]).map(|(w, x)| *w as f64 * x).sum::<f64>() + *bias as f64
-                    };
-                    get("weight").chunks_exact(*depth).zip(get("bias")).map(dot).collect()
-                }
-            };
-            values.push(value);
-        }
-        rows.extend(values.pop().expect("at least the input"));
+    let image = |image: &[f32]| (0..3 * pixels).map(|i| image[i % pixels * 3 + i / pixels] as f64).collect();
+    let images = images.chunks_exact(pixels * 3).take(n).map(image);
+    images.flat_map(|image| evaluate(network, weights, &shapes, image, &round)).collect()
+}
+
+/// The output for one sentence, token after token; a number of the input is an id plus the network's vocabulary for each segment.
+pub(super) fn interpret_text(network: &Network, weights: &Weights, ids: &[u32], segments: &[u8]) -> Vec<f64> {
+    let shapes = network.token_shapes(ids.len()).expect("fits");
+    let given = (0..ids.len()).map(|at| f64::from(ids[at]) + tokens::SEGMENT * f64::from(segments[at]));
+    evaluate(network, weights, &shapes, given.collect(), |x| x)
+}
+
+/// The output for what the input's node gives.
+fn evaluate(
+    network: &Network,
+    weights: &Weights,
+    shapes: &[Shape],
+    input: Vec<f64>,
+    round: impl Fn(f64) -> f64,
+) -> Vec<f64> {
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    for (id, node) in network.nodes.iter().enumerate() {
+        let inputs: Vec<&[f64]> = node.inputs.iter().map(|&input| values[input].as_slice()).collect();
+        let get = |suffix: &str| weights.0[&node.named(suffix)].as_slice();
+        let from = node.inputs.first().map_or(shapes[id], |&input| shapes[input]);
+        let value = match &node.op {
+            Op::Input(_) => input.clone(),
+            Op::Conv(conv) => {
+                let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
+                convolution(conv, (get("weight"), &bias), (inputs[0], from), shapes[id], &round)
+            }
+            Op::BatchNorm { channels } => {
+                let per = inputs[0].len() / channels;
+                let of = |(i, x): (usize, &f64)| {
+                    let at = |suffix| get(suffix)[i / per] as f64;
+                    (x - at("running_mean")) / (at("running_var") + 1e-5).sqrt() * at("weight") + at("bias")
+                };
+                inputs[0].iter().enumerate().map(of).collect()
+            }
+            Op::Relu => inputs[0].iter().map(|x| x.max(0.0)).collect(),
+            Op::Relu6 => inputs[0].iter().map(|x| x.clamp(0.0, 6.0)).collect(),
+            Op::Add => inputs[0].iter().zip(inputs[1]).map(|(x, y)| x + y).collect(),
+            Op::Concat => inputs.concat(),
+            Op::Flatten | Op::Dropout { .. } => inputs[0].to_vec(),
+            &Op::MaxPool { size, stride, padding, .. } => {
+                let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
+                windows(inputs[0], from, shapes[id], most, |at, length| {
+                    let from = (at * stride).saturating_sub(padding);
+                    (from, (at * stride + size - padding).min(length))
+                })
+            }
+            &Op::AdaptiveAvgPool { height, .. } => {
+                let mean = |values: &mut dyn Iterator<Item = f64>| {
+                    let values: Vec<f64> = values.collect();
+                    values.iter().sum::<f64>() / values.len() as f64
+                };
+                windows(inputs[0], from, shapes[id], mean, |at, length| {
+                    (at * length / height, ((at + 1) * length).div_ceil(height))
+                })
+            }
+            Op::Linear { inputs: depth, .. } => {
+                let dot = |x: &[f64], (row, bias): (&[f32], &f32)| {
+                    row.iter().zip(x).map(|(w, x)| *w as f64 * x).sum::<f64>() + *bias as f64
+                };
+                let outputs = |x| get("weight").chunks_exact(*depth).zip(get("bias")).map(move |o| dot(x, o));
+                inputs[0].chunks_exact(*depth).flat_map(outputs).collect()
+            }
+            op => tokens::evaluate(op, &inputs, from, get, values.first().expect("the input")),
+        };
+        values.push(value);
     }
-    rows
+    values.pop().expect("at least the input")
 }
 
 fn map_of(shape: Shape) -> (usize, usize, usize) {
     match shape {
         Shape::Map { channels, height, width } => (channels, height, width),
+        Shape::Tokens { count, width } => (width, count, 1),
         Shape::Vector { n } => (n, 1, 1),
     }
 }

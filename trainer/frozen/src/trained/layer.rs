@@ -118,7 +118,7 @@ impl Layout {
 
     /// A node's parameter.
     pub(super) fn range(&self, network: &Network, node: NodeId, suffix: &str) -> Range<usize> {
-        self.ranges[&format!("{}.{suffix}", network.nodes[node].name)].clone()
+        self.ranges[&network.nodes[node].named(suffix)].clone()
     }
 }
 
