@@ -93,17 +93,19 @@ pub(crate) fn batch(per_image: usize, weights: usize, threads: usize) -> usize {
 /// Rows of tokens that the widest register tile has.
 pub(crate) const TOKEN_TILE: usize = 12;
 
-/// Rows of tokens of a strip: a piece of their depth stays in the level-2 cache, and weights are read once for all of them.
+/// Rows of tokens of a strip: a piece of their depth stays in the level-2 cache, and weights are read once
+/// for all of them.
 pub(crate) const TOKEN_ROWS: usize = 16 * TOKEN_TILE;
 
-/// Numbers of a row of `inputs` that are multiplied at a time, in whole heads of `head`: with as many of the weights of a
-/// panel they fill a level-1 cache.
+/// Numbers of a row of `inputs` that are multiplied at a time, in whole heads of `head`: with as many of the
+/// weights of a panel they fill a level-1 cache.
 pub(crate) fn token_depth(inputs: usize, head: usize) -> usize {
     let pieces = if inputs <= 384 { 1 } else { inputs.div_ceil(256) };
     if head == inputs { inputs.div_ceil(pieces) } else { (inputs / head).div_ceil(pieces) * head }
 }
 
-/// Columns whose activations are computed as soon as they are there: a strip of them stays in the level-2 cache.
+/// Columns whose activations are computed as soon as they are there: a strip of them stays in the level-2
+/// cache.
 pub(crate) const GELU_COLUMNS: usize = 256;
 
 /// Rows of `columns` scores that are computed together: they stay in the level-2 cache.
@@ -111,8 +113,8 @@ pub(crate) fn attention_rows(columns: usize) -> usize {
     (16 * 1024 / columns).clamp(TOKEN_TILE, 128) / TOKEN_TILE * TOKEN_TILE
 }
 
-/// Tokens that go through a network together, if one sentence has not more: weights are read once for all of them, and
-/// their values stay in the level-3 cache.
+/// Tokens that go through a network together, if one sentence has not more: weights are read once for all of
+/// them, and their values stay in the level-3 cache.
 pub(crate) const TOKENS: usize = 1024;
 
 /// Images of so many tokens that go through a network together, as many for each thread.

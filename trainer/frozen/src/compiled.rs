@@ -163,7 +163,8 @@ impl Pass {
     fn maps(source: &Source, sizes: &[Size], options: &Options, threads: &ThreadPool) -> Result<Pass, Error> {
         let network = source.network;
         let (steps, values) = fuse(network, sizes);
-        // The last section first: its layers have the largest weights, which are there twice while they are packed.
+        // The last section first: its layers have the largest weights, which are there twice while they are
+        // packed.
         let (mut parts, mut output) = (Vec::new(), values[network.output()]);
         for section in sections(steps, network, sizes).into_iter().rev() {
             let (input, how) = (section.input, (options.threads, options.batch));

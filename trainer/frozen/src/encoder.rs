@@ -40,7 +40,8 @@ impl Encoder {
     ///
     /// With `options.pool` tokens at the cut become their mean.
     ///
-    /// Errors: the network reads images, a parameter is missing or of another shape, the CPU lacks `options.isa`.
+    /// Errors: the network reads images, a parameter is missing or of another shape, the CPU lacks
+    /// `options.isa`.
     pub fn new(network: &Network, parameters: &dyn Parameters, options: Options) -> Result<Encoder, Error> {
         let Input::Tokens { vocabulary, most } = network.input() else {
             return Err(networks::Error::OtherInput {
@@ -86,8 +87,8 @@ impl Encoder {
     /// Computes the features of some sentences, the same to the last bit whatever is beside a sentence.
     ///
     /// Shapes: `out` `[rows, features]`.
-    /// Errors: a sentence is empty or too long, an id or a segment is none of the network's, a length contradicts another;
-    /// no memory.
+    /// Errors: a sentence is empty or too long, an id or a segment is none of the network's, a length
+    /// contradicts another; no memory.
     pub fn run(&mut self, sentences: &Sentences, out: &mut [f32]) -> Result<(), Error> {
         self.check(sentences, out.len())?;
         let (width, of_tokens) = (self.features(), self.of_tokens());

@@ -1,4 +1,5 @@
-//! The size of a value: of a map, of tokens, which are its pixels, or of a vector, which is a map of one pixel.
+//! The size of a value: of a map, of tokens, which are its pixels, or of a vector, which is a map of one
+//! pixel.
 
 use networks::Shape;
 

@@ -1,7 +1,7 @@
 //! Networks of tokens: all tokens of a batch are rows one behind the other, without padding.
 //!
-//! Linear layers run over all rows at once, attention over those of each image or sentence. A row is computed in the same
-//! way whatever is beside it.
+//! Linear layers run over all rows at once, attention over those of each image or sentence. A row is computed
+//! in the same way whatever is beside it.
 
 mod attention;
 mod begin;
@@ -52,7 +52,8 @@ pub(crate) fn has_tokens(shapes: &[Shape]) -> bool {
 }
 
 impl Tokens {
-    /// `shapes` are those of an image, or of the longest sentence; `pool`: the mean of tokens that are left at the end.
+    /// `shapes` are those of an image, or of the longest sentence; `pool`: the mean of tokens that are left
+    /// at the end.
     ///
     /// Errors: a parameter is missing or of another shape, a layer has no form among tokens.
     pub(crate) fn new(

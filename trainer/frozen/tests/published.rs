@@ -1,4 +1,5 @@
-//! Transformers against those who publish them: with made-up weights, whose results are kept here, and with real ones.
+//! Transformers against those who publish them: with made-up weights, whose results are kept here, and with
+//! real ones.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! BERT and what has its form: MiniLM, DistilBERT, RoBERTa; bge and e5 are these, too.
 //!
-//! Points: `embeddings`, `block1` … (tokens), `mean` (the mean of all tokens) of MiniLM, `class` (the first token) of the
-//! others. Names are Hugging Face's, without what it puts before all of them (`bert.`). Source: Devlin et al. 2018, Wang
-//! et al. 2020, Sanh et al. 2019, Liu et al. 2019, as `transformers` builds them.
+//! Points: `embeddings`, `block1` … (tokens), `mean` (the mean of all tokens) of MiniLM, `class` (the first
+//! token) of the others. Names are Hugging Face's, without what it puts before all of them (`bert.`). Source:
+//! Devlin et al. 2018, Wang et al. 2020, Sanh et al. 2019, Liu et al. 2019, as `transformers` builds them.
 
 use crate::build::Builder;
 use crate::graph::{Input, Network, Op, Positions};

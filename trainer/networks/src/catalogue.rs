@@ -50,8 +50,8 @@ pub fn transformers() -> &'static [&'static str] {
     ]
 }
 
-/// The network of that name, with the classes that it is pretrained on: ImageNet's 1000, `baton_small`'s own 28; none for
-/// what is an encoder alone.
+/// The network of that name, with the classes that it is pretrained on: ImageNet's 1000, `baton_small`'s own
+/// 28; none for what is an encoder alone.
 ///
 /// Errors: there is none of that name; the message lists those that there are.
 pub fn network(name: &str) -> Result<Network, Error> {
@@ -120,7 +120,8 @@ pub(crate) fn spelled(name: &str) -> Vec<Network> {
     own.chain(other).collect()
 }
 
-/// Whether `torchvision.models` has a function of that name, whose model has these layers and these parameters' names.
+/// Whether `torchvision.models` has a function of that name, whose model has these layers and these
+/// parameters' names.
 pub fn is_torchvisions(name: &str) -> bool {
     matches!(name, "vit_b_16" | "vit_b_32" | "vit_l_16") || name != "baton_small" && names().contains(&name)
 }

@@ -30,7 +30,8 @@ impl Network {
         Ok(Network { nodes, points: self.points.iter().filter_map(moved).collect(), ..self.clone() })
     }
 
-    /// The part that reads the maps of one point and ends at another, for an image of `height` × `width`; and these maps.
+    /// The part that reads the maps of one point and ends at another, for an image of `height` × `width`; and
+    /// these maps.
     ///
     /// Errors: no such point below the other; what it gives is no map, or a layer above it reads past it.
     pub fn between(&self, from: &str, to: &str, image: (usize, usize)) -> Result<(Network, Shape), Error> {

@@ -21,8 +21,8 @@ pub struct Network {
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The layer's name where its weights are published: the prefix of its parameters (`features.0`), or all of their
-    /// names, with a `*` for what differs (`in_proj_*`); empty for layers without any.
+    /// The layer's name where its weights are published: the prefix of its parameters (`features.0`), or all
+    /// of their names, with a `*` for what differs (`in_proj_*`); empty for layers without any.
     pub name: String,
     /// What the layer computes.
     pub op: Op,
@@ -88,7 +88,8 @@ pub enum Op {
     Concat,
     /// `[batch, channels, height, width]` to `[batch, channels * height * width]`, in that order.
     Flatten,
-    /// `x · weightᵀ + bias` of a row or of each token, parameters `weight` `[outputs, inputs]`, `bias` `[outputs]`.
+    /// `x · weightᵀ + bias` of a row or of each token, parameters `weight` `[outputs, inputs]`, `bias`
+    /// `[outputs]`.
     Linear {
         /// Columns of an input row.
         inputs: usize,
@@ -107,7 +108,8 @@ pub enum Op {
         /// Columns of the table.
         width: usize,
     },
-    /// Adds to each token the row of its segment (0, or 1 in the second sentence of a pair), one parameter `[rows, width]`.
+    /// Adds to each token the row of its segment (0, or 1 in the second sentence of a pair), one parameter
+    /// `[rows, width]`.
     Segments {
         /// Rows of the table.
         rows: usize,
@@ -132,8 +134,8 @@ pub enum Op {
     },
     /// The activation x·Φ(x), or what stands for it.
     Gelu(Gelu),
-    /// Every head's softmax(q·kᵀ/√d)·v among the tokens of an image or a sentence. It reads queries, keys and values, from
-    /// three layers or packed into one three times as wide.
+    /// Every head's softmax(q·kᵀ/√d)·v among the tokens of an image or a sentence. It reads queries, keys and
+    /// values, from three layers or packed into one three times as wide.
     Attention {
         /// Heads, each of which has as many columns.
         heads: usize,
@@ -164,7 +166,8 @@ pub enum Positions {
         /// The first token's row.
         first: usize,
     },
-    /// In an image, behind its class token: a table `[1, 1 + side * side, width]`, resized to other images' patches.
+    /// In an image, behind its class token: a table `[1, 1 + side * side, width]`, resized to other images'
+    /// patches.
     Grid {
         /// Patches of a row and of a column for which it was trained.
         side: usize,

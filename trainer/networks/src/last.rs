@@ -32,11 +32,13 @@ pub struct HiddenLayer {
 pub enum LastLayerForm {
     /// `weight` `[classes, inputs]`, on a vector of features.
     Linear,
-    /// `weight` `[classes, inputs, 1, 1]`, on the map, followed by ReLU and the mean over the map (SqueezeNet).
+    /// `weight` `[classes, inputs, 1, 1]`, on the map, followed by ReLU and the mean over the map
+    /// (SqueezeNet).
     ///
-    /// A linear head `W`, `b` on the pooled map becomes this layer when the same row is added to every row of `W`,
-    /// and the same number to every entry of `b`, so that nothing is negative: the map comes from a ReLU, so the
-    /// layer's own ReLU then changes nothing, the mean commutes, and softmax does not see what was added.
+    /// A linear head `W`, `b` on the pooled map becomes this layer when the same row is added to every row of
+    /// `W`, and the same number to every entry of `b`, so that nothing is negative: the map comes from a
+    /// ReLU, so the layer's own ReLU then changes nothing, the mean commutes, and softmax does not see what
+    /// was added.
     Convolution,
 }
 
@@ -66,7 +68,8 @@ impl Network {
         Ok(below.map_or(self.default_cut, |point| point.name.as_str()))
     }
 
-    /// The fully connected layers between a point and the last layer; none if other layers with parameters are there.
+    /// The fully connected layers between a point and the last layer; none if other layers with parameters
+    /// are there.
     ///
     /// Errors: no such point, or the network is cut below its last layer.
     pub fn hidden_above(&self, point: &str) -> Result<Option<Vec<HiddenLayer>>, Error> {

@@ -1,4 +1,5 @@
-//! Every network that Baton knows, described once as a graph of layers with its publisher's names. No tensors.
+//! Every network that Baton knows, described once as a graph of layers with its publisher's names. No
+//! tensors.
 
 mod baton_small;
 mod bert;

@@ -41,7 +41,8 @@ impl Shape {
         self.len() == 0
     }
 
-    /// Numbers for one image after global average pooling: a map's channels, a token's numbers, a vector as it is.
+    /// Numbers for one image after global average pooling: a map's channels, a token's numbers, a vector as
+    /// it is.
     pub fn pooled(&self) -> usize {
         match *self {
             Shape::Map { channels, .. } => channels,

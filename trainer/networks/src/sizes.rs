@@ -16,20 +16,22 @@ enum Given {
 impl Network {
     /// The shape of every node's output for an image of `height` × `width`, in the order of `nodes`.
     ///
-    /// Errors: the network reads texts; the image is too small for a layer's window; the description contradicts itself.
+    /// Errors: the network reads texts; the image is too small for a layer's window; the description
+    /// contradicts itself.
     pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, Error> {
         self.shapes_of(Given::Image(height, width))
     }
 
     /// The same for a sentence of so many tokens.
     ///
-    /// Errors: the network reads images; the sentence is empty or too long; the description contradicts itself.
+    /// Errors: the network reads images; the sentence is empty or too long; the description contradicts
+    /// itself.
     pub fn token_shapes(&self, tokens: usize) -> Result<Vec<Shape>, Error> {
         self.shapes_of(Given::Tokens(tokens))
     }
 
-    /// Multiply-adds of the convolutions, linear layers and attention for one image of `height` × `width`, computed
-    /// directly.
+    /// Multiply-adds of the convolutions, linear layers and attention for one image of `height` × `width`,
+    /// computed directly.
     pub fn multiply_adds(&self, height: usize, width: usize) -> Result<u64, Error> {
         Ok(self.work(&self.shapes(height, width)?))
     }

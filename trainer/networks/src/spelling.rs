@@ -1,4 +1,5 @@
-//! Where a weights file has a network's parameters: under the network's own names, or under those of another publisher.
+//! Where a weights file has a network's parameters: under the network's own names, or under those of another
+//! publisher.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ pub struct Spelling(BTreeMap<String, Held>);
 pub enum Held {
     /// It is a tensor of its own.
     Whole(String),
-    /// It is the first, second or third third of a tensor's rows: queries, keys or values out of a packed one.
+    /// It is the first, second or third third of a tensor's rows: queries, keys or values out of a packed
+    /// one.
     Third {
         /// The packed tensor.
         name: String,
@@ -51,8 +53,8 @@ impl Held {
 }
 
 impl Network {
-    /// Where a file that has such tensors has this network's parameters. What it has under no name that is known stays
-    /// under the network's own.
+    /// Where a file that has such tensors has this network's parameters. What it has under no name that is
+    /// known stays under the network's own.
     pub fn spelling(&self, has: impl Fn(&str) -> bool) -> Spelling {
         let needed: Vec<String> = self.parameters().into_iter().map(|parameter| parameter.name).collect();
         let own = Spelling(needed.iter().map(|name| (name.clone(), Held::Whole(name.clone()))).collect());

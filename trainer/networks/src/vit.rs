@@ -1,8 +1,8 @@
 //! Vision transformers: torchvision's ViT, DeiT, DINOv2.
 //!
-//! Points: `embeddings`, `block1` … (tokens), `norm`, `class` (the class token) and, but for DINOv2, `logits`. Names are
-//! torchvision's for ViT, timm's for DeiT, Hugging Face's for DINOv2. Source: Dosovitskiy et al. 2020, Touvron et al. 2020,
-//! Oquab et al. 2023, as these build them.
+//! Points: `embeddings`, `block1` … (tokens), `norm`, `class` (the class token) and, but for DINOv2,
+//! `logits`. Names are torchvision's for ViT, timm's for DeiT, Hugging Face's for DINOv2. Source: Dosovitskiy
+//! et al. 2020, Touvron et al. 2020, Oquab et al. 2023, as these build them.
 
 use crate::build::{Builder, same};
 use crate::graph::{Network, Op, Positions, Resize};

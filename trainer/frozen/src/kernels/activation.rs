@@ -1,8 +1,8 @@
 //! Powers of two and GELU: polynomials, the same ones on every instruction set.
 //!
-//! 2ˣ is 2ⁿ·2ʳ with the nearest whole n, so r is in ±½ and a polynomial of degree 6 is within a bit of it. The error function
-//! is had as Φ(x) - ½ = x·N(x²)/D(x²) of degree 5 each, within 1.1e-8 on ±5.6; beyond these, Φ is 0 or 1 to that. All
-//! coefficients were fitted for this crate by reweighted least squares.
+//! 2ˣ is 2ⁿ·2ʳ with the nearest whole n, so r is in ±½ and a polynomial of degree 6 is within a bit of it.
+//! The error function is had as Φ(x) - ½ = x·N(x²)/D(x²) of degree 5 each, within 1.1e-8 on ±5.6; beyond
+//! these, Φ is 0 or 1 to that. All coefficients were fitted for this crate by reweighted least squares.
 use networks::Gelu;
 
 use super::multiply::PANEL;

@@ -5,7 +5,8 @@ use super::activation::power_of_two;
 use super::multiply::PANEL;
 use super::vector::Vector;
 
-/// Rows of scores to powers of two: `scores[r][c] = 2^(scores[r][c] - the row's largest)`, and one over each row's sum.
+/// Rows of scores to powers of two: `scores[r][c] = 2^(scores[r][c] - the row's largest)`, and one over each
+/// row's sum.
 pub(crate) struct Softmax<'a> {
     pub(crate) scores: &'a mut [f32],
     pub(crate) rows: usize,

@@ -1,4 +1,5 @@
-//! The matrix multiply: rows found by offset, weights in packed panels, with bias, addend and clamp at the end.
+//! The matrix multiply: rows found by offset, weights in packed panels, with bias, addend and clamp at the
+//! end.
 //!
 //! A row may come in segments (the rows of a convolution's window). Each output is summed in one order that
 //! depends only on `segments` and `depth`, so it is the same however the rows are dealt.

@@ -107,7 +107,8 @@ pub(super) fn interpret_rounded(
     images.flat_map(|image| evaluate(network, weights, &shapes, image, &round)).collect()
 }
 
-/// The output for one sentence, token after token; a number of the input is an id plus the network's vocabulary for each segment.
+/// The output for one sentence, token after token; what the input's node gives has ids and segments in one
+/// number.
 pub(super) fn interpret_text(network: &Network, weights: &Weights, ids: &[u32], segments: &[u8]) -> Vec<f64> {
     let shapes = network.token_shapes(ids.len()).expect("fits");
     let given = (0..ids.len()).map(|at| f64::from(ids[at]) + tokens::SEGMENT * f64::from(segments[at]));

@@ -1,7 +1,9 @@
-//! A linear layer over all tokens at once, with what follows it: activation, sum and norm at the end of each strip.
+//! A linear layer over all tokens at once, with what follows it: activation, sum and norm at the end of each
+//! strip.
 //!
-//! A strip of rows is multiplied by the weights of one piece of its depth after the other, so that these are read once for
-//! many rows and the piece of the rows stays in the cache. Each output is summed in the order of the depth, whatever the cut.
+//! A strip of rows is multiplied by the weights of one piece of its depth after the other, so that these are
+//! read once for many rows and the piece of the rows stays in the cache. Each output is summed in the order
+//! of the depth, whatever the cut.
 
 use std::ops::Range;
 

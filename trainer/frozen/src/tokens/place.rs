@@ -20,7 +20,8 @@ pub(crate) struct View {
     /// Floats from a row to the next.
     pub(crate) pitch: usize,
     pub(crate) each: Each,
-    /// Heads, if each one's rows lie together and all of them behind the last head's: `[heads][rows][width / heads]`.
+    /// Heads, if each one's rows lie together and all of them behind the last head's: `[heads][rows][width /
+    /// heads]`.
     pub(crate) heads: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Steps that take row by row: those that no linear layer took in, and the ends, which give one row an image or sentence.
+//! Steps that take row by row: those that no linear layer took in, and the ends, which give one row an image
+//! or sentence.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
-//! The graph's layers folded into steps: linear layers with activation, scale, sum and norm, embeddings with positions.
+//! The graph's layers folded into steps: linear layers with activation, scale, sum and norm, embeddings with
+//! positions.
 //!
-//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded into it only
-//! reads values from before, so the order of the steps is an order of execution.
+//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded
+//! into it only reads values from before, so the order of the steps is an order of execution.
 
 use networks::{Conv, Gelu, Network, NodeId, Op};
 
@@ -110,7 +111,7 @@ impl<'a> Folder<'a> {
         }
         // What the network is given is no value: the steps that begin it read the batch.
         let inputs = node.inputs.iter().map(|&input| self.value[input]).filter(|&input| input != 0);
-        let inputs: Vec<NodeId> = inputs.collect();
+        let mut inputs: Vec<NodeId> = inputs.collect();
         let mut last = id;
         let kind = match &node.op {
             Op::Conv(conv) if self.is_patches(conv, id) => self.patches(conv, &mut last),
@@ -124,10 +125,13 @@ impl<'a> Folder<'a> {
                 Kind::Embed { words: id, added }
             }
             Op::Linear { .. } if self.siblings(id).is_some() => return Ok(()),
-            Op::Linear { .. } => return self.linear(vec![id], inputs),
+            Op::Linear { .. } => {
+                self.linear(vec![id], inputs);
+                return Ok(());
+            }
             &Op::Attention { heads } => {
-                let inputs = self.projections(id, inputs)?;
-                return self.push(id, Kind::Attention { heads }, inputs, Some(id), None);
+                inputs = self.projections(id, inputs)?;
+                Kind::Attention { heads }
             }
             Op::LayerNorm { .. } => Kind::Norm,
             &Op::Gelu(form) => Kind::Gelu(form),
@@ -137,18 +141,7 @@ impl<'a> Folder<'a> {
             Op::MeanTokens => Kind::Mean,
             _ => return Err(self.unknown(id)),
         };
-        self.push(id, kind, inputs, Some(last), None)
-    }
-
-    fn push(
-        &mut self,
-        node: NodeId,
-        kind: Kind,
-        inputs: Vec<NodeId>,
-        output: Option<NodeId>,
-        norm: Option<NodeId>,
-    ) -> Result<(), Error> {
-        self.steps.push(Step { node, kind, inputs, output, norm });
+        self.steps.push(Step { node: id, kind, inputs, output: Some(last), norm: None });
         Ok(())
     }
 
@@ -193,12 +186,12 @@ impl<'a> Folder<'a> {
             return Err(self.unknown(id));
         }
         let from = vec![self.value[read[0][0]]];
-        self.linear(inputs.clone(), from)?;
+        self.linear(inputs.clone(), from);
         Ok(vec![*inputs.last().expect("three of them")])
     }
 
     /// A linear layer with all that can be folded into it.
-    fn linear(&mut self, layers: Vec<NodeId>, mut inputs: Vec<NodeId>) -> Result<(), Error> {
+    fn linear(&mut self, layers: Vec<NodeId>, mut inputs: Vec<NodeId>) {
         let node = layers[0];
         let mut last = *layers.last().expect("a layer");
         let heads = match self.readers[last].as_slice() {
@@ -226,7 +219,8 @@ impl<'a> Folder<'a> {
         norm.iter().for_each(|&norm| self.folded[norm] = true);
         let read = norm.is_none() || self.readers[last].len() > 1;
         let linear = Linear { layers, heads, gelu, scale, adds: adds.is_some() };
-        self.push(node, Kind::Linear(linear), inputs, read.then_some(last), norm)
+        let output = read.then_some(last);
+        self.steps.push(Step { node, kind: Kind::Linear(linear), inputs, output, norm });
     }
 
     /// The value that the only reader of `last` adds to it.

@@ -129,7 +129,8 @@ fn numbered(name: &str, shape: &[usize]) -> Vec<f32> {
 fn filed(own: &crate::Network, other: &crate::Network) -> BTreeMap<String, Vec<f32>> {
     let (mut all, mut file) = (Vec::new(), BTreeMap::new());
     own.parameters().iter().for_each(|one| all.push((one.name.clone(), numbered(&one.name, &one.shape))));
-    // Queries, keys and values lie one behind the other, weights and biases apart: in both networks' order of roles.
+    // Queries, keys and values lie one behind the other, weights and biases apart: in both networks' order of
+    // roles.
     let order = |network: &crate::Network| {
         let mut names: Vec<String> = network.parameters().into_iter().map(|one| one.name).collect();
         let role = |name: &String| -> u32 { u32::from(name.ends_with("bias")) };
