@@ -94,7 +94,11 @@ impl Incoming {
     /// # Errors
     /// [`Error::Damaged`], after which it is brought in from its beginning; [`Error::Io`].
     pub fn finish(self) -> Result<()> {
-        self.file.sync().map_err(Error::io("sync", &self.part))?;
+        if let Err(source) = self.file.sync() {
+            // This machine's cache may show what the disk has not: none of it is to be counted on.
+            self.file.set_length(0).map_err(Error::io("empty", &self.part))?;
+            return Err(Error::io("sync", &self.part)(source));
+        }
         let (bytes, found) = hash(&*self.file).map_err(Error::io("read", &self.part))?;
         if (bytes, &found) != (self.bytes, &self.sha256) {
             disk::on(|disk| disk.remove_file(&self.part)).map_err(Error::io("remove", &self.part))?;

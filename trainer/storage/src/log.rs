@@ -10,6 +10,7 @@ mod medium;
 use crate::disk::{self, Access, File, Stopwatch};
 use crate::folder::{create_folder, refresh, sync_folder};
 use crate::{Error, Result};
+use frames::Decode;
 pub use frames::Known;
 use medium::{Locked, Medium};
 use std::io;
@@ -31,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
+    /// Whether damage is passed over, and all that is whole behind it counts.
+    forgiving: bool,
 }
 
 /// The records that a reader does not know yet.
@@ -87,7 +90,12 @@ impl Log {
         create_folder(folder)?;
         disk::open(&path, Access::UpdateOrCreate).map_err(Error::io("create", &path))?;
         sync_folder(folder)?;
-        Ok(Log { path })
+        Ok(Log { path, forgiving: false })
+    }
+
+    /// The same log, for records of which none depends on another: damage costs those that it has hit and no more.
+    pub fn forgiving(self) -> Log {
+        Log { forgiving: true, ..self }
     }
 
     /// The log at `path`, which someone has created.
@@ -95,7 +103,7 @@ impl Log {
     /// # Errors
     /// [`Error::Missing`] when it is not there, after looking for it for two seconds.
     pub fn open(path: impl Into<PathBuf>) -> Result<Log> {
-        let log = Log { path: path.into() };
+        let log = Log { path: path.into(), forgiving: false };
         log.file()?;
         Ok(log)
     }
@@ -143,7 +151,9 @@ impl Log {
         f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
     ) -> Result<R, E> {
         let file = self.lock(wait)?;
-        let result = transact(&self.path, &mut Locked { file: &*file, path: &self.path }, known, f);
+        let decode = if self.forgiving { frames::decode_or_salvage } else { frames::decode };
+        let medium = &mut Locked { file: &*file, path: &self.path };
+        let result = transact(&self.path, medium, known, decode, f);
         // What counts is on disk by now, and closing the file frees the lock as well.
         let _ = file.unlock();
         result
@@ -226,6 +236,7 @@ fn transact<R, E: From<Error>>(
     path: &Path,
     file: &mut impl Medium,
     known: &mut Known,
+    decode: Decode,
     f: impl FnOnce(News<'_>) -> Result<(Vec<Vec<u8>>, R), E>,
 ) -> Result<R, E> {
     let read = |file: &mut dyn Medium, from: usize| {
@@ -239,7 +250,7 @@ fn transact<R, E: From<Error>>(
     }
     let end = base.at + bytes.len();
     check_alone(path, file, end, "after reading")?;
-    let contents = frames::decode(path, base.clone(), &bytes[base.whole - base.at..])?;
+    let contents = decode(path, base.clone(), &bytes[base.whole - base.at..])?;
     let (append, result) = f(News { all, records: &contents.records })?;
     check_alone(path, file, end, "before writing")?;
     let mut now_known = contents.known;

@@ -74,12 +74,13 @@ impl Root {
         RunFolder { path: self.path.join("runs").join(run.as_str()) }
     }
 
-    /// The log of all run ids, made when it is not there; the last one is the current run.
+    /// The log of all run ids, made when it is not there; the last one is the current run. It only leads to the ledgers, so
+    /// that damage to it costs the entry that it has hit, which the next start of that run makes anew.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn runs_index(&self) -> Result<Log> {
-        Log::open_or_create(self.path.join("runs").join("index"))
+        Ok(Log::open_or_create(self.path.join("runs").join("index"))?.forgiving())
     }
 
     /// The folder of a data set.
@@ -278,5 +279,29 @@ mod tests {
             index.update(wait, |_| Ok::<_, Error>((vec![id.into()], ()))).unwrap();
         }
         assert_eq!(root.runs_index().unwrap().read(wait).unwrap().last().unwrap(), b"b");
+    }
+
+    #[test]
+    fn a_damaged_byte_of_the_index_costs_at_most_the_entry_that_it_has_hit() {
+        let folder = temporary();
+        let root = Root::open(folder.path()).unwrap();
+        let wait = std::time::Duration::from_secs(5);
+        let append = |id: &str| {
+            let index = root.runs_index().unwrap();
+            index.update(wait, |_| Ok::<_, Error>((vec![id.into()], ()))).unwrap();
+        };
+        ["a", "b", "c"].iter().for_each(|id| append(id));
+        let path = folder.path().join("runs/index");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            fs::write(&path, bytes).unwrap();
+            append("d");
+            append("e");
+            let ids = root.runs_index().unwrap().read(wait).unwrap();
+            let names: String = ids.iter().map(|id| String::from_utf8_lossy(id)).collect();
+            assert!(["abcde", "bcde", "acde", "abde"].contains(&names.as_str()), "byte {at}: {names}");
+        }
     }
 }

@@ -117,6 +117,31 @@ pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents
     Ok(contents)
 }
 
+/// How a log's file is read: [`decode`] or [`decode_or_salvage`].
+pub(super) type Decode = fn(&Path, Known, &[u8]) -> Result<Contents>;
+
+/// As [`decode`]; but of a damaged log all that is whole. The damage counts as known, and stays.
+///
+/// # Errors
+/// [`Error::Schema`].
+pub(super) fn decode_or_salvage(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents> {
+    match decode(path, known.clone(), bytes) {
+        Err(Error::Damaged { .. }) => {}
+        decoded => return decoded,
+    }
+    let file = Window { base: known.whole, bytes };
+    let mut contents = Contents { records: Vec::new(), known };
+    let mut from = file.base.max(HEADER);
+    while let Some(at) = file.next_frame(from) {
+        let Some(body) = file.frame_at(at) else { break };
+        split(path, at, body, &mut contents.records)?;
+        contents.known = Known::after(at, file.before(at), body);
+        from = contents.known.whole;
+    }
+    contents.known.whole = file.end();
+    Ok(contents)
+}
+
 /// The bytes to append to a log that is `known` to its end: the header when the file is empty, then one frame with all
 /// `records`; and how far the log is known with them.
 ///

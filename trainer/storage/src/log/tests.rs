@@ -186,7 +186,9 @@ impl Medium for Faulty {
 
 /// Appends "new" to `medium` with the same code that works on files.
 fn append_to(medium: &mut Faulty) -> Result<()> {
-    transact(Path::new("ledger"), medium, &mut Known::default(), |_| Ok((vec![b"new".to_vec()], ())))
+    transact(Path::new("ledger"), medium, &mut Known::default(), frames::decode, |_| {
+        Ok((vec![b"new".to_vec()], ()))
+    })
 }
 
 #[test]
@@ -366,18 +368,22 @@ fn what_a_failed_fsync_left_in_the_cache_is_made_durable_before_it_counts() {
         let mut known = Known::default();
         let record = |n: u32| move |_: News<'_>| Ok::<_, Error>((vec![n.to_le_bytes().to_vec()], ()));
         for n in 0..100 {
-            transact(Path::new("ledger"), &mut file, &mut known, record(n)).unwrap();
+            transact(Path::new("ledger"), &mut file, &mut known, frames::decode, record(n)).unwrap();
         }
         file.failures = failures;
         for n in 0..failures {
             // Of different processes, or of one that tries again and finds its fact there.
             let known = if others { &mut Known::default() } else { &mut known };
-            let error = transact(Path::new("ledger"), &mut file, known, record(n)).unwrap_err();
+            let error =
+                transact(Path::new("ledger"), &mut file, known, frames::decode, record(n)).unwrap_err();
             assert!(matches!(error, Error::LockLost { .. }), "{error}");
         }
         let known = if others { &mut Known::default() } else { &mut known };
         let count = |news: News<'_>| Ok::<_, Error>((Vec::new(), news.records.len() as u32));
-        assert_eq!(transact(Path::new("ledger"), &mut file, known, count).unwrap(), 100 + failures);
+        assert_eq!(
+            transact(Path::new("ledger"), &mut file, known, frames::decode, count).unwrap(),
+            100 + failures
+        );
         assert_eq!(file.disk, file.cache, "{failures} failures, of others: {others}");
     }
 }
