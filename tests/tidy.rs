@@ -157,6 +157,30 @@ fn unsafe_stands_where_it_is_fenced_in() {
     }
 }
 
+/// A failed look is no absence: on the shared file system a name is opened or looked at, and the error says why not.
+#[test]
+fn nothing_of_the_trainer_asks_whether_a_file_exists() {
+    let others = ["trainer/frozen/", "trainer/storage/src/disk.rs", "trainer/learning/src/testing.rs"];
+    let looks =
+        [".exists()", ".try_exists()", "path.is_dir()", "path.is_file()", ").is_dir()", ").is_file()"];
+    for (file, text) in sources() {
+        let tests = file.contains("/tests") || file.contains("/benches/") || file.ends_with("sample.rs");
+        if !file.starts_with("trainer/") || tests || others.iter().any(|other| file.starts_with(other)) {
+            continue;
+        }
+        let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for look in looks {
+            let found =
+                shipped.lines().find(|line| line.contains(look) && !line.trim_start().starts_with("//"));
+            assert!(
+                found.is_none(),
+                "{file} decides by a look that may fail: {}",
+                found.unwrap_or_default().trim()
+            );
+        }
+    }
+}
+
 #[test]
 fn nothing_names_this_machine() {
     let here = workspace().canonicalize().unwrap();

@@ -103,10 +103,12 @@ impl View {
         facts.iter().for_each(|fact| timeline.take(fact));
         let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
+        let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
         Ok(Some(View {
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             job: Some(JobItem::of(&ledger)),
             shown: workloads::find("transfer")
+                .filter(|_| published)
                 .and_then(|found| found.show(root, run))
                 .map(|item| item.shown()),
             ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))

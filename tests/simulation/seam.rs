@@ -18,6 +18,12 @@ fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
 }
 
+/// What the system may refuse a call with: EIO, and in random schedules as well EINTR, ENOMEM, EACCES, ESTALE.
+fn refusal(w: &mut World) -> io::Error {
+    let others = [5, 5, 5, 4, 12, 13, 116];
+    io::Error::from_raw_os_error(if w.exhaustive { 5 } else { others[w.random.below(7) as usize] })
+}
+
 /// One step of the process that runs: it is suspended before it, and may not come back.
 fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R>) -> io::Result<R> {
     if !arrive(point, path) {
@@ -26,7 +32,7 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
     with(|w| {
         let failure = failure(w, point);
         let result = match failure {
-            Some(Failure::Io) => Err(eio()),
+            Some(Failure::Io) => Err(refusal(w)),
             Some(Failure::Answer) => f(w).and(Err(eio())),
             Some(Failure::Full) => {
                 w.nfs.full = true;
@@ -95,7 +101,7 @@ fn failure(w: &mut World, point: Point) -> Option<Failure> {
     let fails =
         |w: &mut World, rate: fn(&super::world::Rates) -> u64, failure| w.goes_wrong(rate).then_some(failure);
     match point {
-        Point::Read | Point::List => fails(w, |r| r.io, Failure::Io),
+        Point::Read | Point::List | Point::Look => fails(w, |r| r.io, Failure::Io),
         Point::Send if w.goes_wrong(|rates| rates.throttle) => Some(Failure::Io),
         _ => fails(w, |r| r.io, Failure::Io).or_else(|| fails(w, |r| r.answer, Failure::Answer)),
     }
@@ -143,7 +149,7 @@ impl Disk for Simulated {
     }
 
     fn is_dir(&self, path: &Path) -> io::Result<bool> {
-        with(|w| w.nfs.look_at(path))
+        step(Point::Look, path, |w| w.nfs.look_at(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -163,7 +169,7 @@ impl Disk for Simulated {
     }
 
     fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool> {
-        with(|w| w.nfs.look_at(b).map(|_| w.nfs.same_file(a, b)))
+        step(Point::Look, b, |w| w.nfs.look_at(b).map(|_| w.nfs.same_file(a, b)))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -47,6 +47,7 @@ pub(crate) enum Point {
     Link,
     Remove,
     MakeFolder,
+    Look,
     List,
     Send,
     Sleep,
@@ -55,7 +56,7 @@ pub(crate) enum Point {
 /// How its next step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
-    /// EIO, and nothing was done.
+    /// The system refuses, and nothing was done.
     Io,
     /// It was done, and EIO is the answer.
     Answer,

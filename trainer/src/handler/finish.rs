@@ -31,7 +31,8 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Resul
 pub(super) fn end(turn: &Turn<'_>, ledger: &Ledger, ending: Ending) -> Result<Reply, Error> {
     let services = turn.services;
     let ledger = turn.end(ledger, ending)?;
-    if let Some(model) = services.workload.show(&services.root, &ledger.run) {
+    let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
+    if published && let Some(model) = services.workload.show(&services.root, &ledger.run) {
         services.progress.model(&ledger.run, &model, turn.now_ms());
     }
     Ok(Reply::done(&ledger, &[]))

@@ -21,8 +21,8 @@ use std::time::Duration;
 /// missing does not stay missing.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
-/// So many of the last bytes are written again, the same to the same place, by who reads a log for the first time: some
-/// frames, or what several failed to make durable one after the other.
+/// So many of the last bytes are written again, the same to the same place, by who appends to a log that it has only read:
+/// some frames, or what several failed to make durable one after the other.
 const DOUBTED: usize = 4096;
 /// The first pause before the lock is asked for again; each is twice as long as the one before it, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -242,38 +242,38 @@ fn transact<R, E: From<Error>>(
     let read = |file: &mut dyn Medium, from: usize| {
         file.read_from(from as u64).map_err(|source| medium::lost_or_io("read", path, source))
     };
-    let mut bytes = read(file, known.at)?;
-    let all = !known.is_of(&bytes);
+    let mut from = if known.only_read { known.at.min(known.whole.saturating_sub(DOUBTED)) } else { known.at };
+    let mut bytes = read(file, from)?;
+    let all = !known.is_of(bytes.get(known.at - from..).unwrap_or_default());
     let base = if all { Known::default() } else { known.clone() };
-    if known.at > base.at {
-        bytes = read(file, 0)?;
+    if all && from > 0 {
+        (from, bytes) = (0, read(file, 0)?);
     }
-    let end = base.at + bytes.len();
+    let end = from + bytes.len();
     check_alone(path, file, end, "after reading")?;
-    let contents = decode(path, base.clone(), &bytes[base.whole - base.at..])?;
+    let behind = &bytes[base.whole - from..];
+    let contents = decode(path, base, behind)?;
     let (append, result) = f(News { all, records: &contents.records })?;
     check_alone(path, file, end, "before writing")?;
     let mut now_known = contents.known;
     let whole = now_known.whole;
-    // A holder's fsync may have failed, and after that this machine's cache shows what the disk has not.
-    let doubted = if all { whole.saturating_sub(DOUBTED) } else { whole };
-    let mut write = bytes[doubted - base.at..whole - base.at].to_vec();
+    now_known.only_read = all || known.only_read;
     if !append.is_empty() {
         let (frame, with_frame) = frames::encode(path, &now_known, &append)?;
         if whole < end {
             file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
         }
-        write.extend(frame);
-        now_known = with_frame;
-    }
-    if !write.is_empty() {
-        file.write_all_at(&write, doubted as u64).map_err(|source| {
+        // A holder's fsync may have failed, and after that this machine's cache shows what the disk has not.
+        let doubted = if now_known.only_read { whole.saturating_sub(DOUBTED).max(from) } else { whole };
+        let bytes = [&bytes[doubted - from..whole - from], &frame].concat();
+        file.write_all_at(&bytes, doubted as u64).map_err(|source| {
             // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a torn
             // tail, which the next holder cuts.
             let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
+        now_known = with_frame;
     }
     // Whoever tries again after a failed fsync is to doubt what it reads.
     *known = Known::default();

@@ -44,13 +44,16 @@ pub struct Known {
     checksum: u64,
     /// Where it ends: how many bytes of the file are known, and whole.
     pub(super) whole: usize,
+    /// Whether it was only read: what is on the disk may be less.
+    pub(super) only_read: bool,
 }
 
 impl Known {
     /// Whether a file whose bytes from `at` on are these is the one that is known.
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
         let file = Window { base: self.at, bytes };
-        file.frame_at(self.at).is_some_and(|body| Known::after(self.at, file.before(self.at), body) == *self)
+        let found = file.frame_at(self.at).map(|body| Known::after(self.at, file.before(self.at), body));
+        found.is_some_and(|found| (found.checksum, found.whole) == (self.checksum, self.whole))
     }
 
     /// Whether the last known frame begins with this head.
@@ -60,7 +63,8 @@ impl Known {
 
     /// A log is known up to the end of the frame at `at` with this body, behind one with the checksum `before`.
     fn after(at: usize, before: u64, body: &[u8]) -> Known {
-        Known { at, checksum: checksum(at, before, body), whole: at + HEAD + body.len() }
+        let whole = at + HEAD + body.len();
+        Known { at, checksum: checksum(at, before, body), whole, only_read: false }
     }
 }
 
