@@ -62,11 +62,11 @@ pub fn open_within(folder: &Path, reference: &FileRef, patience: Duration) -> Re
 /// [`Error::Io`].
 pub fn find(path: &Path) -> Result<Option<File>> {
     match refresh(path.parent().unwrap_or(Path::new("."))) {
-        Err(Error::Io { source, .. }) if is_stale(&source) => return Ok(None),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         refreshed => refreshed?,
     }
     match disk::open(path, Access::Read) {
-        Err(source) if is_stale(&source) => Ok(None),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).map_err(Error::io("open", path)),
     }
 }
@@ -88,8 +88,12 @@ pub fn read_whole(path: &Path) -> Result<(Vec<u8>, FileRef)> {
 pub(crate) fn await_file(path: &Path, patience: Duration) -> Result<File> {
     let start = Stopwatch::start();
     loop {
-        if let Some(file) = find(path)? {
-            return Ok(file);
+        match find(path) {
+            Ok(Some(file)) => return Ok(file),
+            Ok(None) => {}
+            // The name is of a file that was replaced on the server: the next look finds the new one.
+            Err(Error::Io { source, .. }) if is_stale(&source) => {}
+            Err(error) => return Err(error),
         }
         let waited = start.elapsed();
         if waited >= patience {
