@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use local_cloud::{LocalCloud, Options};
+use local_cloud::{Address, LocalCloud, Options};
 use protocol::items::{Cell, LARGEST_ITEM, ModelItem, Shown, Table};
 use protocol::timeline::rows;
 use protocol::{
@@ -59,7 +59,16 @@ async fn serve(program: PathBuf, arguments: impl Fn(u16) -> Vec<String>) -> (Ser
 }
 
 async fn config(endpoint: &str) -> SdkConfig {
-    let key = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
+    config_with(endpoint, None).await
+}
+
+async fn config_of(cloud: &LocalCloud) -> SdkConfig {
+    let Address { endpoint, token } = cloud.address();
+    config_with(endpoint, Some(token.text().to_owned())).await
+}
+
+async fn config_with(endpoint: &str, token: Option<String>) -> SdkConfig {
+    let key = aws_sdk_dynamodb::config::Credentials::new("test", "test", token, None, "test");
     let http = aws_smithy_http_client::Builder::new().build_http();
     let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).region("us-east-1");
     loader.endpoint_url(endpoint).credentials_provider(key).load().await
@@ -326,7 +335,7 @@ async fn the_local_clouds_table() {
     let mut options = Options::new(std::env::current_exe().unwrap());
     options.tables = vec![TABLE.into()];
     let cloud = LocalCloud::start(options).await.unwrap();
-    suite(config(&cloud.endpoint()).await).await;
+    suite(config_of(&cloud).await).await;
 }
 
 /// A program of the tests' Python environment, which tests/run makes.
@@ -380,7 +389,7 @@ async fn a_thousand_workers_stay_under_the_rate() {
     let mut options = Options::new(std::env::current_exe().unwrap());
     options.tables = vec![TABLE.into()];
     let cloud = LocalCloud::start(options).await.unwrap();
-    let config = config(&cloud.endpoint()).await;
+    let config = config_of(&cloud).await;
     let (run, ledger) = (RunId::new("wide").unwrap(), ledger("wide", 1_000));
     report(&config, move |progress| {
         for done in 0..10_000 {

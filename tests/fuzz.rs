@@ -9,6 +9,8 @@
 
 #[path = "fuzz/binary.rs"]
 mod binary;
+#[path = "fuzz/calls.rs"]
+mod calls;
 #[path = "fuzz/guard.rs"]
 mod guard;
 #[path = "fuzz/mutation.rs"]
@@ -47,4 +49,4 @@ macro_rules! fuzzed {
     };
 }
 
-fuzzed!(events jobs ledger dataset features npy shards tensors safetensors pth pickles archives idx images);
+fuzzed!(events jobs ledger dataset features npy shards tensors safetensors pth pickles archives idx images calls invokes);

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_sdk_lambda::{operation::invoke::InvokeError, primitives::Blob, types::InvocationType};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use local_cloud::{Faults, LocalCloud, Options};
+use local_cloud::{Address, Faults, LocalCloud, Options};
 use serde_json::{Value, json};
 
 /// Not a test by itself: the local cloud starts this binary at this place as its function.
@@ -78,9 +78,10 @@ async fn start(change: impl FnOnce(&mut Options)) -> (LocalCloud, SdkConfig) {
     options.tables = vec!["t".into()];
     change(&mut options);
     let cloud = LocalCloud::start(options).await.unwrap();
-    let credentials = aws_sdk_lambda::config::Credentials::new("local", "local", None, None, "test");
-    let loader =
-        plain_http().endpoint_url(cloud.endpoint()).region("us-east-1").credentials_provider(credentials);
+    let Address { endpoint, token } = cloud.address();
+    let token = Some(token.text().to_owned());
+    let credentials = aws_sdk_lambda::config::Credentials::new("local", "local", token, None, "test");
+    let loader = plain_http().endpoint_url(endpoint).region("us-east-1").credentials_provider(credentials);
     (cloud, loader.load().await)
 }
 

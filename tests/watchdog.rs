@@ -22,7 +22,7 @@ async fn nobody_ticks(world: &World) -> LocalCloud {
         ("BATON_PATIENCE_MS".into(), PATIENCE.as_millis().to_string()),
     ];
     let cloud = LocalCloud::start(options).await.expect("a local cloud");
-    let address = json!({"endpoint": cloud.endpoint()}).to_string();
+    let address = serde_json::to_string(cloud.address()).unwrap();
     std::fs::write(world.root().join("local-cloud.json"), address).expect("its address");
     cloud
 }

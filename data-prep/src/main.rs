@@ -1,12 +1,14 @@
 //! The data-prep command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use clap::{Args, Parser, Subcommand};
 use data_prep::generate::{ClassSet, Generated};
 use data_prep::{Deal, Error, Options, Progress, Selection, Source, Summary, prepare};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use terminal::{note, say};
 
 /// Makes a dataset folder for Baton from images in the forms in which data sets come.
 ///
@@ -166,9 +168,12 @@ fn main() -> ExitCode {
     };
     let json = common.json;
     match run(&source, common) {
-        Ok(summary) => print(&summary, json),
+        Ok(summary) => {
+            print(&summary, json);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("data-prep: {error}");
+            note!("data-prep: {error}");
             ExitCode::from(exit_code(&error))
         }
     }
@@ -193,7 +198,7 @@ fn run(source: &Source, common: Common) -> Result<Summary, Error> {
         Progress::Planned { images } => bar.set_length(images as u64),
         Progress::Done { images } => bar.inc(images as u64),
         Progress::Unreadable(image) if !json => {
-            bar.suspend(|| eprintln!("data-prep: left out {}: {}", image.file, image.reason));
+            bar.suspend(|| note!("data-prep: left out {}: {}", image.file, image.reason));
         }
         Progress::Unreadable(_) => {}
     });
@@ -221,18 +226,13 @@ fn options(common: Common) -> Options {
     }
 }
 
-fn print(summary: &Summary, json: bool) -> ExitCode {
+fn print(summary: &Summary, json: bool) {
     let text = if json {
         serde_json::to_string_pretty(summary).expect("a summary has only string keys")
     } else {
         describe(summary)
     };
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader of our output has gone: `data-prep ... | head`.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(4),
-    }
+    text.lines().for_each(|line| say!("{line}"));
 }
 
 fn describe(summary: &Summary) -> String {

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use storage::Root;
+use terminal::say;
 use transfer::baseline;
 
 const IMAGES_PER_CLASS: u32 = 30;
@@ -66,7 +67,7 @@ impl Demo {
 
     fn say(&self, text: &str) {
         if !self.json {
-            println!("{text}");
+            say!("{text}");
         }
     }
 
@@ -80,20 +81,20 @@ impl Demo {
                 "run": outcome.run, "top1": top1, "raw_pixels": raw, "untrained": untrained,
                 "model": model, "seconds": seconds,
             });
-            println!("{value}");
+            say!("{value}");
             return Ok(());
         }
         let root = self.root.display();
-        println!("   raw pixels           top-1 {raw:.3}");
-        println!("   untrained network    top-1 {untrained:.3}");
-        println!("   pretrained network   top-1 {top1:.3}");
-        println!(
+        say!("   raw pixels           top-1 {raw:.3}");
+        say!("   untrained network    top-1 {untrained:.3}");
+        say!("   pretrained network   top-1 {top1:.3}");
+        say!(
             "done in {seconds:.0} s, {} invocations; the model: {}",
             outcome.counts.invocations,
             model.display()
         );
-        println!("look at its answers:  target/release/baton predict --root {root} --run {} \\", outcome.run);
-        println!("                          --dataset patterns --split val --count 24 --sheet answers.png");
+        say!("look at its answers:  target/release/baton predict --root {root} --run {} \\", outcome.run);
+        say!("                          --dataset patterns --split val --count 24 --sheet answers.png");
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use stack::Wanted;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use terminal::say;
 
 /// Brings Baton to AWS, or up to date there.
 ///
@@ -99,7 +100,8 @@ impl Deploy {
     pub async fn run(&self) -> Result<(), Failure> {
         if let Some(print) = self.print {
             let templates = self.of_folder()?.adapted(&self.keep, self.role.is_some());
-            print!("{}", if print == Print::Network { templates.network } else { templates.trainer });
+            let template = if print == Print::Network { templates.network } else { templates.trainer };
+            template.lines().for_each(|line| say!("{line}"));
             return Ok(());
         }
         let package = Package::of(&self.trainer.clone().map_or_else(beside, Ok)?)?;
@@ -212,13 +214,13 @@ impl Deploy {
     /// Shows what would change and, unless this is a dry run, carries it out; false when there was something and it was
     /// not carried out.
     async fn change(&self, aws: &Aws, wanted: &Wanted<'_>) -> Result<bool, Failure> {
-        println!("{}:", wanted.name);
+        say!("{}:", wanted.name);
         let Some(changes) = stack::plan(aws, wanted).await? else {
-            println!("  is as it should be");
+            say!("  is as it should be");
             return Ok(true);
         };
         for line in &changes.lines {
-            println!("{line}");
+            say!("{line}");
         }
         if self.dry_run {
             changes.discard(aws, wanted.name).await?;
@@ -238,15 +240,15 @@ impl Deploy {
     /// The rest of a dry run whose network is not there yet.
     fn dry_trainer(&self, templates: &Templates) -> Result<(), Failure> {
         let kinds = templates.trainer.lines().filter_map(|line| line.strip_prefix("    Type: "));
-        println!("{}: (when the network is there)", self.stack);
-        kinds.filter(|kind| kind.starts_with("AWS::")).for_each(|kind| println!("  + {kind}"));
+        say!("{}: (when the network is there)", self.stack);
+        kinds.filter(|kind| kind.starts_with("AWS::")).for_each(|kind| say!("  + {kind}"));
         self.tell_cost(Some(if self.nat { "nat" } else { "endpoints" }));
         Ok(())
     }
 
     fn tell_package(&self, package: &Package, aws: &Aws) {
         let needs = package.glibc.map_or("nothing of the system".into(), |minor| format!("glibc 2.{minor}"));
-        println!(
+        say!(
             "function: {:.1} MB ({:.1} MB zipped) for {}, needs {needs}; region {}",
             package.unzipped as f64 / 1e6,
             package.zip.len() as f64 / 1e6,
@@ -256,28 +258,26 @@ impl Deploy {
     }
 
     fn tell_cost(&self, outbound: Option<&str>) {
-        println!("costs when nothing runs, a month:");
+        say!("costs when nothing runs, a month:");
         for item in cost::idle(outbound) {
-            println!("  {:32} ${:.2}", item.what, item.dollars);
+            say!("  {:32} ${:.2}", item.what, item.dollars);
         }
-        println!("  {}", cost::STORAGE);
+        say!("  {}", cost::STORAGE);
     }
 
     fn tell_next(&self, aws: &Aws, outbound: Option<&str>) {
         let (region, name) = (aws.region(), &self.stack);
         self.tell_cost(outbound);
-        println!(
-            "\nkick-off, for `baton start` or as a test event of the console:\n  {{\"start\": true, \"workers\": 5}}"
-        );
-        println!(
-            "console:\n  https://{region}.console.aws.amazon.com/lambda/home?region={region}#/functions/{name}"
-        );
-        println!(
-            "next:\n  baton push --root efs --dataset NAME --weights NAME --job job.json --stack {name}"
-        );
-        println!("  baton start --run my-run --function {name} && baton watch --run my-run --table {name}");
-        println!("  baton pull --run my-run --root efs --stack {name}");
-        println!("  baton destroy --stack {name}   when you are done");
+        say!();
+        say!("kick-off, for `baton start` or as a test event of the console:");
+        say!("  {{\"start\": true, \"workers\": 5}}");
+        say!("console:");
+        say!("  https://{region}.console.aws.amazon.com/lambda/home?region={region}#/functions/{name}");
+        say!("next:");
+        say!("  baton push --root efs --dataset NAME --weights NAME --job job.json --stack {name}");
+        say!("  baton start --run my-run --function {name} && baton watch --run my-run --table {name}");
+        say!("  baton pull --run my-run --root efs --stack {name}");
+        say!("  baton destroy --stack {name}   when you are done");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::deploy::{Keep, Templates, network_of};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use terminal::say;
 
 /// Removes Baton from AWS. Without --yes it only says what would go.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,15 +43,15 @@ impl Destroy {
             }
         }
         if found.is_empty() {
-            println!("there is no stack {} in {}: nothing to do", self.stack, aws.region());
+            say!("there is no stack {} in {}: nothing to do", self.stack, aws.region());
             return Ok(());
         }
         for (name, stack) in &found {
-            println!("{name} ({}):", stack.status);
+            say!("{name} ({}):", stack.status);
             self.tell(&aws, name, stack.outputs.get("Bucket")).await?;
         }
         if !self.yes {
-            println!("nothing was deleted; to delete it: baton destroy --stack {} --yes", self.stack);
+            say!("nothing was deleted; to delete it: baton destroy --stack {} --yes", self.stack);
             return Ok(());
         }
         for (name, stack) in found {
@@ -60,11 +61,11 @@ impl Destroy {
                     empty(&aws, bucket).await?;
                 }
                 // Lambda gives a network's interfaces back some time after the function is gone.
-                println!("deleting {name}; the function's network interfaces can take 20 minutes and more");
+                say!("deleting {name}; the function's network interfaces can take 20 minutes and more");
             }
             stack::delete(&aws, name).await?;
         }
-        println!("deleted");
+        say!("deleted");
         Ok(())
     }
 
@@ -77,12 +78,12 @@ impl Destroy {
                 resource.logical_resource_id().unwrap_or_default(),
                 resource.resource_type().unwrap_or_default(),
             );
-            println!("  - {logical:18} {kind}  {}", resource.physical_resource_id().unwrap_or_default());
+            say!("  - {logical:18} {kind}  {}", resource.physical_resource_id().unwrap_or_default());
         }
         if let Some(bucket) = bucket {
             let (count, bytes) =
                 list(aws, bucket).await?.iter().fold((0, 0), |(n, sum), (_, b)| (n + 1, sum + b));
-            println!("    the bucket holds {count} objects, {:.1} MB", bytes as f64 / 1e6);
+            say!("    the bucket holds {count} objects, {:.1} MB", bytes as f64 / 1e6);
         }
         Ok(())
     }

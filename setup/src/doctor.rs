@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::aws::{Aws, Stack, words};
 use protocol::Errand;
 use serde_json::{Value, json};
+use terminal::say;
 
 /// Concurrent invocations that a run of five workers wants at once.
 const CONCURRENCY: i32 = 5;
@@ -82,10 +83,10 @@ impl Doctor {
 
     fn tell(&self, Finding { what, found }: &Finding) {
         match (self.json, found) {
-            (true, Ok(found)) => println!("{}", json!({"what": what, "ok": true, "found": found})),
-            (true, Err(wrong)) => println!("{}", json!({"what": what, "ok": false, "wrong": wrong})),
-            (false, Ok(found)) => println!("  ok     {what:12} {found}"),
-            (false, Err(wrong)) => println!("  WRONG  {what:12} {wrong}"),
+            (true, Ok(found)) => say!("{}", json!({"what": what, "ok": true, "found": found})),
+            (true, Err(wrong)) => say!("{}", json!({"what": what, "ok": false, "wrong": wrong})),
+            (false, Ok(found)) => say!("  ok     {what:12} {found}"),
+            (false, Err(wrong)) => say!("  WRONG  {what:12} {wrong}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use storage::Root;
+use terminal::{say, shown};
 use transfer::model::Evaluation;
 use transfer::predict::Predictor;
 use transfer::shown::{MOST_CLASSES, worst};
@@ -56,14 +57,14 @@ impl Evaluate {
         bar.finish_and_clear();
         if self.json {
             let classes = dataset.classes();
-            println!(
+            say!(
                 "{}",
                 json!({"run": run, "dataset": name, "split": self.split, "score": scored.score,
                     "classes": classes, "confusion": scored.confusion})
             );
         } else {
-            println!("run {run} on {name}/{}: {} images", self.split, scored.score.images);
-            print!("{}", describe(&scored, dataset.classes()));
+            say!("run {run} on {name}/{}: {} images", self.split, scored.score.images);
+            describe(&scored, dataset.classes()).lines().for_each(|line| say!("{line}"));
         }
         Ok(())
     }
@@ -119,12 +120,13 @@ fn matrix(text: &mut String, scored: &Evaluation, classes: &[String]) {
 fn mistakes(text: &mut String, scored: &Evaluation, classes: &[String]) {
     let _ = writeln!(text, "\n  most often mistaken (--json has the whole matrix):");
     for (count, truth, predicted) in worst(&scored.confusion) {
-        let _ = writeln!(text, "  {count:5}  {} taken for {}", classes[truth], classes[predicted]);
+        let (truth, predicted) = (shown(&classes[truth]), shown(&classes[predicted]));
+        let _ = writeln!(text, "  {count:5}  {truth} taken for {predicted}");
     }
 }
 
 fn shorten(name: &str, width: usize) -> String {
-    name.chars().take(width).collect()
+    shown(name).chars().take(width).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::Failure;
 use std::path::PathBuf;
 use storage::{Root, TensorData};
+use terminal::say;
 use transfer::export::{Linear, Model, export};
 use transfer::model;
 use transfer::weights::open_installed;
@@ -71,9 +72,9 @@ impl Export {
             &self.out,
         )?;
         if self.json {
-            println!("{}", serde_json::to_string(&exported).map_err(|error| error.to_string())?);
+            say!("{}", serde_json::to_string(&exported).map_err(|error| error.to_string())?);
         } else {
-            println!("{}: {}", self.out.display(), exported.how);
+            say!("{}: {}", self.out.display(), exported.how);
         }
         Ok(())
     }

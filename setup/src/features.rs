@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use storage::{FeatureManifest, Root, remove_folder};
+use terminal::say;
 
 /// Feature stores under ROOT/features.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,7 +66,7 @@ impl Features {
             Action::List { root, json } => {
                 let stores = stores(&Root::open(root)?)?;
                 if stores.is_empty() && !json {
-                    println!("none in {}; a run makes one", root.join("features").display());
+                    say!("none in {}; a run makes one", root.join("features").display());
                 }
                 stores.iter().for_each(|store| if *json { store.tell_json() } else { store.tell() });
                 Ok(())
@@ -182,12 +183,13 @@ impl Store {
     fn tell(&self) {
         let runs: Vec<&str> = self.runs.iter().map(RunId::as_str).collect();
         let used = if runs.is_empty() { String::new() } else { format!(", in use by {}", runs.join(", ")) };
-        println!("{}\n  {}, {}{used}", self.key, HumanBytes(self.bytes), self.state());
+        say!("{}", self.key);
+        say!("  {}, {}{used}", HumanBytes(self.bytes), self.state());
     }
 
     fn tell_json(&self) {
         let manifest = self.manifest.as_ref();
-        println!(
+        say!(
             "{}",
             json!({"key": self.key, "bytes": self.bytes, "finished": manifest.is_some(), "damage": self.damage,
                 "images": manifest.map(|m| m.rows), "features": manifest.map(|m| m.columns),
@@ -203,7 +205,7 @@ impl Store {
         if !remove_folder(&self.folder)? {
             return Err(Failure::input(format!("{} is still read by someone: try again later", self.key)));
         }
-        println!("removed {}, {}", self.key, HumanBytes(self.bytes));
+        say!("removed {}, {}", self.key, HumanBytes(self.bytes));
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::Root;
+use terminal::say;
 use transfer::weights::{Normalisation, install};
 
 /// Downloads a data set or pretrained weights and puts them where a job finds them.
@@ -83,9 +84,9 @@ impl Fetch {
             }
         };
         if self.json {
-            println!("{}", json!({"name": source.name, "file": file, "made": made}));
+            say!("{}", json!({"name": source.name, "file": file, "made": made}));
         } else {
-            println!("{}: {}", source.name, made.display());
+            say!("{}: {}", source.name, made.display());
         }
         Ok(())
     }
@@ -142,9 +143,9 @@ fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
         download::Error::Network(why) => Failure {
             code: 4,
             message: format!(
-                "could not download {file}: {why}\n  Fetch it by hand, on any machine:  {base}/{file}   (about {megabytes} \
-                 MB, SHA-256 {sha256}{})\n  Put it here:  {}\n  Then give the same command again; it will verify the \
-                 file and go on without the network.",
+                "could not download {file}: {why}. Fetch it by hand, on any machine: {base}/{file} (about {megabytes} MB, \
+                 SHA-256 {sha256}{}). Put it here: {}. Then give the same command again; it will verify the file and go \
+                 on without the network.",
                 if sha256.len() < 64 { "…" } else { "" },
                 path.display()
             ),

@@ -1,5 +1,8 @@
 //! The baton command: local cloud, deploy, start, stop, watch, status, tune, predict, evaluate, export.
 
+// What is printed goes through `terminal`, which shows what would act.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod assets;
 pub mod aws;
 pub mod cloud;
@@ -30,6 +33,8 @@ pub mod weights;
 
 pub use failure::Failure;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Takes a run's id, if the run has a model.
 pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol::RunId, Failure> {
     let run = protocol::RunId::new(run).map_err(Failure::input)?;
@@ -44,4 +49,9 @@ pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol
 /// The number of compute threads: what is asked for, or as many as there are cores.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,20 +1,22 @@
 //! `baton local`: the local cloud on a folder, and with a job the whole run in it, from start to model.
 
+mod place;
 mod standstill;
 
 use crate::Failure;
-use crate::cloud::{Address, Cloud, FUNCTION, TABLE};
-use crate::output::write_whole;
+use crate::cloud::{Cloud, FUNCTION, TABLE};
 use crate::told;
 use crate::view::View;
 use crate::watch::Screen;
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
-use protocol::{Event, Fact, Ledger, Reason, RunId};
+use place::Place;
+use protocol::{Ending, Event, Fact, Ledger, Reason, RunId};
 use standstill::Standstill;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use storage::{FactLog, Root};
+use terminal::say;
 
 /// How often a run in the local cloud is looked at.
 const LOOK: Duration = Duration::from_millis(400);
@@ -159,10 +161,10 @@ impl Local {
     }
 
     async fn serve(&self) -> Result<(), Failure> {
-        let (cloud, _address) = self.start()?.await?;
-        println!(
+        let (cloud, _place) = self.start()?.await?;
+        say!(
             "{}",
-            serde_json::json!({"endpoint": cloud.endpoint(), "function": FUNCTION, "table": TABLE})
+            serde_json::json!({"endpoint": cloud.address().endpoint, "function": FUNCTION, "table": TABLE})
         );
         let mut tick = tokio::time::interval(self.tick.max(LOOK));
         loop {
@@ -180,8 +182,8 @@ impl Local {
     /// # Errors
     /// In words: the event is refused, the local cloud cannot start, or Ctrl-C.
     pub async fn carry_out(&self, start: Event) -> Result<Outcome, Failure> {
-        let (cloud, _address) = self.start()?.await?;
-        let client = Cloud::local(&cloud.endpoint()).await;
+        let (cloud, _place) = self.start()?.await?;
+        let client = Cloud::local(cloud.address()).await;
         let followed = tokio::select! {
             followed = self.follow(&cloud, &client, &start) => followed,
             _ = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
@@ -253,10 +255,11 @@ impl Local {
         }
     }
 
-    /// Starts the local cloud; the address file lives as long as what is given back.
-    fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, AddressFile), Failure>>, Failure> {
+    /// Starts the local cloud; the folder is its own as long as what is given back lives.
+    fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, Place), Failure>>, Failure> {
         std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
         let root = self.root.canonicalize().map_err(Failure::io("open", &self.root))?;
+        let place = Place::take(&root)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = self.concurrency.unwrap_or(cores);
         let threads = self.function.threads.unwrap_or_else(|| (cores / concurrency.min(cores)).max(1));
@@ -279,8 +282,8 @@ impl Local {
         ];
         Ok(async move {
             let cloud = LocalCloud::start(options).await.map_err(|error| error.to_string())?;
-            let address = AddressFile::write(&root, cloud.endpoint())?;
-            Ok((cloud, address))
+            place.tell(cloud.address())?;
+            Ok((cloud, place))
         })
     }
 
@@ -301,25 +304,25 @@ impl Local {
                 }),
                 "invocations": counts.invocations, "retries": counts.retries, "gb_seconds": gb_seconds,
             });
-            println!("{value}");
+            say!("{value}");
             return;
         }
-        println!("run {}: {ended}", outcome.run);
+        say!("run {}: {ended}", outcome.run);
         if let Some((round, score)) = best {
-            println!("  best: {} {round}, {}", course.called, told::score(course, score));
+            say!("  best: {} {round}, {}", course.called, told::score(course, score));
         }
-        println!(
+        say!(
             "  {} invocations, {} retries, {gb_seconds:.0} GB-seconds ({:.4} dollars on Lambda)",
             counts.invocations,
             counts.retries,
             ledger.spend.dollars(u64::MAX)
         );
         if let Some(model) = &outcome.model {
-            println!("  model: {}", model.display());
+            say!("  model: {}", model.display());
             if let Some(why) = unscored {
-                println!("  it has no scores: {why}");
+                say!("  it has no scores: {why}");
             }
-            println!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
+            say!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
         }
     }
 }
@@ -334,24 +337,6 @@ pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
     let facts = log.read(Duration::from_secs(30)).map_err(|error| error.to_string())?;
     let ledger = Ledger::fold(facts).map_err(|error| error.to_string())?;
     ledger.ok_or_else(|| format!("run {run} has an empty ledger: start it again"))
-}
-
-/// The file that tells other commands where the local cloud of a folder listens; removed with it.
-struct AddressFile(PathBuf);
-
-impl AddressFile {
-    fn write(root: &Path, endpoint: String) -> Result<AddressFile, Failure> {
-        let path = Address::path(root);
-        let text = serde_json::to_vec(&Address { endpoint }).map_err(|error| error.to_string())?;
-        write_whole(&path, &text)?;
-        Ok(AddressFile(path))
-    }
-}
-
-impl Drop for AddressFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// The trainer binary beside this command.

@@ -8,7 +8,8 @@ use cloudwatch::CloudWatch;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+use terminal::say;
 
 /// How often a log is looked at that is followed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -84,7 +85,7 @@ impl Logs {
         let aws = Aws::connect().await?;
         let group = aws.output(&self.stack, "LogGroup").await?;
         let log = CloudWatch::new(&aws.config, group)?;
-        let mut since_ms = now_ms().saturating_sub(self.minutes.saturating_mul(60_000));
+        let mut since_ms = crate::now_ms().saturating_sub(self.minutes.saturating_mul(60_000));
         let mut told = BTreeSet::new();
         loop {
             for event in log.events(since_ms, self.run.as_deref()).await? {
@@ -102,13 +103,9 @@ impl Logs {
 
     fn show(&self, line: &str) {
         if self.run.as_ref().is_none_or(|run| line.contains(run.as_str())) {
-            println!("{}", line.trim_end());
+            say!("{}", line.trim_end());
         }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

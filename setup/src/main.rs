@@ -1,5 +1,7 @@
 //! The baton command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use clap::{Parser, Subcommand};
 use setup::Failure;
 use setup::{
@@ -7,6 +9,7 @@ use setup::{
 };
 use setup::{deploy, destroy, doctor, logs, pull, push};
 use std::process::ExitCode;
+use terminal::note;
 
 /// Trains transfer-learning models on AWS Lambda, or the same way on this machine.
 #[derive(Parser)]
@@ -40,30 +43,14 @@ enum Command {
     Pretrain(pretrain::Pretrain),
 }
 
-/// The exit code of a program that a closed pipe has ended, as shells tell it.
-const CLOSED_PIPE: i32 = 128 + 13;
-
 fn main() -> ExitCode {
-    end_when_nobody_reads();
     match run(Baton::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("baton: {failure}");
+            note!("baton: {failure}");
             ExitCode::from(failure.code)
         }
     }
-}
-
-/// Who reads what is printed may have seen enough, as `head` has: then the command ends, without a word.
-fn end_when_nobody_reads() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let words = panic.payload_as_str().unwrap_or_default();
-        if words.starts_with("failed printing to stdout") && words.contains("Broken pipe") {
-            std::process::exit(CLOSED_PIPE);
-        }
-        usual(panic);
-    }));
 }
 
 fn run(command: Command) -> Result<(), Failure> {

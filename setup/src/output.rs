@@ -1,15 +1,34 @@
 //! Files that a command writes for its user: there whole, or not at all.
 
 use crate::Failure;
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 /// Writes a file, in place of one that has the name; when that fails nothing of it stays, and the old one does.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".part");
-    let temporary = Path::new(&temporary);
-    let written = std::fs::write(temporary, bytes).and_then(|()| std::fs::rename(temporary, path));
-    written.map_err(|error| {
+    write(path, bytes, OpenOptions::new().truncate(true))
+}
+
+/// The same with a file that its user alone may read, from its first byte on.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    // Another's file of that name would stay another's.
+    let _ = std::fs::remove_file(beside(path));
+    write(path, bytes, OpenOptions::new().create_new(true).mode(0o600))
+}
+
+/// The name under which a file is written until it is whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+fn write(path: &Path, bytes: &[u8], how: &mut OpenOptions) -> Result<(), Failure> {
+    let temporary = &beside(path);
+    let written = how.write(true).create(true).open(temporary).and_then(|mut file| file.write_all(bytes));
+    written.and_then(|()| std::fs::rename(temporary, path)).map_err(|error| {
         // What is not there, or cannot be removed either, is not the trouble to tell.
         let _ = std::fs::remove_file(temporary);
         Failure::io("write", path)(error)
@@ -19,6 +38,21 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_never_open_to_others_whatever_stood_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, open) = (folder.path().join("secret"), Permissions::from_mode(0o666));
+        for name in ["secret", "secret.part"] {
+            std::fs::write(folder.path().join(name), b"old").unwrap();
+            std::fs::set_permissions(folder.path().join(name), open.clone()).unwrap();
+        }
+        write_secret(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn a_file_that_cannot_be_written_leaves_nothing() {

@@ -8,6 +8,7 @@ use datasets::images::Image;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::Root;
+use terminal::{note, say};
 use transfer::predict::Predictor;
 
 /// Images are read no larger than data-prep stores them.
@@ -94,7 +95,7 @@ impl Predict {
             Ok(())
         })?;
         if known > 0 && !self.json {
-            println!("{right} of {known} right ({:.1} %)", 100.0 * right as f64 / known as f64);
+            say!("{right} of {known} right ({:.1} %)", 100.0 * right as f64 / known as f64);
         }
         if let Some(path) = &self.sheet {
             draw_sheet(&answers, &classes, path)?;
@@ -145,7 +146,7 @@ impl Predict {
                     }
                     Err(why) => {
                         *unreadable += 1;
-                        eprintln!("baton: {}: {why}", path.display());
+                        note!("baton: {}: {why}", path.display());
                     }
                 }
             }
@@ -160,13 +161,13 @@ impl Predict {
         if self.json {
             let top: Vec<_> =
                 top.iter().map(|(c, p)| json!({"class": classes[*c], "probability": p})).collect();
-            println!("{}", json!({"image": sample.name, "true": truth, "top": top}));
+            say!("{}", json!({"image": sample.name, "true": truth, "top": top}));
             return;
         }
         let list: Vec<String> = top.iter().map(|(class, p)| format!("{} {p:.3}", classes[*class])).collect();
         let mark =
             truth.map(|t| if t == classes[top[0].0] { "  (right)".into() } else { format!("  (is {t})") });
-        println!("{}: {}{}", sample.name, list.join(", "), mark.unwrap_or_default());
+        say!("{}: {}{}", sample.name, list.join(", "), mark.unwrap_or_default());
     }
 }
 

@@ -6,6 +6,7 @@ use crate::output::write_whole;
 use data_prep::generate::ClassSet;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
+use terminal::say;
 use transfer::images::Preprocessing;
 use transfer::pretrain::{Examples, Options, Step, pretrain};
 
@@ -59,7 +60,7 @@ impl Pretrain {
             bar.set_message(format!("loss {:.3}, top-1 {:.3}", recent.0, recent.1));
             bar.set_position(step.done);
             if bar.is_hidden() && step.done.is_multiple_of(50) {
-                println!("step {} of {steps}: loss {:.4}, top-1 {:.3}", step.done, recent.0, recent.1);
+                say!("step {} of {steps}: loss {:.4}, top-1 {:.3}", step.done, recent.0, recent.1);
             }
         };
         let trained = pretrain(&network, &options, |step| examples(seed, step * batch as u64, batch), tell)?;
@@ -69,7 +70,7 @@ impl Pretrain {
         let mut file = Vec::new();
         trained.write(&mut file).map_err(Failure::io("write", &self.out))?;
         write_whole(&self.out, &file)?;
-        println!("{}: top-1 {top1:.3} on {} images that it has not seen", self.out.display(), classes * 50);
+        say!("{}: top-1 {top1:.3} on {} images that it has not seen", self.out.display(), classes * 50);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use crate::fetch::sha256;
 use crate::output::write_whole;
 use protocol::{Errand, Pushed, RunId};
 use std::path::PathBuf;
+use terminal::say;
 
 /// Brings a run's model here, for `baton predict`, `evaluate` and `export`.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,7 +48,7 @@ impl Pull {
             self.fetch(&aws, &bucket, file).await?;
         }
         if !delivered.iter().any(|file| file.path.ends_with("/model/model.json")) {
-            println!("run {run} has no model yet: baton watch --run {run} --table {}", self.stack);
+            say!("run {run} has no model yet: baton watch --run {run} --table {}", self.stack);
         }
         Ok(())
     }
@@ -55,7 +56,7 @@ impl Pull {
     async fn fetch(&self, aws: &Aws, bucket: &str, file: &Pushed) -> Result<(), Failure> {
         let path = self.root.join(&file.path);
         if path.is_file() && sha256(&path).is_ok_and(|found| found == file.sha256) {
-            println!("  {} is there", path.display());
+            say!("  {} is there", path.display());
             return Ok(());
         }
         let object = aws.objects.get_object().bucket(bucket).key(&file.path).send().await;
@@ -73,7 +74,7 @@ impl Pull {
         let folder = path.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
         write_whole(&path, &body)?;
-        println!("  {} ({:.1} MB)", path.display(), body.len() as f64 / 1e6);
+        say!("  {} ({:.1} MB)", path.display(), body.len() as f64 / 1e6);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use storage::Root;
+use terminal::{note, say};
 
 /// How often the function is asked again after an answer that was an error.
 const TRIES: usize = 5;
@@ -65,7 +66,7 @@ impl Push {
             let pushed = describe(path, file)?;
             let sent = upload(&aws, &bucket, file, &pushed, self.part << 20).await?;
             let how = if sent { "uploaded" } else { "is there" };
-            println!("  {}/{} {path} {how} ({:.1} MB)", index + 1, files.len(), pushed.bytes as f64 / 1e6);
+            say!("  {}/{} {path} {how} ({:.1} MB)", index + 1, files.len(), pushed.bytes as f64 / 1e6);
             manifest.files.push(pushed);
         }
         let text = serde_json::to_vec(&manifest).map_err(|error| Failure::from(error.to_string()))?;
@@ -153,14 +154,14 @@ async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failur
             // A refusal (code 3) stays one; a file system that is slow to answer does not.
             Err(failure) if failure.code != 3 && failed + 1 < TRIES => {
                 failed += 1;
-                eprintln!("  {failure}; again");
+                note!("  {failure}; again");
                 continue;
             }
             Err(failure) => return Err(failure),
         };
         let number = |key: &str| reply.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
         let (prepared, of) = (number("prepared"), number("of"));
-        println!("  on the file system: {prepared} of {of}, {:.1} MB new", number("bytes") as f64 / 1e6);
+        say!("  on the file system: {prepared} of {of}, {:.1} MB new", number("bytes") as f64 / 1e6);
         if prepared >= of {
             return Ok(());
         }

@@ -2,8 +2,14 @@
 
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION};
-use protocol::{Event, Job, RunId, StartEvent};
+use protocol::{Event, Fact, Job, Reason, RunId, StartEvent};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use storage::{FactLog, Root};
+use terminal::{note, say};
+
+/// How long the ledger's lock is waited for.
+const LOCK: Duration = Duration::from_secs(30);
 
 /// Starts a run, or makes one that exists move.
 #[derive(Debug, clap::Args)]
@@ -55,10 +61,19 @@ impl Start {
     pub async fn run(&self) -> Result<(), Failure> {
         let event = event(self.job.as_deref(), self.run.as_deref(), self.workers, false)?;
         if self.print {
-            println!("{}", event.to_json());
+            say!("{}", event.to_json());
             return Ok(());
         }
-        answer(&Cloud::find(self.root.as_deref()).await?.send(&self.function, &event, true).await?)
+        let cloud = Cloud::find(self.root.as_deref()).await?;
+        match cloud.ask(&self.function, &event).await? {
+            Some(reply) => answer(&reply),
+            None => {
+                let event = named(event);
+                cloud.queue(&self.function, &event).await?;
+                queued(event.run());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -68,9 +83,46 @@ impl Stop {
     /// # Errors
     /// In words: an id that is not allowed, or what the cloud said.
     pub async fn run(&self) -> Result<(), Failure> {
-        let event = Event::Stop { run: run_id(self.run.as_deref())? };
-        answer(&Cloud::find(self.root.as_deref()).await?.send(&self.function, &event, true).await?)
+        let run = run_id(self.run.as_deref())?;
+        let cloud = Cloud::find(self.root.as_deref()).await?;
+        let event = Event::Stop { run };
+        if let Some(reply) = cloud.ask(&self.function, &event).await? {
+            return answer(&reply);
+        }
+        // The function has no room: the ledger is told what it would tell it, and who works looks there.
+        if let (Some(root), Some(run)) = (&self.root, event.run()) {
+            close(root, run)?;
+        }
+        cloud.queue(&self.function, &event).await?;
+        queued(event.run());
+        Ok(())
     }
+}
+
+/// A start with an id of its own: what waits in a queue can be delivered twice.
+fn named(event: Event) -> Event {
+    match event {
+        Event::Start(StartEvent { run: None, workers, job, force }) => {
+            Event::Start(StartEvent { run: Some(RunId::from_time(crate::now_ms())), workers, job, force })
+        }
+        event => event,
+    }
+}
+
+/// Settles the end of a run in its ledger, if that is not settled yet.
+fn close(root: &Path, run: &RunId) -> Result<(), Failure> {
+    let log = FactLog::<Fact>::open(Root::open(root)?.run(run).ledger())?;
+    log.update(LOCK, |facts| {
+        let settled = facts.iter().any(|fact| matches!(fact, Fact::Closed { .. } | Fact::Ended { .. }));
+        let closed = Fact::Closed { why: Reason::Stopped, at_ms: crate::now_ms() };
+        Ok::<_, Failure>((if settled { Vec::new() } else { vec![closed] }, ()))
+    })
+}
+
+/// Says that an event waits for room.
+fn queued(run: Option<&RunId>) {
+    note!("baton: the function has no room now; the platform delivers the event as soon as it has");
+    say!("{}", serde_json::json!({"queued": true, "run": run}));
 }
 
 /// A `start` event from what a command line gives.
@@ -104,7 +156,7 @@ fn run_id(run: Option<&str>) -> Result<Option<RunId>, Failure> {
 
 /// Prints the function's answer; a refusal is an error.
 fn answer(reply: &str) -> Result<(), Failure> {
-    println!("{reply}");
+    say!("{reply}");
     let value: serde_json::Value = serde_json::from_str(reply).unwrap_or_default();
     match value.get("refused").and_then(|why| why.as_str()) {
         Some(why) => Err(Failure::input(format!("refused: {why}"))),

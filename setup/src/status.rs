@@ -15,7 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
-use looking::{Looking, now_ms};
+use local_cloud::{Door, Shown, Token};
+use looking::Looking;
 use page::{Form, SCRIPT, STYLE};
 use protocol::RunId;
 use serde::Deserialize;
@@ -23,6 +24,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use terminal::say;
 use tokio::net::TcpListener;
 
 /// Shows runs on a web page, live, on this machine only.
@@ -31,7 +33,8 @@ use tokio::net::TcpListener;
     after_help = "Examples:\n  baton status                     runs on AWS, with your own credentials\n  \
     baton status --root efs          runs of the local cloud on this folder, and those that have ended there\n  \
     baton status --root efs --run my-run --export run.html   one file to hand in or share\n\
-    The page reads the table (dynamodb:Query) and nothing else. It listens on the loopback only."
+    The page reads the table (dynamodb:Query) and nothing else. It listens on the loopback only, and the address that it\n\
+    prints is a secret: who does not have it is refused."
 )]
 pub struct Status {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
@@ -50,6 +53,9 @@ pub struct Status {
     #[arg(long, requires = "run")]
     pub export: Option<PathBuf>,
 }
+
+/// How many connections there may be: a browser has six for a tab.
+const CONNECTIONS: usize = 64;
 
 /// What a page may do: show what this server sends, ask it again, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
@@ -70,17 +76,26 @@ impl Status {
             .await
             .map_err(|error| format!("{address}: {error}; leave --port out, or give another"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        println!("http://{address}/   (Ctrl-C ends it)");
+        let door = door()?;
+        say!("http://{address}/{}/   (Ctrl-C ends it)", door.token.text());
         let looking = Arc::new(looking);
         // The first look reads certificates and credentials: that is done before the first page is asked for.
         let first = looking.clone();
         tokio::spawn(async move { first.runs().await });
-        let served = axum::serve(listener, router(looking, address.port()));
         tokio::select! {
-            served = async { served.await } => served.map_err(|error| error.to_string().into()),
-            () = crate::local::interrupted() => Ok(()),
+            () = door.serve(listener, router(looking, address.port())) => {}
+            () = crate::local::interrupted() => {}
         }
+        Ok(())
     }
+}
+
+/// The door of the page: who has its whole address comes in.
+fn door() -> Result<Door, Failure> {
+    let token = Token::fresh().map_err(|error| format!("/dev/urandom: {error}"))?;
+    let refuse =
+        |status: StatusCode, _: &str, message: &str| (status, format!("{message}\n")).into_response();
+    Ok(Door { token, shown: Shown::Path, most: CONNECTIONS, refuse })
 }
 
 async fn export(looking: &Looking, run: &RunId, file: &std::path::Path) -> Result<(), Failure> {
@@ -94,8 +109,11 @@ async fn export(looking: &Looking, run: &RunId, file: &std::path::Path) -> Resul
             "run: found {run}, expected a run in table {table:?} or in --root"
         )));
     }
-    write_whole(file, page::run(run.as_str(), &looked, None, Form::File { at_ms: now_ms() }).as_bytes())?;
-    println!("{}", file.display());
+    write_whole(
+        file,
+        page::run(run.as_str(), &looked, None, Form::File { at_ms: crate::now_ms() }).as_bytes(),
+    )?;
+    say!("{}", file.display());
     Ok(())
 }
 

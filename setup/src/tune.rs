@@ -10,8 +10,8 @@ use protocol::{Agreement, Ending, Event, Job, Precision, RunId, Tune};
 use rounds::tuning::Table;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 use storage::Root;
+use terminal::{note, say};
 
 /// The plot's file, beside the model.
 const PLOT: &str = "tune.svg";
@@ -131,8 +131,7 @@ impl TuneCommand {
 
     /// A run for each cut.
     fn runs(&self, job: &Job) -> Result<Vec<(RunId, Job)>, Failure> {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
-        let made = RunId::from_time(now_ms).as_str().replacen("run", "tune", 1);
+        let made = RunId::from_time(crate::now_ms()).as_str().replacen("run", "tune", 1);
         let run = self.run.clone().unwrap_or(made);
         if self.cut.len() < 2 {
             let cut = self.cut.first().cloned().or(job.cut.clone());
@@ -154,7 +153,7 @@ impl TuneCommand {
         let start: Value =
             start.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
         if !self.json {
-            eprintln!("{run}: cut at {}", job.cut.as_deref().unwrap_or("the network's usual point"));
+            note!("{run}: cut at {}", job.cut.as_deref().unwrap_or("the network's usual point"));
         }
         let outcome = local.carry_out(Event::from_value(start).map_err(Failure::input)?).await?;
         outcome.check()?;
@@ -193,20 +192,29 @@ impl TuneCommand {
         if self.json {
             let each = |tuned: &Tuned| json!({"run": tuned.run, "cut": tuned.cut, "plot": tuned.plot, "table": tuned.table});
             let tunings: Vec<Value> = all.iter().map(each).collect();
-            println!("{}", json!({"suggestion": keys, "score": score, "run": tuned.run, "tunings": tunings}));
+            say!("{}", json!({"suggestion": keys, "score": score, "run": tuned.run, "tunings": tunings}));
             return Ok(());
         }
-        all.iter().for_each(|tuned| print!("{}", table::describe(&tuned.table, &tuned.name())));
-        let keys = keys.to_string();
-        println!(
-            "suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:",
-            score.values[0], score.values[1]
-        );
-        println!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
-        for tuned in all {
-            println!("plot: {}", tuned.plot.display());
+        for tuned in &all {
+            table::describe(&tuned.table, &tuned.name()).lines().for_each(|line| say!("{line}"));
         }
-        println!("try it: baton predict --root {} --run {} IMAGE…", self.root.display(), tuned.run);
+        let keys = keys.to_string();
+        say!(
+            "suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:",
+            score.values[0],
+            score.values[1]
+        );
+        say!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
+        for tuned in all {
+            say!("plot: {}", tuned.plot.display());
+        }
+        let keys = keys.to_string();
+        say!("suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:", score.top1, score.loss);
+        say!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
+        for tuned in all {
+            say!("plot: {}", tuned.plot.display());
+        }
+        say!("try it: baton predict --root {} --run {} IMAGE…", self.root.display(), tuned.run);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use terminal::{note, say, shown};
 
 /// How long the table may fail, or the run be unknown, before watching ends.
 const UNSEEN: Duration = Duration::from_secs(20);
@@ -158,14 +159,14 @@ impl Screen {
         });
         if self.json {
             if self.last.as_ref().is_none_or(|(last, _)| last != view) {
-                println!("{}", view.to_json());
+                say!("{}", view.to_json());
             }
         } else {
             self.tell_rounds(view);
             match &self.bar {
                 Some(bar) => {
                     bar.set_position((view.share() * 1_000.0) as u64);
-                    bar.set_message(line(view));
+                    bar.set_message(shown(line(view)));
                 }
                 None if !quiet => self.say_if_new(view),
                 None => {}
@@ -192,15 +193,15 @@ impl Screen {
     fn say_if_new(&mut self, view: &View) {
         let line = line(view);
         if self.last_line != line {
-            eprintln!("  {line}");
+            note!("  {line}");
             self.last_line = line;
         }
     }
 
     fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| note!("{text}")),
+            None => note!("{text}"),
         }
     }
 

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 use std::path::PathBuf;
 use storage::Root;
+use terminal::say;
 use transfer::weights::{Normalisation, install, open_installed};
 
 /// Pretrained weights under ROOT/weights.
@@ -92,10 +93,7 @@ impl Weights {
                 }
                 names.sort();
                 if names.is_empty() && !json {
-                    println!(
-                        "none in {}; `baton fetch` and `baton weights add` install some",
-                        folder.display()
-                    );
+                    say!("none in {}; `baton fetch` and `baton weights add` install some", folder.display());
                 }
                 names.iter().try_for_each(|name| tell(&root, name, *json))
             }
@@ -109,21 +107,21 @@ fn tell(root: &Root, name: &str, json: bool) -> Result<(), Failure> {
     let installed = match open_installed(&folder) {
         Ok(installed) => installed,
         Err(error) if !json => {
-            println!("{name:16} {error}");
+            say!("{name:16} {error}");
             return Ok(());
         }
         Err(error) => return Err(error.into()),
     };
     let (network, reaches, sha256) = (&installed.network, &installed.reaches, &installed.sha256);
     if json {
-        println!(
+        say!(
             "{}",
             json!({"name": name, "network": network, "reaches": reaches, "sha256": sha256,
             "normalisation": installed.normalisation, "folder": folder})
         );
     } else {
         let part = if reaches == "logits" { "whole".into() } else { format!("up to {reaches}") };
-        println!("{name:16} {network}, {part}, sha256 {}…", &sha256[..16]);
+        say!("{name:16} {network}, {part}, sha256 {}…", &sha256[..16]);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Just enough HTTP for a test: one wrong file served, one event sent.
 
+use local_cloud::Address;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -21,15 +22,16 @@ pub(crate) fn serve(body: &'static [u8]) -> String {
     url
 }
 
-/// Invokes the function of the local cloud at `endpoint` and gives its answer.
-pub(crate) fn invoke(endpoint: &str, event: &str) -> String {
-    let address = endpoint.strip_prefix("http://").expect("a local endpoint");
+/// Invokes the function of a local cloud and gives its answer.
+pub(crate) fn invoke(cloud: &Address, event: &str) -> String {
+    let address = cloud.endpoint.strip_prefix("http://").expect("a local endpoint");
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
         "POST /2015-03-31/functions/baton/invocations HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{event}",
-        event.len()
+         x-amz-security-token: {}\r\nConnection: close\r\n\r\n{event}",
+        event.len(),
+        cloud.token.text()
     )
     .unwrap();
     let mut reply = String::new();

@@ -34,9 +34,12 @@ class Table:
     def begin(self):
         command = [BINARIES / "baton", "local", "--root", self.root, "--listen", self.listen]
         self.cloud = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        endpoint = json.loads(self.cloud.stdout.readline())["endpoint"]
+        self.cloud.stdout.readline()  # it listens, and its address is there
+        address = json.loads((Path(self.root) / "local-cloud.json").read_text())
+        endpoint = address["endpoint"]
         self.listen = endpoint.removeprefix("http://")
-        key = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        key = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1",
+               "aws_session_token": address["token"]}
         self.table = boto3.client("dynamodb", endpoint_url=endpoint, **key)
 
     def kill(self):

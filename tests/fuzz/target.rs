@@ -1,7 +1,7 @@
 //! What is fuzzed: sound inputs of a format, the reader that gets changed ones, and what that may cost.
 
 use super::mutation::Dice;
-use super::{binary, seal, text};
+use super::{binary, calls, seal, text};
 use std::path::Path;
 
 /// One format and its reader.
@@ -187,7 +187,7 @@ fn of_images(length: usize) -> usize {
 }
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 14] = [
+pub(crate) const TARGETS: [Target; 16] = [
     Target {
         name: "events",
         corpus: text::events,
@@ -299,5 +299,21 @@ pub(crate) const TARGETS: [Target; 14] = [
         seal: seal::png,
         read: binary::read_image,
         most_bytes: of_images,
+    },
+    Target {
+        name: "calls",
+        corpus: calls::calls,
+        tokens: calls::TOKENS,
+        seal: plain,
+        read: calls::read_call,
+        most_bytes: of_json,
+    },
+    Target {
+        name: "invokes",
+        corpus: calls::invokes,
+        tokens: calls::INVOKE_TOKENS,
+        seal: plain,
+        read: calls::read_invoke,
+        most_bytes: of_json,
     },
 ];

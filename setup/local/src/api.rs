@@ -1,29 +1,40 @@
 //! The one listener for callers: Lambda's Invoke, the DynamoDB calls, and the local cloud's own status.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, Uri, header},
-    middleware::{self, Next},
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    Status,
+    Address, Door, Options, Shown, Status,
     dynamodb::{self, Tables},
-    invocation::{ACCOUNT, Outcome, REGION},
-    queue::{LARGEST_EVENT, LARGEST_REQUEST, Queue, RECURSIVE, RECURSIVE_MESSAGE, Refusal},
+    invocation::Outcome,
+    invoke::{self, Kind, Refused},
+    payload::{LARGEST, Payload, Unread},
+    queue::{Queue, RECURSIVE, RECURSIVE_MESSAGE, Refusal},
 };
+
+/// How many connections there may be besides those of the processes, and how many for each process.
+const CONNECTIONS: usize = 64;
+const CONNECTIONS_EACH: usize = 8;
 
 #[derive(Clone)]
 struct Services {
     queue: Arc<Queue>,
     tables: Arc<Tables>,
+}
+
+/// The door for who has the token. Each process may have a few connections to Lambda and to the table, and commands some.
+pub(crate) fn door(options: &Options, address: &Address) -> Door {
+    let most = CONNECTIONS + CONNECTIONS_EACH * options.concurrency;
+    Door { token: address.token.clone(), shown: Shown::Session, most, refuse }
 }
 
 /// The routes of the local cloud.
@@ -33,26 +44,8 @@ pub(crate) fn router(queue: Arc<Queue>, tables: Tables) -> Router {
         .route("/", post(table_call))
         .route("/_baton/status", get(status))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST + 1))
-        .layer(middleware::from_fn(programs_only))
+        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Services { queue, tables: Arc::new(tables) })
-}
-
-/// Refuses what a web page could send: its requests carry an `Origin`, or another host's name that leads here.
-async fn programs_only(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let loopback = host.is_none_or(|host| {
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    });
-    if loopback && !request.headers().contains_key(header::ORIGIN) {
-        return next.run(request).await;
-    }
-    refuse(
-        StatusCode::FORBIDDEN,
-        "AccessDeniedException",
-        "the local cloud serves programs on this machine only",
-    )
 }
 
 async fn status(State(services): State<Services>) -> Json<Status> {
@@ -67,45 +60,36 @@ async fn unknown(uri: Uri) -> Response {
 async fn table_call(
     State(services): State<Services>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Payload, Unread>,
 ) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let body = body.unwrap_or_default();
-    dynamodb::answer(&services.tables, services.queue.faults().table, target, &body).await
+    match body {
+        Ok(Payload(body)) => {
+            dynamodb::answer(&services.tables, services.queue.faults().table, target, &body).await
+        }
+        Err(unread) => unread.into_response(),
+    }
 }
 
 async fn invoke(
     State(Services { queue, .. }): State<Services>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Payload, Unread>,
 ) -> Response {
-    let function = queue.options().function.as_str();
-    if function_name(&name) != function {
-        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
-        let message = format!("Function not found: {arn}; the local cloud has {function}");
-        return refuse(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
-    }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Ok(body) = body else { return too_large(LARGEST_REQUEST, "RequestResponse") };
-    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
-    let kind = text("x-amz-invocation-type").unwrap_or("RequestResponse");
-    let limit = if kind == "Event" { LARGEST_EVENT } else { LARGEST_REQUEST };
-    if body.len() > limit {
-        return too_large(limit, kind);
-    }
-    if let Err(message) = check_json(&body) {
-        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &message);
-    }
+    let body = match body {
+        Ok(Payload(body)) if body.is_empty() => Bytes::from_static(b"{}"),
+        Ok(Payload(body)) => body,
+        Err(Unread::TooLarge) => return Refused::too_large(LARGEST, Kind::RequestResponse).into_response(),
+        Err(broken) => return broken.into_response(),
+    };
     let trace = text("x-amzn-trace-id");
-    match kind {
-        "Event" => event(&queue, body, trace),
-        "RequestResponse" => call(&queue, body, trace).await,
-        "DryRun" => StatusCode::NO_CONTENT.into_response(),
-        other => {
-            let message = format!("invocation type {other:?}, expected Event, RequestResponse or DryRun");
-            refuse(StatusCode::BAD_REQUEST, "InvalidParameterValueException", &message)
-        }
+    match invoke::read(&queue.options().function, &name, text("x-amz-invocation-type"), &body) {
+        Ok(Kind::Event) => event(&queue, body, trace),
+        Ok(Kind::RequestResponse) => call(&queue, body, trace).await,
+        Ok(Kind::DryRun) => StatusCode::NO_CONTENT.into_response(),
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -146,33 +130,6 @@ async fn call(queue: &Arc<Queue>, body: Bytes, trace: Option<&str>) -> Response 
     }
 }
 
-/// The name in `name`, `name:qualifier`, or a whole or partial ARN.
-fn function_name(given: &str) -> &str {
-    let name = given.rsplit_once("function:").map_or(given, |(_, name)| name);
-    name.split(':').next().unwrap_or(name)
-}
-
-/// Checks an event as Invoke does: at most 1 MB of JSON.
-pub(crate) fn check_event(payload: &[u8]) -> Result<(), String> {
-    match payload.len() > LARGEST_EVENT {
-        true => Err(too_large_message(LARGEST_EVENT, "Event")),
-        false => check_json(payload),
-    }
-}
-
-fn check_json(payload: &[u8]) -> Result<(), String> {
-    let parsed = serde_json::from_slice::<Value>(payload);
-    parsed.map(drop).map_err(|error| format!("Could not parse request body into json: {error}"))
-}
-
-fn too_large(limit: usize, kind: &str) -> Response {
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &too_large_message(limit, kind))
-}
-
-fn too_large_message(limit: usize, kind: &str) -> String {
-    format!("the payload is too large for the {kind} invocation type (limit {limit} bytes)")
-}
-
 fn too_many() -> Response {
     refuse(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.")
 }
@@ -184,16 +141,8 @@ fn refuse(status: StatusCode, error_type: &str, message: &str) -> Response {
     (status, [("x-amzn-errortype", error_type)], Json(body)).into_response()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_a_function_name_is_understood() {
-        let arn = "arn:aws:lambda:us-east-1:000000000000:function:baton";
-        for given in ["baton", "baton:$LATEST", arn, &format!("{arn}:3"), "000000000000:function:baton"] {
-            assert_eq!(function_name(given), "baton", "{given}");
-        }
-        assert_ne!(function_name("baton2"), "baton");
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refuse(self.status, self.kind, &self.message)
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{Counts, Error, Failure, Faults, Options, Status, api, dynamodb::Tables, queue::Queue};
+use crate::{
+    Address, Counts, Error, Failure, Faults, Options, Status, Token, api, dynamodb::Tables, invoke,
+    queue::Queue,
+};
 
 /// A running local cloud; dropping it ends every process that it started.
 #[derive(Debug)]
 pub struct LocalCloud {
-    endpoint: String,
+    address: Address,
     queue: Arc<Queue>,
     server: JoinHandle<()>,
 }
@@ -26,16 +29,17 @@ impl LocalCloud {
         let cannot = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let endpoint = format!("http://{}", listener.local_addr().map_err(cannot)?);
+        let address = Address { endpoint, token: Token::fresh().map_err(Error::Token)? };
         let tables = Tables::with(&options.tables);
-        let queue = Queue::new(options, endpoint.clone());
-        let routes = api::router(queue.clone(), tables);
-        let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
-        Ok(Self { endpoint, queue, server })
+        let door = api::door(&options, &address);
+        let queue = Queue::new(options, address.clone());
+        let server = tokio::spawn(door.serve(listener, api::router(queue.clone(), tables)));
+        Ok(Self { address, queue, server })
     }
 
-    /// Where both Lambda and DynamoDB are served, for `AWS_ENDPOINT_URL`.
-    pub fn endpoint(&self) -> String {
-        self.endpoint.clone()
+    /// Where it is, and what opens it.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does, and gives its request id.
@@ -44,7 +48,7 @@ impl LocalCloud {
     /// The payload is not JSON or larger than 1 MB, or the local cloud is shut down.
     pub fn invoke_event(&self, payload: impl Into<Vec<u8>>) -> Result<String, Error> {
         let payload = payload.into();
-        api::check_event(&payload).map_err(Error::Event)?;
+        invoke::check_event(&payload).map_err(Error::Event)?;
         self.queue.event(payload.into(), None)
     }
 

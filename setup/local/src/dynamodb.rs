@@ -53,6 +53,19 @@ impl Refusal {
     fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationException", message)
     }
+
+    /// The answer's body.
+    pub(crate) fn body(&self) -> Value {
+        let namespace = match self.kind {
+            "UnknownOperationException" | "ValidationException" => "com.amazon.coral.service",
+            _ => "com.amazonaws.dynamodb.v20120810",
+        };
+        let mut body = json!({ "__type": format!("{namespace}#{}", self.kind), "message": self.message });
+        if let Some(item) = &self.item {
+            body["Item"] = json!(item);
+        }
+        body
+    }
 }
 
 /// Answers one call as the service does, or as the fault says.
@@ -62,29 +75,17 @@ pub(crate) async fn answer(tables: &Tables, fault: TableFault, target: &str, bod
         TableFault::Hang => std::future::pending().await,
         TableFault::Fail => {
             let refusal = Refusal::new("InternalServerError", "the table fails on purpose");
-            return respond(StatusCode::INTERNAL_SERVER_ERROR, error_body(&refusal));
+            return respond(StatusCode::INTERNAL_SERVER_ERROR, refusal.body());
         }
     }
     match tables.call(target, body) {
         Ok(answer) => respond(StatusCode::OK, answer),
-        Err(refusal) => respond(StatusCode::BAD_REQUEST, error_body(&refusal)),
+        Err(refusal) => respond(StatusCode::BAD_REQUEST, refusal.body()),
     }
 }
 
 fn respond(status: StatusCode, body: Value) -> Response {
     (status, [("content-type", "application/x-amz-json-1.0")], body.to_string()).into_response()
-}
-
-fn error_body(refusal: &Refusal) -> Value {
-    let namespace = match refusal.kind {
-        "UnknownOperationException" | "ValidationException" => "com.amazon.coral.service",
-        _ => "com.amazonaws.dynamodb.v20120810",
-    };
-    let mut body = json!({ "__type": format!("{namespace}#{}", refusal.kind), "message": refusal.message });
-    if let Some(item) = &refusal.item {
-        body["Item"] = json!(item);
-    }
-    body
 }
 
 impl Tables {
@@ -94,7 +95,7 @@ impl Tables {
         Self(Mutex::new(tables.collect()))
     }
 
-    fn call(&self, target: &str, body: &[u8]) -> Result<Value, Refusal> {
+    pub(crate) fn call(&self, target: &str, body: &[u8]) -> Result<Value, Refusal> {
         match target.strip_prefix("DynamoDB_20120810.").unwrap_or(target) {
             "GetItem" => self.get(parse(body)?),
             "PutItem" => self.put(parse(body)?),

@@ -7,7 +7,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 pub enum Error {
     /// The address to listen on is reachable from other machines.
     #[error(
-        "listen address {0} is not the loopback: the local cloud has no authentication; use 127.0.0.1 or ::1"
+        "listen address {0} is not the loopback: the local cloud is for this machine only; use 127.0.0.1 or ::1"
     )]
     NotLoopback(SocketAddr),
     /// The listener could not be opened.
@@ -18,6 +18,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no randomness for the token.
+    #[error("cannot make a token: /dev/urandom: {0}")]
+    Token(io::Error),
     /// The function's binary is not there or cannot be run.
     #[error("function binary {program}: {reason}; build it first, or name the right file")]
     Program {

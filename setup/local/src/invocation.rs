@@ -1,14 +1,9 @@
 //! One event on its way through the local cloud, and how an attempt at it can end.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::{SystemTime, UNIX_EPOCH},
-};
-
 use axum::body::Bytes;
 use tokio::sync::oneshot;
 
-use crate::lineage::Trace;
+use crate::{lineage::Trace, system::random};
 
 /// The account and region that the local cloud claims to be.
 pub(crate) const REGION: &str = "us-east-1";
@@ -75,17 +70,6 @@ impl Failed {
         let payload = serde_json::json!({ "errorType": error_type, "errorMessage": message });
         Self { kind, payload: payload.to_string().into() }
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn epoch_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
-}
-
-/// A number that nobody guesses twice: std seeds every hasher from the system's randomness and a counter.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(0u8)
 }
 
 fn uuid() -> String {

@@ -3,10 +3,13 @@
 //! `Root=1-…;Parent=…;Sampled=0;Lineage=<function>:<hops>`: the SDK sends back what the function was given, and each
 //! Invoke counts one more.
 
-use crate::invocation::random;
+use crate::system::{epoch_ms, random};
 
 /// How many invocations a chain may have before it is cut, unless recursion is allowed.
 pub(crate) const LONGEST_CHAIN: u32 = 16;
+
+/// The longest root that is passed on; Lambda's have 35 characters.
+const LONGEST_ROOT: usize = 128;
 
 /// The trace of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +34,9 @@ impl Trace {
             ours?.parse::<u32>().ok()
         });
         Self {
-            root: part("Root").map_or_else(fresh_root, str::to_owned),
+            root: part("Root")
+                .filter(|root| root.len() <= LONGEST_ROOT)
+                .map_or_else(fresh_root, str::to_owned),
             parent: format!("{:016x}", random()),
             function,
             hops: hops.map_or(0, |hops| hops.saturating_add(1)),
@@ -51,7 +56,7 @@ impl Trace {
 }
 
 fn fresh_root() -> String {
-    let seconds = crate::invocation::epoch_ms() / 1000;
+    let seconds = epoch_ms() / 1000;
     format!("1-{:08x}-{:016x}{:08x}", seconds as u32, random(), random() as u32)
 }
 

@@ -36,7 +36,7 @@ impl Log {
         Self::new(|_, _, _| {})
     }
 
-    /// Appends every line to a file, each after the number of its process.
+    /// Appends every line to a file, each after the number of its process, so that it can be looked at in a terminal.
     ///
     /// # Errors
     /// The file cannot be opened. A line that cannot be written later is lost: logging never stops the function.
@@ -45,7 +45,7 @@ impl Log {
         Ok(Self::new(move |pid, _, line| {
             if let Ok(mut file) = file.lock() {
                 // One write per line, so that lines of several local clouds do not mix.
-                let _ = file.write_all(format!("[{pid}] {line}\n").as_bytes());
+                let _ = file.write_all(format!("[{pid}] {}\n", terminal::shown(line)).as_bytes());
             }
         }))
     }

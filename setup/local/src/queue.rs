@@ -14,24 +14,21 @@ use tokio::{
 };
 
 use crate::{
-    Counts, Error, Failure, Faults, Kill, LiveProcess, Options, Status,
+    Address, Counts, Error, Failure, Faults, Kill, LiveProcess, Options, Status,
     faults::{Dice, Draw},
-    invocation::{Failed, FailedKind, Invocation, Outcome, Waiter, epoch_ms},
+    invocation::{Failed, FailedKind, Invocation, Outcome, Waiter},
     lineage::Trace,
     sandbox::{Handle, Sandbox},
+    system::epoch_ms,
 };
 
 mod attempt;
-
-/// The largest event: 1 MB. The largest request that waits for its answer: 6 MB.
-pub(crate) const LARGEST_EVENT: usize = 1 << 20;
-pub(crate) const LARGEST_REQUEST: usize = 6 << 20;
 
 /// The queue and everything that serves it.
 #[derive(Debug)]
 pub(crate) struct Queue {
     options: Options,
-    endpoint: String,
+    address: Address,
     runtime: runtime::Handle,
     state: Mutex<State>,
     load: watch::Sender<Load>,
@@ -78,7 +75,7 @@ pub(crate) enum Refusal {
 }
 
 impl Queue {
-    pub(crate) fn new(options: Options, endpoint: String) -> Arc<Self> {
+    pub(crate) fn new(options: Options, address: Address) -> Arc<Self> {
         let state = State {
             faults: options.faults.clone(),
             dice: Dice::new(options.faults.seed),
@@ -91,7 +88,7 @@ impl Queue {
             closed: false,
         };
         let (state, load) = (Mutex::new(state), watch::Sender::new(Load::default()));
-        Arc::new(Self { options, endpoint, runtime: runtime::Handle::current(), state, load })
+        Arc::new(Self { options, address, runtime: runtime::Handle::current(), state, load })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -216,7 +213,7 @@ impl Queue {
             .collect();
         Status {
             function: self.options.function.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.address.endpoint.clone(),
             counts: Counts { live: processes.len() as u64, ..state.counts },
             outstanding: self.load.borrow().outstanding,
             queued: state.waiting.len(),

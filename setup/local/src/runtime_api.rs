@@ -1,6 +1,7 @@
 //! The Runtime API that one process polls: `next`, `response`, `error`, `init/error`.
 //!
-//! Each process has a listener of its own, since `lambda_runtime` takes a host and a port and no path.
+//! Each process has a listener of its own, which ends with it, and a token of its own in the path: nobody else can fetch
+//! its events or answer them.
 
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
@@ -15,10 +16,14 @@ use axum::{
 use serde_json::json;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::invocation::{Failed, FailedKind, Invocation, Outcome};
+use crate::{
+    Door, Shown, Token,
+    invocation::{Failed, FailedKind, Invocation, Outcome},
+    payload::{LARGEST, Payload, Unread},
+};
 
-/// The largest answer of a function: 6 MB.
-const LARGEST_RESPONSE: usize = 6 << 20;
+/// How many connections a process may have: `lambda_runtime` needs two.
+const CONNECTIONS: usize = 16;
 
 /// What the process is given for one attempt.
 #[derive(Debug)]
@@ -92,10 +97,25 @@ impl Desk {
             None => refuse(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"),
         }
     }
+
+    /// Takes an answer that did not arrive: one that is too large fails the attempt, one that broke off may come again.
+    fn unread(&self, id: &str, unread: Unread, kind: &str) -> Response {
+        if unread == Unread::TooLarge {
+            let message =
+                format!("Response payload size exceeded maximum allowed payload size ({LARGEST} bytes).");
+            self.answer(id, Outcome::Failed(Failed::new(FailedKind::Error, kind, message)));
+        }
+        unread.into_response()
+    }
 }
 
 fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The door for the one process that was given the token.
+pub(crate) fn door(token: Token) -> Door {
+    Door { token, shown: Shown::Path, most: CONNECTIONS, refuse }
 }
 
 /// The routes of one process's Runtime API.
@@ -105,7 +125,7 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(init_error))
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(desk)
 }
 
@@ -125,23 +145,38 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response {
     (headers, invocation.payload).into_response()
 }
 
-async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> Response {
-    if body.len() <= LARGEST_RESPONSE {
-        return desk.answer(&id, Outcome::Answered(body));
+async fn response(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    body: Result<Payload, Unread>,
+) -> Response {
+    match body {
+        Ok(Payload(body)) => desk.answer(&id, Outcome::Answered(body)),
+        Err(unread) => desk.unread(&id, unread, "Function.ResponseSizeTooLarge"),
     }
-    let message = format!("Response payload size ({} bytes) exceeds {LARGEST_RESPONSE} bytes", body.len());
-    let failed = Failed::new(FailedKind::Error, "Function.ResponseSizeTooLarge", message.clone());
-    desk.answer(&id, Outcome::Failed(failed));
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
 }
 
-async fn error(State(desk): State<Arc<Desk>>, Path(id): Path<String>, payload: Bytes) -> Response {
-    desk.answer(&id, Outcome::Failed(Failed { kind: FailedKind::Error, payload }))
+async fn error(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    body: Result<Payload, Unread>,
+) -> Response {
+    match body {
+        Ok(Payload(payload)) => {
+            desk.answer(&id, Outcome::Failed(Failed { kind: FailedKind::Error, payload }))
+        }
+        Err(unread) => desk.unread(&id, unread, "Function.ErrorSizeTooLarge"),
+    }
 }
 
-async fn init_error(State(desk): State<Arc<Desk>>, payload: Bytes) -> Response {
-    *lock(&desk.init_error) = Some(payload);
-    (StatusCode::ACCEPTED, Json(json!({ "status": "OK" }))).into_response()
+async fn init_error(State(desk): State<Arc<Desk>>, body: Result<Payload, Unread>) -> Response {
+    match body {
+        Ok(Payload(payload)) => {
+            *lock(&desk.init_error) = Some(payload);
+            (StatusCode::ACCEPTED, Json(json!({ "status": "OK" }))).into_response()
+        }
+        Err(unread) => unread.into_response(),
+    }
 }
 
 fn refuse(status: StatusCode, error_type: &str, message: &str) -> Response {

@@ -18,13 +18,14 @@ use tokio::{
 };
 
 use crate::{
-    Options, TableFault,
+    Address, Options, TableFault, Token,
     faults::Plan,
-    invocation::{ACCOUNT, Failed, FailedKind, Invocation, Outcome, REGION, epoch_ms},
+    invocation::{ACCOUNT, Failed, FailedKind, Invocation, Outcome, REGION},
     log::{Log, Source},
     memory,
     process::{Process, Started, describe},
     runtime_api::{self, Delivery, Desk},
+    system::epoch_ms,
 };
 
 /// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit of the
@@ -66,15 +67,17 @@ pub(crate) struct Handle {
 
 impl Sandbox {
     /// Starts a process, without waiting for its first poll.
-    pub(crate) async fn start(options: &Options, endpoint: &str, fault: TableFault) -> io::Result<Self> {
+    pub(crate) async fn start(options: &Options, cloud: &Address, fault: TableFault) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let table = if fault == TableFault::Unreachable { NOWHERE } else { endpoint };
-        let command = command(options, endpoint, &listener.local_addr()?.to_string(), table);
+        let token = Token::fresh()?;
+        let runtime_api = format!("http://{}/{}", listener.local_addr()?, token.text());
+        let table = if fault == TableFault::Unreachable { NOWHERE } else { &cloud.endpoint };
+        let command = command(options, cloud, &runtime_api, table);
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", options.function);
         let desk = Desk::new(arn);
         let Started { process, stdout, stderr } = Process::start(command).await?;
         let routes = runtime_api::router(desk.clone());
-        let server = tokio::spawn(async move { drop(axum::serve(listener, routes).await) });
+        let server = tokio::spawn(runtime_api::door(token).serve(listener, routes));
         let deadline = Instant::now();
         let (killed_ms, thaw_after) = (None, None);
         let sandbox =
@@ -236,7 +239,7 @@ fn out_of_memory(id: &str, used_mb: u64, memory_mb: u32) -> Failed {
 }
 
 /// The command with Lambda's environment, and nothing through which the function could reach the real AWS.
-fn command(options: &Options, endpoint: &str, runtime_api: &str, table: &str) -> Command {
+fn command(options: &Options, cloud: &Address, runtime_api: &str, table: &str) -> Command {
     let program = std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
     let task_root = program.parent().unwrap_or(Path::new("/")).to_owned();
     let function = options.function.as_str();
@@ -254,12 +257,12 @@ fn command(options: &Options, endpoint: &str, runtime_api: &str, table: &str) ->
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
-        ("AWS_SESSION_TOKEN", "local"),
+        ("AWS_SESSION_TOKEN", cloud.token.text()),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
+        ("AWS_ENDPOINT_URL", &cloud.endpoint),
+        ("AWS_ENDPOINT_URL_LAMBDA", &cloud.endpoint),
         ("AWS_ENDPOINT_URL_DYNAMODB", table),
         ("LANG", "en_US.UTF-8"),
         ("TZ", ":UTC"),

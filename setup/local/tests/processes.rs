@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use local_cloud::{LocalCloud, Status};
-use support::{eventually, http::request, idle, start, state};
+use local_cloud::{Address, LocalCloud, Status};
+use support::{TOKEN, eventually, http::request, idle, start, state};
 
 /// Not a test by itself: the local cloud starts this binary at this place as its function.
 #[test]
@@ -87,7 +87,7 @@ async fn host() {
     }
     let cloud = start(|_| ()).await;
     three_processes(&cloud).await;
-    println!("endpoint {}", cloud.endpoint());
+    println!("address {}", serde_json::to_string(cloud.address()).unwrap());
     tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
@@ -100,9 +100,10 @@ fn killing_the_host_with_sigkill_ends_every_process() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(host.stdout.take().unwrap()).lines();
-    let endpoint =
-        lines.map_while(Result::ok).find_map(|line| Some(line.split_once("endpoint ")?.1.to_owned()));
-    let status = request(&endpoint.unwrap(), "GET", "/_baton/status", &[], b"").unwrap().body;
+    let address =
+        lines.map_while(Result::ok).find_map(|line| Some(line.split_once("address ")?.1.to_owned()));
+    let Address { endpoint, token } = serde_json::from_str(&address.unwrap()).unwrap();
+    let status = request(&endpoint, "GET", "/_baton/status", &[(TOKEN, token.text())], b"").unwrap().body;
     let status: Status = serde_json::from_str(&status).unwrap();
     let pids: Vec<u32> = status.processes.iter().map(|process| process.pid).collect();
     assert_eq!(pids.len(), 3);

@@ -7,6 +7,7 @@ use aws_sdk_cloudformation::types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use terminal::note;
 
 /// How soon and how often CloudFormation is asked.
 const LOOK: Duration = Duration::from_millis(300);
@@ -238,7 +239,7 @@ impl Events {
             self.failed.push(format!("{name}: {why}"));
         }
         if !status.ends_with("_IN_PROGRESS") {
-            eprintln!("  {status:24} {name}  {}", if status.ends_with("_FAILED") { why } else { "" });
+            note!("  {status:24} {name}  {}", if status.ends_with("_FAILED") { why } else { "" });
         }
         self.told.extend(event.event_id);
     }

@@ -4,6 +4,7 @@ use crate::Failure;
 use local_cloud::Status;
 use protocol::{Event, Ledger};
 use std::time::{Duration, Instant};
+use terminal::note;
 
 /// What was seen of a run so far.
 pub(super) struct Standstill {
@@ -42,7 +43,7 @@ impl Standstill {
         for failure in &cloud.failures[self.told.min(cloud.failures.len())..] {
             let trouble = trouble(&failure.response_payload);
             if self.why.as_ref().is_none_or(|known| known.message != trouble.message) {
-                eprintln!(
+                note!(
                     "  {} was given up after {} tries: {}",
                     name(&failure.request_payload),
                     failure.attempts,

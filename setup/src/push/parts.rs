@@ -5,6 +5,7 @@ use crate::aws::{Aws, said};
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use std::path::Path;
+use terminal::say;
 
 /// S3 takes 10,000 parts of an object, each of 5 MB at least but the last.
 const MOST_PARTS: u64 = 10_000;
@@ -70,7 +71,7 @@ impl Upload<'_> {
             let put = put.part_number(number as i32).body(body).send().await;
             let tag = put.map_err(|error| said("upload a part of", self.key, error))?.e_tag;
             there.push(completed(number, tag));
-            println!("    part {number} of {count}");
+            say!("    part {number} of {count}");
         }
         let parts = CompletedMultipartUpload::builder().set_parts(Some(there)).build();
         let done = client.complete_multipart_upload().bucket(self.bucket).key(self.key).upload_id(&id);

@@ -1,13 +1,13 @@
 //! Looks at the table, and where there is a folder at its facts, and remembers what was last seen.
 
-use crate::cloud::{Address, Cloud};
+use crate::cloud::{Cloud, address_path};
 use crate::view::{self, View};
 use protocol::RunId;
 use protocol::items::RunItem;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use storage::Root;
 use tokio::sync::Mutex;
 
@@ -74,7 +74,7 @@ impl Looking {
         let mut looked = self.runs.lock().await;
         if !looked.is_fresh() {
             let outcome = in_time(self.read_runs()).await;
-            looked.take(outcome.map(Some), now_ms());
+            looked.take(outcome.map(Some), crate::now_ms());
         }
         looked.clone()
     }
@@ -91,7 +91,7 @@ impl Looking {
         let mut looked = entry.lock().await;
         if !looked.is_fresh() {
             let outcome = in_time(self.read_run(run)).await;
-            looked.take(outcome, now_ms());
+            looked.take(outcome, crate::now_ms());
         }
         looked.clone()
     }
@@ -134,7 +134,7 @@ impl Looking {
         let mut known = self.cloud.lock().await;
         let place = match &self.root {
             None => String::new(),
-            Some(root) => match std::fs::read_to_string(Address::path(root)) {
+            Some(root) => match std::fs::read_to_string(address_path(root)) {
                 Ok(address) => address,
                 Err(_) => return Ok(None),
             },
@@ -157,9 +157,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -73,7 +73,7 @@ fn run_row(name: &str, run: &RunItem) -> Markup {
         tr {
             th scope="row" {
                 // What is no run's id can be in a table, but not be asked for.
-                @if RunId::new(name).is_ok() { a href=(format!("/run/{name}")) { (name) } } @else { (name) }
+                @if RunId::new(name).is_ok() { a href=(format!("run/{name}")) { (name) } } @else { (name) }
             }
             td { (course.title) }
             td { (chip(run)) }
@@ -312,6 +312,8 @@ fn again(view: &View, job: &str, form: Form) -> Markup {
 
 fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup) -> String {
     let nonce = hash(&(STYLE, &body.0));
+    // Links are relative, since the address begins with the token. A run's page lies one level below the list.
+    let home = if run.is_some() { "../" } else { "./" };
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -322,8 +324,8 @@ fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup
                 title { (title) " · Baton" }
                 @match form {
                     Form::Live => {
-                        link rel="stylesheet" href="/style.css";
-                        script src="/live.js" defer {}
+                        link rel="stylesheet" href=(format!("{home}style.css"));
+                        script src=(format!("{home}live.js")) defer {}
                     }
                     Form::File { .. } => {
                         meta http-equiv="Content-Security-Policy"
@@ -337,7 +339,7 @@ fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup
                 header {
                     nav aria-label="Where you are" {
                         @match form {
-                            Form::Live => a.home href="/" { "Baton" },
+                            Form::Live => a.home href=(home) { "Baton" },
                             Form::File { .. } => span.home { "Baton" },
                         }
                         span.sep { "/" }

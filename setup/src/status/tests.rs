@@ -179,7 +179,7 @@ fn whatever_a_table_says_is_shown_as_text() {
         BTreeMap::from([(HOSTILE.to_owned(), view(1, 1).state), ("fine".to_owned(), view(1, 1).state)]);
     let text = page::list(&seen(runs), HOSTILE);
     assert!(!text.contains("<script>") && text.contains("&lt;script&gt;"), "{text}");
-    assert!(text.contains("href=\"/run/fine\"") && text.matches("href=\"/run/").count() == 1, "{text}");
+    assert!(text.contains("href=\"run/fine\"") && text.matches("href=\"run/").count() == 1, "{text}");
 }
 
 #[test]
@@ -233,7 +233,9 @@ async fn ask(host: &str, request: &str) -> String {
     let looking = Looking::new(Some(folder.path().to_owned()), "baton".into());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, router(Arc::new(looking), address.port())).into_future());
+    let door = door().unwrap();
+    let request = request.replace("TOKEN", door.token.text());
+    let server = tokio::spawn(door.serve(listener, router(Arc::new(looking), address.port())));
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let host = host.replace("PORT", &address.port().to_string());
     let request = format!("{request}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -247,25 +249,36 @@ async fn ask(host: &str, request: &str) -> String {
 #[tokio::test]
 async fn only_who_asks_for_this_machine_is_answered() {
     for host in ["127.0.0.1:PORT", "localhost:PORT", "[::1]:PORT"] {
-        let answer = ask(host, "GET / HTTP/1.1").await;
+        let answer = ask(host, "GET /TOKEN/ HTTP/1.1").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("has no run yet"), "{host}: {answer}");
         assert!(answer.contains(&format!("content-security-policy: {POLICY}")), "{answer}");
         assert!(!POLICY.contains("unsafe") && answer.contains("x-content-type-options: nosniff"), "{answer}");
     }
     for host in ["example.org:PORT", "127.0.0.1:1", "localhost", "127.0.0.1.example.org:PORT", ""] {
-        let answer = ask(host, "GET / HTTP/1.1").await;
-        assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("Runs"), "{host}: {answer}");
+        let answer = ask(host, "GET /TOKEN/ HTTP/1.1").await;
+        let refused = answer.starts_with("HTTP/1.1 421") || answer.starts_with("HTTP/1.1 403");
+        assert!(refused && !answer.contains("Runs"), "{host}: {answer}");
     }
-    assert!(ask("localhost:PORT", "POST / HTTP/1.1\r\nContent-Length: 0").await.starts_with("HTTP/1.1 405"));
-    assert!(ask("localhost:PORT", "GET /run/..%2Fx HTTP/1.1").await.starts_with("HTTP/1.1 404"));
-    assert!(ask("localhost:PORT", "GET /run/a?until=x HTTP/1.1").await.starts_with("HTTP/1.1 400"));
-    assert!(ask("localhost:PORT", "GET /run/a HTTP/1.1").await.contains("There is no such run yet"));
+    // Another user of this machine, who does not know the token, and HTTP/2, which has no Host.
+    for path in ["/", "/run/a", "/x/", "/x/run/a", "/style.css"] {
+        let answer = ask("localhost:PORT", &format!("GET {path} HTTP/1.1")).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && !answer.contains("Runs"), "{path}: {answer}");
+    }
+    let answer = ask("localhost:PORT", "PRI * HTTP/2.0\r\n\r\nSM\r\n").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert!(
+        ask("localhost:PORT", "POST /TOKEN/ HTTP/1.1\r\nContent-Length: 0").await.starts_with("HTTP/1.1 405")
+    );
+    assert!(ask("localhost:PORT", "GET /TOKEN/run/..%2Fx HTTP/1.1").await.starts_with("HTTP/1.1 404"));
+    assert!(ask("localhost:PORT", "GET /TOKEN/run/a?until=x HTTP/1.1").await.starts_with("HTTP/1.1 400"));
+    assert!(ask("localhost:PORT", "GET /TOKEN/run/a HTTP/1.1").await.contains("There is no such run yet"));
 }
 
 #[tokio::test]
 async fn who_has_a_page_is_not_sent_it_again() {
-    let first = ask("localhost:PORT", "GET /style.css HTTP/1.1").await;
+    let first = ask("localhost:PORT", "GET /TOKEN/style.css HTTP/1.1").await;
     let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
-    let again = ask("localhost:PORT", &format!("GET /style.css HTTP/1.1\r\nIf-None-Match: {tag}")).await;
+    let again =
+        ask("localhost:PORT", &format!("GET /TOKEN/style.css HTTP/1.1\r\nIf-None-Match: {tag}")).await;
     assert!(again.starts_with("HTTP/1.1 304") && !again.contains("color"), "{again}");
 }

@@ -107,10 +107,10 @@ fn both(reader: &mut Reader<'_>) -> Result<Condition, Refusal> {
 
 fn single(reader: &mut Reader<'_>) -> Result<Condition, Refusal> {
     if reader.take("NOT") {
-        return Ok(Condition::Not(single(reader)?.into()));
+        return reader.nested(single).map(|condition| Condition::Not(condition.into()));
     }
     if reader.take("(") {
-        let condition = either(reader)?;
+        let condition = reader.nested(either)?;
         return reader.expect(")").map(|()| condition);
     }
     for (function, make) in [

@@ -1,4 +1,6 @@
 //! The words of DynamoDB's expressions: tokens, placeholders, and the reading of them one after another.
+//!
+//! An expression is bounded as DynamoDB bounds it, before it is read: a reader calls itself for what is nested.
 
 use std::{
     cell::RefCell,
@@ -6,6 +8,11 @@ use std::{
 };
 
 use super::{Refusal, reserved::is_reserved, value::Attribute};
+
+/// The longest expression in bytes, the most operators and functions in one, and how deep it may be nested.
+const LONGEST: usize = 4 << 10;
+const MOST_OPERATORS: usize = 300;
+const DEEPEST: usize = 32;
 
 /// What `#names` and `:values` stand for, and which of them were used.
 #[derive(Debug, Default)]
@@ -45,6 +52,7 @@ pub(crate) struct Reader<'a> {
     kind: &'static str,
     tokens: Vec<String>,
     at: usize,
+    depth: usize,
     placeholders: &'a Placeholders,
 }
 
@@ -56,7 +64,7 @@ impl<'a> Reader<'a> {
         placeholders: &'a Placeholders,
     ) -> Result<Self, Refusal> {
         let tokens = tokens(text).map_err(|what| Refusal::validation(format!("Invalid {kind}: {what}")))?;
-        Ok(Self { kind, tokens, at: 0, placeholders })
+        Ok(Self { kind, tokens, at: 0, depth: 0, placeholders })
     }
 
     /// The next token, which stays.
@@ -79,6 +87,20 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn expect(&mut self, token: &str) -> Result<(), Refusal> {
         if self.take(token) { Ok(()) } else { Err(self.unexpected(token)) }
+    }
+
+    /// Reads what is nested in what was read so far.
+    pub(crate) fn nested<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        if self.depth == DEEPEST {
+            return Err(self.refuse(format!("The expression is nested too deep; at most {DEEPEST} levels")));
+        }
+        self.depth += 1;
+        let nested = read(self)?;
+        self.depth -= 1;
+        Ok(nested)
     }
 
     pub(crate) fn end(&self) -> Result<(), Refusal> {
@@ -145,8 +167,12 @@ impl<'a> Reader<'a> {
 }
 
 fn tokens(text: &str) -> Result<Vec<String>, String> {
+    if text.len() > LONGEST {
+        let what = "Expression size has exceeded the maximum allowed size; expression size";
+        return Err(format!("{what}: {}, at most {LONGEST}", text.len()));
+    }
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut tokens = Vec::new();
+    let mut tokens: Vec<String> = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let length = match first {
@@ -160,8 +186,30 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
         tokens.push(token.to_owned());
         rest = after.trim_start();
     }
-    match tokens.is_empty() {
-        true => Err("The expression can not be empty;".into()),
+    if tokens.is_empty() {
+        return Err("The expression can not be empty;".into());
+    }
+    let operators = tokens.iter().filter(|token| is_operator(token)).count();
+    match operators > MOST_OPERATORS {
+        true => {
+            Err(format!("The expression contains too many operators: {operators}, at most {MOST_OPERATORS}"))
+        }
         false => Ok(tokens),
     }
+}
+
+fn is_operator(token: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "AND",
+        "OR",
+        "NOT",
+        "BETWEEN",
+        "attribute_exists",
+        "attribute_not_exists",
+        "begins_with",
+        "if_not_exists",
+        "IN",
+    ];
+    matches!(token, "=" | "<>" | "<" | "<=" | ">" | ">=" | "+" | "-")
+        || WORDS.iter().any(|word| word.eq_ignore_ascii_case(token))
 }

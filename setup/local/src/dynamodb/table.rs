@@ -14,6 +14,9 @@ use super::{
 /// The largest item: 400 KB.
 const LARGEST_ITEM: usize = 400 << 10;
 
+/// How deep an item's attributes may be nested.
+const DEEPEST: usize = 32;
+
 /// A table and its items, each partition in the order of the sort key.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -128,6 +131,10 @@ impl Table {
         if size > LARGEST_ITEM {
             let what = "Item size has exceeded the maximum allowed size";
             return Err(Refusal::validation(format!("{what}: {size} bytes, at most {LARGEST_ITEM}")));
+        }
+        if item.values().any(|value| value.depth() > DEEPEST) {
+            let what = "Nesting Levels have exceeded supported limits";
+            return Err(Refusal::validation(format!("{what}: attributes are nested at most {DEEPEST} deep")));
         }
         let (partition, sort) = self.schema.place(&item)?;
         Ok(self.partitions.entry(partition).or_default().insert(sort, item))

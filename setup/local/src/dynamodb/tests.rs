@@ -113,7 +113,7 @@ fn a_failed_condition_changes_nothing_and_shows_the_item_when_asked() {
         assert_eq!((refusal.kind, refusal.item), ("ConditionalCheckFailedException", None));
         body["ReturnValuesOnConditionCheckFailure"] = json!("ALL_OLD");
         let refusal = call(&tables, operation, body).unwrap_err();
-        assert_eq!(super::error_body(&refusal)["Item"], item("a", "1", 7), "{operation}");
+        assert_eq!(refusal.body()["Item"], item("a", "1", 7), "{operation}");
     }
     assert_eq!(get(&tables, "a", "1"), item("a", "1", 7));
 }

@@ -127,7 +127,7 @@ fn term(reader: &mut Reader<'_>) -> Result<Term, Refusal> {
     reader.expect("(")?;
     let name = reader.name()?;
     reader.expect(",")?;
-    let otherwise = term(reader)?;
+    let otherwise = reader.nested(term)?;
     reader.expect(")").map(|()| Term::IfNotExists(name, otherwise.into()))
 }
 

@@ -53,6 +53,16 @@ impl Attribute {
         }
     }
 
+    /// How many levels it has: one, and those of the deepest attribute in it. JSON is read to a depth of 128 at most.
+    pub(crate) fn depth(&self) -> usize {
+        let deepest = match self {
+            Self::M(map) => map.values().map(Self::depth).max(),
+            Self::L(list) => list.iter().map(Self::depth).max(),
+            _ => None,
+        };
+        1 + deepest.unwrap_or(0)
+    }
+
     /// Its size in bytes as DynamoDB counts, near enough.
     fn size(&self) -> usize {
         match self {

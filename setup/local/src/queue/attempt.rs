@@ -4,9 +4,10 @@ use super::{Job, Queue, State, failure};
 use crate::{
     Kill,
     faults::{Draw, Plan},
-    invocation::{Failed, FailedKind, Invocation, Outcome, Waiter, epoch_ms},
+    invocation::{Failed, FailedKind, Invocation, Outcome, Waiter},
     log::Source,
     sandbox::Sandbox,
+    system::epoch_ms,
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -78,7 +79,7 @@ impl Queue {
 
     async fn cold_start(&self) -> Result<Sandbox, Failed> {
         let table = self.faults().table;
-        let started = Sandbox::start(&self.options, &self.endpoint, table).await;
+        let started = Sandbox::start(&self.options, &self.address, table).await;
         let sandbox = started.map_err(|error| {
             let message = format!("cannot start {}: {error}", self.options.program.display());
             Failed::new(FailedKind::Crashed, "Runtime.InvalidEntrypoint", message)

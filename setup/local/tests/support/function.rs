@@ -73,7 +73,12 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
             let endpoint = env::var("AWS_ENDPOINT_URL_LAMBDA").unwrap();
             let name = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap();
             let path = format!("/2015-03-31/functions/{name}/invocations");
-            let headers = [("x-amz-invocation-type", "Event"), ("x-amzn-trace-id", trace.as_str())];
+            let token = env::var("AWS_SESSION_TOKEN").unwrap();
+            let headers = [
+                ("x-amz-invocation-type", "Event"),
+                ("x-amzn-trace-id", trace.as_str()),
+                ("x-amz-security-token", token.as_str()),
+            ];
             let sent = request(&endpoint, "POST", &path, &headers, next.to_string().as_bytes());
             match sent.map(|answer| answer.status) {
                 Ok(202) => Ok(json!({})),

@@ -24,7 +24,7 @@ impl Response {
     }
 }
 
-/// Sends one request to `http://host:port` and reads the answer to its end.
+/// Sends one request to `http://host:port`, or to a place below it, and reads the answer to its end.
 pub fn request(
     endpoint: &str,
     method: &str,
@@ -32,10 +32,12 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Response> {
-    let host = endpoint.trim_start_matches("http://");
+    let place = endpoint.trim_start_matches("http://");
+    let (host, below) =
+        place.split_once('/').map_or((place, String::new()), |(host, at)| (host, format!("/{at}")));
     let mut stream = TcpStream::connect(host)?;
     let mut head =
-        format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        format!("{method} {below}{path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head += &format!("host: {host}\r\n");
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use local_cloud::{LocalCloud, Options};
+use local_cloud::{Address, LocalCloud, Options};
 use serde_json::Value;
 
 /// The options for a local cloud whose function is this very test binary, at its test `scripted_function`.
@@ -30,12 +30,16 @@ pub async fn start(change: impl FnOnce(&mut Options)) -> LocalCloud {
     LocalCloud::start(options).await.unwrap()
 }
 
+/// The header that opens a local cloud.
+pub const TOKEN: &str = "x-amz-security-token";
+
 /// Invokes over HTTP as the SDK does, without blocking the runtime that serves it.
 pub async fn invoke(cloud: &LocalCloud, kind: &'static str, body: impl Into<Vec<u8>>) -> http::Response {
     let headers = vec![("x-amz-invocation-type", kind)];
     send(cloud, "POST", "/2015-03-31/functions/baton/invocations", headers, body.into()).await
 }
 
+/// Sends a request with the token of the local cloud.
 pub async fn send(
     cloud: &LocalCloud,
     method: &'static str,
@@ -43,8 +47,11 @@ pub async fn send(
     headers: Vec<(&'static str, &'static str)>,
     body: Vec<u8>,
 ) -> http::Response {
-    let endpoint = cloud.endpoint();
-    let sent = tokio::task::spawn_blocking(move || http::request(&endpoint, method, path, &headers, &body));
+    let Address { endpoint, token } = cloud.address().clone();
+    let sent = tokio::task::spawn_blocking(move || {
+        let headers: Vec<_> = headers.into_iter().chain([(TOKEN, token.text())]).collect();
+        http::request(&endpoint, method, path, &headers, &body)
+    });
     sent.await.unwrap().unwrap()
 }
 
