@@ -113,9 +113,12 @@ fn named(event: Event) -> Event {
 fn close(root: &Path, run: &RunId) -> Result<(), Failure> {
     let log = FactLog::<Fact>::open(Root::open(root)?.run(run).ledger())?;
     log.update(LOCK, |facts| {
+        if facts.is_empty() {
+            return Err(Failure::input(format!("run {run} has an empty ledger: start it again")));
+        }
         let settled = facts.iter().any(|fact| matches!(fact, Fact::Closed { .. } | Fact::Ended { .. }));
         let closed = Fact::Closed { why: Reason::Stopped, at_ms: crate::now_ms() };
-        Ok::<_, Failure>((if settled { Vec::new() } else { vec![closed] }, ()))
+        Ok((if settled { Vec::new() } else { vec![closed] }, ()))
     })
 }
 

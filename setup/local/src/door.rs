@@ -192,7 +192,7 @@ fn is_of_a_program<B>(request: &Request<B>) -> bool {
     });
     loopback
         && more.is_none()
-        && request.version() == Version::HTTP_11
+        && request.version() <= Version::HTTP_11
         && !request.headers().contains_key(header::ORIGIN)
 }
 
