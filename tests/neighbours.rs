@@ -162,7 +162,8 @@ async fn a_start_and_a_stop_get_through_a_function_that_is_full() {
     cloud.set_faults(Faults::default()).unwrap();
     assert!(output(start).await.contains("full"), "it is told");
     assert_eq!(world.facts("full").len().min(1), 1, "it has started");
-    // Full for longer than an answer is waited for: the stop is in the ledger at once, and in the queue once there is room.
+    // Full for longer than an answer is waited for: the stop is in the ledger at once, and in the queue once
+    // there is room.
     cloud.set_faults(full).unwrap();
     let stop = spawn(world.root(), &["stop", "--run", "full"]);
     let begun = Instant::now();

@@ -16,8 +16,8 @@ pub const TABLE: &str = "baton";
 /// The function's name in a local cloud, and the default on AWS.
 pub const FUNCTION: &str = "baton";
 
-/// How long an answer is tried for while the platform throttles, and how long a place in its queue: an invocation lasts
-/// 15 minutes at most, then there is room.
+/// How long an answer is tried for while the platform throttles, and how long a place in its queue: an
+/// invocation lasts 15 minutes at most, then there is room.
 const ANSWERED: Duration = Duration::from_secs(10);
 const QUEUED: Duration = Duration::from_secs(15 * 60);
 
@@ -29,7 +29,8 @@ pub struct Cloud {
     pub tables: aws_sdk_dynamodb::Client,
 }
 
-/// Where the address of the local cloud on `root` stands, for its user alone: whoever reads it can start and stop runs.
+/// Where the address of the local cloud on `root` stands, for its user alone: whoever reads it can start and
+/// stop runs.
 pub fn address_path(root: &Path) -> PathBuf {
     root.join("local-cloud.json")
 }
@@ -94,7 +95,8 @@ impl Cloud {
         self.invoke(function, value, wait).await.map_err(|unsent| unsent.why)
     }
 
-    /// Sends an event and waits for its answer, and tries again while the platform throttles; none if that lasts.
+    /// Sends an event and waits for its answer, and tries again while the platform throttles; none if that
+    /// lasts.
     ///
     /// # Errors
     /// In words: what Lambda or the function said.
@@ -106,8 +108,8 @@ impl Cloud {
         self.try_until(Instant::now() + ANSWERED, function, event, true).await
     }
 
-    /// Leaves an event in the platform's queue, which delivers it as soon as the function has room, and tries again while
-    /// even that is throttled.
+    /// Leaves an event in the platform's queue, which delivers it as soon as the function has room, and tries
+    /// again while even that is throttled.
     ///
     /// # Errors
     /// In words: what Lambda said, or that it throttles for longer than an invocation lasts.

@@ -1,7 +1,7 @@
 //! The door of a listener: who may come in, how many at a time, and how long who is not known may stay.
 //!
-//! Any program and any user of this machine can connect to the loopback, and through a browser any web page can. So a
-//! request must show a token, which a page cannot know and another user cannot read.
+//! Any program and any user of this machine can connect to the loopback, and through a browser any web page
+//! can. So a request must show a token, which a page cannot know and another user cannot read.
 
 use std::{
     collections::BTreeMap,
@@ -53,8 +53,8 @@ pub struct Door {
     pub token: Token,
     /// Where that is shown.
     pub shown: Shown,
-    /// How many connections there may be at a time. One more takes the place of the oldest that has not shown the token,
-    /// and waits if all have.
+    /// How many connections there may be at a time. One more takes the place of the oldest that has not shown
+    /// the token, and waits if all have.
     pub most: usize,
     /// The service's words for a refusal: its status, kind and message.
     pub refuse: fn(StatusCode, &str, &str) -> Response,
@@ -83,8 +83,8 @@ impl Guest {
         lock(&self.strangers).remove(&self.number);
     }
 
-    /// Waits until it has to go: it is not known in time, or its place is needed. Who is known may be silent for as long
-    /// as an invocation lasts.
+    /// Waits until it has to go: it is not known in time, or its place is needed. Who is known may be silent
+    /// for as long as an invocation lasts.
     async fn has_to_go(&self) {
         let needed = timeout(STRANGER, self.go.notified()).await.is_ok();
         if !needed && !lock(&self.strangers).contains_key(&self.number) {
@@ -123,7 +123,8 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection. HTTP/1.1 is all that is spoken: in HTTP/2 a request has no Host.
+    /// Answers the requests of one connection. HTTP/1.1 is all that is spoken: in HTTP/2 a request has no
+    /// Host.
     async fn talk(self: Arc<Self>, stream: TcpStream, routes: TowerToHyperService<Router>, guest: &Guest) {
         let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
             let refusal = self.refusal(&mut request);
@@ -182,7 +183,8 @@ impl Door {
     }
 }
 
-/// Whether a request can be a program's: a web page's carries an `Origin`, or another host's name that leads here.
+/// Whether a request can be a program's: a web page's carries an `Origin`, or another host's name that leads
+/// here.
 fn is_of_a_program<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());

@@ -36,7 +36,8 @@ impl Log {
         Self::new(|_, _, _| {})
     }
 
-    /// Appends every line to a file, each after the number of its process, so that it can be looked at in a terminal.
+    /// Appends every line to a file, each after the number of its process, so that it can be looked at in a
+    /// terminal.
     ///
     /// # Errors
     /// The file cannot be opened. A line that cannot be written later is lost: logging never stops the function.

@@ -25,8 +25,8 @@ impl Tables {
     }
 }
 
-/// Reads an Invoke of the function `baton` as it came: the name in the path, the kind and the trace of its headers, and
-/// its body.
+/// Reads an Invoke of the function `baton` as it came: the name in the path, the kind and the trace of its
+/// headers, and its body.
 ///
 /// # Errors
 /// The message of the refusal.

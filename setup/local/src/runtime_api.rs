@@ -1,7 +1,7 @@
 //! The Runtime API that one process polls: `next`, `response`, `error`, `init/error`.
 //!
-//! Each process has a listener of its own, which ends with it, and a token of its own in the path: nobody else can fetch
-//! its events or answer them.
+//! Each process has a listener of its own, which ends with it, and a token of its own in the path: nobody
+//! else can fetch its events or answer them.
 
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
@@ -98,7 +98,8 @@ impl Desk {
         }
     }
 
-    /// Takes an answer that did not arrive: one that is too large fails the attempt, one that broke off may come again.
+    /// Takes an answer that did not arrive: one that is too large fails the attempt, one that broke off may
+    /// come again.
     fn unread(&self, id: &str, unread: Unread, kind: &str) -> Response {
         if unread == Unread::TooLarge {
             let message =

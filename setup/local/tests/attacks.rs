@@ -125,7 +125,8 @@ async fn a_request_without_a_host_or_in_http_2_is_refused() {
                 answer.escape_ascii()
             );
         }
-        // HTTP/2 by prior knowledge: the preface, empty SETTINGS, and nothing more. Its answer would be a frame.
+        // HTTP/2 by prior knowledge: the preface, empty SETTINGS, and nothing more. Its answer would be a
+        // frame.
         let answer = bytes(endpoint, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()).await;
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", answer.escape_ascii());
     }

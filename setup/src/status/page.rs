@@ -312,7 +312,8 @@ fn again(view: &View, job: &str, form: Form) -> Markup {
 
 fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup) -> String {
     let nonce = hash(&(STYLE, &body.0));
-    // Links are relative, since the address begins with the token. A run's page lies one level below the list.
+    // Links are relative, since the address begins with the token. A run's page lies one level below the
+    // list.
     let home = if run.is_some() { "../" } else { "./" };
     html! {
         (DOCTYPE)

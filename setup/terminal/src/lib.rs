@@ -1,9 +1,9 @@
 //! Lines for a terminal: what a stranger may have named is shown in them, and can do nothing.
 //!
-//! Names of classes and files, messages of services and items of a table come from outside. Written as they are, such a
-//! text could move the cursor, hide lines, set the window's title, or pretend to be a line of ours. So every line goes
-//! through [`say!`] or [`note!`], which escape it whole; a text of several lines is written line by line. The escapes are
-//! those of JSON, so that a line of JSON stays what it was.
+//! Names of classes and files, messages of services and items of a table come from outside. Written as they
+//! are, such a text could move the cursor, hide lines, set the window's title, or pretend to be a line of
+//! ours. So every line goes through [`say!`] or [`note!`], which escape it whole; a text of several lines is
+//! written line by line. The escapes are those of JSON, so that a line of JSON stays what it was.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, ErrorKind, Write as _};
@@ -26,8 +26,8 @@ macro_rules! note {
     ($($line:tt)*) => { $crate::note(::std::format_args!($($line)*)) };
 }
 
-/// Writes a line to standard output. Who reads it may have seen enough, as `head` has: then the process ends, without a
-/// word.
+/// Writes a line to standard output. Who reads it may have seen enough, as `head` has: then the process ends,
+/// without a word.
 pub fn say(line: fmt::Arguments<'_>) {
     match writeln!(io::stdout(), "{}", Shown(line)) {
         Ok(()) => {}
@@ -84,7 +84,8 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character does something: a control, another line, another direction of writing, or nothing to be seen.
+/// Whether a character does something: a control, another line, another direction of writing, or nothing to
+/// be seen.
 fn acts(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -1,6 +1,7 @@
 //! The words of DynamoDB's expressions: tokens, placeholders, and the reading of them one after another.
 //!
-//! An expression is bounded as DynamoDB bounds it, before it is read: a reader calls itself for what is nested.
+//! An expression is bounded as DynamoDB bounds it, before it is read: a reader calls itself for what is
+//! nested.
 
 use std::{
     cell::RefCell,

@@ -53,7 +53,8 @@ impl Attribute {
         }
     }
 
-    /// How many levels it has: one, and those of the deepest attribute in it. JSON is read to a depth of 128 at most.
+    /// How many levels it has: one, and those of the deepest attribute in it. JSON is read to a depth of 128
+    /// at most.
     pub(crate) fn depth(&self) -> usize {
         let deepest = match self {
             Self::M(map) => map.values().map(Self::depth).max(),
