@@ -4,12 +4,14 @@
 //! A folder is written once, by `data-prep`, and never changed. Images of one size lie in shards `[images,
 //! height, width, channels]`; images of many sizes lie one after the other in a flat shard, with a second
 //! array `[images, 2]` of heights and widths. Labels are `int64`. numpy opens every file. What is read is
-//! always RGB.
+//! always RGB. Beside a shard lie the names that its images had in the source, for people.
 
 mod manifest;
+mod names;
 mod shard;
 
 pub use manifest::{DATASET_SCHEMA, Geometry, MANIFEST, Manifest, ShardEntry, SplitEntry, Unreadable};
+pub use names::{MAX_NAME_BYTES, write_names};
 pub use shard::{check_shard, write_shard};
 
 use shard::Shard;
@@ -149,6 +151,21 @@ impl Split {
             shard.read_labels(&mut labels)?;
         }
         Ok(labels)
+    }
+
+    /// The name that an image had in its source: a file's path, or its place in a batch. Nothing when the
+    /// data set has no names, as those of earlier versions. A shard's names are read when one of them is
+    /// first asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`]; [`Error::Unfit`] when there is no such image.
+    pub fn name(&self, index: usize) -> Result<Option<&str>> {
+        let shard = self.shards.iter().find(|(first, shard)| (*first..first + shard.len()).contains(&index));
+        let Some((first, shard)) = shard else {
+            let expected = format!("an image within 0..{}", self.images);
+            return Err(Error::unfit("the image to name", expected, index.to_string()));
+        };
+        shard.name(index - first)
     }
 
     /// Reads a range of images, RGB, in place of what `images` held; its buffers are used again.

@@ -8,12 +8,18 @@ use std::path::Path;
 use storage::{Error, Result, check_file_name, read_whole, seal, unseal};
 
 /// The schema of `dataset.json` that this version writes; a later one is refused by name.
-pub const DATASET_SCHEMA: u32 = 1;
+///
+/// Since schema 2 shards may have the names of their images; earlier ones are read as they are.
+pub const DATASET_SCHEMA: u32 = 2;
+
+/// The schema that a digest names: it counts up when the same images would be stored as other bytes, which
+/// names do not.
+const DIGEST_SCHEMA: u32 = 1;
 
 /// The manifest's name in a dataset folder.
 pub const MANIFEST: &str = "dataset.json";
 
-/// What a dataset folder holds.
+/// The content of a dataset folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -104,12 +110,15 @@ pub struct ShardEntry {
     /// Heights and widths, `int64 [images, 2]`, when images vary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shapes: Option<FileRef>,
+    /// The images' names, a JSON array of strings; data sets of schema 1 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<FileRef>,
 }
 
 impl ShardEntry {
     /// All its files.
     pub fn files(&self) -> impl Iterator<Item = &FileRef> {
-        [&self.pixels, &self.labels].into_iter().chain(&self.shapes)
+        [&self.pixels, &self.labels].into_iter().chain(&self.shapes).chain(&self.names)
     }
 }
 
@@ -148,9 +157,12 @@ impl Manifest {
         seal(&serde_json::to_string_pretty(self).expect("a manifest has only string keys"))
     }
 
-    /// A hash over all images, labels and their order, 64 hexadecimal digits.
+    /// A hash over all images, labels and their order, 64 hexadecimal digits; images' names have no part in
+    /// it.
     pub fn digest(&self) -> String {
-        let content = (self.schema, &self.classes, self.image, &self.splits);
+        let mut splits = self.splits.clone();
+        splits.values_mut().flat_map(|split| &mut split.shards).for_each(|shard| shard.names = None);
+        let content = (DIGEST_SCHEMA, &self.classes, self.image, &splits);
         let bytes = serde_json::to_vec(&content).expect("a manifest has only string keys");
         Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
     }

@@ -1,5 +1,6 @@
 //! One shard of a dataset: written in one go, opened when it is first needed, read image by image.
 
+use super::names::read_names;
 use super::{Geometry, Image, PATIENCE, ShardEntry};
 use protocol::FileRef;
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ pub(super) struct Shard {
     classes: usize,
     verify: bool,
     open: OnceLock<Open>,
+    names: OnceLock<Vec<String>>,
 }
 
 /// The pixels of an open shard.
@@ -36,7 +38,8 @@ impl Shard {
         classes: usize,
         verify: bool,
     ) -> Shard {
-        Shard { folder: folder.to_owned(), entry, image, classes, verify, open: OnceLock::new() }
+        let (open, names) = (OnceLock::new(), OnceLock::new());
+        Shard { folder: folder.to_owned(), entry, image, classes, verify, open, names }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,6 +57,19 @@ impl Shard {
             labels.push(label.ok_or_else(|| Error::damaged(npy.path(), expected(), value.to_string()))?);
         }
         Ok(())
+    }
+
+    /// The name of one image; nothing where the data set has no names.
+    pub(super) fn name(&self, index: usize) -> Result<Option<&str>> {
+        let Some(file) = &self.entry.names else { return Ok(None) };
+        let names = match self.names.get() {
+            Some(names) => names,
+            None => {
+                let read = read_names(&self.folder, file, self.len())?;
+                self.names.get_or_init(|| read)
+            }
+        };
+        Ok(Some(&names[index]))
     }
 
     pub(super) fn read_images(&self, range: Range<usize>, images: &mut [Image]) -> Result<()> {
@@ -180,7 +196,7 @@ pub fn write_shard(
         let sides: Vec<i64> = images.iter().flat_map(|i| [i.height as i64, i.width as i64]).collect();
         write_file(folder, name("shapes"), |file| write_npy(file, &[count, 2], &sides))
     });
-    Ok(ShardEntry { images: images.len(), pixels, labels, shapes: shapes.transpose()? })
+    Ok(ShardEntry { images: images.len(), pixels, labels, shapes: shapes.transpose()?, names: None })
 }
 
 /// Verifies length and checksum of all of a shard's files.

@@ -1,6 +1,7 @@
 //! Datasets written and read back, and damaged ones.
 
 use super::*;
+use protocol::FileRef;
 use std::fs;
 use tempfile::TempDir;
 
@@ -146,7 +147,7 @@ fn manifests_that_cannot_be_right_are_refused() {
         fs::write(&path, good.replacen(from, to, 1)).unwrap();
         Dataset::open(folder.path()).unwrap_err().to_string()
     };
-    assert!(refused("\"schema\": 1", "\"schema\": 2").contains("schema 2"));
+    assert!(refused("\"schema\": 2", "\"schema\": 3").contains("schema 3"));
     assert!(refused("\"height\": 2", "\"height\": 0").contains("images of"));
     assert!(refused("\"height\": 2", "\"height\": null").contains("images of"));
     assert!(refused("val-images-00000.npy", "../images.npy").contains("leaves the folder"));
@@ -167,6 +168,64 @@ fn digest_follows_the_data_and_not_the_name() {
     let path = a.path().join(MANIFEST);
     fs::write(&path, unsealed(&path).replace("\"small\"", "\"renamed\"")).unwrap();
     assert_eq!(same, digest(a.path()));
+}
+
+/// Gives the images of the written data set names; the folder's manifest says so.
+fn name_images(folder: &Path, names: &[&str]) -> Manifest {
+    let mut manifest = Manifest::read(folder).unwrap();
+    let (mut first, shards) = (0, &mut manifest.splits.get_mut("val").unwrap().shards);
+    for (s, shard) in shards.iter_mut().enumerate() {
+        let part: Vec<String> = names[first..][..shard.images].iter().map(|n| n.to_string()).collect();
+        shard.names = Some(write_names(folder, format!("val-names-{s:05}.json"), &part).unwrap());
+        first += shard.images;
+    }
+    fs::write(folder.join(MANIFEST), manifest.to_json()).unwrap();
+    manifest
+}
+
+#[test]
+fn images_keep_the_names_that_they_had() {
+    let (folder, _) = write(Geometry::VARIED, |i| (3 + i, 4));
+    let before = Manifest::read(folder.path()).unwrap().digest();
+    let long = format!("x/{}end.jpg", "ü".repeat(MAX_NAME_BYTES));
+    let names = ["ants/1.jpg", "bees/a \"b\"\n.png", "\u{1}", &long, "bees/5.jpg"];
+    let manifest = name_images(folder.path(), &names);
+    assert_eq!(manifest.digest(), before, "names are not what is trained on");
+    assert!(manifest.splits["val"].shards.iter().all(|shard| shard.files().count() == 4));
+    let data = Dataset::open(folder.path()).unwrap();
+    let val = data.split("val").unwrap();
+    for (i, name) in names.into_iter().enumerate() {
+        let found = val.name(i).unwrap().unwrap();
+        assert!(name == found || (i == 3 && found.ends_with("üend.jpg") && found.len() <= MAX_NAME_BYTES));
+    }
+    assert!(val.name(5).unwrap_err().to_string().contains("0..5"));
+    check_shard(folder.path(), &manifest.splits["val"].shards[1]).unwrap();
+
+    let path = folder.path().join("val-names-00001.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("bees/5", "bees/6")).unwrap();
+    let error = Dataset::open(folder.path()).unwrap().split("val").unwrap().name(4).unwrap_err().to_string();
+    assert!(error.contains("val-names-00001.json") && error.contains("xxh3"), "{error}");
+    assert!(check_shard(folder.path(), &manifest.splits["val"].shards[1]).is_err());
+}
+
+#[test]
+fn data_sets_without_names_open_and_names_that_do_not_fit_are_damage() {
+    let (folder, _) = write(Geometry::fixed(2, 2, 3), |_| (2, 2));
+    let path = folder.path().join(MANIFEST);
+    fs::write(&path, unsealed(&path).replace("\"schema\": 2", "\"schema\": 1")).unwrap();
+    assert_eq!(Dataset::open(folder.path()).unwrap().split("val").unwrap().name(1).unwrap(), None);
+
+    let mut manifest = name_images(folder.path(), &["a", "b", "c", "d", "e"]);
+    let two = write_names(folder.path(), "two.json".into(), &["a".into(), "b".into()]).unwrap();
+    let vast = FileRef { bytes: 1 << 40, ..two.clone() };
+    for (file, words) in [(two, "2 names"), (vast, "1099511627776 bytes")] {
+        manifest.splits.get_mut("val").unwrap().shards[0].names = Some(file);
+        fs::write(&path, manifest.to_json()).unwrap();
+        let data = Dataset::open(folder.path()).unwrap();
+        let error = data.split("val").unwrap().name(0).unwrap_err().to_string();
+        assert!(error.contains("two.json") && error.contains(words), "{error}");
+    }
 }
 
 #[test]
