@@ -128,7 +128,7 @@ fn sources_that_are_not_what_they_should_be() {
     data_prep.refuses(&photos, INPUT, &["photos/bees", "expected images", "found an empty folder", "remove"]);
     (0..6).for_each(|n| picture(&format!("photos/bees/{n}.bmp")));
     fs::write(folder.join("photos/bees/2.jpg"), "a letter about bees").unwrap();
-    data_prep.refuses(&photos, INPUT, &["bees/2.jpg", "no JPEG, PNG", "but text", "--max-unreadable"]);
+    data_prep.refuses(&photos, INPUT, &["bees/2.jpg", "no JPEG, PNG", "but a text", "--max-unreadable"]);
 
     let npy = |name: &str, shape: &[u64]| {
         let values = vec![7_u8; shape.iter().product::<u64>() as usize];

@@ -1,5 +1,6 @@
-//! What can go wrong while a dataset is made, in words that name the file and say what to do.
+//! Errors of making a data set, in words that name the file and say what to do.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use storage::Fate;
@@ -7,32 +8,34 @@ use storage::Fate;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, where, what was expected and what to do.
+/// A failure: where it was, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An option that contradicts another or does not fit the source.
-    #[error("{option}: expected {expected}, found {found}")]
+    #[error("{option}: expected {}, found {}", printable(expected), printable(found))]
     Option {
         /// The option as it is written on the command line.
         option: &'static str,
-        /// What would do.
+        /// A value that would do.
         expected: String,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
     /// A source that is not what it should be.
-    #[error("{}: expected {expected}, found {found}", file.display())]
+    #[error("{}: expected {}, found {}", shown(file), printable(expected), printable(found))]
     Input {
         /// The file or folder.
         file: PathBuf,
-        /// What can be read.
+        /// A thing that can be read.
         expected: String,
-        /// What is there.
+        /// The thing that is there.
         found: String,
     },
     /// More images than allowed cannot be read.
     #[error(
-        "{count} of {total} images cannot be read, more than the allowed share of {share}; the first: {first}. Repair or remove them, or allow more with --max-unreadable"
+        "{count} of {total} images cannot be read, more than the allowed share of {share}; the first: {}. \
+         Repair or remove them, or allow more with --max-unreadable",
+        printable(first)
     )]
     TooManyUnreadable {
         /// How many, so far.
@@ -45,15 +48,19 @@ pub enum Error {
         first: String,
     },
     /// The output folder holds something else.
-    #[error("{} exists and is not what this command makes ({found}): choose another --out, or replace the dataset with --replace", folder.display())]
+    #[error(
+        "{} exists and is not what this command makes ({found}): \
+         choose another --out, or replace the dataset with --replace",
+        shown(folder)
+    )]
     Exists {
         /// The folder.
         folder: PathBuf,
-        /// What it holds.
+        /// Its content.
         found: String,
     },
     /// Another process is making the same dataset.
-    #[error("another data-prep is writing {}: wait for it, or choose another --out", folder.display())]
+    #[error("another data-prep is writing {}: wait for it, or choose another --out", shown(folder))]
     Busy {
         /// The folder.
         folder: PathBuf,
@@ -81,6 +88,15 @@ impl Error {
         Error::Option { option, expected: expected.into(), found: found.into() }
     }
 
+    /// The failure, without the file's name: for where that stands already.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Error::Input { expected, found, .. } => format!("expected {expected}, found {found}"),
+            Error::Storage(storage::Error::Io { action, source, .. }) => format!("cannot {action}: {source}"),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the source or an option is at fault, so that going on later cannot help.
     pub fn is_bad_input(&self) -> bool {
         match self {
@@ -88,5 +104,34 @@ impl Error {
             Error::Busy { .. } => false,
             _ => true,
         }
+    }
+}
+
+/// A text that a stranger may have chosen, fit for a terminal: control characters are shown, not obeyed.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    // Besides control characters, those that turn the direction of what follows.
+    let is_plain =
+        |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_named_is_shown_and_not_obeyed() {
+        assert_eq!(printable("Ameisen, 蟻.jpg"), "Ameisen, 蟻.jpg");
+        assert_eq!(printable("\u{1b}[2Ka\nb\u{202e}gpj"), "\\u{1b}[2Ka\\nb\\u{202e}gpj");
+        let error = Error::input(Path::new("a\rb"), "one\ttwo", "\u{7}").to_string();
+        assert_eq!(error, "a\\rb: expected one\\ttwo, found \\u{7}");
     }
 }

@@ -6,7 +6,7 @@ mod patterns;
 mod random;
 mod scene;
 
-use crate::source::{Collection, Images, Part, Role, SourceFile, Unread};
+use crate::collection::{Collection, Images, Part, Role, SourceFile, Unread};
 use crate::{Error, Result};
 use datasets::images::{Geometry, Image};
 use patterns::{BASE, Class, NOVEL};
@@ -52,7 +52,7 @@ impl ClassSet {
     }
 }
 
-/// What to generate.
+/// A set of images to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generated {
     /// The classes.
@@ -94,6 +94,7 @@ impl Generated {
             parts,
             by_class: true,
             files: vec![SourceFile { name, bytes: 0, xxh3: None }],
+            notes: vec![],
         })
     }
 }

@@ -1,10 +1,15 @@
 //! CIFAR archives, image folders, IDX and .npy files, and generated images, into a dataset folder.
 //!
-//! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder beside
-//! the output, which gets its name when everything is in it. What an interrupted run has finished is used again.
+//! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder
+//! beside the output, which gets its name when everything is in it. What an interrupted run has finished is
+//! used again.
 
+mod classes;
+mod collection;
+mod content;
 mod decode;
 mod error;
+mod files;
 pub mod generate;
 mod partial;
 mod plan;
@@ -14,8 +19,9 @@ mod samples;
 mod source;
 mod statistics;
 
-pub use decode::decode;
-pub use error::{Error, Result};
+pub use decode::{NoImage, Reading, decode, read_image};
+pub use error::{Error, Result, printable};
+pub use files::{FoundFile, Links, Listing, is_litter, list_folder};
 pub use plan::{Deal, Selection};
 pub use prepare::{Options, Progress, Summary, prepare};
-pub use source::Source;
+pub use source::{Pictures, Source};

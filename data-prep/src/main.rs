@@ -4,7 +4,9 @@
 
 use clap::{Args, Parser, Subcommand};
 use data_prep::generate::{ClassSet, Generated};
-use data_prep::{Deal, Error, Options, Progress, Selection, Source, Summary, prepare};
+use data_prep::{
+    Deal, Error, Links, Options, Pictures, Progress, Reading, Selection, Source, Summary, prepare, printable,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,8 +14,8 @@ use terminal::{note, say};
 
 /// Makes a dataset folder for Baton from images in the forms in which data sets come.
 ///
-/// The folder appears when it is complete. The same command again continues after an interruption, and does nothing
-/// but verify when the folder is there. numpy opens every file in it.
+/// The folder appears when it is complete. The same command again continues after an interruption, and does
+/// nothing but verify when the folder is there. numpy opens every file in it.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -28,8 +30,11 @@ Examples:
       --train 'data_batch_1[:2000]' --val 'data_batch_5[:2000]' --test test_batch
   data-prep folder photos --out datasets/photos --val-share 0.2 --seed 7
   data-prep folder hymenoptera_data --out datasets/ants-bees --size 256
+  data-prep folder photos.zip --out datasets/photos --val-share 0.2
+  data-prep folder scans --labels scans.csv --out datasets/scans --val-share 0.2 --bits 12
   data-prep idx mnist --out datasets/mnist
   data-prep npy images.npy --labels labels.npy --out datasets/mine --val-share 0.1
+  data-prep npy bloodmnist.npz --out datasets/blood
   data-prep generate --set novel --images-per-class 30 --out datasets/shapes
 
 Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
@@ -37,7 +42,8 @@ Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not rea
 
 #[derive(Subcommand)]
 enum Form {
-    /// CIFAR-10 or CIFAR-100: a .tar.gz, .tar, or a folder of batches, in the Python or the binary form.
+    /// CIFAR-10 or CIFAR-100: an archive (tar, .tar.gz, zip) or a folder of batches, in the Python or the
+    /// binary form.
     Cifar {
         /// The archive or the folder.
         #[arg(value_name = "SRC")]
@@ -48,34 +54,51 @@ enum Form {
         #[command(flatten)]
         common: Common,
     },
-    /// A folder with one sub-folder per class, or train, val and test with the classes in each.
+    /// Image files in a folder or an archive: one sub-folder per class, or train, val and test with the
+    /// classes in each.
     ///
-    /// JPEG, PNG, GIF (first frame), BMP and WebP, told by content. Transparent images are laid over white, a
-    /// camera's orientation is applied, colour profiles are not.
+    /// JPEG, PNG, GIF (first frame), BMP, WebP and TIFF (first page), told by content. Transparent images are
+    /// laid over white, a camera's orientation is applied, colour profiles are not. An archive is a tar, a
+    /// .tar.gz or a zip.
     Folder {
-        /// The folder.
+        /// The folder or the archive.
         #[arg(value_name = "SRC")]
         source: PathBuf,
         /// The shorter side of a stored image is at most this; none is enlarged or cropped.
         #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
         size: u32,
+        /// Take the classes from this CSV: a row for each file, with its name and its label.
+        #[arg(long, value_name = "CSV")]
+        labels: Option<PathBuf>,
+        /// The heading of the column with the labels, when the CSV has several columns.
+        #[arg(long, value_name = "HEADING", requires = "labels")]
+        label_column: Option<String>,
+        /// The values in 16-bit files have so many bits, as a camera's or a microscope's.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
+        bits: Option<u8>,
+        /// Follow links that lead out of the folder.
+        #[arg(long)]
+        follow_links: bool,
         #[command(flatten)]
         common: Common,
     },
     /// A folder of MNIST-style IDX files, gzipped or not; grey images are stored grey and read as RGB.
     Idx {
-        /// The folder.
+        /// The folder, or one that holds it as torchvision's MNIST/raw.
         #[arg(value_name = "SRC")]
         source: PathBuf,
         #[command(flatten)]
         common: Common,
     },
-    /// .npy: images uint8 [n, h, w] or [n, h, w, 1 or 3] and integer labels [n].
+    /// .npy or .npz: images [n, h, w], [n, h, w, 1 or 3] or [n, 1 or 3, h, w], and integer labels [n].
+    ///
+    /// Images are bytes, whole numbers from 0 to 255, or fractions from 0 to 1.
     Npy {
-        /// The images' file, or a folder of files whose names differ in "images" and "labels".
+        /// The images' file, a .npz with both, or a folder of files whose names differ in "images" and
+        /// "labels".
         #[arg(value_name = "SRC")]
         source: PathBuf,
-        /// The labels' file, when SRC is a file.
+        /// The labels' file, when SRC is the images'.
         #[arg(long)]
         labels: Option<PathBuf>,
         #[command(flatten)]
@@ -129,11 +152,13 @@ struct Common {
     /// Keys the draw for validation and the order of a folder's images.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Class names in the order of the labels, in place of the source's.
+    /// Class names in the order of the labels: the source's names in another order, or new names in their
+    /// place.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     classes: Option<Vec<String>>,
     /// The size of a shard.
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
     shard_mib: u32,
     /// Stop when more than this share of the images cannot be read, e.g. 0.01 or 1%.
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
@@ -156,16 +181,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let (source, common) = match Cli::parse().form {
-        Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
-        Form::Folder { source, size, common } => (Source::Folder { path: source, short_side: size }, common),
-        Form::Idx { source, common } => (Source::Idx { path: source }, common),
-        Form::Npy { source, labels, common } => (Source::Npy { path: source, labels }, common),
-        Form::Generate { set: classes, images_per_class: per_class, val_per_class, size, common } => {
-            let seed = common.seed;
-            (Source::Generate(Generated { classes, per_class, val_per_class, size, seed }), common)
-        }
-    };
+    let (source, common) = Cli::parse().form.source();
     let json = common.json;
     match run(&source, common) {
         Ok(summary) => {
@@ -175,6 +191,26 @@ fn main() -> ExitCode {
         Err(error) => {
             note!("data-prep: {error}");
             ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+impl Form {
+    fn source(self) -> (Source, Common) {
+        match self {
+            Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
+            Form::Folder { source, size, labels, label_column, bits, follow_links, common } => {
+                let links = if follow_links { Links::Anywhere } else { Links::Inside };
+                let reading = Reading { short_side: size, bits };
+                let pictures = Pictures { reading, links, labels, label_column };
+                (Source::Folder { path: source, pictures }, common)
+            }
+            Form::Idx { source, common } => (Source::Idx { path: source }, common),
+            Form::Npy { source, labels, common } => (Source::Npy { path: source, labels }, common),
+            Form::Generate { set: classes, images_per_class: per_class, val_per_class, size, common } => {
+                let seed = common.seed;
+                (Source::Generate(Generated { classes, per_class, val_per_class, size, seed }), common)
+            }
         }
     }
 }
@@ -200,7 +236,8 @@ fn run(source: &Source, common: Common) -> Result<Summary, Error> {
         Progress::Unreadable(image) if !json => {
             bar.suspend(|| note!("data-prep: left out {}: {}", image.file, image.reason));
         }
-        Progress::Unreadable(_) => {}
+        Progress::Note(note) if !json => bar.suspend(|| note!("data-prep: {note}")),
+        Progress::Unreadable(_) | Progress::Note(_) => {}
     });
     bar.finish_and_clear();
     summary
@@ -244,7 +281,7 @@ fn describe(summary: &Summary) -> String {
     let made = if summary.was_there { "was there, and is whole" } else { "made" };
     let mut lines = vec![format!(
         "{} {made}: {} classes, images of {size}, {:.1} MB",
-        summary.folder.display(),
+        printable(&summary.folder.to_string_lossy()),
         manifest.classes.len(),
         summary.bytes as f64 / 1e6
     )];
@@ -262,7 +299,7 @@ fn describe(summary: &Summary) -> String {
     let three = |values: [f64; 3]| values.map(|v| format!("{v:.4}")).join(" ");
     lines.push(format!("  mean {}  std {}", three(manifest.mean), three(manifest.std)));
     if !manifest.unreadable.is_empty() {
-        lines.push(format!("  {} images could not be read and are left out", manifest.unreadable.len()));
+        lines.push(format!("  {} files could not be read and are left out", manifest.unreadable.len()));
     }
     lines.join("\n")
 }

@@ -20,6 +20,9 @@ pub(crate) struct Finished {
     pub(crate) labels: Vec<u32>,
     pub(crate) sums: Sums,
     pub(crate) unreadable: Vec<Unreadable>,
+    /// Files that are no images and do not say that they are.
+    #[serde(default)]
+    pub(crate) strays: Vec<Unreadable>,
 }
 
 /// The folder of a dataset that is being made, locked against others.

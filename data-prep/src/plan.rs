@@ -1,6 +1,6 @@
 //! Which image goes to which split, and in which order: decided before any image is read.
 
-use crate::source::{Collection, Role};
+use crate::collection::{Collection, Role};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -38,11 +38,11 @@ impl FromStr for Selection {
 /// How the images of a source are dealt to the splits.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Deal {
-    /// What to train on; when all three are empty, the source's own split.
+    /// The parts to train on; when all three are empty, the source's own split.
     pub train: Vec<Selection>,
-    /// What to validate on.
+    /// The parts to validate on.
     pub val: Vec<Selection>,
-    /// What to test on.
+    /// The parts to test on.
     pub test: Vec<Selection>,
     /// The share of each class's training images that is drawn for validation.
     pub val_share: Option<f64>,
@@ -52,6 +52,14 @@ pub struct Deal {
     pub limit_val: Option<usize>,
     /// Keys the draw for validation, and the order of images whose own order is by class.
     pub seed: u64,
+}
+
+impl Deal {
+    /// The parts that are selected; none for the source's own split.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let selections = self.train.iter().chain(&self.val).chain(&self.test);
+        selections.map(|selection| selection.part.clone()).collect()
+    }
 }
 
 /// One image: its part and its place there.
@@ -155,7 +163,8 @@ fn selected(collection: &Collection, deal: &Deal) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Moves the share of each class from training to validation: those that the seed's hash of their name puts first.
+/// Moves the share of each class from training to validation: those that the seed's hash of their name puts
+/// first.
 fn draw_validation(collection: &Collection, deal: &Deal, share: f64, plan: &mut Plan) -> Result<()> {
     if !(0.0..1.0).contains(&share) {
         return Err(Error::option("--val-share", "0 or more, below 1", share.to_string()));

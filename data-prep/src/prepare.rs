@@ -1,19 +1,27 @@
 //! The whole job: open, plan, make the shards in parallel, and give the finished folder its name.
 
+use crate::classes::name_classes;
+use crate::collection::{Collection, Unread};
+use crate::files::some_of;
 use crate::partial::{Finished, Partial};
 use crate::plan::{Deal, Pick, Plan, plan};
-use crate::source::{Collection, Source, Unread};
+use crate::source::Source;
 use crate::statistics::Sums;
 use crate::{Error, Result};
+use datasets::images::{
+    DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_names,
+    write_shard,
+};
 use datasets::images::{
     DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_shard,
 };
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Raised when the same source would give other bytes, so that old parts and outputs are not taken for new ones.
+/// Raised when the same source would give other bytes, so that old parts and outputs are not taken for new
+/// ones.
 const RECIPE_VERSION: u32 = 1;
 
 /// How a dataset is made.
@@ -50,7 +58,7 @@ impl Options {
     }
 }
 
-/// What [`prepare`] tells while it works.
+/// News from [`prepare`] while it works.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
     /// The plan is made: so many images will be read.
@@ -65,9 +73,11 @@ pub enum Progress<'a> {
     },
     /// An image is left out.
     Unreadable(&'a Unreadable),
+    /// How the source was understood, and what of it is left out.
+    Note(&'a str),
 }
 
-/// What was made.
+/// The data set that was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// The dataset folder.
@@ -78,11 +88,14 @@ pub struct Summary {
     pub digest: String,
     /// Bytes of all files.
     pub bytes: u64,
+    /// How the source was understood, and what of it is left out.
+    pub notes: Vec<String>,
     /// All that `dataset.json` says.
     pub manifest: Manifest,
 }
 
-/// Makes a dataset folder from a source. The same source and options give the same bytes, however many threads work.
+/// Makes a dataset folder from a source. The same source and options give the same bytes, however many
+/// threads work.
 ///
 /// The same call after an interruption continues; after completion it verifies what is there and returns it.
 ///
@@ -97,20 +110,23 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
             options.max_unreadable.to_string(),
         ));
     }
-    let mut collection = source.open()?;
-    name_classes(&mut collection, options)?;
+    let mut collection = source.open(&options.deal.parts())?;
+    name_classes(source.path(), &mut collection, options.classes.as_deref())?;
     let plan = plan(&collection, &options.deal)?;
+    note_untrained(&mut collection, &plan);
+    let mut notes = std::mem::take(&mut collection.notes);
+    notes.iter().for_each(|note| progress(Progress::Note(note)));
     let recipe = recipe(source, &collection, options);
     progress(Progress::Planned { images: plan.iter().map(|(_, picks)| picks.len()).sum() });
     if let Some(summary) = existing(options, &recipe)? {
-        return Ok(summary);
+        return Ok(Summary { notes, ..summary });
     }
     let partial = Partial::open(&options.out, &recipe)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build();
     let pool = pool.map_err(|e| Error::option("--threads", "a number of threads to start", e.to_string()))?;
-    let job = Job { collection: &collection, options, partial: &partial, progress };
-    let manifest = match pool.install(|| job.run(&plan, name, recipe)) {
-        Ok(manifest) => manifest,
+    let job = Job { source, collection: &collection, options, partial: &partial, progress };
+    let (manifest, note) = match pool.install(|| job.run(&plan, name, recipe)) {
+        Ok(made) => made,
         Err(e) => {
             if e.is_bad_input() {
                 partial.discard();
@@ -121,7 +137,23 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
     let shards = manifest.splits.values().flat_map(|split| &split.shards);
     let files: Vec<&str> = shards.flat_map(|shard| shard.files()).map(|file| &file.name[..]).collect();
     partial.complete((MANIFEST, &manifest.to_json()), &files, options.replace)?;
-    summary(&options.out, false)
+    notes.extend(note.inspect(|note| progress(Progress::Note(note))));
+    Ok(Summary { notes, ..summary(&options.out, false)? })
+}
+
+/// Notes the classes of which there are images to validate or test on, and none to train on.
+fn note_untrained(collection: &mut Collection, plan: &Plan) {
+    let labels = |is_train: bool| {
+        let splits = plan.iter().filter(move |(name, _)| (*name == "train") == is_train);
+        splits.flat_map(|(_, picks)| picks).map(|pick| collection.parts[pick.part].labels[pick.index])
+    };
+    let trained: BTreeSet<u32> = labels(true).collect();
+    let untrained: BTreeSet<u32> = labels(false).filter(|label| !trained.contains(label)).collect();
+    let names: Vec<&str> = untrained.iter().map(|&label| &collection.classes[label as usize][..]).collect();
+    if !names.is_empty() {
+        let note = format!("classes without an image to train on: {}", names.join(", "));
+        collection.notes.push(note);
+    }
 }
 
 /// The dataset's name: the last one of the output's path.
@@ -134,35 +166,16 @@ fn dataset_name(out: &Path) -> Result<String> {
     Ok(name.into())
 }
 
-/// Gives the classes names: those asked for, the source's, else their numbers.
-fn name_classes(collection: &mut Collection, options: &Options) -> Result<()> {
-    let largest = collection.parts.iter().flat_map(|part| &part.labels).max();
-    let needed = largest.map_or(0, |&label| label as usize + 1).max(collection.classes.len());
-    if let Some(classes) = &options.classes {
-        if classes.len() < needed || (!collection.classes.is_empty() && classes.len() != needed) {
-            return Err(Error::option("--classes", format!("{needed} names"), classes.len().to_string()));
-        }
-        collection.classes.clone_from(classes);
-    } else if collection.classes.is_empty() {
-        let most = 100_000;
-        if needed > most {
-            let found = format!("label {}", needed - 1);
-            return Err(Error::option("SRC", format!("labels below {most}, one for each class"), found));
-        }
-        collection.classes = (0..needed).map(|label| label.to_string()).collect();
-    }
-    Ok(())
-}
-
-/// What decides the output's bytes, hashed: the source's files by name, length and, where known, content; the options.
+/// A hash of all that decides the output's bytes: the source's files by name, length and, where known,
+/// content; the options.
 fn recipe(source: &Source, collection: &Collection, options: &Options) -> String {
-    let short_side = if let Source::Folder { short_side, .. } = source { *short_side } else { 0 };
-    let content = (&collection.files, &collection.classes, &options.deal, options.shard_bytes, short_side);
+    let content =
+        (&collection.files, &collection.classes, &options.deal, options.shard_bytes, source.recipe());
     let bytes = serde_json::to_vec(&(RECIPE_VERSION, collection.kind, content)).expect("only string keys");
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(&bytes))
 }
 
-/// What is at the output already, when the same recipe made it and all of it is whole.
+/// The data set that is at the output already, when the same recipe made it and all of it is whole.
 fn existing(options: &Options, recipe: &str) -> Result<Option<Summary>> {
     let out = &options.out;
     let is_empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
@@ -179,7 +192,9 @@ fn existing(options: &Options, recipe: &str) -> Result<Option<Summary>> {
     }
     let manifest = Manifest::read(out).map_err(|e| in_the_way(e.to_string()))?;
     if manifest.recipe != recipe {
-        return Err(in_the_way("a dataset made from other files or with other options".into()));
+        return Err(in_the_way(
+            "a dataset made from other files, with other options or by another version".into(),
+        ));
     }
     for shard in manifest.splits.values().flat_map(|split| &split.shards) {
         check_shard(out, shard).map_err(|e| in_the_way(e.to_string()))?;
@@ -192,11 +207,12 @@ fn summary(out: &Path, was_there: bool) -> Result<Summary> {
     let manifest = dataset.manifest().clone();
     let shards = manifest.splits.values().flat_map(|split| &split.shards);
     let bytes = shards.flat_map(|shard| shard.files()).map(|file| file.bytes).sum();
-    Ok(Summary { folder: out.into(), was_there, digest: dataset.digest(), bytes, manifest })
+    Ok(Summary { folder: out.into(), was_there, digest: dataset.digest(), bytes, notes: vec![], manifest })
 }
 
 /// The work that makes the shards.
 struct Job<'a> {
+    source: &'a Source,
     collection: &'a Collection,
     options: &'a Options,
     partial: &'a Partial,
@@ -204,32 +220,35 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, plan: &Plan, name: String, recipe: String) -> Result<Manifest> {
+    /// Makes all shards; the manifest, and a note of the files that were no images.
+    fn run(&self, plan: &Plan, name: String, recipe: String) -> Result<(Manifest, Option<String>)> {
         let total: usize = plan.iter().map(|(_, picks)| picks.len()).sum();
         let per_shard = (self.options.shard_bytes / self.collection.image_bytes.max(1)).max(1);
         let classes = self.collection.classes.len();
-        let (mut splits, mut unreadable, mut train) = (BTreeMap::new(), Vec::new(), Sums::default());
+        let (mut splits, mut train) = (BTreeMap::new(), Sums::default());
+        let (mut unreadable, mut strays) = (Vec::new(), Vec::new());
         for (split_name, picks) in plan {
             let mut split = SplitEntry { per_class: vec![0; classes], ..SplitEntry::default() };
             for (number, picks) in picks.chunks(per_shard).enumerate() {
-                let Finished { entry, labels, sums, unreadable: unread } =
-                    self.shard(split_name, number, picks)?;
-                labels.iter().for_each(|&label| split.per_class[label as usize] += 1);
-                split.images += entry.images;
-                split.shards.push(entry);
-                unreadable.extend(unread);
+                let finished = self.shard(split_name, number, picks)?;
+                finished.labels.iter().for_each(|&label| split.per_class[label as usize] += 1);
+                split.images += finished.entry.images;
+                split.shards.push(finished.entry);
+                unreadable.extend(finished.unreadable);
+                strays.extend(finished.strays);
                 if *split_name == "train" {
-                    train = train.plus(sums);
+                    train = train.plus(finished.sums);
                 }
                 self.check_share(&unreadable, total)?;
             }
-            if split.images == 0 {
-                return Err(Error::option("SRC", format!("readable images to {split_name} on"), "none"));
-            }
+            self.check_classes(split_name, picks, &split, unreadable.iter().chain(&strays))?;
             splits.insert(split_name.to_string(), split);
         }
+        let names: Vec<&str> = strays.iter().map(|stray| &stray.file[..]).collect();
+        let note = (!names.is_empty()).then(|| format!("left out as no images: {}", some_of(&names)));
+        unreadable.extend(strays);
         let (mean, std) = train.mean_and_std();
-        Ok(Manifest {
+        let manifest = Manifest {
             schema: DATASET_SCHEMA,
             name,
             source: self.collection.kind.into(),
@@ -241,7 +260,33 @@ impl Job<'_> {
             mean,
             std,
             unreadable,
-        })
+        };
+        Ok((manifest, note))
+    }
+
+    /// Refuses a split of which a class has lost every image that was there, or which has no image at all.
+    fn check_classes<'b>(
+        &self,
+        name: &str,
+        picks: &[Pick],
+        split: &SplitEntry,
+        mut left_out: impl Iterator<Item = &'b Unreadable>,
+    ) -> Result<()> {
+        let label = |pick: &Pick| self.collection.parts[pick.part].labels[pick.index] as usize;
+        let Some(lost) = picks.iter().map(label).find(|&label| split.per_class[label] == 0) else {
+            return Ok(());
+        };
+        let class = &self.collection.classes[lost];
+        let one = left_out.find(|left_out| {
+            picks.iter().any(|pick| {
+                label(pick) == lost
+                    && self.collection.parts[pick.part].images.name(pick.index) == left_out.file
+            })
+        });
+        let one =
+            one.map_or(String::new(), |Unreadable { file, reason }| format!("; the first, {file}: {reason}"));
+        let expected = format!("images of class {class} to {name} on that can be read");
+        Err(Error::input(self.source.path(), expected, format!("none{one}")))
     }
 
     /// Makes one shard, or takes the one that an earlier run finished.
@@ -251,37 +296,46 @@ impl Job<'_> {
             (self.progress)(Progress::Done { images: picks.len() });
             return Ok(finished);
         }
-        let geometry = self.collection.geometry;
-        let read = |&pick: &Pick| {
-            let part = &self.collection.parts[pick.part];
-            let read = match part.images.read(pick.index) {
-                Ok(image) => Ok((Sums::of(&image, geometry.channels), image, part.labels[pick.index])),
-                Err(Unread::Image(reason)) => Err(Unreadable { file: part.images.name(pick.index), reason }),
-                Err(Unread::Source(e)) => return Err(e),
-            };
-            (self.progress)(Progress::Done { images: 1 });
-            Ok(read)
-        };
-        let (mut images, mut labels) = (Vec::<Image>::new(), Vec::new());
-        let (mut sums, mut unreadable) = (Sums::default(), Vec::new());
-        for read in picks.par_iter().map(read).collect::<Result<Vec<_>>>()? {
+        let mut made = Shard::default();
+        for read in picks.par_iter().map(|&pick| self.read(pick)).collect::<Result<Vec<_>>>()? {
             match read {
-                Ok((image_sums, image, label)) => {
-                    sums = sums.plus(image_sums);
-                    images.push(image);
-                    labels.push(label);
+                Read::Image { name, image, sums, label } => {
+                    made.sums = made.sums.plus(sums);
+                    made.names.push(name);
+                    made.images.push(image);
+                    made.labels.push(label);
                 }
-                Err(unread) => {
+                Read::Unreadable(unread) => {
                     (self.progress)(Progress::Unreadable(&unread));
-                    unreadable.push(unread);
+                    made.unreadable.push(unread);
                 }
+                Read::Stray(stray) => made.strays.push(stray),
             }
         }
+        let Shard { names, images, labels, sums, unreadable, strays } = made;
+        let folder = self.partial.folder();
         let file = |part: &str| format!("{split}-{part}-{number:05}.npy");
-        let entry = write_shard(self.partial.folder(), file, geometry, &images, &labels)?;
-        let finished = Finished { entry, labels, sums, unreadable };
+        let mut entry = write_shard(folder, file, self.collection.geometry, &images, &labels)?;
+        entry.names = Some(write_names(folder, format!("{split}-names-{number:05}.json"), &names)?);
+        let finished = Finished { entry, labels, sums, unreadable, strays };
         self.partial.record_finished(&shard, &finished)?;
         Ok(finished)
+    }
+
+    fn read(&self, pick: Pick) -> Result<Read> {
+        let part = &self.collection.parts[pick.part];
+        let name = part.images.name(pick.index);
+        let read = match part.images.read(pick.index) {
+            Ok(image) => {
+                let sums = Sums::of(&image, self.collection.geometry.channels);
+                Read::Image { name, image, sums, label: part.labels[pick.index] }
+            }
+            Err(Unread::Image(reason)) => Read::Unreadable(Unreadable { file: name, reason }),
+            Err(Unread::Stray(reason)) => Read::Stray(Unreadable { file: name, reason }),
+            Err(Unread::Source(e)) => return Err(e),
+        };
+        (self.progress)(Progress::Done { images: 1 });
+        Ok(read)
     }
 
     fn check_share(&self, unreadable: &[Unreadable], total: usize) -> Result<()> {
@@ -294,6 +348,24 @@ impl Job<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// One file that was read.
+enum Read {
+    Image { name: String, image: Image, sums: Sums, label: u32 },
+    Unreadable(Unreadable),
+    Stray(Unreadable),
+}
+
+/// A shard while its images come in.
+#[derive(Default)]
+struct Shard {
+    names: Vec<String>,
+    images: Vec<Image>,
+    labels: Vec<u32>,
+    sums: Sums,
+    unreadable: Vec<Unreadable>,
+    strays: Vec<Unreadable>,
 }
 
 #[cfg(test)]

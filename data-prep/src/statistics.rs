@@ -1,4 +1,5 @@
-//! Mean and standard deviation of each channel, as exact sums, so that no order of work changes a bit of them.
+//! Mean and standard deviation of each channel, as exact sums, so that no order of work changes a bit of
+//! them.
 
 use datasets::images::Image;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,13 @@
-//! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the right stream.
+//! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the
+//! right stream.
+
+#[allow(dead_code)]
+#[path = "../src/samples.rs"]
+mod samples;
 
 use datasets::images::Dataset;
 use image::RgbImage;
+use samples::{class_folders, gzip, idx, python_batch, tar, zip};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,6 +87,10 @@ fn exit_codes_tell_what_is_at_fault() {
     let (status, _, stderr) = code(&["folder", "photos", "--out", "photos", "--val-share", "0.25"]);
     assert_eq!(status, 5);
     assert!(stderr.contains("--replace"), "{stderr}");
+    fs::create_dir_all(root.path().join("one/ants")).unwrap();
+    fs::copy(root.path().join("photos/day/0.bmp"), root.path().join("one/ants/0.bmp")).unwrap();
+    assert_eq!(code(&["folder", "one", "--out", "b", "--val-share", "0"]).0, 3, "one class");
+    assert_eq!(code(&["folder", "/dev/zero", "--out", "b", "--val-share", "0"]).0, 3);
     assert!(!root.path().join("c").exists() && !root.path().join(".c.partial").exists());
 }
 
@@ -175,12 +185,120 @@ fn a_full_disk_leaves_nothing_and_is_told() {
 fn a_folder_that_cannot_be_written_is_told() {
     let root = tempfile::tempdir().unwrap();
     photos(root.path(), 4, 20);
-    // For every user, root included: a file where a folder should be, and /proc, where nothing can be created.
+    // For every user, root included: a file where a folder should be, and /proc, where nothing can be
+    // created.
     fs::write(root.path().join("file"), "").unwrap();
     for out in ["file/data", "/proc/data"] {
         let (status, _, stderr) =
             run(&["folder", "photos", "--out", out, "--val-share", "0.25"], root.path());
         assert_eq!(status, 4, "{stderr}");
         assert!(stderr.contains("cannot create"), "{stderr}");
+    }
+}
+
+/// Lines that standard error cannot take are lost, and nothing else.
+#[test]
+fn a_closed_or_full_standard_error_stops_no_work() {
+    let root = tempfile::tempdir().unwrap();
+    photos(root.path(), 4, 20);
+    fs::write(root.path().join("photos/day/readme.txt"), "words").unwrap();
+    fs::write(root.path().join("photos/day/bad.jpg"), "words").unwrap();
+    for (number, to) in ["2>&-", "2>/dev/full"].iter().enumerate() {
+        for (share, expected) in [("0.5", 0), ("0", 3)] {
+            let command = format!(
+                "\"$0\" folder photos --out out{number} --val-share 0.25 --max-unreadable {share} {to}"
+            );
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &command, env!("CARGO_BIN_EXE_data-prep")]).current_dir(root.path());
+            let status = shell.stdout(Stdio::null()).status().unwrap();
+            assert_eq!(status.code(), Some(expected), "{command}");
+            let _ = fs::remove_dir_all(root.path().join(format!("out{number}")));
+        }
+    }
+}
+
+#[test]
+fn names_are_shown_and_not_obeyed() {
+    let root = tempfile::tempdir().unwrap();
+    photos(root.path(), 4, 20);
+    fs::write(root.path().join("photos/day/\u{1b}[2J.jpg"), "words").unwrap();
+    fs::rename(root.path().join("photos/night"), root.path().join("photos/ni\nght\u{1b}[31m")).unwrap();
+    let (status, stdout, stderr) = run(
+        &["folder", "photos", "--out", "a", "--val-share", "0.25", "--max-unreadable", "50%"],
+        root.path(),
+    );
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stderr.contains("left out day/\\u{1b}[2J.jpg"), "{stderr}");
+    fs::create_dir(root.path().join("photos/e\u{7}mpty")).unwrap();
+    let (status, _, error) = run(&["folder", "photos", "--out", "b", "--val-share", "0.25"], root.path());
+    assert!(status == 3 && error.contains("photos/e\\u{7}mpty"), "{error}");
+    for text in [stdout, stderr, error] {
+        assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text:?}");
+    }
+}
+
+/// The sources that the help's examples name.
+fn example_sources(root: &Path) {
+    let write = |name: &str, content: &[u8]| {
+        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        fs::write(root.join(name), content).unwrap();
+    };
+    let labels: Vec<u8> = (0..2000).map(|i| (i % 10) as u8).collect();
+    let batch = python_batch("labels", &labels);
+    let file = ::tar::EntryType::Regular;
+    let members = [("data_batch_1", file, &batch[..]), ("test_batch", file, &batch[..])];
+    write("cifar-10-python.tar.gz", &gzip(&tar(&members)));
+    for name in ["data_batch_1", "data_batch_5", "test_batch"] {
+        write(&format!("cifar-10-batches-py/{name}"), &batch);
+    }
+    class_folders(&root.join("photos"), 5);
+    class_folders(&root.join("hymenoptera_data/train"), 3);
+    class_folders(&root.join("hymenoptera_data/val"), 2);
+    let photo = |path: &str| (path.to_owned(), fs::read(root.join("photos").join(path)).unwrap());
+    let photos = ["ants/000.png", "ants/001.png", "bees/000.png", "bees/001.png"].map(photo);
+    write("photos.zip", &zip(&photos.each_ref().map(|(path, content)| (&path[..], &content[..]))));
+    let deep =
+        image::ImageBuffer::<image::Luma<u16>, _>::from_fn(9, 9, |x, y| image::Luma([(x * y * 60) as u16]));
+    for (number, label) in ["flat", "flat", "round", "round"].iter().enumerate() {
+        write(&format!("scans/{number}.png"), &samples::encoded(deep.clone(), image::ImageFormat::Png));
+        let rows = fs::read_to_string(root.join("scans.csv")).unwrap_or("file,label\n".into());
+        write("scans.csv", format!("{rows}{number}.png,{label}\n").as_bytes());
+    }
+    for side in ["train", "t10k"] {
+        write(
+            &format!("mnist/{side}-images-idx3-ubyte.gz"),
+            &gzip(&idx(&[2, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8])),
+        );
+        write(&format!("mnist/{side}-labels-idx1-ubyte.gz"), &gzip(&idx(&[2], &[3, 4])));
+    }
+    let npy = |shape: &[u64], values: &[u8]| {
+        let mut bytes = Vec::new();
+        storage::arrays::write_npy(&mut bytes, shape, values).unwrap();
+        bytes
+    };
+    let (images, labels) = (npy(&[20, 2, 2], &[9; 80]), npy(&[20], &[0, 1].repeat(10)));
+    write("images.npy", &images);
+    write("labels.npy", &labels);
+    let members = ["train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy"];
+    let members = members.map(|name| (name, if name.contains("images") { &images[..] } else { &labels }));
+    write("bloodmnist.npz", &zip(&members));
+}
+
+#[test]
+fn every_example_of_the_help_runs() {
+    let root = tempfile::tempdir().unwrap();
+    example_sources(root.path());
+    let (_, help, _) = run(&["--help"], root.path());
+    let examples = help.split("Examples:").nth(1).unwrap().split("Exit codes").next().unwrap();
+    let examples = examples.replace("\\\n", " ");
+    let examples: Vec<&str> = examples.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert!(examples.len() >= 9, "{examples:?}");
+    let program = Path::new(env!("CARGO_BIN_EXE_data-prep")).parent().unwrap();
+    for example in examples {
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", example]).current_dir(root.path()).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+        let _ = fs::remove_dir_all(root.path().join("datasets"));
     }
 }

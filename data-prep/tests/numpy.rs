@@ -2,7 +2,7 @@
 //!
 //! Needs an interpreter with numpy: `BATON_PYTHON`, else `python3`.
 
-use data_prep::{Options, Source, prepare};
+use data_prep::{Options, Pictures, Source, prepare};
 use datasets::images::Dataset;
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +12,8 @@ import numpy, pickle, sys
 root, n = sys.argv[1], 50
 data = (numpy.arange(n * 3072, dtype=numpy.uint32) * 2654435761 >> 13).astype(numpy.uint8).reshape(n, 3072)
 labels = [i % 10 for i in range(n)]
-for i, protocol in enumerate([3, 4]):
-    with open(f'{root}/cifar/data_batch_{i + 1}', 'wb') as file:
+for protocol in range(6):
+    with open(f'{root}/cifar/data_batch_{protocol}', 'wb') as file:
         pickle.dump({b'data': data, b'labels': labels, b'filenames': [b'x.png'] * n}, file, protocol)
 numpy.save(f'{root}/npy/train-images.npy', data.reshape(n, 3, 32, 32).transpose(0, 2, 3, 1).copy())
 numpy.save(f'{root}/npy/train-labels.npy', numpy.array(labels, dtype=numpy.int32))
@@ -37,6 +37,8 @@ for split in manifest['splits'].values():
             assert pixels.shape == (int(shapes.prod(axis=1).sum()) * 3,)
         else:
             assert pixels.shape == (shard['images'], size['height'], size['width'], size['channels'])
+        names = json.loads((root / shard['names']['name']).read_text())
+        assert len(names) == shard['images'] and all(isinstance(name, str) for name in names)
         images += int(pixels.astype(numpy.int64).sum())
         labels += int(classes.sum())
 files = {f.name for f in root.iterdir()}
@@ -99,17 +101,21 @@ fn numpy_opens_every_file_and_its_own_are_read() {
     let npy = Source::Npy { path: root.path().join("npy"), labels: None };
     check(&npy, &options("out-npy"));
 
-    // The pickles and the array hold the same images.
-    let mut both = [vec![], vec![]];
-    for (out, images) in ["out-cifar-all", "out-npy-all"].iter().zip(&mut both) {
-        let mut all = options(out);
-        all.deal.val_share = Some(0.0);
-        all.deal.limit_train = Some(50);
-        let source = if *out == "out-npy-all" { &npy } else { &cifar };
-        prepare(source, &all, &|_| {}).unwrap();
-        Dataset::open(&all.out).unwrap().split("train").unwrap().read_images(0..50, images).unwrap();
+    // The pickles of every protocol and the array hold the same images.
+    let all = |out: &str, source: &Source, part: Option<String>| {
+        let mut options = options(out);
+        options.deal.val_share = Some(0.0);
+        options.deal.train = part.iter().map(|part| part.parse().unwrap()).collect();
+        prepare(source, &options, &|_| {}).unwrap();
+        let mut images = Vec::new();
+        Dataset::open(&options.out).unwrap().split("train").unwrap().read_images(0..50, &mut images).unwrap();
+        images
+    };
+    let expected = all("out-npy-all", &npy, None);
+    for protocol in 0..6 {
+        let found = all(&format!("out-{protocol}"), &cifar, Some(format!("data_batch_{protocol}")));
+        assert_eq!(found, expected, "protocol {protocol}");
     }
-    assert_eq!(both[0], both[1]);
 
     let grey = [&[0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2][..], &[7; 36]].concat();
     std::fs::write(root.path().join("idx/train-images-idx3-ubyte"), grey).unwrap();
@@ -121,5 +127,8 @@ fn numpy_opens_every_file_and_its_own_are_read() {
         let image = image::RgbImage::from_fn(20 + i, 30, |x, y| image::Rgb([x as u8, y as u8, i as u8]));
         image.save(root.path().join(format!("photos/{class}/{i}.png"))).unwrap();
     }
-    check(&Source::Folder { path: root.path().join("photos"), short_side: 24 }, &options("out-photos"));
+    check(
+        &Source::Folder { path: root.path().join("photos"), pictures: Pictures::new(24) },
+        &options("out-photos"),
+    );
 }

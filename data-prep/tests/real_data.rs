@@ -1,6 +1,7 @@
-//! The real CIFAR-10, MNIST and photos, where they are: `BATON_DATA`, else `../shared/data` beside the workspace.
+//! The real CIFAR-10, MNIST and photos, where they are: `BATON_DATA`, else `../shared/data` beside the
+//! workspace.
 
-use data_prep::{Options, Source, Summary, prepare};
+use data_prep::{Options, Pictures, Source, Summary, prepare};
 use datasets::images::{Dataset, Image};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -80,7 +81,7 @@ fn mnist_has_its_counts() {
 fn ants_and_bees_keep_their_split() {
     let Some(path) = data("hymenoptera_data") else { return };
     let root = tempfile::tempdir().unwrap();
-    let summary = made(&Source::Folder { path, short_side: 256 }, &options(&root));
+    let summary = made(&Source::Folder { path, pictures: Pictures::new(256) }, &options(&root));
     let manifest = summary.manifest;
     assert_eq!(manifest.classes, ["ants", "bees"]);
     assert_eq!(

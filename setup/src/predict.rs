@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::evaluate::open_same_classes;
 use crate::output::write_whole;
 use crate::sheet::{Entry, draw};
+use data_prep::{Links, NoImage, Reading, list_folder, read_image};
 use datasets::images::Image;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,9 @@ pub struct Predict {
     /// At most so many images, spread over all that there are.
     #[arg(long)]
     pub count: Option<usize>,
+    /// The values in 16-bit files have so many bits: as in `data-prep folder --bits`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
+    pub bits: Option<u8>,
     /// Draw the images with predicted and true class into this PNG.
     #[arg(long, value_name = "PNG")]
     pub sheet: Option<PathBuf>,
@@ -134,10 +138,11 @@ impl Predict {
         }
         let mut files = Vec::new();
         self.images.iter().try_for_each(|path| list(path, &mut files))?;
+        let reading = Reading { short_side: SHORT_SIDE, bits: self.bits };
         for chosen in spread(files.len(), self.count).chunks(BATCH) {
             let mut samples = Vec::new();
-            for path in chosen.iter().map(|&index| &files[index]) {
-                match read(path) {
+            for Listed { path, is_named } in chosen.iter().map(|&index| &files[index]) {
+                match read_image(path, &reading) {
                     Ok(image) => {
                         let folder = path.parent().and_then(Path::file_name);
                         let truth =
@@ -145,7 +150,8 @@ impl Predict {
                         samples.push(Sample { name: path.display().to_string(), truth, image });
                     }
                     Err(why) => {
-                        *unreadable += 1;
+                        // Text among the images of a folder is no error; a file that was asked for is.
+                        *unreadable += usize::from(*is_named || matches!(why, NoImage::Unreadable(_)));
                         note!("baton: {}: {why}", path.display());
                     }
                 }
@@ -177,25 +183,31 @@ fn spread(len: usize, count: Option<usize>) -> Vec<usize> {
     (0..count).map(|i| i * len / count).collect()
 }
 
-/// The files below a path, in the order of their names; hidden ones are left out.
-fn list(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    if !path.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(Failure::io("list", path))? {
-        entries.push(entry.map_err(Failure::io("list", path))?.path());
-    }
-    entries.sort();
-    let hidden =
-        |entry: &&PathBuf| entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    entries.iter().filter(|entry| !hidden(entry)).try_for_each(|entry| list(entry, files))
+/// A file to read.
+struct Listed {
+    path: PathBuf,
+    /// Whether it was named itself, and not found in a folder.
+    is_named: bool,
 }
 
-fn read(path: &Path) -> Result<Image, String> {
-    let content = std::fs::read(path).map_err(|error| error.to_string())?;
-    data_prep::decode(&content, SHORT_SIDE)
+/// The files below a path, by the rule of `data-prep`, or the path itself.
+fn list(path: &Path, files: &mut Vec<Listed>) -> Result<(), Failure> {
+    if !path.is_dir() {
+        files.push(Listed { path: path.to_owned(), is_named: true });
+        return Ok(());
+    }
+    let listing = list_folder(path, Links::Inside)?;
+    listing
+        .left_out
+        .iter()
+        .for_each(|(left_out, why)| tell(&path.join(left_out), &format!("left out, {why}")));
+    files.extend(listing.files.iter().map(|file| Listed { path: path.join(&file.path), is_named: false }));
+    Ok(())
+}
+
+/// Says something of a file on standard error.
+fn tell(path: &Path, words: &str) {
+    note!("baton: {}: {words}", path.display());
 }
 
 fn likeliest(probabilities: &[f32]) -> Vec<(usize, f32)> {

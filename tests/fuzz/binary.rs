@@ -1,13 +1,14 @@
 //! Arrays, weights, archives and images.
 
 use super::samples::{binary_batch, encoded, gzip, idx, picture, python_batch, tar};
-use data_prep::{Deal, Options, Source, decode, prepare};
+use data_prep::{Deal, Options, Pictures, Reading, Source, decode, prepare};
 use datasets::images::{Dataset, Geometry, Image};
 use image::{DynamicImage, ImageFormat};
 use protocol::FileRef;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::Path;
 use storage::arrays::{Dtype, Npy, write_npy};
 use storage::{Tensor, encode_tensors};
@@ -201,6 +202,38 @@ pub(crate) fn read_idx(folder: &Path, input: &[u8]) -> bool {
     made(folder, &Source::Idx { path: folder.into() })
 }
 
+/// Images and labels in one zip, stored.
+pub(crate) fn npzs() -> Vec<Vec<u8>> {
+    let way = ::zip::write::SimpleFileOptions::default().compression_method(::zip::CompressionMethod::Stored);
+    let mut writer = ::zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [("x.npy", npy(&[2, 2, 2], &[9_u8; 8])), ("y.npy", npy(&[2], &[0_i64, 1]))] {
+        writer.start_file(name, way).expect("a member");
+        writer.write_all(&content).expect("bytes");
+    }
+    vec![writer.finish().expect("a zip").into_inner()]
+}
+
+pub(crate) fn read_npz(folder: &Path, input: &[u8]) -> bool {
+    put(folder, "all.npz", input);
+    made(folder, &Source::Npy { path: folder.join("all.npz"), labels: None })
+}
+
+/// Labels of two images.
+pub(crate) fn labels() -> Vec<Vec<u8>> {
+    vec![b"file,label\na.png,ant\nb.png,bee\n".to_vec(), b"b;\"x\"\"\";test\r\na;y;train\r\n".to_vec()]
+}
+
+pub(crate) fn read_labels(folder: &Path, input: &[u8]) -> bool {
+    let photos = folder.join("photos");
+    fs::create_dir_all(&photos).expect("a folder");
+    for (number, name) in ["a.png", "b.png"].iter().enumerate() {
+        put(&photos, name, &encoded(picture(number, 4, 4), ImageFormat::Png));
+    }
+    put(folder, "labels.csv", input);
+    let pictures = Pictures { labels: Some(folder.join("labels.csv")), ..Pictures::new(8) };
+    made(folder, &Source::Folder { path: photos, pictures })
+}
+
 pub(crate) fn images() -> Vec<Vec<u8>> {
     let rgb = picture(3, 20, 12);
     let alpha = DynamicImage::from(rgb.clone()).into_rgba16();
@@ -212,11 +245,12 @@ pub(crate) fn images() -> Vec<Vec<u8>> {
         encoded(alpha, ImageFormat::Png),
         encoded(rgb.clone(), ImageFormat::Gif),
         encoded(rgb.clone(), ImageFormat::Bmp),
+        encoded(rgb.clone(), ImageFormat::Tiff),
         encoded(rgb, ImageFormat::WebP),
         encoded(grey, ImageFormat::Bmp),
     ]
 }
 
 pub(crate) fn read_image(_: &Path, input: &[u8]) -> bool {
-    decode(input, 8).is_ok_and(|image| image.height.min(image.width) <= 8)
+    decode(input, &Reading::new(8)).is_ok_and(|image| image.height.min(image.width) <= 8)
 }

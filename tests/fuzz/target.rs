@@ -293,6 +293,22 @@ pub(crate) const TARGETS: [Target; 16] = [
         most_bytes: of_archives,
     },
     Target {
+        name: "npz",
+        corpus: binary::npzs,
+        tokens: NPY,
+        seal: seal::zip,
+        read: binary::read_npz,
+        most_bytes: of_arrays,
+    },
+    Target {
+        name: "labels",
+        corpus: binary::labels,
+        tokens: &[b",", b";", b"\t", b"\"", b"\n", b"a.png", b"label", b"split", b"train"],
+        seal: plain,
+        read: binary::read_labels,
+        most_bytes: of_arrays,
+    },
+    Target {
         name: "images",
         corpus: binary::images,
         tokens: IMAGE,

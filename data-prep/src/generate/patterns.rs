@@ -1,6 +1,7 @@
-//! What the generated classes look like: each a small function that says whether a point lies on the pattern.
+//! The looks of the generated classes: each a small function that says whether a point lies on the pattern.
 //!
-//! A shape fills the circle of radius 1 around the origin; a texture covers the plane with a period of about 1.
+//! A shape fills the circle of radius 1 around the origin; a texture covers the plane with a period of about
+//! 1.
 
 use std::f32::consts::{PI, TAU};
 

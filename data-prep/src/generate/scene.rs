@@ -1,6 +1,7 @@
 //! One generated image: a background, clutter, the class's pattern, light and noise, all drawn at random.
 //!
-//! Colours, place, size, rotation and light are drawn the same way for every class, so they tell nothing about it.
+//! Colours, place, size, rotation and light are drawn the same way for every class, so they tell nothing
+//! about it.
 
 use super::patterns::{At, Class, Kind, Pattern};
 use super::random::Random;

@@ -1,7 +1,7 @@
 //! Which image goes where.
 
 use super::*;
-use crate::source::{Images, Part, Unread};
+use crate::collection::{Images, Part, Unread};
 use datasets::images::{Geometry, Image};
 
 struct Named(&'static str);
@@ -31,6 +31,7 @@ fn collection(parts: &[(&'static str, Role, usize)]) -> Collection {
         parts: parts.iter().map(part).collect(),
         by_class: false,
         files: vec![],
+        notes: vec![],
     }
 }
 

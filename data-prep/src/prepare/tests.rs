@@ -1,7 +1,8 @@
 //! Whole jobs on small sources: the same bytes always, continued after interruptions, complete or not there.
 
 use super::*;
-use crate::samples::{class_folders, encoded, picture};
+use crate::Pictures;
+use crate::samples::{class_folders, encoded, picture, zip};
 use image::ImageFormat;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 
 fn folder_source(root: &Path) -> Source {
-    Source::Folder { path: root.join("src"), short_side: 16 }
+    Source::Folder { path: root.join("src"), pictures: Pictures::new(16) }
 }
 
 /// Nine shards of training images and a few for validation.
@@ -56,7 +57,8 @@ fn a_folder_becomes_a_dataset() {
     );
     let (train, val) = (dataset.split("train").unwrap(), dataset.split("val").unwrap());
     assert_eq!((train.per_class(), val.per_class()), (&[24; 3][..], &[6; 3][..]));
-    // Every image of the source is there once, with its label: the pictures of each class have their own height.
+    // Every image of the source is there once, with its label: the pictures of each class have their own
+    // height.
     let mut images = Vec::new();
     let mut widths = vec![vec![]; 3];
     for split in [train, val] {
@@ -194,7 +196,7 @@ fn unreadable_images_are_named_and_counted() {
     let summary = made(root.path(), &options(root.path())).unwrap();
     let [unreadable] = &summary.manifest.unreadable[..] else { panic!("one") };
     assert_eq!(unreadable.file, "bees/notes.jpg");
-    assert!(unreadable.reason.contains("text that starts with"), "{}", unreadable.reason);
+    assert!(unreadable.reason.contains("but a text"), "{}", unreadable.reason);
     let images: usize = summary.manifest.splits.values().map(|split| split.images).sum();
     assert_eq!(images, 150);
 
@@ -258,4 +260,121 @@ fn a_given_split_of_folders_is_kept() {
     fs::rename(root.path().join("src/val/cats"), root.path().join("src/val/dogs")).unwrap();
     let error = made(root.path(), &options).unwrap_err().to_string();
     assert!(error.contains("class dogs"), "{error}");
+}
+
+#[test]
+fn images_keep_the_names_of_their_files() {
+    let root = source(10);
+    made(root.path(), &options(root.path())).unwrap();
+    let dataset = Dataset::open(root.path().join("out")).unwrap();
+    let mut names = Vec::new();
+    for split in ["train", "val"].map(|name| dataset.split(name).unwrap()) {
+        let (labels, mut images) = (split.labels().unwrap(), Vec::new());
+        split.read_images(0..split.len(), &mut images).unwrap();
+        for (i, image) in images.iter().enumerate() {
+            let name = split.name(i).unwrap().unwrap();
+            // The file that has the name is the image.
+            let content = fs::read(root.path().join("src").join(name)).unwrap();
+            assert_eq!(crate::decode(&content, &crate::Reading::new(16)).unwrap(), *image, "{name}");
+            assert!(name.starts_with(["ants/", "bees/", "cats/"][labels[i] as usize]), "{name}");
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    assert_eq!((names.len(), &names[0][..], &names[29][..]), (30, "ants/000.png", "cats/009.png"));
+}
+
+#[test]
+fn a_zip_of_a_folder_and_its_labels_in_a_csv_make_the_same_data_set() {
+    let root = source(6);
+    let digest = made(root.path(), &options(root.path())).unwrap().digest;
+    let listing = crate::list_folder(&root.path().join("src"), crate::Links::Inside).unwrap();
+    let contents: Vec<(String, Vec<u8>)> = listing
+        .files
+        .iter()
+        .map(|file| (file.path.clone(), fs::read(root.path().join("src").join(&file.path)).unwrap()))
+        .collect();
+    let members: Vec<(&str, &[u8])> =
+        contents.iter().map(|(path, content)| (&path[..], &content[..])).collect();
+    fs::write(root.path().join("src.zip"), zip(&members)).unwrap();
+    let rows: Vec<String> = contents.iter().map(|(path, _)| format!("{path},{}\n", &path[..4])).collect();
+    fs::write(root.path().join("labels.csv"), rows.concat()).unwrap();
+    let mut options = options(root.path());
+    for (number, (path, labels)) in
+        [("src.zip", None), ("src", Some("labels.csv")), ("src.zip", Some("labels.csv"))]
+            .into_iter()
+            .enumerate()
+    {
+        options.out = root.path().join(format!("again-{number}"));
+        let labels = labels.map(|name| root.path().join(name));
+        let source = Source::Folder {
+            path: root.path().join(path),
+            pictures: Pictures { labels, ..Pictures::new(16) },
+        };
+        assert_eq!(prepare(&source, &options, &|_| {}).unwrap().digest, digest, "{path} {number}");
+    }
+}
+
+#[test]
+fn files_that_are_no_images_are_told_and_cost_no_share() {
+    let root = source(10);
+    let src = root.path().join("src");
+    for (n, name) in ["ants/readme.txt", "ants/labels.xml", "bees/notes.md"].iter().enumerate() {
+        fs::write(src.join(name), format!("words {n}")).unwrap();
+    }
+    let mut said = std::sync::Mutex::new(Vec::new());
+    let summary = prepare(&folder_source(root.path()), &options(root.path()), &|progress| {
+        if let Progress::Note(note) = progress {
+            said.lock().unwrap().push(note.to_owned());
+        }
+    })
+    .unwrap();
+    assert_eq!(summary.manifest.unreadable.len(), 3);
+    assert!(
+        summary.notes[0].starts_with("left out as no images: 3 files, the first: "),
+        "{:?}",
+        summary.notes
+    );
+    assert_eq!(*said.get_mut().unwrap(), summary.notes);
+    let text = fs::read_to_string(root.path().join("out").join(MANIFEST)).unwrap();
+    assert!(
+        text.contains("bees/notes.md") && !text.contains("words"),
+        "a file's content is repeated: {text}"
+    );
+}
+
+#[test]
+fn a_class_whose_images_are_all_unreadable_is_refused() {
+    let root = source(10);
+    fs::create_dir(root.path().join("src/dogs")).unwrap();
+    for i in 0..2 {
+        fs::write(root.path().join(format!("src/dogs/{i}.jpg")), "words").unwrap();
+    }
+    let mut options = options(root.path());
+    options.max_unreadable = 0.5;
+    let error = made(root.path(), &options).unwrap_err();
+    assert!(error.is_bad_input() && !options.out.exists());
+    let words = error.to_string();
+    assert!(
+        words.contains("images of class dogs to train on that can be read, found none; the first, dogs/"),
+        "{words}"
+    );
+}
+
+#[test]
+fn one_class_is_refused_and_classes_that_are_not_trained_are_told() {
+    let root = source(3);
+    fs::remove_dir_all(root.path().join("src/bees")).unwrap();
+    fs::remove_dir_all(root.path().join("src/cats")).unwrap();
+    let error = made(root.path(), &options(root.path())).unwrap_err();
+    assert!(
+        error.is_bad_input() && error.to_string().contains("two classes or more, found one, ants"),
+        "{error}"
+    );
+
+    let root = source(6);
+    let mut options = options(root.path());
+    options.deal.limit_train = Some(1);
+    let notes = made(root.path(), &options).unwrap().notes;
+    assert!(notes[0].starts_with("classes without an image to train on: "), "{notes:?}");
 }

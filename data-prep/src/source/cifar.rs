@@ -1,15 +1,20 @@
-//! CIFAR-10 and CIFAR-100: batches of 32 x 32 images in colour planes, pickled or binary, in an archive or a folder.
+//! CIFAR-10 and CIFAR-100: batches of 32 x 32 images in colour planes, pickled or binary, in an archive or a
+//! folder.
 
-use super::pickle::Pickle;
-use super::{Collection, Images, Part, Role, SourceFile, Unread, archive, list, load};
+use super::archive::{Archive, Bounds};
+use super::pickle::{Elements, Pickle};
+use crate::collection::{Collection, Images, Part, Role, SourceFile, Unread};
+use crate::files::{load, names};
 use crate::{Error, Result};
-use datasets::images::{Geometry, Image};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const PIXELS: usize = 3 * PLANE;
+
+/// The largest file that is loaded; the training part of CIFAR-100 has 155 MB, written as text four times
+/// that.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// The class names of CIFAR-10, for archives without their `batches.meta`.
 const CIFAR10: [&str; 10] =
@@ -25,32 +30,7 @@ pub(super) fn open(path: &Path, coarse: bool) -> Result<Collection> {
             path.display().to_string(),
         ));
     }
-    let labels = match (hundred, coarse) {
-        (false, _) => Labels {
-            key: "labels",
-            names: "label_names",
-            text: "batches.meta.txt",
-            bytes: 1,
-            at: 0,
-            classes: 10,
-        },
-        (true, false) => Labels {
-            key: "fine_labels",
-            names: "fine_label_names",
-            text: "fine_label_names.txt",
-            bytes: 2,
-            at: 1,
-            classes: 100,
-        },
-        (true, true) => Labels {
-            key: "coarse_labels",
-            names: "coarse_label_names",
-            text: "coarse_label_names.txt",
-            bytes: 2,
-            at: 0,
-            classes: 20,
-        },
-    };
+    let labels = Labels::of(hundred, coarse);
     let mut collection = Collection {
         kind: "cifar",
         classes: labels.class_names(path, &files)?,
@@ -59,18 +39,20 @@ pub(super) fn open(path: &Path, coarse: bool) -> Result<Collection> {
         parts: vec![],
         by_class: false,
         files: files.iter().map(|(name, content)| SourceFile::of_content(name, content)).collect(),
+        notes: vec![],
     };
     for (name, content) in files.into_iter().filter(|(name, _)| is_batch(name)) {
         let parsed = if name.ends_with(".bin") { labels.binary(&content) } else { labels.pickled(&content) };
-        let (batch_labels, rows, stride) =
+        let Batch { labels, first, stride, decoded } =
             parsed.map_err(|found| Error::input(&path.join(&name), "a batch of CIFAR images", found))?;
-        let images = Box::new(Planes { name: name.clone(), content, first: rows, stride });
-        collection.parts.push(Part {
-            role: Role::of(&name),
-            name: stem(&name).into(),
-            labels: batch_labels,
-            images,
-        });
+        let content = decoded.unwrap_or(content);
+        let images = Box::new(Planes { name: name.clone(), content, first, stride });
+        if collection.parts.iter().any(|part| part.name == stem(&name)) {
+            let found = format!("{} and {}.bin", stem(&name), stem(&name));
+            return Err(Error::input(path, "each batch in one form", found));
+        }
+        let role = Role::of_file(&name).unwrap_or(Role::Train);
+        collection.parts.push(Part { role, name: stem(&name).into(), labels, images });
     }
     if collection.parts.is_empty() {
         let expected = "CIFAR batches: data_batch_1 ..., train, test, or the same with .bin";
@@ -98,16 +80,14 @@ fn is_wanted(name: &str) -> bool {
 
 /// The batches and the class names, from an archive, a folder, or the one folder within it that has some.
 fn files(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    if path.is_file() {
-        let mut members = archive::members(path, is_wanted)?;
-        members.sort();
-        return Ok(members);
+    if !path.is_dir() {
+        return packed_files(path);
     }
     let mut found: Vec<(PathBuf, Vec<String>)> = Vec::new();
     let folders =
-        list(path)?.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| path.join(name));
+        names(path)?.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| path.join(name));
     for folder in std::iter::once(path.to_owned()).chain(folders) {
-        let names = list(&folder)?.into_iter().filter(|(name, is_folder)| !is_folder && is_wanted(name));
+        let names = names(&folder)?.into_iter().filter(|(name, is_folder)| !is_folder && is_wanted(name));
         let names: Vec<String> = names.map(|(name, _)| name).collect();
         if names.iter().any(|name| is_batch(name)) {
             found.push((folder, names));
@@ -115,13 +95,32 @@ fn files(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     }
     match &found[..] {
         [] => Ok(vec![]),
-        [(folder, names)] => names.iter().map(|name| Ok((name.clone(), load(&folder.join(name))?))).collect(),
+        [(folder, names)] => {
+            names.iter().map(|name| Ok((name.clone(), load(&folder.join(name), MAX_BYTES)?))).collect()
+        }
         [(a, _), (b, _), ..] => Err(Error::input(
             path,
             "one folder with batches: name one of them",
             format!("{} and {}", a.display(), b.display()),
         )),
     }
+}
+
+/// The batches and the class names of an archive, by their last names.
+fn packed_files(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let last = |member: &str| member.rsplit('/').next().unwrap_or_default().to_owned();
+    let archive = Archive::open(path, Bounds::USUAL, &|member| is_wanted(&last(member)))?;
+    let mut files = Vec::<(String, Vec<u8>)>::new();
+    for member in &archive.listing.files {
+        let name = last(&member.path);
+        if files.iter().any(|(known, _)| *known == name) {
+            return Err(Error::input(path, "each batch once", format!("{name} again")));
+        }
+        let content = archive.read(&member.path, MAX_BYTES);
+        files.push((name, content.map_err(|found| Error::input(path, "a whole archive", found))?));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Where labels and class names are in the files of one of the two sets.
@@ -135,24 +134,64 @@ struct Labels {
     classes: usize,
 }
 
-/// Labels, where the first image lies, and from one image to the next.
-type Batch = (Vec<u32>, usize, usize);
+/// The images of a batch.
+struct Batch {
+    labels: Vec<u32>,
+    /// Where the first one lies, and from one to the next.
+    first: usize,
+    stride: usize,
+    /// Their bytes, when the file has them in another form.
+    decoded: Option<Vec<u8>>,
+}
 
 impl Labels {
+    fn of(hundred: bool, coarse: bool) -> Labels {
+        match (hundred, coarse) {
+            (false, _) => Labels {
+                key: "labels",
+                names: "label_names",
+                text: "batches.meta.txt",
+                bytes: 1,
+                at: 0,
+                classes: 10,
+            },
+            (true, false) => Labels {
+                key: "fine_labels",
+                names: "fine_label_names",
+                text: "fine_label_names.txt",
+                bytes: 2,
+                at: 1,
+                classes: 100,
+            },
+            (true, true) => Labels {
+                key: "coarse_labels",
+                names: "coarse_label_names",
+                text: "coarse_label_names.txt",
+                bytes: 2,
+                at: 0,
+                classes: 20,
+            },
+        }
+    }
+
     fn pickled(&self, content: &[u8]) -> Result<Batch, String> {
         let pickle = Pickle::parse(content)?;
         let data = pickle.get("data").and_then(|id| pickle.byte_array(id));
-        let Some((shape, Range { start, end })) = data else {
+        let Some((shape, elements)) = data else {
             return Err("no uint8 array \"data\" in C order".into());
         };
         let labels = pickle.get(self.key).and_then(|id| pickle.ints(id));
         let labels = labels.ok_or_else(|| format!("no list {:?}", self.key))?;
-        if shape != [labels.len() as i64, PIXELS as i64] || end - start != labels.len() * PIXELS {
-            let bytes = end - start;
+        let bytes = elements.len();
+        if shape != [labels.len() as i64, PIXELS as i64] || bytes != labels.len() * PIXELS {
             return Err(format!("\"data\" of shape {shape:?} in {bytes} bytes with {} labels", labels.len()));
         }
         let labels = labels.iter().map(|&label| self.label(label)).collect::<Result<_, _>>()?;
-        Ok((labels, start, PIXELS))
+        let (first, decoded) = match elements {
+            Elements::InFile(range) => (range.start, None),
+            Elements::Decoded(bytes) => (0, Some(bytes)),
+        };
+        Ok(Batch { labels, first, stride: PIXELS, decoded })
     }
 
     fn binary(&self, content: &[u8]) -> Result<Batch, String> {
@@ -161,7 +200,8 @@ impl Labels {
             return Err(format!("{} bytes, which is no multiple of {stride}", content.len()));
         }
         let labels = content.chunks(stride).map(|image| self.label(image[self.at].into()));
-        Ok((labels.collect::<Result<_, _>>()?, self.bytes, stride))
+        let labels = labels.collect::<Result<_, _>>()?;
+        Ok(Batch { labels, first: self.bytes, stride, decoded: None })
     }
 
     fn label(&self, label: i64) -> Result<u32, String> {

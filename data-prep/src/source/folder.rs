@@ -1,45 +1,76 @@
-//! A folder of image files: one sub-folder per class, or `train`, `val` and `test` with the classes in each.
+//! Image files in a folder or an archive: one sub-folder per class, or the sides of a split with the classes
+//! in each, or in any order with their labels in a CSV.
 
-use super::{Collection, Images, Part, Role, SourceFile, Unread, list};
-use crate::decode::decode;
-use crate::{Error, Result};
+use super::archive::{Archive, Bounds};
+use super::labels;
+use super::layout::{Layout, layout};
+use crate::collection::{Collection, Images, Part, SourceFile, Unread};
+use crate::decode::{DECODE_VERSION, MAX_FILE_BYTES, NoImage, Reading, decode_named, read_image};
+use crate::files::{Links, Listing, list_folder};
+use crate::{Result, printable};
 use datasets::images::{Geometry, Image};
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The names that the three sides of a given split have.
-const SPLITS: [(&str, Role); 5] = [
-    ("train", Role::Train),
-    ("val", Role::Val),
-    ("valid", Role::Val),
-    ("validation", Role::Val),
-    ("test", Role::Test),
-];
+/// How a folder of images is read.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    /// How each image is read.
+    pub reading: Reading,
+    /// Whether links that lead out of the folder are followed.
+    pub links: Links,
+    /// A CSV with a file's name and its label in each row, in place of folders for the classes.
+    pub labels: Option<PathBuf>,
+    /// The column of that CSV that holds the labels, when there are several.
+    pub label_column: Option<String>,
+}
 
-/// Files that systems leave in folders and that are no images.
-const LITTER: [&str; 2] = ["Thumbs.db", "desktop.ini"];
-
-/// Folders within a class's folder, at most; deeper ones are most likely a loop of links.
-const MAX_DEPTH: usize = 8;
-
-pub(super) fn open(path: &Path, short_side: u32) -> Result<Collection> {
-    let sides = sides(path)?;
-    let mut classes = BTreeSet::new();
-    for (_, folder, _) in &sides {
-        let names = list(folder)?.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name);
-        let names: Vec<String> = names.collect();
-        if names.is_empty() {
-            return Err(Error::input(folder, "one sub-folder for each class", "no sub-folder"));
-        }
-        classes.extend(names);
+impl Pictures {
+    /// Images whose shorter side becomes at most `short_side`, with their classes told by folders.
+    pub fn new(short_side: u32) -> Pictures {
+        let (reading, links) = (Reading::new(short_side), Links::Inside);
+        Pictures { reading, links, labels: None, label_column: None }
     }
-    let classes: Vec<String> = classes.into_iter().collect();
-    let (mut parts, mut files) = (vec![], vec![]);
-    for (name, folder, role) in sides {
-        parts.push(part(path, name, &folder, role, &classes, short_side, &mut files)?);
+
+    /// All that decides the bytes of the images, beside their files.
+    pub(super) fn recipe(&self) -> serde_json::Value {
+        serde_json::json!([self.reading.short_side, self.reading.bits, DECODE_VERSION])
     }
-    let short = short_side as usize;
+}
+
+/// Where the files lie.
+enum Store {
+    Folder(PathBuf),
+    Archive(Archive),
+}
+
+pub(super) fn open(path: &Path, pictures: &Pictures) -> Result<Collection> {
+    let (store, listing) = if path.is_dir() {
+        (Store::Folder(path.into()), list_folder(path, pictures.links)?)
+    } else {
+        let mut archive = Archive::open(path, Bounds::USUAL, &|_| true)?;
+        let listing = std::mem::take(&mut archive.listing);
+        (Store::Archive(archive), listing)
+    };
+    let Layout { classes, sides, mut notes } = match &pictures.labels {
+        Some(csv) => labels::layout(path, &listing, csv, pictures.label_column.as_deref())?,
+        None => layout(path, &listing)?,
+    };
+    notes.extend(left_out(&listing));
+    let (store, mut parts, mut files) = (Arc::new(store), vec![], vec![]);
+    for side in sides {
+        let found = || side.files.iter().map(|&(file, _)| &listing.files[file]);
+        files.extend(found().map(|file| SourceFile {
+            name: file.path.clone(),
+            bytes: file.bytes,
+            xxh3: None,
+        }));
+        let names = found().map(|file| file.path.clone()).collect();
+        let images = Box::new(Files { store: store.clone(), names, reading: pictures.reading });
+        let labels = side.files.iter().map(|&(_, label)| label).collect();
+        parts.push(Part { name: side.name, role: side.role, labels, images });
+    }
+    let short = pictures.reading.short_side as usize;
     Ok(Collection {
         kind: "folder",
         classes,
@@ -48,96 +79,24 @@ pub(super) fn open(path: &Path, short_side: u32) -> Result<Collection> {
         parts,
         by_class: true,
         files,
+        notes,
     })
 }
 
-/// The sides of a given split, or the folder itself as training images.
-fn sides(path: &Path) -> Result<Vec<(String, PathBuf, Role)>> {
-    let entries = list(path)?;
-    let has_classes = |folder: &Path| Ok::<_, Error>(list(folder)?.iter().any(|(_, is_folder)| *is_folder));
-    let train = path.join("train");
-    if !(entries.contains(&("train".into(), true)) && has_classes(&train)?) {
-        return Ok(vec![("images".into(), path.into(), Role::Train)]);
-    }
-    let mut sides = Vec::new();
-    for (name, _) in entries.into_iter().filter(|(_, is_folder)| *is_folder) {
-        let Some((_, role)) = SPLITS.iter().find(|(known, _)| *known == name) else {
-            return Err(Error::input(path, "beside train only val (or valid, validation) and test", name));
-        };
-        sides.push((name.clone(), path.join(name), *role));
-    }
-    Ok(sides)
-}
-
-fn part(
-    root: &Path,
-    name: String,
-    folder: &Path,
-    role: Role,
-    classes: &[String],
-    short_side: u32,
-    files: &mut Vec<SourceFile>,
-) -> Result<Part> {
-    let (mut labels, mut paths) = (vec![], vec![]);
-    for (label, class) in classes.iter().enumerate() {
-        let class_folder = folder.join(class);
-        if !class_folder.is_dir() {
-            if role == Role::Train {
-                return Err(Error::input(
-                    folder,
-                    format!("a sub-folder for class {class}, as beside it"),
-                    "none",
-                ));
-            }
-            continue;
-        }
-        let before = paths.len();
-        walk(&class_folder, 0, &mut paths)?;
-        if paths.len() == before {
-            return Err(Error::input(
-                &class_folder,
-                "images of this class",
-                "an empty folder: put some there or remove it",
-            ));
-        }
-        labels.resize(paths.len(), label as u32);
-    }
-    let names: Vec<String> = paths.iter().map(|(path, _)| relative(root, path)).collect();
-    files.extend(names.iter().zip(&paths).map(|(name, (_, bytes))| SourceFile {
-        name: name.clone(),
-        bytes: *bytes,
-        xxh3: None,
-    }));
-    let images = Box::new(Files { root: root.into(), names, short_side });
-    Ok(Part { name, role, labels, images })
-}
-
-fn relative(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
-}
-
-/// All files below a class's folder with their lengths, in the order of their names.
-fn walk(folder: &Path, depth: usize, paths: &mut Vec<(PathBuf, u64)>) -> Result<()> {
-    if depth > MAX_DEPTH {
-        return Err(Error::input(folder, format!("at most {MAX_DEPTH} folders within a class"), "more"));
-    }
-    for (name, is_folder) in list(folder)? {
-        let path = folder.join(&name);
-        if is_folder {
-            walk(&path, depth + 1, paths)?;
-        } else if !LITTER.contains(&&name[..]) {
-            let bytes = fs::metadata(&path).map_err(Error::io("open", &path))?.len();
-            paths.push((path, bytes));
-        }
-    }
-    Ok(())
+/// Says what was not read because it is no plain file.
+fn left_out(listing: &Listing) -> Option<String> {
+    let (path, why) = listing.left_out.first()?;
+    Some(match listing.left_out.len() {
+        1 => format!("left out {}: {why}", printable(path)),
+        count => format!("left out {count} links or special files; the first, {}, is {why}", printable(path)),
+    })
 }
 
 /// Image files, decoded when they are read.
 struct Files {
-    root: PathBuf,
+    store: Arc<Store>,
     names: Vec<String>,
-    short_side: u32,
+    reading: Reading,
 }
 
 impl Images for Files {
@@ -146,8 +105,17 @@ impl Images for Files {
     }
 
     fn read(&self, index: usize) -> Result<Image, Unread> {
-        let content =
-            fs::read(self.root.join(&self.names[index])).map_err(|e| Unread::Image(e.to_string()))?;
-        decode(&content, self.short_side).map_err(Unread::Image)
+        let name = &self.names[index];
+        let image = match &*self.store {
+            Store::Folder(root) => read_image(&root.join(name), &self.reading),
+            Store::Archive(archive) => archive
+                .read(name, MAX_FILE_BYTES)
+                .map_err(NoImage::Unreadable)
+                .and_then(|content| decode_named(name, &content, &self.reading)),
+        };
+        image.map_err(|why| match why {
+            NoImage::Stray(why) => Unread::Stray(why),
+            NoImage::Unreadable(why) => Unread::Image(why),
+        })
     }
 }

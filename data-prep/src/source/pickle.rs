@@ -1,44 +1,32 @@
 //! Reads Python pickles as data: an opcode reader for dicts, lists, numbers, strings and numpy byte arrays.
 //!
-//! Nothing is ever called: the few names that numpy arrays need are recognised, any other name is an error. Values
-//! lie in one arena and refer to each other by index, so a pickle that nests or repeats itself costs no more than
-//! its length, and strings stay where they are in the file.
+//! Nothing is ever called: the few names that numpy arrays need are recognised, any other name is an error.
+//! Values lie in one arena and refer to each other by index, so a pickle that nests or repeats itself costs
+//! no more than its length, and strings stay where they are in the file.
 
-use std::collections::HashMap;
+mod machine;
+mod text;
+
+use machine::{Id, Name, Reader, Value};
 use std::ops::Range;
 
-/// Values, memo entries and stack places that a pickle may use; CIFAR-100 needs about 250,000.
-const MAX_VALUES: usize = 2_000_000;
+/// The elements of an array of bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    /// They lie in the file.
+    InFile(Range<usize>),
+    /// They are written in another form.
+    Decoded(Vec<u8>),
+}
 
-/// What numpy writes to name an array and its type; `_core` since numpy 2.
-const ARRAY_NAMES: [&str; 4] = [
-    "numpy.core.multiarray _reconstruct",
-    "numpy._core.multiarray _reconstruct",
-    "numpy ndarray",
-    "numpy dtype",
-];
-
-/// A value's index in the arena.
-pub(super) type Id = u32;
-
-#[derive(Debug)]
-enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// A string or bytes: where it lies in the file.
-    Bytes(Range<usize>),
-    /// A list or a tuple.
-    Sequence(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// An index into [`ARRAY_NAMES`].
-    Name(usize),
-    /// What calling `name` with `args` would give, and the state it would be given then.
-    Object {
-        name: Id,
-        args: Id,
-        state: Option<Id>,
-    },
+impl Elements {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Elements::InFile(range) => range.len(),
+            Elements::Decoded(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// A parsed pickle.
@@ -50,11 +38,9 @@ pub(super) struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Parses one pickle, protocols 2 to 4.
+    /// Parses one pickle of any protocol, 0 to 5.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Pickle<'a>, String> {
-        let reader =
-            Reader { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() };
-        let (values, root) = reader.run()?;
+        let (values, root) = Reader::new(bytes).run()?;
         Ok(Pickle { bytes, values, root })
     }
 
@@ -75,20 +61,33 @@ impl<'a> Pickle<'a> {
         self.sequence(id)?.iter().map(text).collect()
     }
 
-    /// A numpy array of bytes in C order: its shape, and where its elements lie in the file.
-    pub(super) fn byte_array(&self, id: Id) -> Option<(Vec<i64>, Range<usize>)> {
-        let Value::Object { name, state: Some(state), .. } = self.value(id) else { return None };
-        let [_version, shape, dtype, fortran, elements] = self.sequence(*state)? else { return None };
-        let is_array = matches!(self.value(*name), Value::Name(0 | 1));
-        let in_c_order = matches!(self.value(*fortran), Value::Bool(false) | Value::Int(0));
-        let Value::Bytes(range) = self.value(*elements) else { return None };
-        (is_array && in_c_order && self.is_byte_type(*dtype)).then_some((self.ints(*shape)?, range.clone()))
+    /// A numpy array of bytes in C order: its shape and its elements.
+    pub(super) fn byte_array(&self, id: Id) -> Option<(Vec<i64>, Elements)> {
+        let Value::Object { name, args, state } = self.value(id) else { return None };
+        let (elements, shape, dtype) = match (self.value(*name), state) {
+            (Value::Name(Name::Array), Some(state)) => {
+                let [_version, shape, dtype, fortran, elements] = self.sequence(*state)? else { return None };
+                let in_c_order = matches!(self.value(*fortran), Value::Bool(false) | Value::Int(0));
+                in_c_order.then_some((elements, shape, dtype))?
+            }
+            (Value::Name(Name::Buffer), None) => {
+                let [elements, dtype, shape, order] = self.sequence(*args)? else { return None };
+                (self.bytes(*order)? == b"C").then_some((elements, shape, dtype))?
+            }
+            _ => return None,
+        };
+        let elements = match self.value(*elements) {
+            Value::Bytes(range) => Elements::InFile(range.clone()),
+            Value::Decoded(bytes) => Elements::Decoded(bytes.clone()),
+            _ => return None,
+        };
+        self.is_byte_type(*dtype).then_some((self.ints(*shape)?, elements))
     }
 
     fn is_byte_type(&self, id: Id) -> bool {
         let Value::Object { name, args, .. } = self.value(id) else { return false };
         let first = self.sequence(*args).and_then(|args| self.bytes(*args.first()?));
-        matches!(self.value(*name), Value::Name(3)) && matches!(first, Some(b"u1" | b"|u1"))
+        matches!(self.value(*name), Value::Name(Name::Type)) && matches!(first, Some(b"u1" | b"|u1"))
     }
 
     fn value(&self, id: Id) -> &Value {
@@ -104,229 +103,11 @@ impl<'a> Pickle<'a> {
     }
 
     fn bytes(&self, id: Id) -> Option<&[u8]> {
-        if let Value::Bytes(range) = self.value(id) { Some(&self.bytes[range.clone()]) } else { None }
-    }
-}
-
-/// The pickle machine: a stack with marks, and a memo.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    values: Vec<Value>,
-    stack: Vec<Id>,
-    marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
-}
-
-impl Reader<'_> {
-    fn run(mut self) -> Result<(Vec<Value>, Id), String> {
-        loop {
-            let opcode = self.take(1)?;
-            let opcode = self.bytes[opcode.start];
-            if opcode == b'.' {
-                let root = self.pop()?;
-                return Ok((self.values, root));
-            }
-            self.step(opcode)?;
-            if self.values.len().max(self.stack.len()).max(self.marks.len()).max(self.memo.len()) > MAX_VALUES
-            {
-                return Err(format!("more than {MAX_VALUES} values"));
-            }
+        match self.value(id) {
+            Value::Bytes(range) => Some(&self.bytes[range.clone()]),
+            Value::Decoded(bytes) => Some(bytes),
+            _ => None,
         }
-    }
-
-    fn step(&mut self, opcode: u8) -> Result<(), String> {
-        match opcode {
-            0x80 => self.take(1).map(drop),                       // PROTO
-            0x95 => self.take(8).map(drop),                       // FRAME
-            b'(' => self.mark(),                                  // MARK
-            b'0' => self.pop().map(drop),                         // POP
-            b'1' => self.pop_mark().map(drop),                    // POP_MARK
-            b'q' => self.number(1).and_then(|key| self.put(key)), // BINPUT
-            b'r' => self.number(4).and_then(|key| self.put(key)), // LONG_BINPUT
-            0x94 => self.put(self.memo.len() as u64),             // MEMOIZE
-            b'h' => self.number(1).and_then(|key| self.get(key)), // BINGET
-            b'j' => self.number(4).and_then(|key| self.get(key)), // LONG_BINGET
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
-            b'K' => self.number(1).and_then(|n| self.push(Value::Int(n as i64))), // BININT1
-            b'M' => self.number(2).and_then(|n| self.push(Value::Int(n as i64))), // BININT2
-            b'J' => self.number(4).and_then(|n| self.push(Value::Int(n as u32 as i32 as i64))), // BININT
-            0x8a => self.long(),                                                  // LONG1
-            b'G' => self.take(8).and_then(|_| self.push(Value::None)), // BINFLOAT: no field of ours is one
-            b'U' | b'C' | 0x8c => self.string(1), // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE
-            b'T' | b'B' | b'X' => self.string(4), // BINSTRING, BINBYTES, BINUNICODE
-            0x8d | 0x8e => self.string(8),        // BINUNICODE8, BINBYTES8
-            b')' | b']' => self.push(Value::Sequence(vec![])), // EMPTY_TUPLE, EMPTY_LIST
-            0x85..=0x87 => self.tuple(opcode as usize - 0x84), // TUPLE1 to TUPLE3
-            b't' | b'l' => self.pop_mark().and_then(|items| self.push(Value::Sequence(items))), // TUPLE, LIST
-            b'a' => self.pop().and_then(|item| self.extend(vec![item])), // APPEND
-            b'e' => self.pop_mark().and_then(|items| self.extend(items)), // APPENDS
-            b'}' => self.push(Value::Dict(vec![])), // EMPTY_DICT
-            b's' => self.pop_last(2).and_then(|items| self.set_items(items)), // SETITEM
-            b'u' => self.pop_mark().and_then(|items| self.set_items(items)), // SETITEMS
-            b'c' => self.global(),                // GLOBAL
-            0x93 => self.stack_global(),          // STACK_GLOBAL
-            b'R' => self.reduce(),                // REDUCE
-            b'b' => self.build(),                 // BUILD
-            other => Err(format!(
-                "opcode {:?} at byte {}, which a CIFAR pickle has not",
-                other as char,
-                self.at - 1
-            )),
-        }
-    }
-
-    fn take(&mut self, count: usize) -> Result<Range<usize>, String> {
-        let end = self.at.checked_add(count).filter(|&end| end <= self.bytes.len());
-        let end = end.ok_or_else(|| {
-            format!("the end of the file at byte {}, in the middle of a value", self.bytes.len())
-        })?;
-        let range = self.at..end;
-        self.at = end;
-        Ok(range)
-    }
-
-    /// A little-endian number of up to 8 bytes.
-    fn number(&mut self, bytes: usize) -> Result<u64, String> {
-        let range = self.take(bytes)?;
-        Ok(self.bytes[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte)))
-    }
-
-    fn long(&mut self) -> Result<(), String> {
-        let bytes = self.number(1)? as usize;
-        if bytes > 8 {
-            return Err(format!("a number of {bytes} bytes at byte {}", self.at));
-        }
-        let shift = 64 - 8 * bytes as u32;
-        let n = self.number(bytes)?;
-        self.push(Value::Int(if bytes == 0 { 0 } else { (n << shift) as i64 >> shift }))
-    }
-
-    fn string(&mut self, length_bytes: usize) -> Result<(), String> {
-        let length = self.number(length_bytes)?;
-        let range = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
-        self.push(Value::Bytes(range))
-    }
-
-    fn push(&mut self, value: Value) -> Result<(), String> {
-        self.stack.push(self.values.len() as Id);
-        self.values.push(value);
-        Ok(())
-    }
-
-    fn mark(&mut self) -> Result<(), String> {
-        self.marks.push(self.stack.len());
-        Ok(())
-    }
-
-    fn underflow(&self) -> String {
-        format!("an empty stack at byte {}", self.at)
-    }
-
-    fn pop(&mut self) -> Result<Id, String> {
-        self.stack.pop().ok_or_else(|| self.underflow())
-    }
-
-    fn pop_last(&mut self, count: usize) -> Result<Vec<Id>, String> {
-        let from = self.stack.len().checked_sub(count).ok_or_else(|| self.underflow())?;
-        Ok(self.stack.split_off(from))
-    }
-
-    fn pop_mark(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len());
-        Ok(self.stack.split_off(mark.ok_or_else(|| self.underflow())?))
-    }
-
-    fn top(&mut self) -> Result<&mut Value, String> {
-        let top = *self.stack.last().ok_or_else(|| self.underflow())?;
-        Ok(&mut self.values[top as usize])
-    }
-
-    fn put(&mut self, key: u64) -> Result<(), String> {
-        let top = *self.stack.last().ok_or_else(|| self.underflow())?;
-        self.memo.insert(key as u32, top);
-        Ok(())
-    }
-
-    fn get(&mut self, key: u64) -> Result<(), String> {
-        let id = self
-            .memo
-            .get(&(key as u32))
-            .ok_or_else(|| format!("memo {key}, never set, at byte {}", self.at))?;
-        self.stack.push(*id);
-        Ok(())
-    }
-
-    fn tuple(&mut self, count: usize) -> Result<(), String> {
-        let items = self.pop_last(count)?;
-        self.push(Value::Sequence(items))
-    }
-
-    fn extend(&mut self, items: Vec<Id>) -> Result<(), String> {
-        let at = self.at;
-        match self.top()? {
-            Value::Sequence(list) => list.extend(items),
-            _ => return Err(format!("items appended to something that is no list at byte {at}")),
-        }
-        Ok(())
-    }
-
-    fn set_items(&mut self, items: Vec<Id>) -> Result<(), String> {
-        let at = self.at;
-        match self.top()? {
-            Value::Dict(dict) => dict.extend(items.as_chunks().0.iter().map(|&[key, value]| (key, value))),
-            _ => return Err(format!("keys set in something that is no dict at byte {at}")),
-        }
-        Ok(())
-    }
-
-    fn line(&mut self) -> Result<Range<usize>, String> {
-        let length = self.bytes[self.at..].iter().position(|&b| b == b'\n');
-        let range = self.take(length.ok_or("a name without its end")?)?;
-        self.take(1)?;
-        Ok(range)
-    }
-
-    fn global(&mut self) -> Result<(), String> {
-        let (module, name) = (self.line()?, self.line()?);
-        self.push_name(module, name)
-    }
-
-    fn stack_global(&mut self) -> Result<(), String> {
-        let names = self.pop_last(2)?;
-        match (&self.values[names[0] as usize], &self.values[names[1] as usize]) {
-            (Value::Bytes(module), Value::Bytes(name)) => self.push_name(module.clone(), name.clone()),
-            _ => Err(format!("a name that is no string at byte {}", self.at)),
-        }
-    }
-
-    fn push_name(&mut self, module: Range<usize>, name: Range<usize>) -> Result<(), String> {
-        let text = |range: Range<usize>| String::from_utf8_lossy(&self.bytes[range]).into_owned();
-        let full = format!("{} {}", text(module), text(name));
-        let known = ARRAY_NAMES.iter().position(|known| *known == full);
-        let known = known
-            .ok_or_else(|| format!("the name {:?}: only numpy arrays are read", full.replace(' ', ".")))?;
-        self.push(Value::Name(known))
-    }
-
-    fn reduce(&mut self) -> Result<(), String> {
-        let call = self.pop_last(2)?;
-        let (name, args) = (call[0], call[1]);
-        match self.values[name as usize] {
-            Value::Name(_) => self.push(Value::Object { name, args, state: None }),
-            _ => Err(format!("a call of something that is no name at byte {}", self.at)),
-        }
-    }
-
-    fn build(&mut self) -> Result<(), String> {
-        let (new, at) = (self.pop()?, self.at);
-        match self.top()? {
-            Value::Object { state, .. } => *state = Some(new),
-            _ => return Err(format!("a state given to something that is no object at byte {at}")),
-        }
-        Ok(())
     }
 }
 

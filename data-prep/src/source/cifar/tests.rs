@@ -1,7 +1,7 @@
 //! CIFAR in all its forms, and archives that are damaged or made to do harm.
 
 use super::*;
-use crate::samples::{binary_batch, gzip, interleaved, python_batch, tar};
+use crate::samples::{binary_batch, gzip, interleaved, python_batch, tar, zip};
 use std::fs;
 use tar::EntryType;
 use tempfile::TempDir;
@@ -60,6 +60,11 @@ fn all_forms_of_one_batch_are_the_same_images() {
         ("cifar-10-batches-py/._data_batch_1", file, b"left by a Mac"),
     ]);
     assert_eq!(parts(&packed.unwrap()), expected);
+
+    let zipped =
+        zip(&[("cifar-10-batches-py/data_batch_1", &python), ("cifar-10-batches-py/readme.html", b"")]);
+    let zipped = folder(&[("cifar.tar.gz", &zipped)]);
+    assert_eq!(parts(&open(&zipped.path().join("cifar.tar.gz"), false).unwrap()), expected);
 
     let plain = folder(&[("cifar.tar", &tar(&[("data_batch_1.bin", file, &binary)]))]);
     assert_eq!(parts(&open(&plain.path().join("cifar.tar"), false).unwrap()), expected);
@@ -151,6 +156,17 @@ fn batches_that_are_wrong_say_how() {
     assert!(open(empty.path(), false).err().unwrap().to_string().contains("found none"));
     let both = folder(&[("py/data_batch_1", &batch), ("bin/data_batch_1.bin", b"")]);
     assert!(open(both.path(), false).err().unwrap().to_string().contains("name one of them"));
+    let binary = binary_batch(&[&[1], &[2]]);
+    let twice = folder(&[("data_batch_1", &batch), ("data_batch_1.bin", &binary)]);
+    let error = open(twice.path(), false).err().unwrap().to_string();
+    assert!(error.contains("each batch in one form, found data_batch_1 and data_batch_1.bin"), "{error}");
+    assert!(
+        open(Path::new("/dev/zero"), false)
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("a plain file, found a device")
+    );
     let meta = folder(&[("data_batch_1", &batch), ("batches.meta", b"\x80\x02}.")]);
     assert!(open(meta.path(), false).err().unwrap().to_string().contains("10 class names"));
 }

@@ -1,6 +1,7 @@
 //! IDX pairs, gzipped or not, and files that do not fit.
 
 use super::*;
+use crate::collection::Role;
 use crate::samples::{byte, gzip, idx};
 use std::fs;
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ fn folder(files: &[(&str, Vec<u8>)]) -> TempDir {
 
 fn error(images: Vec<u8>, labels: Vec<u8>) -> String {
     let folder = folder(&[(TRAIN[0], images), (TRAIN[1], labels)]);
-    open(folder.path()).err().unwrap().to_string()
+    open(folder.path(), &[]).err().unwrap().to_string()
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn pairs_are_found_gzipped_or_not() {
         ("t10k-images.idx3-ubyte.gz", gzip(&idx(&[1, 2, 3], &pixels(1)))),
         ("t10k-labels.idx1-ubyte", idx(&[1], &[7])),
     ]);
-    let collection = open(folder.path()).unwrap();
+    let collection = open(folder.path(), &[]).unwrap();
     assert_eq!(collection.geometry, Geometry::fixed(2, 3, 1));
     let [test, train] = &collection.parts[..] else { panic!("two parts") };
     assert_eq!((&test.name[..], test.role, &test.labels[..]), ("t10k", Role::Test, &[7][..]));
@@ -53,7 +54,57 @@ fn files_that_do_not_fit_are_refused() {
     assert!(error(zipped[..zipped.len() - 4].to_vec(), labels).contains("truncated or damaged gzip"));
 
     let alone = folder(&[(TRAIN[0], images)]);
-    assert!(open(alone.path()).err().unwrap().to_string().contains("train-labels-idx1-ubyte beside it"));
+    assert!(open(alone.path(), &[]).err().unwrap().to_string().contains("train-labels-idx1-ubyte beside it"));
     let none = folder(&[("readme", vec![])]);
-    assert!(open(none.path()).err().unwrap().to_string().contains("no such pair"));
+    assert!(open(none.path(), &[]).err().unwrap().to_string().contains("no such pair"));
+}
+
+/// MNIST as torchvision leaves it: packed and unpacked files beside each other, two folders down.
+#[test]
+fn packed_twins_are_read_once_and_a_folder_within_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let raw = root.path().join("MNIST/raw");
+    fs::create_dir_all(&raw).unwrap();
+    let (images, labels) = (idx(&[3, 2, 3], &pixels(3)), idx(&[3], &[5, 0, 4]));
+    for (name, content) in [(TRAIN[0], &images), (TRAIN[1], &labels)] {
+        fs::write(raw.join(name), content).unwrap();
+        fs::write(raw.join(format!("{name}.gz")), gzip(content)).unwrap();
+    }
+    let collection = open(root.path(), &[]).unwrap();
+    let [part] = &collection.parts[..] else { panic!("one part, not the same images twice") };
+    assert_eq!((&part.name[..], &part.labels[..]), ("train", &[5, 0, 4][..]));
+    assert!(collection.notes[0].contains("train-images-idx3-ubyte.gz: train-images-idx3-ubyte is the same"));
+
+    fs::write(raw.join(format!("{}.gz", TRAIN[1])), gzip(&idx(&[3], &[5, 0, 5]))).unwrap();
+    let error = open(root.path(), &[]).err().unwrap().to_string();
+    assert!(error.contains("train-labels-idx1-ubyte.gz, which differ"), "{error}");
+
+    let fashion = root.path().join("FashionMNIST/raw");
+    fs::create_dir_all(&fashion).unwrap();
+    fs::write(fashion.join(TRAIN[0]), &images).unwrap();
+    let error = open(root.path(), &[]).err().unwrap().to_string();
+    assert!(error.contains("FashionMNIST/raw and") && error.contains("name one of them"), "{error}");
+    let error = open(&raw.join(TRAIN[0]), &[]).err().unwrap().to_string();
+    assert!(error.contains("expected a folder with IDX files, found a file"), "{error}");
+}
+
+/// EMNIST has six data sets in one folder.
+#[test]
+fn several_data_sets_in_one_folder_are_told_apart() {
+    let mut files = Vec::new();
+    for (set, label) in [("letters", 1), ("digits", 2)] {
+        for side in ["train", "test"] {
+            files.push((format!("emnist-{set}-{side}-images-idx3-ubyte"), idx(&[1, 2, 3], &pixels(1))));
+            files.push((format!("emnist-{set}-{side}-labels-idx1-ubyte"), idx(&[1], &[label])));
+        }
+    }
+    let files: Vec<(&str, Vec<u8>)> =
+        files.iter().map(|(name, content)| (&name[..], content.clone())).collect();
+    let folder = folder(&files);
+    let error = open(folder.path(), &[]).err().unwrap().to_string();
+    assert!(error.contains("found emnist-digits, emnist-letters"), "{error}");
+    assert!(error.contains("--train emnist-letters-train --val emnist-letters-test"), "{error}");
+    let chosen = ["emnist-letters-train", "emnist-letters-test"].map(String::from);
+    let collection = open(folder.path(), &chosen).unwrap();
+    assert!(collection.parts.len() == 2 && collection.parts.iter().all(|part| part.labels == [1]));
 }
