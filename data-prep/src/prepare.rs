@@ -12,9 +12,6 @@ use datasets::images::{
     DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_names,
     write_shard,
 };
-use datasets::images::{
-    DATASET_SCHEMA, Dataset, Image, MANIFEST, Manifest, SplitEntry, Unreadable, check_shard, write_shard,
-};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

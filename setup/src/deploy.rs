@@ -268,7 +268,7 @@ impl Deploy {
     fn tell_next(&self, aws: &Aws, outbound: Option<&str>) {
         let (region, name) = (aws.region(), &self.stack);
         self.tell_cost(outbound);
-        say!();
+        say!("");
         say!("kick-off, for `baton start` or as a test event of the console:");
         say!("  {{\"start\": true, \"workers\": 5}}");
         say!("console:");

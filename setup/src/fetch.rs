@@ -122,7 +122,7 @@ impl Fetch {
         let made = prepare(&images, &Options::new(&folder), &|progress| match progress {
             data_prep::Progress::Planned { images } => bar.set_length(images as u64),
             data_prep::Progress::Done { images } => bar.inc(images as u64),
-            data_prep::Progress::Unreadable(_) => {}
+            data_prep::Progress::Unreadable(_) | data_prep::Progress::Note(_) => {}
         });
         bar.finish_and_clear();
         made?;

@@ -10,7 +10,7 @@ use crate::view::View;
 use crate::watch::Screen;
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use place::Place;
-use protocol::{Ending, Event, Fact, Ledger, Reason, RunId};
+use protocol::{Event, Fact, Ledger, Reason, RunId};
 use standstill::Standstill;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

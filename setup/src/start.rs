@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION};
-use protocol::{Event, Fact, Job, Reason, RunId, StartEvent};
+use protocol::{Event, Fact, Job, Ledger, Reason, RunId, StartEvent};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::{FactLog, Root};
@@ -113,12 +113,13 @@ fn named(event: Event) -> Event {
 fn close(root: &Path, run: &RunId) -> Result<(), Failure> {
     let log = FactLog::<Fact>::open(Root::open(root)?.run(run).ledger())?;
     log.update(LOCK, |facts| {
-        if facts.is_empty() {
+        let ledger = Ledger::fold(facts.iter().cloned()).map_err(Failure::input)?;
+        let Some(ledger) = ledger else {
             return Err(Failure::input(format!("run {run} has an empty ledger: start it again")));
-        }
-        let settled = facts.iter().any(|fact| matches!(fact, Fact::Closed { .. } | Fact::Ended { .. }));
-        let closed = Fact::Closed { why: Reason::Stopped, at_ms: crate::now_ms() };
-        Ok((if settled { Vec::new() } else { vec![closed] }, ()))
+        };
+        let (invocation, at_ms) = ("baton stop".into(), crate::now_ms());
+        let closed = Fact::Closed { why: Reason::Stopped, invocation, at_ms };
+        Ok((if ledger.over.is_some() { Vec::new() } else { vec![closed] }, ()))
     })
 }
 

@@ -195,7 +195,7 @@ impl TuneCommand {
             say!("{}", json!({"suggestion": keys, "score": score, "run": tuned.run, "tunings": tunings}));
             return Ok(());
         }
-        for tuned in &all {
+        for tuned in all {
             table::describe(&tuned.table, &tuned.name()).lines().for_each(|line| say!("{line}"));
         }
         let keys = keys.to_string();
@@ -209,7 +209,11 @@ impl TuneCommand {
             say!("plot: {}", tuned.plot.display());
         }
         let keys = keys.to_string();
-        say!("suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:", score.top1, score.loss);
+        say!(
+            "suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:",
+            score.values[0],
+            score.values[1]
+        );
         say!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
         for tuned in all {
             say!("plot: {}", tuned.plot.display());

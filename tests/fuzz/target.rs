@@ -187,7 +187,7 @@ fn of_images(length: usize) -> usize {
 }
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 16] = [
+pub(crate) const TARGETS: [Target; 18] = [
     Target {
         name: "events",
         corpus: text::events,

@@ -7,19 +7,19 @@ use std::process::Command;
 
 /// What goes wrong, in how many of a million calls.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble {
-    pub seed: u64,
+pub(crate) struct Trouble {
+    pub(crate) seed: u64,
     /// What a call that is refused answers.
-    pub errnos: Vec<i32>,
-    pub refuse: u32,
+    pub(crate) errnos: Vec<i32>,
+    pub(crate) refuse: u32,
     /// Reads and writes of fewer bytes than were asked for.
-    pub cut: u32,
+    pub(crate) cut: u32,
     /// Calls that take up to 40 ms longer.
-    pub hold: u32,
+    pub(crate) hold: u32,
 }
 
 /// The library, or nothing where there is no C compiler, which is said loudly.
-pub fn library(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn library(folder: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("trouble/shim.c");
     let library = folder.join("shim.so");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -42,7 +42,7 @@ pub fn library(folder: &Path) -> Option<PathBuf> {
 }
 
 /// A program that is the trainer in such trouble on the files in `root`; `state` is an empty folder for its own use.
-pub fn trainer(library: &Path, state: &Path, root: &Path, trouble: &Trouble) -> PathBuf {
+pub(crate) fn trainer(library: &Path, state: &Path, root: &Path, trouble: &Trouble) -> PathBuf {
     let errnos: Vec<String> = trouble.errnos.iter().map(i32::to_string).collect();
     let Trouble { seed, refuse, cut, hold, .. } = trouble;
     let root = root.canonicalize().expect("the root");
@@ -62,7 +62,7 @@ pub fn trainer(library: &Path, state: &Path, root: &Path, trouble: &Trouble) -> 
 }
 
 /// The calls that were refused, a line each: the call, the errno, the path.
-pub fn refusals(state: &Path) -> Vec<String> {
+pub(crate) fn refusals(state: &Path) -> Vec<String> {
     let told = fs::read_to_string(state.join("told")).unwrap_or_default();
     told.lines().map(str::to_owned).collect()
 }

@@ -6,6 +6,7 @@ use super::pickle::{Elements, Pickle};
 use crate::collection::{Collection, Images, Part, Role, SourceFile, Unread};
 use crate::files::{load, names};
 use crate::{Error, Result};
+use datasets::images::{Geometry, Image};
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;

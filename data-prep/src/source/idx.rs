@@ -5,7 +5,6 @@ use crate::collection::{Collection, Images, Part, SourceFile, Unread};
 use crate::files::{load, names, open_plain};
 use crate::{Error, Result};
 use datasets::images::{Geometry, Image};
-use datasets::images::{Geometry, Image};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};

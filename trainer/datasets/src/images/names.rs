@@ -1,12 +1,10 @@
 //! The names of a shard's images: a JSON array of strings, a name a line, that later steps show to people.
 
 use super::PATIENCE;
-use crate::opened::open_within;
-use crate::publish::Publication;
-use crate::{Error, Result};
 use protocol::FileRef;
 use std::io::Write;
 use std::path::Path;
+use storage::{Error, Publication, Result, open_within};
 
 /// The longest name in bytes; of a longer one the end is kept, which tells more than the beginning.
 pub const MAX_NAME_BYTES: usize = 1024;
