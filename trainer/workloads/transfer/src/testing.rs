@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// A file of `tests/reference`, made by `make_reference.py`.
 pub(crate) fn reference_path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/reference").join(name)
 }
 
 pub(crate) fn reference(name: &str) -> Weights {
@@ -17,7 +17,7 @@ pub(crate) fn reference(name: &str) -> Weights {
 /// A file of the real data; says so loudly if it is not here.
 pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("BATON_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data"), PathBuf::from);
     let path = folder.join(name);
     if !path.exists() {
         println!("SKIPPED: {} is not there; set BATON_DATA to the folder of real data", path.display());
