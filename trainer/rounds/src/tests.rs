@@ -246,7 +246,7 @@ fn rungs_find_the_rate_of_a_line() {
     let found = table(&one, &whole);
     assert_eq!(table(&three, &cut), found, "other workers, other legs");
     let (best, score) = found.best().unwrap();
-    assert_eq!(Some(score), whole.last().unwrap().score);
+    assert_eq!(Some(&score), whole.last().unwrap().score.as_ref());
     let line = Line::new();
     let untrained = line.score(&line.first().unwrap()).unwrap().unwrap();
     assert!(score.values[1] < 0.5 * untrained.values[1], "{best:?}, {untrained:?} before");
