@@ -122,7 +122,7 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build();
     let pool = pool.map_err(|e| Error::option("--threads", "a number of threads to start", e.to_string()))?;
     let job = Job { source, collection: &collection, options, partial: &partial, progress };
-    let (manifest, note) = match pool.install(|| job.run(&plan, name, recipe)) {
+    let (manifest, late_notes) = match pool.install(|| job.run(&plan, name, recipe)) {
         Ok(made) => made,
         Err(e) => {
             if e.is_bad_input() {
@@ -134,7 +134,8 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
     let shards = manifest.splits.values().flat_map(|split| &split.shards);
     let files: Vec<&str> = shards.flat_map(|shard| shard.files()).map(|file| &file.name[..]).collect();
     partial.complete((MANIFEST, &manifest.to_json()), &files, options.replace)?;
-    notes.extend(note.inspect(|note| progress(Progress::Note(note))));
+    late_notes.iter().for_each(|note| progress(Progress::Note(note)));
+    notes.extend(late_notes);
     Ok(Summary { notes, ..summary(&options.out, false)? })
 }
 
@@ -217,13 +218,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Makes all shards; the manifest, and a note of the files that were no images.
-    fn run(&self, plan: &Plan, name: String, recipe: String) -> Result<(Manifest, Option<String>)> {
+    /// Makes all shards; the manifest, and notes of what was left out.
+    fn run(&self, plan: &Plan, name: String, recipe: String) -> Result<(Manifest, Vec<String>)> {
         let total: usize = plan.iter().map(|(_, picks)| picks.len()).sum();
         let per_shard = (self.options.shard_bytes / self.collection.image_bytes.max(1)).max(1);
         let classes = self.collection.classes.len();
         let (mut splits, mut train) = (BTreeMap::new(), Sums::default());
-        let (mut unreadable, mut strays) = (Vec::new(), Vec::new());
+        let (mut unreadable, mut strays, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for (split_name, picks) in plan {
             let mut split = SplitEntry { per_class: vec![0; classes], ..SplitEntry::default() };
             for (number, picks) in picks.chunks(per_shard).enumerate() {
@@ -238,11 +239,13 @@ impl Job<'_> {
                 }
                 self.check_share(&unreadable, total)?;
             }
-            self.check_classes(split_name, picks, &split, unreadable.iter().chain(&strays))?;
+            notes.extend(self.check_classes(split_name, picks, &split, unreadable.iter().chain(&strays))?);
             splits.insert(split_name.to_string(), split);
         }
         let names: Vec<&str> = strays.iter().map(|stray| &stray.file[..]).collect();
-        let note = (!names.is_empty()).then(|| format!("left out as no images: {}", some_of(&names)));
+        if !names.is_empty() {
+            notes.push(format!("left out as no images: {}", some_of(&names)));
+        }
         unreadable.extend(strays);
         let (mean, std) = train.mean_and_std();
         let manifest = Manifest {
@@ -258,22 +261,25 @@ impl Job<'_> {
             std,
             unreadable,
         };
-        Ok((manifest, note))
+        Ok((manifest, notes))
     }
 
-    /// Refuses a split of which a class has lost every image that was there, or which has no image at all.
+    /// Refuses to train where a class has lost every image that was there; elsewhere notes it, unless none is left.
     fn check_classes<'b>(
         &self,
         name: &str,
         picks: &[Pick],
         split: &SplitEntry,
         mut left_out: impl Iterator<Item = &'b Unreadable>,
-    ) -> Result<()> {
+    ) -> Result<Option<String>> {
         let label = |pick: &Pick| self.collection.parts[pick.part].labels[pick.index] as usize;
         let Some(lost) = picks.iter().map(label).find(|&label| split.per_class[label] == 0) else {
-            return Ok(());
+            return Ok(None);
         };
         let class = &self.collection.classes[lost];
+        if name != "train" && split.images > 0 {
+            return Ok(Some(format!("{name}: no image of class {class} that can be read")));
+        }
         let one = left_out.find(|left_out| {
             picks.iter().any(|pick| {
                 label(pick) == lost

@@ -130,7 +130,7 @@ fn no_change_of_a_byte_makes_it_panic() {
             jpeg.windows(2).position(|pair| pair[0] == 0xff && matches!(pair[1], 0xc0..=0xc2)).unwrap();
         // A size that the file cannot hold is refused before the codes are walked.
         for at in (2..jpeg.len()).filter(|at| !(frame + 5..frame + 9).contains(at)) {
-            for bits in [1, 16, 128, 255] {
+            for bits in [1, 128] {
                 let mut changed = jpeg.clone();
                 changed[at] ^= bits;
                 let _ = check(&changed);
