@@ -8,6 +8,7 @@ mod begin;
 mod compile;
 mod layer;
 mod linear;
+mod narrow;
 mod place;
 mod rowwise;
 mod steps;
@@ -62,8 +63,9 @@ impl Tokens {
         source: &Source,
         pool: bool,
     ) -> Result<Tokens, Error> {
-        let (mut steps, mut output) = steps::fold(network)?;
+        let (steps, output) = steps::fold(network)?;
         let mut shapes = shapes.to_vec();
+        let (mut steps, mut output) = narrow::narrowed(steps, output, &mut shapes);
         if pool && matches!(shapes[output], Shape::Tokens { .. }) {
             let (node, inputs, mean) = (output, vec![output], shapes.len());
             shapes.push(Shape::Vector { n: shapes[output].pooled() });

@@ -211,6 +211,12 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
         for r in 0..R {
             c[r] = c[r].add(*job.c_rows.get_unchecked(row + r));
         }
+        for r in 0..R {
+            // What is stored at the end should be in the cache by then.
+            for line in (0..N * V::LANES).step_by(PANEL) {
+                V::prefetch(c[r].add(line));
+            }
+        }
         let mut sum = [[V::splat(0.0); N]; R];
         let so_far = match (block.first, &job.residual) {
             (true, None) => None,

@@ -234,6 +234,32 @@ fn tokens_at_the_cut_become_rows_or_their_mean() {
     }
 }
 
+/// A network that ends in one token computes what it needs of its last block: the token's bits are those among all.
+#[test]
+fn one_token_alone_has_the_bits_that_it_has_among_all() {
+    let mut random = Random::new(9);
+    let whole = small_image(32, 3, Resize::Corners);
+    let weights = random.weights(&whole);
+    let images = random.normal(5 * 12 * 12 * 3, 1.0);
+    for at in [0, 4] {
+        let run = |nodes: Vec<Node>| {
+            let options = Options { threads: 2, ..Options::default() };
+            let mut compiled =
+                Compiled::new(&network_of(nodes), (12, 12), &weights, options).expect("compiles");
+            let mut out = vec![f32::NAN; 5 * compiled.features()];
+            compiled.run(&images, 5, &mut out).expect("runs");
+            out
+        };
+        let mut nodes = whole.nodes[..=15].to_vec();
+        let among: Vec<f32> = run(nodes.clone())
+            .chunks_exact(10 * 32)
+            .flat_map(|rows| rows[at * 32..][..32].to_vec())
+            .collect();
+        nodes.push(node("", Op::Token { at }, &[15]));
+        assert!(bits(&run(nodes)) == bits(&among), "token {at}");
+    }
+}
+
 /// Every form on a line of numbers, against float64.
 #[test]
 fn gelu_is_within_a_millionth() {

@@ -15,6 +15,8 @@ pub(super) struct Attention {
     pub(super) input: View,
     /// The heads' rows, each head's together.
     pub(super) output: View,
+    /// The one token whose queries are asked; all of them if none.
+    pub(super) only: Option<usize>,
     /// The most tokens of a sequence.
     pub(super) most: usize,
 }
@@ -31,6 +33,11 @@ impl Attention {
     /// Columns of a head.
     fn head(&self) -> usize {
         self.output.width / self.output.heads
+    }
+
+    /// The queries that are asked of a sequence of so many tokens.
+    fn asked(&self, count: usize) -> Range<usize> {
+        self.only.map_or(0..count, |at| at..at + 1)
     }
 
     fn split<'a>(&self, count: usize, scratch: &'a mut [f32]) -> Scratch<'a> {
@@ -73,11 +80,12 @@ impl Attention {
         let (head, columns) = (self.head(), count.next_multiple_of(PANEL));
         let mut scratch = self.split(count, scratch);
         self.pack(crew, count, rows, &mut scratch);
-        let most = choice::attention_rows(columns).min(count);
+        let asked = self.asked(count);
+        let most = choice::attention_rows(columns).min(asked.len());
         let starts = |pitch: usize| (0..most).map(|row| row * pitch).collect::<Vec<usize>>();
         let (queries, scores, results) = (starts(self.input.pitch), starts(columns), starts(head));
-        for first in (0..count).step_by(most) {
-            let some = most.min(count - first);
+        for first in asked.clone().step_by(most) {
+            let some = most.min(asked.end - first);
             crew.target.multiply(&mut Multiply {
                 a: &rows[first * self.input.pitch..],
                 rows: &queries[..some],
@@ -93,7 +101,7 @@ impl Attention {
             });
             let (factors, pitch) = (&mut scratch.factors[..some], columns);
             crew.target.softmax(&mut Softmax { scores: scratch.scores, rows: some, pitch, count, factors });
-            let out = &mut out[first * head..][..some * head];
+            let out = &mut out[(first - asked.start) * head..][..some * head];
             crew.target.multiply(&mut Multiply {
                 a: scratch.scores,
                 rows: &scores[..some],
@@ -120,7 +128,7 @@ impl Layer for Attention {
     fn run(&self, crew: &Crew, batch: &Batch, inputs: &[&[f32]], out: &mut [f32]) {
         let (head, sequences) = (self.head(), batch.sequences());
         let all = (0..self.output.heads * sequences).map(|at| at..at + 1);
-        let floats = |at: &Range<usize>| batch.of(at.start % sequences).len() * head;
+        let floats = |at: &Range<usize>| self.asked(batch.of(at.start % sequences).len()).len() * head;
         crew.deal(out, all, floats, |at, out, scratch| {
             let tokens = batch.of(at.start % sequences);
             let rows = &inputs[0][tokens.start * self.input.pitch + at.start / sequences * head..];

@@ -35,7 +35,7 @@ impl<'a> Compiler<'a> {
             let (width, ..) = self.width(step);
             let odd = |width: usize| !width.is_multiple_of(PANEL);
             let wrong = match &step.kind {
-                Kind::Attention { heads } => odd(width / heads),
+                Kind::Attention { heads, .. } => odd(width / heads),
                 Kind::Linear(linear) => {
                     (step.norm.is_some() || linear.gelu.is_some() || linear.adds) && odd(width)
                 }
@@ -76,13 +76,13 @@ impl<'a> Compiler<'a> {
                 let addend = linear.adds.then(|| inputs[1]);
                 Box::new(Linear::new(dense, inputs[0], output, After { gelu: linear.gelu, addend, norm })?)
             }
-            Kind::Attention { .. } => {
+            &Kind::Attention { only, .. } => {
                 let most = self.shapes.iter().map(|shape| match shape {
                     Shape::Tokens { count, .. } => *count,
                     _ => 0,
                 });
                 let most = most.max().unwrap_or(0);
-                Box::new(Attention { input: inputs[0], output, most })
+                Box::new(Attention { input: inputs[0], output, only, most })
             }
             Kind::Norm => rowwise(Change::Norm(self.norm(step.node, 0)?)),
             &Kind::Gelu(form) => rowwise(Change::Gelu(form)),

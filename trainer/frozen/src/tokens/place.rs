@@ -59,7 +59,7 @@ pub(super) fn places(
         let pitch = padded * values.clone().count();
         let slot = free_slot(&mut places.slots, &mut held, pitch);
         let heads = match step.kind {
-            Kind::Attention { heads } => heads,
+            Kind::Attention { heads, .. } => heads,
             _ => 1,
         };
         for (beside, value) in values.enumerate() {

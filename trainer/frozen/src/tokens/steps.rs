@@ -37,8 +37,10 @@ pub(super) enum Kind {
         positions: Option<NodeId>,
     },
     Linear(Linear),
+    /// `only`: the one token whose queries are asked; all of them if none.
     Attention {
         heads: usize,
+        only: Option<usize>,
     },
     /// A layer norm that follows no linear layer.
     Norm,
@@ -61,6 +63,13 @@ pub(super) struct Linear {
     pub(super) scale: Option<NodeId>,
     /// Whether its last input is added.
     pub(super) adds: bool,
+}
+
+impl Step {
+    /// Whether it gives that value.
+    pub(super) fn gives(&self, value: NodeId) -> bool {
+        self.output == Some(value) || self.norm == Some(value)
+    }
 }
 
 /// The steps, and the value that the network gives.
@@ -131,7 +140,7 @@ impl<'a> Folder<'a> {
             }
             &Op::Attention { heads } => {
                 inputs = self.projections(id, inputs)?;
-                Kind::Attention { heads }
+                Kind::Attention { heads, only: None }
             }
             Op::LayerNorm { .. } => Kind::Norm,
             &Op::Gelu(form) => Kind::Gelu(form),
