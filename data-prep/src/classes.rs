@@ -36,8 +36,7 @@ pub(crate) fn name_classes(
         return Err(Error::input(source, "images of two classes or more", found));
     }
     let without = (0..collection.classes.len() as u32).filter(|label| !counts.contains_key(label));
-    let without: Vec<_> =
-        without.map(|label| printable(&collection.classes[label as usize]).into_owned()).collect();
+    let without: Vec<_> = without.map(|label| printable(&collection.classes[label as usize])).collect();
     if !without.is_empty() {
         collection.notes.push(format!("classes without an image: {}", without.join(", ")));
     }

@@ -1,6 +1,5 @@
 //! Errors of making a data set, in words that name the file and say what to do.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use storage::Fate;
@@ -108,19 +107,12 @@ impl Error {
 }
 
 /// A text that a stranger may have chosen, fit for a terminal: control characters are shown, not obeyed.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    // Besides control characters, those that turn the direction of what follows.
-    let is_plain =
-        |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.chars().all(is_plain) {
-        return Cow::Borrowed(text);
-    }
-    let escape = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
-    Cow::Owned(text.chars().map(escape).collect())
+pub fn printable(text: &str) -> String {
+    terminal::shown(text)
 }
 
 fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy()).into_owned()
+    printable(&path.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -130,8 +122,8 @@ mod tests {
     #[test]
     fn what_a_stranger_named_is_shown_and_not_obeyed() {
         assert_eq!(printable("Ameisen, 蟻.jpg"), "Ameisen, 蟻.jpg");
-        assert_eq!(printable("\u{1b}[2Ka\nb\u{202e}gpj"), "\\u{1b}[2Ka\\nb\\u{202e}gpj");
+        assert_eq!(printable("\u{1b}[2Ka\nb\u{202e}gpj"), "\\u001b[2Ka\\nb\\u202egpj");
         let error = Error::input(Path::new("a\rb"), "one\ttwo", "\u{7}").to_string();
-        assert_eq!(error, "a\\rb: expected one\\ttwo, found \\u{7}");
+        assert_eq!(error, "a\\rb: expected one\\ttwo, found \\u0007");
     }
 }

@@ -214,7 +214,7 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<(String, bool)>> {
 pub(crate) fn some_of(paths: &[impl AsRef<str>]) -> String {
     match paths {
         [] => "none".into(),
-        [one] => printable(one.as_ref()).into_owned(),
+        [one] => printable(one.as_ref()),
         [first, ..] => format!("{} files, the first: {}", paths.len(), printable(first.as_ref())),
     }
 }

@@ -89,7 +89,7 @@ fn numbers_without_an_image_are_no_classes() {
 #[test]
 fn named_classes_without_an_image_are_told_and_one_class_is_refused() {
     let (classes, _, notes) = named(collection(&["a", "b\u{1b}", "c"], &[0, 2]), &[]).unwrap();
-    assert_eq!((classes.len(), &notes[..]), (3, "classes without an image: b\\u{1b}"));
+    assert_eq!((classes.len(), &notes[..]), (3, "classes without an image: b\\u001b"));
     assert!(refused(collection(&["ants"], &[0, 0]), &[]).contains("two classes or more, found one, ants"));
     assert!(refused(collection(&[], &[7, 7]), &[]).contains("found one, 7"));
     assert!(refused(collection(&["a", "b"], &[]), &[]).contains("none with an image"));
