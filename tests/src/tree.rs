@@ -8,7 +8,7 @@ use std::path::Path;
 pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     collect(folder, folder, &mut files);
-    files.retain(|name, _| !name.ends_with("local-cloud.log"));
+    files.retain(|name, _| !["local-cloud.log", "local-cloud.lock"].iter().any(|own| name.ends_with(own)));
     files
 }
 
