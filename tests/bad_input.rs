@@ -1,5 +1,5 @@
-//! Bad input through the real commands: each has its exit code and says what was found, what was expected and what to
-//! do, and nothing half-written is left.
+//! Bad input through the real commands: each has its exit code and says what was found, what was expected and
+//! what to do, and nothing half-written is left.
 
 #[path = "bad_input/disk.rs"]
 mod disk;
@@ -29,7 +29,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Runs it: the exit code must be `code`, the words must be among what it says, no file may differ afterwards.
+    /// Runs it: the exit code must be `code`, the words must be among what it says,
+    /// no file may differ afterwards.
     fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
         let before = tree(self.folder);
         let output = Command::new(binary(self.program)).args(arguments).current_dir(self.folder).output();

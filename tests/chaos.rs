@@ -1,5 +1,5 @@
-//! Real processes under fire: the real trainer in the local cloud, with kills, freezes, lost and doubled events,
-//! throttling, a full disk and a dead table; every run ends with the model of a calm one.
+//! Real processes under fire: the real trainer in the local cloud, with kills, freezes, lost and doubled
+//! events, throttling, a full disk and a dead table; every run ends with the model of a calm one.
 //!
 //! ```text
 //! BATON_CHAOS_SECONDS=900 cargo test --release -p tests --test chaos -- --nocapture     for longer

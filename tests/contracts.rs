@@ -1,5 +1,5 @@
-//! What the trainer and the commands ask of DynamoDB, held against every DynamoDB at hand: the local cloud's, and those
-//! that others wrote (moto, MiniStack, dynalite). One suite, unchanged on each.
+//! What the trainer and the commands ask of DynamoDB, held against every DynamoDB at hand: the local cloud's,
+//! and those that others wrote (moto, MiniStack, dynalite). One suite, unchanged on each.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::Client;
@@ -208,7 +208,8 @@ async fn items(client: &Client, pk: &str) -> Vec<Item> {
     found
 }
 
-/// An item's size as DynamoDB counts it: names and text in UTF-8, numbers by their digits, a byte for a truth value.
+/// An item's size as DynamoDB counts it: names and text in UTF-8, numbers by their digits,
+/// a byte for a truth value.
 fn size(item: &Item) -> usize {
     let of = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -384,8 +385,9 @@ async fn dynalites_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_workers_stay_under_the_rate() {
-    // One of them, as fast as it can: of 10,000 reports of itself and of the run one each is written now, the next after
-    // 500 s. A thousand such processes together write twice a second of workers, and twice of the run.
+    // One of them, as fast as it can: of 10,000 reports of itself and of the run one each is written now, the
+    // next after 500 s. A thousand such processes together write twice a second of workers,
+    // and twice of the run.
     let mut options = Options::new(std::env::current_exe().unwrap());
     options.tables = vec![TABLE.into()];
     let cloud = LocalCloud::start(options).await.unwrap();

@@ -1,9 +1,10 @@
-//! A process dies before and after each call by which a handler changes the disk or sends an event; the run then ends
-//! with the same model.
+//! A process dies before and after each call by which a handler changes the disk or sends an event; the run
+//! then ends with the same model.
 //!
-//! Every such call of `start`, `worker`, `combine`, `stop` and `tick` is counted in a calm run of the real handler,
-//! with real training on the real file system. Then, for each, a child process carries out the same event on a copy of
-//! the folder and aborts there; the platform delivers the event again, or loses it too and ticks later.
+//! Every such call of `start`, `worker`, `combine`, `stop` and `tick` is counted in a calm run of the real
+//! handler, with real training on the real file system. Then, for each, a child process carries out the same
+//! event on a copy of the folder and aborts there; the platform delivers the event again,
+//! or loses it too and ticks later.
 //!
 //! ```text
 //! BATON_CRASH_POINTS=all cargo test --release -p tests --test crash_points -- --nocapture     each one, both ways
@@ -103,7 +104,8 @@ fn start(world: &World) -> String {
     json!({"start": true, "run": RUN, "workers": 2, "job": job}).to_string()
 }
 
-/// The run without a death, event by event; then one that is stopped in round 2, and one whose event was lost.
+/// The run without a death, event by event; then one that is stopped in round 2,
+/// and one whose event was lost.
 fn calm(world: &World, start: &str, copies: &Path) -> Calm {
     let mut platform = Platform::new(world.root());
     let mut moments = Vec::new();

@@ -1,5 +1,5 @@
-//! Damage at rest: one changed byte in any file of a run, a data set or weights is either made good, so that the answer
-//! is the same to the last bit, or refused with the file's name. It is never used.
+//! Damage at rest: one changed byte in any file of a run, a data set or weights is either made good, so that
+//! the answer is the same to the last bit, or refused with the file's name. It is never used.
 //!
 //! ```text
 //! BATON_DAMAGE=100 cargo test --release -p tests --test damage          so many bytes of each file

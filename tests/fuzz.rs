@@ -1,5 +1,5 @@
-//! Every reader of what comes from outside, on changed files: none panics, hangs, takes more memory than is stated, or
-//! writes outside of the folder that it is given.
+//! Every reader of what comes from outside, on changed files: none panics, hangs, takes more memory than is
+//! stated, or writes outside of the folder that it is given.
 //!
 //! ```text
 //! BATON_FUZZ=1000000 cargo test --release -p tests --test fuzz             as many inputs for each target

@@ -1,4 +1,5 @@
-//! The model of a run is the same to the last bit, however its legs are cut and whatever is killed. With processes.
+//! The model of a run is the same to the last bit, however its legs are cut and whatever is killed.
+//! With processes.
 
 use local_cloud::Faults;
 use protocol::Job;

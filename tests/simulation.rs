@@ -1,4 +1,5 @@
-//! The real handler, protocol and storage in a world where everything goes wrong that can; see `docs/testing.md`.
+//! The real handler, protocol and storage in a world where everything goes wrong that can;
+//! see `docs/testing.md`.
 //!
 //! ```sh
 //! cargo test --release -p tests --test simulation -- --nocapture

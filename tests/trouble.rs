@@ -1,7 +1,8 @@
-//! The real trainer on a file system in trouble: calls that are refused, cut short or held up, in the local cloud.
+//! The real trainer on a file system in trouble: calls that are refused, cut short or held up,
+//! in the local cloud.
 //!
-//! A run ends with the bytes of a calm one, or with a reason that is one of the refusals. The same command gives the calm
-//! run's bytes once the trouble is gone.
+//! A run ends with the bytes of a calm one, or with a reason that is one of the refusals. The same command
+//! gives the calm run's bytes once the trouble is gone.
 //!
 //! ```text
 //! BATON_TROUBLE=1000 cargo test --release -p tests --test trouble -- --nocapture            so many runs

@@ -1,4 +1,5 @@
-//! `baton tune` as a process: a table, a model and a plot, a suggestion that is worth something, and nobody else touched.
+//! `baton tune` as a process: a table, a model and a plot, a suggestion that is worth something,
+//! and nobody else touched.
 
 use serde_json::{Value, json};
 use tests::tree::{changes, tree};

@@ -1,4 +1,5 @@
-//! An event that is lost costs one tick: whoever ticks, `baton local`, `baton watch`, or a person with `baton start`.
+//! An event that is lost costs one tick: whoever ticks, `baton local`, `baton watch`,
+//! or a person with `baton start`.
 
 use local_cloud::{Faults, LocalCloud, Options};
 use protocol::{Fact, Ledger};
@@ -83,7 +84,8 @@ async fn a_second_start_makes_a_run_that_stands_still_move() {
     cloud.shutdown().await;
 }
 
-/// One event in five is lost; each is sent again one tick after its time, twice as late when it is lost again.
+/// One event in five is lost; each is sent again one tick after its time,
+/// twice as late when it is lost again.
 #[test]
 fn an_event_lost_costs_a_tick() {
     const SLACK_MS: u64 = 2_500;
@@ -111,7 +113,8 @@ fn an_event_lost_costs_a_tick() {
     assert!(outcome.counts.dropped >= 3 && !late.is_empty(), "{:?}", outcome.counts);
 }
 
-/// The first nine processes kill themselves as soon as they start; more tries than an answer that says no gets.
+/// The first nine processes kill themselves as soon as they start;
+/// more tries than an answer that says no gets.
 #[test]
 fn a_start_whose_process_dies_again_and_again_is_asked_until_it_lives() {
     let world = World::new(4);

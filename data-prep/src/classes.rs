@@ -11,7 +11,8 @@ const MOST: usize = 100_000;
 /// Gives the classes their names: those asked for, the source's, else their numbers.
 ///
 /// # Errors
-/// [`Error::Option`] when the names that are asked for do not fit; [`Error::Input`] when there are less than two.
+/// [`Error::Option`] when the names that are asked for do not fit;
+/// [`Error::Input`] when there are less than two.
 pub(crate) fn name_classes(
     source: &Path,
     collection: &mut Collection,

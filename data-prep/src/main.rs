@@ -130,8 +130,9 @@ struct Common {
     out: PathBuf,
     /// Train on this part of the source, or some of it: NAME, NAME[:N], NAME[FROM:TO]; may be repeated.
     ///
-    /// Parts are batches or files by their names without ending, or the folders train, val, test. Without --train,
-    /// --val and --test the source's own split is taken; its test images validate when it has no others.
+    /// Parts are batches or files by their names without ending, or the folders train, val, test. Without
+    /// --train, --val and --test the source's own split is taken;
+    /// its test images validate when it has no others.
     #[arg(long, value_name = "PART")]
     train: Vec<Selection>,
     /// Validate on this part.

@@ -1,4 +1,5 @@
-//! The cloud that a command talks to: AWS with the SDK's own credentials, or a local cloud found by its folder.
+//! The cloud that a command talks to: AWS with the SDK's own credentials,
+//! or a local cloud found by its folder.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_lambda::error::DisplayErrorContext;

@@ -19,8 +19,9 @@ const WORKERS: u32 = 3;
 
 /// Trains a classifier for ten kinds of patterns, with no download and no account.
 ///
-/// It generates the images, takes the small network that this repository pretrained on other patterns, and trains in
-/// the local cloud: the Lambda binary, its events, its locks and its self-invocation, on this machine.
+/// It generates the images, takes the small network that this repository pretrained on other patterns, and
+/// trains in the local cloud: the Lambda binary, its events, its locks and its self-invocation,
+/// on this machine.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton demo\n  baton demo --root my-folder --json")]
 pub struct Demo {

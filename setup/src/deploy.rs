@@ -1,4 +1,5 @@
-//! `baton deploy`: the network, the trainer and its code, by change sets that are shown before they are carried out.
+//! `baton deploy`: the network, the trainer and its code,
+//! by change sets that are shown before they are carried out.
 
 mod cost;
 mod package;
@@ -19,7 +20,8 @@ use terminal::say;
 
 /// Brings Baton to AWS, or up to date there.
 ///
-/// What is not said again keeps what it was. Every change is shown; one that removes or replaces something asks for --yes.
+/// What is not said again keeps what it was. Every change is shown;
+/// one that removes or replaces something asks for --yes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton deploy --dry-run   what would be made, and what it costs\n  \
     baton deploy   in an account of your own\n  \
@@ -211,8 +213,8 @@ impl Deploy {
         Wanted { name: &self.stack, template: &templates.trainer, parameters }
     }
 
-    /// Shows what would change and, unless this is a dry run, carries it out; false when there was something and it was
-    /// not carried out.
+    /// Shows what would change and, unless this is a dry run, carries it out;
+    /// false when there was something and it was not carried out.
     async fn change(&self, aws: &Aws, wanted: &Wanted<'_>) -> Result<bool, Failure> {
         say!("{}:", wanted.name);
         let Some(changes) = stack::plan(aws, wanted).await? else {

@@ -10,8 +10,8 @@ use transfer::weights::open_installed;
 
 /// Writes a run's whole network with its new head as safetensors, and labels and preprocessing as JSON.
 ///
-/// At the default cut with a softmax head the file is torchvision's own model with its last layer replaced; at any
-/// other cut model.json in the folder says what to compute.
+/// At the default cut with a softmax head the file is torchvision's own model with its last layer replaced;
+/// at any other cut model.json in the folder says what to compute.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  baton export --root efs --run my-run --out exported\n\nThen, in Python:\n  \

@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use storage::Fate;
 
-/// A command's failure. Exit codes: 1 anything else, 2 wrong usage (clap's own), 3 bad input, 4 reading or writing.
+/// A command's failure. Exit codes: 1 anything else, 2 wrong usage (clap's own), 3 bad input,
+/// 4 reading or writing.
 #[derive(Debug)]
 pub struct Failure {
     /// The process's exit code.

@@ -35,7 +35,8 @@ pub enum Action {
     },
     /// Removes stores; a later run that needs one computes it again.
     ///
-    /// A store that a run which has not ended works with is kept, unless --force says that the run is given up.
+    /// A store that a run which has not ended works with is kept,
+    /// unless --force says that the run is given up.
     #[command(
         after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key will do\n  \
         baton features rm --unfinished --root efs   what was begun and never finished"

@@ -1,4 +1,5 @@
-//! `baton fetch`: public data sets and pretrained weights, from their official places to where a job finds them.
+//! `baton fetch`: public data sets and pretrained weights,
+//! from their official places to where a job finds them.
 
 mod download;
 #[cfg(test)]
@@ -23,7 +24,8 @@ use transfer::weights::{Normalisation, install};
 
 /// Downloads a data set or pretrained weights and puts them where a job finds them.
 ///
-/// A download that was interrupted is continued; its SHA-256 is verified. Downloads are kept in ROOT/downloads.
+/// A download that was interrupted is continued; its SHA-256 is verified.
+/// Downloads are kept in ROOT/downloads.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub struct Fetch {

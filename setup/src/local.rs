@@ -20,8 +20,8 @@ use terminal::say;
 
 /// How often a run in the local cloud is looked at.
 const LOOK: Duration = Duration::from_millis(400);
-/// How long the ledger may not be read, and how long a view may take, before a run in the local cloud is given up or
-/// shown no more: a full disk becomes free again, and a table that hangs is only a view.
+/// How long the ledger may not be read, and how long a view may take, before a run in the local cloud is
+/// given up or shown no more: a full disk becomes free again, and a table that hangs is only a view.
 const UNREADABLE: Duration = Duration::from_secs(120);
 const VIEW: Duration = Duration::from_secs(2);
 /// How often a `start` is sent whose function dies on it.
@@ -197,8 +197,8 @@ impl Local {
         Ok(Outcome { run, ledger, model, counts, kills })
     }
 
-    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting twice is
-    /// safe. One whose process dies is asked until that has lasted too long.
+    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting
+    /// twice is safe. One whose process dies is asked until that has lasted too long.
     async fn insist(&self, client: &Cloud, start: &Event) -> Result<String, String> {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {

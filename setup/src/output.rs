@@ -6,7 +6,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes a file, in place of one that has the name; when that fails nothing of it stays, and the old one does.
+/// Writes a file, in place of one that has the name; when that fails nothing of it stays,
+/// and the old one does.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write(path, bytes, OpenOptions::new().truncate(true))
 }

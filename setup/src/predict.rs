@@ -21,7 +21,8 @@ const BATCH: usize = 64;
 
 /// Classifies images with a run's model: the five likeliest classes with their probabilities.
 ///
-/// When an image lies in a folder that has the name of a class, or comes from a data set, its true class is shown too.
+/// When an image lies in a folder that has the name of a class, or comes from a data set,
+/// its true class is shown too.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton predict --root efs --run my-run photo.jpg another.png\n  \
     baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \

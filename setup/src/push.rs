@@ -1,4 +1,5 @@
-//! `baton push`: datasets, weights and a job to the bucket, and from there, by the function, onto its file system.
+//! `baton push`: datasets, weights and a job to the bucket, and from there, by the function,
+//! onto its file system.
 
 mod parts;
 
@@ -21,8 +22,8 @@ const LARGEST: u64 = 5 << 40;
 
 /// Brings datasets, weights and a job from a folder onto the function's file system.
 ///
-/// What the bucket or the file system has already, with the same content, is not sent again: the same command goes on
-/// where it was interrupted.
+/// What the bucket or the file system has already, with the same content, is not sent again: the same command
+/// goes on where it was interrupted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json"
@@ -76,7 +77,8 @@ impl Push {
         prepare(&aws, &function, &key).await
     }
 
-    /// What is to be pushed: paths under the root over there, and the files here. What makes a folder visible is last.
+    /// What is to be pushed: paths under the root over there, and the files here.
+    /// What makes a folder visible is last.
     fn files(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
         let root = Root::open(&self.root)?;
         let mut files = Vec::new();

@@ -130,8 +130,8 @@ fn router(looking: Arc<Looking>, port: u16) -> Router {
         .layer(from_fn_with_state(port, guard))
 }
 
-/// Answers only those who ask for this machine by its own name: a foreign page could have its name lead here. And says
-/// what a page may do.
+/// Answers only those who ask for this machine by its own name:
+/// a foreign page could have its name lead here. And says what a page may do.
 async fn guard(State(port): State<u16>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut response = if !is_own(host, port) {

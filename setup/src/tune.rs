@@ -1,4 +1,5 @@
-//! `baton tune`: finds the learning rate, weight decay and label smoothing to train a job with, in the local cloud.
+//! `baton tune`: finds the learning rate, weight decay and label smoothing to train a job with,
+//! in the local cloud.
 
 mod plot;
 mod table;
@@ -18,10 +19,10 @@ const PLOT: &str = "tune.svg";
 
 /// Finds the learning rate, weight decay and label smoothing to train a job with.
 ///
-/// A range test of the rate, then successive halving over trials, on features that are computed once and shared with the
-/// job's own runs; these runs are never touched. The best trial's head is a model for `baton predict`. What the job says of
-/// many workers of one training (agree, precision, outer, reduce) and of its rounds (rounds_per_epoch, score_every, patience,
-/// average_decay) has no part in it.
+/// A range test of the rate, then successive halving over trials, on features that are computed once and
+/// shared with the job's own runs; these runs are never touched. The best trial's head is a model for
+/// `baton predict`. What the job says of many workers of one training (agree, precision, outer, reduce) and
+/// of its rounds (rounds_per_epoch, score_every, patience, average_decay) has no part in it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton tune --root efs --job job.json   the rate alone\n  \
     baton tune --root efs --job job.json --weight-decay 0,1e-4,1e-3 --smoothing 0,0.1 --trials 36\n  \

@@ -1,4 +1,5 @@
-//! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike; or from the facts in its folder.
+//! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike;
+//! or from the facts in its folder.
 
 use crate::told;
 use aws_sdk_dynamodb::Client;
@@ -41,8 +42,8 @@ pub struct View {
     pub job: Option<JobItem>,
     /// What is shown of its product.
     pub shown: Option<Shown>,
-    /// The images of the samples that are shown, as data addresses, where they can be read: by the place of the samples
-    /// among all, and the image's in its split.
+    /// The images of the samples that are shown, as data addresses, where they can be read: by the place of
+    /// the samples among all, and the image's in its split.
     #[serde(skip)]
     pub pictures: BTreeMap<(usize, u64), String>,
 }
@@ -178,8 +179,8 @@ impl View {
         (rate > 0.0).then(|| left as f64 / rate)
     }
 
-    /// Milliseconds until the last round is done if those that are left take as long as the last five; none before the
-    /// first is done, and none at the end.
+    /// Milliseconds until the last round is done if those that are left take as long as the last five; none
+    /// before the first is done, and none at the end.
     pub fn rounds_left_ms(&self) -> Option<u64> {
         let stages = 5 * self.course.round.len().max(1);
         let rounds =

@@ -213,7 +213,8 @@ impl Screen {
     }
 }
 
-/// Whether a scored round is told, the one before it known: the first, the last, and the first after each twentieth of the run.
+/// Whether a scored round is told, the one before it known: the first, the last,
+/// and the first after each twentieth of the run.
 fn is_told(round: u32, before: u32, rounds: u32) -> bool {
     let every = (rounds / 20).max(1);
     round == 1 || round / every > before / every || round == rounds

@@ -21,8 +21,8 @@ pub struct Weights {
 pub enum Action {
     /// Installs a .safetensors or .pth file with torchvision's names.
     ///
-    /// Every tensor's name and shape is checked against the network. A file that holds only the convolutional part is
-    /// fine for a job whose cut lies there.
+    /// Every tensor's name and shape is checked against the network. A file that holds only the convolutional
+    /// part is fine for a job whose cut lies there.
     #[command(after_help = "Examples:\n  baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
         baton weights add mine best.safetensors --network resnet50 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
     Add {
@@ -36,7 +36,8 @@ pub enum Action {
         /// The network that they are of; without it the one of that name.
         #[arg(long)]
         network: Option<String>,
-        /// What the network was trained to have subtracted from red, green and blue in 0..1; ImageNet's without it.
+        /// What the network was trained to have subtracted from red, green and blue in 0..1;
+        /// ImageNet's without it.
         #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
         mean: Option<Vec<f32>>,
         /// What the difference is divided by.

@@ -6,10 +6,11 @@ use protocol::{Decision, Event, Fact, Ledger, Moment, Target};
 
 /// Milliseconds lost by each kill, by the run's own facts.
 ///
-/// A killed attempt at work that was not done yet loses all of the attempt, and the time until the work goes on: until it is
-/// begun again, or someone else has done it, or it is in the hands of another process that is killed in its turn and
-/// counts by itself. If the work was done, and the process died before it had sent what is due next, that wait is lost; if
-/// nothing was due by it, nothing. A killed start or tick holds up what it was about to send.
+/// A killed attempt at work that was not done yet loses all of the attempt, and the time until the work goes
+/// on: until it is begun again, or someone else has done it, or it is in the hands of another process that is
+/// killed in its turn and counts by itself. If the work was done, and the process died before it had sent
+/// what is due next, that wait is lost; if nothing was due by it, nothing.
+/// A killed start or tick holds up what it was about to send.
 pub(crate) fn lost_ms(kills: &[Kill], facts: &[Fact]) -> Vec<u64> {
     let held_up: Vec<Vec<HeldUp>> = kills.iter().map(|kill| held_up(kill, facts)).collect();
     let lost = |(kill, held): (&Kill, &Vec<HeldUp>)| {

@@ -1,4 +1,5 @@
-//! The real disk, with every call counted that changes something, and a process that dies before or after one of them.
+//! The real disk, with every call counted that changes something,
+//! and a process that dies before or after one of them.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A platform that delivers one event at a time: to the real handler in this process, or in one that dies on the way.
+//! A platform that delivers one event at a time: to the real handler in this process,
+//! or in one that dies on the way.
 
 use crate::dying_disk::{Death, DyingDisk, Steps};
 use protocol::{Event, Fact, RunId};
@@ -87,7 +88,8 @@ impl Platform {
         }
     }
 
-    /// Delivers everything until the run has ended; who stands still is ticked, and who never began is started again.
+    /// Delivers everything until the run has ended; who stands still is ticked,
+    /// and who never began is started again.
     pub(crate) fn go_on(&mut self, start: &str) {
         for _ in 0..200 {
             if let Some(delivery) = self.queue.pop_front() {

@@ -1,8 +1,9 @@
 //! The process in which inputs are read, and its guard: whatever one input does, the guard can name it.
 //!
-//! A child reads the inputs. What it may do wrong and survive (a panic, too much memory, too much time, a file outside of
-//! its folder) it tells itself; what it does not survive (no memory left, a stack that overflows) or never ends its guard
-//! sees by the number of the input at hand, which the child keeps in a file.
+//! A child reads the inputs. What it may do wrong and survive (a panic, too much memory, too much time, a
+//! file outside of its folder) it tells itself; what it does not survive (no memory left, a stack that
+//! overflows) or never ends its guard sees by the number of the input at hand, which the child keeps
+//! in a file.
 
 use super::mutation::{Dice, mutate};
 use super::target::Target;

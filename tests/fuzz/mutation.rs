@@ -1,6 +1,7 @@
 //! How an input is made: a sound file, changed in a few places that a counter-based generator chooses.
 //!
-//! Invariant: an input depends only on the target, the seed and its number, so that one alone can be made again.
+//! Invariant: an input depends only on the target, the seed and its number,
+//! so that one alone can be made again.
 
 /// Numbers at which readers break: signs, limits of a width, small counts.
 const NUMBERS: [u64; 16] = [

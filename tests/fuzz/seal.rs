@@ -15,7 +15,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A log's frames: their checksum is xxh3-64 of the body, seeded with the frame's offset and the checksum before it.
+/// A log's frames: their checksum is xxh3-64 of the body,
+/// seeded with the frame's offset and the checksum before it.
 pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
     if dice.once_in(4) {
         return log;
@@ -37,7 +38,8 @@ pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
     log
 }
 
-/// A tar's headers: the sum of their bytes, the sum's own place as blanks; then gzip, which may be changed too.
+/// A tar's headers: the sum of their bytes, the sum's own place as blanks; then gzip,
+/// which may be changed too.
 pub(crate) fn archive(dice: &mut Dice, mut tar: Vec<u8>) -> Vec<u8> {
     if !dice.once_in(4) {
         let mut at = 0;
@@ -77,7 +79,8 @@ pub(crate) fn png(dice: &mut Dice, mut image: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// The stored members of a zip, where they lie one after the other: CRC-32 in each header and in the directory.
+/// The stored members of a zip, where they lie one after the other:
+/// CRC-32 in each header and in the directory.
 pub(crate) fn zip(dice: &mut Dice, mut zip: Vec<u8>) -> Vec<u8> {
     if dice.once_in(8) {
         return zip;

@@ -1,5 +1,5 @@
-//! Copies the sources of the protocol, the storage and the handler, with every mutation written in beside what it turns
-//! off. Nothing of this is in the crates that are shipped.
+//! Copies the sources of the protocol, the storage and the handler, with every mutation written in beside
+//! what it turns off. Nothing of this is in the crates that are shipped.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -20,7 +20,8 @@ pub(crate) enum Promise {
     EndOrRefusal,
 }
 
-/// An event is sent: it must be due by what is durable, and paid for; but for what was durable and was written over.
+/// An event is sent: it must be due by what is durable, and paid for;
+/// but for what was durable and was written over.
 pub(crate) fn sent(w: &mut World, event: &Event) {
     let lost = w.truth.lost_sends;
     if w.truth.broken {
@@ -79,7 +80,8 @@ pub(crate) fn bound(w: &World, sent: u64) -> u64 {
     3 * (sent + w.tally.outside) + w.tally.duplicates
 }
 
-/// What is wrong with the scores of a run that was trained to its end: they are there, unless they cannot be had.
+/// What is wrong with the scores of a run that was trained to its end: they are there,
+/// unless they cannot be had.
 fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
     let ending = ledger.ending.as_ref()?;
     let unscored = ending.unscored.as_deref();
@@ -120,7 +122,8 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
     let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
     let lost = w.truth.lost_sends;
     let most = w.setting.most_sent() + lost;
-    // What is recorded behind a break in the ledger cannot be read any more: what was really sent counts in its place.
+    // What is recorded behind a break in the ledger cannot be read any more:
+    // what was really sent counts in its place.
     let recorded = ledger.spend.sent + lost;
     let sent = if w.truth.broken { recorded.max(w.tally.sends) } else { recorded };
     let wrong = wrong.or_else(|| {

@@ -1,4 +1,5 @@
-//! The real handler on coroutines: each invocation runs until its next step and is suspended there, on one thread.
+//! The real handler on coroutines: each invocation runs until its next step and is suspended there,
+//! on one thread.
 
 use super::code::storage::Root;
 use super::code::trainer::handler::handle;

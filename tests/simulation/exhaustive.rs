@@ -1,9 +1,10 @@
-//! A small world explored whole: every order of what can happen, and every fault at every step, up to a number of them.
+//! A small world explored whole: every order of what can happen, and every fault at every step,
+//! up to a number of them.
 //!
-//! A run is told by its choices. Each run replays the choices so far and then takes the first of each; the last choice
-//! with an alternative left is what the next run changes. A state that was seen before is not followed again: a state is
-//! the server, the queue, and of each process where it is and all that it has learned from outside, which is all that its
-//! own memory can depend on.
+//! A run is told by its choices. Each run replays the choices so far and then takes the first of each; the
+//! last choice with an alternative left is what the next run changes. A state that was seen before is not
+//! followed again: a state is the server, the queue, and of each process where it is and all that it has
+//! learned from outside, which is all that its own memory can depend on.
 
 use super::check::{Promise, ended};
 use super::coroutine::resume;

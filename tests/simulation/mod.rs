@@ -1,4 +1,5 @@
-//! The simulator: the real handler, protocol and storage in a world where everything can go wrong, on one thread.
+//! The simulator: the real handler, protocol and storage in a world where everything can go wrong,
+//! on one thread.
 //!
 //! `code` says which crates are meant: the real ones, or their mutants.
 

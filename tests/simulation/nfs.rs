@@ -1,8 +1,9 @@
 //! A shared NFS as it was measured: one server, clients with caches of their own, locks with a lease.
 //!
-//! A client sees a file as it was when it opened or locked it; what it writes reaches the server at a sync, a close or an
-//! unlock, or in part when it dies; a name that it once found missing stays missing until it touches the folder; a client
-//! that stays away longer than its lease loses its locks, and learns of it by EIO.
+//! A client sees a file as it was when it opened or locked it; what it writes reaches the server at a sync, a
+//! close or an unlock, or in part when it dies; a name that it once found missing stays missing until it
+//! touches the folder; a client that stays away longer than its lease loses its locks,
+//! and learns of it by EIO.
 
 mod client;
 
@@ -75,8 +76,8 @@ impl Nfs {
         self.names.get(path).map(|&inode| &self.inodes[inode].data)
     }
 
-    /// What the server holds, in one number: folders, and files whose names do not tell who wrote them, but for one. A
-    /// file of an attempt is nothing until a fact names it, and is checked then.
+    /// What the server holds, in one number: folders, and files whose names do not tell who wrote them, but
+    /// for one. A file of an attempt is nothing until a fact names it, and is checked then.
     pub(crate) fn hash_without(&self, but: &Path) -> u64 {
         let name = |(path, &inode): (&PathBuf, &usize)| {
             let inode = &self.inodes[inode];
@@ -310,7 +311,8 @@ impl Nfs {
         Ok(())
     }
 
-    /// The client's process dies: of what it has not synced so much reaches the server, and its locks are free.
+    /// The client's process dies: of what it has not synced so much reaches the server,
+    /// and its locks are free.
     pub(crate) fn dies(&mut self, client: &mut Client, tail: Tail) {
         for handle in client.handles.drain(..).flatten().filter(|handle| !handle.lost) {
             self.flush(handle.inode, &handle.dirty, tail);

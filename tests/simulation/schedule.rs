@@ -1,4 +1,5 @@
-//! One schedule from a seed: who runs next, what is delivered, what goes wrong; then, faults off, it has to end.
+//! One schedule from a seed: who runs next, what is delivered, what goes wrong; then, faults off,
+//! it has to end.
 
 use super::check::{Promise, ended};
 use super::coroutine::resume;
@@ -73,7 +74,8 @@ fn plan(seed: u64) -> Plan {
         0 => {
             promise = Promise::Undisturbed;
             if random.one_in(3) {
-                // Legs of many minutes, and fewer places than workers: events wait for longer than any patience.
+                // Legs of many minutes, and fewer places than workers:
+                // events wait for longer than any patience.
                 (setting.step_ms, setting.limit_ms) = (setting.step_ms * 100, setting.limit_ms * 50);
                 setting.concurrency = random.between(1, 2) as usize;
             }
@@ -185,8 +187,8 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
             if w.clock_ms >= tick_ms {
                 tick_ms = w.clock_ms + TICK_MS;
                 if watchdog && w.truth.ending().is_none() {
-                    // The watchdog knows runs that were begun; until then somebody starts again, and when the list of
-                    // runs may have been written over as well.
+                    // The watchdog knows runs that were begun; until then somebody starts again, and when the
+                    // list of runs may have been written over as well.
                     ticks += 1;
                     let again = w.truth.ledger.is_none() || (w.truth.unhonoured && ticks % 3 == 0);
                     let event = if again { start.clone() } else { r#"{"tick": true}"#.into() };
@@ -327,7 +329,8 @@ fn step(w: &mut World, number: usize) -> Next {
     Next::Run(number)
 }
 
-/// Whether a process has the ledger's lock, has looked at the ledger, and has written what is to be durable next.
+/// Whether a process has the ledger's lock, has looked at the ledger,
+/// and has written what is to be durable next.
 fn writes_under_lock(w: &World, number: usize) -> bool {
     w.processes[number].point == Point::Sync && w.nfs.holder(w.truth.ledger_path()) == Some(number)
 }

@@ -1,4 +1,5 @@
-//! The seam: the real storage's disk and the real handler's ports, each a step that the world may let fail or end.
+//! The seam: the real storage's disk and the real handler's ports,
+//! each a step that the world may let fail or end.
 
 use super::code::protocol::items::ModelItem;
 use super::code::protocol::{Event, Fact, Ledger, RunId};
@@ -18,7 +19,8 @@ fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
 }
 
-/// What the system may refuse a call with: EIO, and in random schedules as well EINTR, ENOMEM, EACCES, ESTALE.
+/// What the system may refuse a call with: EIO, and in random schedules as well EINTR, ENOMEM,
+/// EACCES, ESTALE.
 fn refusal(w: &mut World) -> io::Error {
     let others = [5, 5, 5, 4, 12, 13, 116];
     io::Error::from_raw_os_error(if w.exhaustive { 5 } else { others[w.random.below(7) as usize] })
@@ -262,7 +264,8 @@ impl OpenFile for Opened {
 }
 
 impl Opened {
-    /// What a close or an unlock has to write may fail. Nobody hears that: the answer of a close is not looked at.
+    /// What a close or an unlock has to write may fail. Nobody hears that:
+    /// the answer of a close is not looked at.
     fn write_back(&self, w: &mut World) {
         let owes = w.processes[self.process].client.owes(self.number);
         if !owes || w.exhaustive || w.spared(self.process) || !w.goes_wrong(|rates| rates.close) {

@@ -1,4 +1,5 @@
-//! What a simulated run is: its size, its pace, its limits; and what it must give, computed without any world.
+//! What a simulated run is: its size, its pace, its limits; and what it must give,
+//! computed without any world.
 
 use super::code::protocol::{Best, Course, Limits, Measure, Score, end_events};
 use super::random::{Random, mix};
@@ -31,7 +32,8 @@ pub(crate) struct Setting {
     pub(crate) sliced: bool,
     /// Steps of a combine, and of the end: from one to this.
     pub(crate) most_closing: u64,
-    /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt outlives it.
+    /// Whether scoring at the end takes longer than any leg, or more memory than there is:
+    /// no attempt outlives it.
     pub(crate) endless: bool,
 }
 

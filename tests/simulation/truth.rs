@@ -60,10 +60,11 @@ impl Truth {
         }
     }
 
-    /// What whoever reads the ledger now can make of it, in one number; `live` are the events that may still come.
+    /// What whoever reads the ledger now can make of it, in one number;
+    /// `live` are the events that may still come.
     ///
-    /// No part of it are the order of facts that do not depend on each other, money, and which attempt a file is of: every
-    /// file that a fact names is checked to say the same.
+    /// No part of it are the order of facts that do not depend on each other, money, and which attempt a file
+    /// is of: every file that a fact names is checked to say the same.
     pub(crate) fn meaning(&self, live: &[u32]) -> u64 {
         let Some(ledger) = &self.ledger else { return 0 };
         // Who it is matters for those only whose events may be delivered again.
@@ -262,7 +263,8 @@ impl Truth {
         self.check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
     }
 
-    /// A file that a fact names must be whole on the server when the fact is, and say what a run without faults says.
+    /// A file that a fact names must be whole on the server when the fact is,
+    /// and say what a run without faults says.
     fn check(&self, nfs: &Nfs, folder: &Path, file: &FileRef, text: &str) -> Result<(), String> {
         let path = folder.join(&file.name);
         if file.xxh3 != checksum(text.as_bytes()) {

@@ -1,4 +1,5 @@
-//! The simulated world: time, the platform's queue, processes and their clients, and what is held against the truth.
+//! The simulated world: time, the platform's queue, processes and their clients,
+//! and what is held against the truth.
 
 use super::code::storage::disk::Disk;
 use super::code::trainer::services::{Invocation, Services};
@@ -17,7 +18,8 @@ pub(crate) use process::{Failure, Point, Process, kill};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
-/// The latest that a step may begin after the run's end: between two looks at the ledger, and what a step of others takes.
+/// The latest that a step may begin after the run's end: between two looks at the ledger,
+/// and what a step of others takes.
 const LATE_MS: u64 = 2_100;
 /// After how many steps from event to event the platform's loop detection cuts a chain.
 const HOPS: u32 = 16;
@@ -300,7 +302,8 @@ pub(crate) fn compute(ms: u64) {
     seam::Simulated.sleep(std::time::Duration::from_millis(ms));
 }
 
-/// A worker begins a step of its work: that is to end soon after the run has, as far as its ledger can still be read whole.
+/// A worker begins a step of its work: that is to end soon after the run has,
+/// as far as its ledger can still be read whole.
 pub(crate) fn step_begins() {
     with(|w| {
         w.look();

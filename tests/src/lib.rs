@@ -95,8 +95,8 @@ impl World {
         Ledger::fold(self.facts(run)).expect("a sound ledger").expect("a ledger")
     }
 
-    /// The bytes of a run's model, all its files in order of their names; but for those that a process which was killed
-    /// had only begun to write, whose names begin with a dot.
+    /// The bytes of a run's model, all its files in order of their names; but for those that a process which
+    /// was killed had only begun to write, whose names begin with a dot.
     pub fn model(&self, run: &str) -> Vec<(String, Vec<u8>)> {
         let folder = self.root().join("runs").join(run).join("model");
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));

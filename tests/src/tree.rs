@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Every file under `folder` by its path below it. The local cloud's log is left out: it may grow at any time.
+/// Every file under `folder` by its path below it. The local cloud's log is left out:
+/// it may grow at any time.
 pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     collect(folder, folder, &mut files);

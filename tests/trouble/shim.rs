@@ -41,7 +41,8 @@ pub(crate) fn library(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// A program that is the trainer in such trouble on the files in `root`; `state` is an empty folder for its own use.
+/// A program that is the trainer in such trouble on the files in `root`;
+/// `state` is an empty folder for its own use.
 pub(crate) fn trainer(library: &Path, state: &Path, root: &Path, trouble: &Trouble) -> PathBuf {
     let errnos: Vec<String> = trouble.errnos.iter().map(i32::to_string).collect();
     let Trouble { seed, refuse, cut, hold, .. } = trouble;

@@ -1,4 +1,5 @@
-//! Errands besides training: files from the bucket onto the shared file system, a run's model into the bucket, a probe.
+//! Errands besides training: files from the bucket onto the shared file system,
+//! a run's model into the bucket, a probe.
 
 use crate::Error;
 use protocol::{Errand, Manifest, Pushed, RunId};

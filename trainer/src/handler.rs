@@ -28,8 +28,8 @@ use work::Stage;
 /// Carries out one event.
 ///
 /// # Errors
-/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again. Everything else is
-/// answered.
+/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again.
+/// Everything else is answered.
 pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> Result<Reply, Error> {
     let reply = Event::parse(payload).map_err(Error::from).and_then(|event| match &event {
         Event::Start(start) => start::start(services, start, &event, invocation),
@@ -68,9 +68,9 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
     }
 }
 
-/// A run that cannot go on is closed as failed, with its best model so far. An end that cannot be had with scores is
-/// gone on with without them. Trouble that may pass is recorded as well: should the run be given up after many tries,
-/// that is the reason.
+/// A run that cannot go on is closed as failed, with its best model so far. An end that cannot be had with
+/// scores is gone on with without them. Trouble that may pass is recorded as well: should the run be given up
+/// after many tries, that is the reason.
 fn halt_or_retry(turn: &Turn<'_>, target: Target, done: Result<Reply, Error>) -> Result<Reply, Error> {
     match &done {
         Err(error) if error.fate() == Fate::Halt => turn.halt(target, error),

@@ -85,8 +85,8 @@ pub trait Invoke: Send + Sync {
     /// [`Error::Send`]; the event may have been queued all the same.
     fn send(&self, event: &Event) -> Result<(), Error>;
 
-    /// Switches the rule that sends ticks on or off; when this returns it is done. Elsewhere than on AWS who runs the
-    /// function ticks all the time, and there is nothing to switch.
+    /// Switches the rule that sends ticks on or off; when this returns it is done. Elsewhere than on AWS who
+    /// runs the function ticks all the time, and there is nothing to switch.
     ///
     /// # Errors
     /// [`Error::Send`].
@@ -105,8 +105,8 @@ pub trait Clock: Send + Sync {
 pub trait Progress: Send + Sync {
     /// A ledger has changed; at a milestone (a start, a combine, an end) the report is not to be dropped.
     fn ledger(&self, ledger: &Ledger, milestone: bool, now_ms: u64);
-    /// Facts of a run, each durable, in their order: what this process reads of them, and what it records. `started` is
-    /// the first, and comes again when all are read again.
+    /// Facts of a run, each durable, in their order: what this process reads of them, and what it records.
+    /// `started` is the first, and comes again when all are read again.
     fn facts(&self, run: &RunId, facts: &[Fact]);
     /// A run has ended with this model.
     fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64);

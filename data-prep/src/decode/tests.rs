@@ -128,7 +128,8 @@ fn shrinking_averages() {
     assert!(image.pixels.iter().all(|p| p.abs_diff(100) < 12), "stripes must blur, not alias");
 }
 
-/// The pixels of Pillow's `resize((6, 4), BILINEAR)`, within rounding; the CPU's instructions make no difference.
+/// The pixels of Pillow's `resize((6, 4), BILINEAR)`, within rounding;
+/// the CPU's instructions make no difference.
 #[test]
 fn shrinking_is_pillows() {
     let byte = |x: u32, y: u32, c: u32| ((x * 37 + y * 59 + c * 83 + x * y * 11) % 256) as u8;

@@ -34,8 +34,8 @@ impl Archive {
     /// Opens an archive; of its members those count whose path is `wanted`.
     ///
     /// # Errors
-    /// [`Error::Input`] for what is no archive, for a damaged or truncated one, for one with links or paths that lead
-    /// out of it, and for one beyond its bounds.
+    /// [`Error::Input`] for what is no archive, for a damaged or truncated one, for one with links or paths
+    /// that lead out of it, and for one beyond its bounds.
     pub(super) fn open(path: &Path, bounds: Bounds, wanted: &dyn Fn(&str) -> bool) -> Result<Archive> {
         let mut file = BufReader::new(open_plain(path)?);
         let mut head = Vec::new();

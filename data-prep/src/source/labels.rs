@@ -22,8 +22,8 @@ const SPLIT_HEADINGS: [&str; 5] = ["split", "set", "subset", "partition", "data_
 /// Reads the layout of a folder from a CSV.
 ///
 /// # Errors
-/// [`Error::Input`] for a CSV that cannot be read, or whose columns are not clear; [`Error::Option`] for a column that
-/// it has not.
+/// [`Error::Input`] for a CSV that cannot be read, or whose columns are not clear;
+/// [`Error::Option`] for a column that it has not.
 pub(super) fn layout(source: &Path, listing: &Listing, csv: &Path, column: Option<&str>) -> Result<Layout> {
     let table = Table::read(csv)?;
     let files = Files::new(listing);

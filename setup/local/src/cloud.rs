@@ -21,8 +21,8 @@ impl LocalCloud {
     /// Starts to listen; processes are started when events come.
     ///
     /// # Errors
-    /// A setting that Lambda would not accept, an address that is not the loopback or is taken, or a binary that
-    /// cannot be run.
+    /// A setting that Lambda would not accept, an address that is not the loopback or is taken,
+    /// or a binary that cannot be run.
     pub async fn start(options: Options) -> Result<Self, Error> {
         options.check()?;
         let address = options.listen;
@@ -42,7 +42,8 @@ impl LocalCloud {
         &self.address
     }
 
-    /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does, and gives its request id.
+    /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does,
+    /// and gives its request id.
     ///
     /// # Errors
     /// The payload is not JSON or larger than 1 MB, or the local cloud is shut down.

@@ -28,8 +28,9 @@ pub struct Faults {
     pub kill: f64,
     /// The longest time until that signal.
     pub kill_ms: u64,
-    /// The process stops within [`Faults::freeze_ms`] of receiving an event, until its time limit has passed and its
-    /// event is tried again; then it goes on where it was, as a sandbox does that Lambda froze with work in it.
+    /// The process stops within [`Faults::freeze_ms`] of receiving an event, until its time limit has passed
+    /// and its event is tried again; then it goes on where it was,
+    /// as a sandbox does that Lambda froze with work in it.
     pub freeze: f64,
     /// The longest time until it stops.
     pub freeze_ms: u64,
@@ -107,7 +108,8 @@ pub(crate) struct Plan {
     pub(crate) freeze: Option<(Duration, Duration)>,
 }
 
-/// What is drawn for; each has a sequence of its own, so that one fault's chance does not move another's draws.
+/// What is drawn for; each has a sequence of its own,
+/// so that one fault's chance does not move another's draws.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Draw {
     Duplicate,
@@ -124,7 +126,8 @@ pub(crate) enum Draw {
     ThawMs,
 }
 
-/// Random numbers that depend only on the seed, on what they are for, and on how many were drawn for it before.
+/// Random numbers that depend only on the seed, on what they are for,
+/// and on how many were drawn for it before.
 #[derive(Debug)]
 pub(crate) struct Dice {
     seed: u64,

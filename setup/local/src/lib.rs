@@ -1,4 +1,5 @@
-//! The local cloud: Lambda's Runtime API and Invoke, the DynamoDB calls that Baton makes, and the function's processes.
+//! The local cloud: Lambda's Runtime API and Invoke, the DynamoDB calls that Baton makes,
+//! and the function's processes.
 //!
 //! It runs the same binary that AWS runs, unchanged, and knows nothing of training. Everything listens on the
 //! loopback only and to those only who show its token, and no process outlives the [`LocalCloud`] that

@@ -1,7 +1,7 @@
 //! The trace header that Lambda passes along a chain of invocations, and the count of hops in it.
 //!
-//! `Root=1-…;Parent=…;Sampled=0;Lineage=<function>:<hops>`: the SDK sends back what the function was given, and each
-//! Invoke counts one more.
+//! `Root=1-…;Parent=…;Sampled=0;Lineage=<function>:<hops>`: the SDK sends back what the function was given,
+//! and each Invoke counts one more.
 
 use crate::system::{epoch_ms, random};
 

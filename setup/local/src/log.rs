@@ -40,7 +40,8 @@ impl Log {
     /// terminal.
     ///
     /// # Errors
-    /// The file cannot be opened. A line that cannot be written later is lost: logging never stops the function.
+    /// The file cannot be opened. A line that cannot be written later is lost:
+    /// logging never stops the function.
     pub fn file(path: &Path) -> io::Result<Self> {
         let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path)?);
         Ok(Self::new(move |pid, _, line| {

@@ -1,8 +1,8 @@
 //! One process of the function in a process group of its own, which ends with this process whatever happens.
 //!
-//! A thread starts the process and waits for it, and lives as long as it does: Linux sends the parent-death signal
-//! when the *thread* that started the child ends. Signals go to the whole group, and never after the process was
-//! waited for, since its number may then be another's.
+//! A thread starts the process and waits for it, and lives as long as it does: Linux sends the parent-death
+//! signal when the *thread* that started the child ends. Signals go to the whole group, and never after the
+//! process was waited for, since its number may then be another's.
 
 use std::{
     io,
@@ -114,7 +114,8 @@ fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
         // Nobody waits any more: the local cloud was dropped while the process started.
         process.kill();
     }
-    // NOWAIT leaves the process unreaped, so that its number stays its own until the rest of its group is ended.
+    // NOWAIT leaves the process unreaped, so that its number stays its own until the rest
+    // of its group is ended.
     let _ = retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
     let mut reaped = process.reaped.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = kill_process_group(pid, Signal::KILL);
@@ -126,9 +127,9 @@ fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
 
 /// Has the kernel send SIGKILL to the process when this one dies, even by SIGKILL.
 ///
-/// Processes that the function itself started are in its group and end with it in every other case, but not in that.
-/// Elsewhere than on Linux the process ends when its Runtime API is gone: `lambda_runtime` ends on the first refused
-/// connection, which is at the end of the invocation at the latest.
+/// Processes that the function itself started are in its group and end with it in every other case, but not
+/// in that. Elsewhere than on Linux the process ends when its Runtime API is gone: `lambda_runtime` ends on
+/// the first refused connection, which is at the end of the invocation at the latest.
 #[cfg(target_os = "linux")]
 fn end_with_parent(command: &mut Command) {
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};
@@ -141,8 +142,9 @@ fn end_with_parent(command: &mut Command) {
             false => Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
         }
     };
-    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes two system calls
-    // (prctl, getppid) and allocates nothing: `pid_t`s are compared and errors are made from their numbers.
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes two system
+    // calls (prctl, getppid) and allocates nothing:
+    // `pid_t`s are compared and errors are made from their numbers.
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(arrange);

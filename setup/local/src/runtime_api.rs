@@ -32,7 +32,8 @@ pub(crate) struct Delivery {
     pub(crate) deadline_ms: u64,
 }
 
-/// The counter between the sandbox, which hands over deliveries, and the process, which fetches and answers them.
+/// The counter between the sandbox, which hands over deliveries, and the process,
+/// which fetches and answers them.
 #[derive(Debug)]
 pub(crate) struct Desk {
     arn: String,

@@ -28,8 +28,8 @@ use crate::{
     system::epoch_ms,
 };
 
-/// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit of the
-/// invocation, so here it has both.
+/// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit
+/// of the invocation, so here it has both.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// An address at which nobody listens: the loopback's port 9 is for discarding and needs root.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -178,8 +178,8 @@ impl Sandbox {
         self.thaw_after.is_some() && self.alive()
     }
 
-    /// Lets a stopped process go on where it was, as if it still had its event, until it asks for the next one or has
-    /// had its time once more.
+    /// Lets a stopped process go on where it was, as if it still had its event, until it asks for the next
+    /// one or has had its time once more.
     pub(crate) async fn go_on_late(self, options: Options) {
         let wait = self.thaw_after.unwrap_or_default();
         tokio::select! {

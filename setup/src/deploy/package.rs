@@ -49,7 +49,8 @@ impl Package {
         Ok(Package { zip, architecture, glibc, unzipped: binary.len() })
     }
 
-    /// Where it goes in the bucket: a name for this content, so that a new one is a change and the same one is none.
+    /// Where it goes in the bucket: a name for this content,
+    /// so that a new one is a change and the same one is none.
     pub fn key(&self) -> String {
         let hash: String = Sha256::digest(&self.zip).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("trainer/{}.zip", &hash[..32])

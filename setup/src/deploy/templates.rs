@@ -1,4 +1,5 @@
-//! The templates, as they are built into this command or lie in a folder, with what is to be kept on deletion.
+//! The templates, as they are built into this command or lie in a folder,
+//! with what is to be kept on deletion.
 
 use crate::Failure;
 use std::path::Path;
@@ -74,8 +75,8 @@ impl Templates {
         if role_is_given { kept.without_roles() } else { kept }
     }
 
-    /// With a given role, and so without any resource of IAM: CloudFormation asks for a capability because of a template
-    /// that has one, even where its condition leaves it out.
+    /// With a given role, and so without any resource of IAM: CloudFormation asks for a capability because of
+    /// a template that has one, even where its condition leaves it out.
     #[must_use]
     fn without_roles(mut self) -> Templates {
         let trainer = self.trainer.replace("!If [OwnRoles, !GetAtt Role.Arn, !Ref RoleArn]", "!Ref RoleArn");
@@ -95,8 +96,8 @@ impl Templates {
         self
     }
 
-    /// With some of the trainer's resources outliving it. [`Keep::PARAMETER`] changes with it: CloudFormation takes no
-    /// update that changes a policy alone.
+    /// With some of the trainer's resources outliving it. [`Keep::PARAMETER`] changes with it: CloudFormation
+    /// takes no update that changes a policy alone.
     #[must_use]
     fn keeping(mut self, keep: &[Keep]) -> Templates {
         for kept in keep {

@@ -1,4 +1,5 @@
-//! One file from the network: continued where it was interrupted, and there under its name only when it is right.
+//! One file from the network: continued where it was interrupted,
+//! and there under its name only when it is right.
 
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -69,8 +70,8 @@ enum Try {
 impl Download {
     /// Gets the file, or finds it there; either way its checksum is verified.
     ///
-    /// An interrupted download lies beside as `.part` and is continued. A file with a wrong checksum is removed when it
-    /// was downloaded, and left when it was put there by hand.
+    /// An interrupted download lies beside as `.part` and is continued. A file with a wrong checksum is
+    /// removed when it was downloaded, and left when it was put there by hand.
     ///
     /// # Errors
     /// Any [`Error`].

@@ -1,4 +1,5 @@
-//! What `baton fetch` knows: where each data set and each network's weights officially lie, and how to know them.
+//! What `baton fetch` knows: where each data set and each network's weights officially lie,
+//! and how to know them.
 
 /// One file on the network and what becomes of it.
 #[derive(Clone, Copy, Debug)]

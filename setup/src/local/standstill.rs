@@ -1,4 +1,5 @@
-//! When a run in the local cloud stands still: events that were given up are told, and after a while it is left alone.
+//! When a run in the local cloud stands still: events that were given up are told,
+//! and after a while it is left alone.
 
 use crate::Failure;
 use local_cloud::Status;

@@ -85,8 +85,8 @@ impl Upload<'_> {
         id.ok_or_else(|| Failure::from(format!("S3 gave the upload of {} no id", self.key)))
     }
 
-    /// An upload of this object that was interrupted, with its parts. The key is the content's hash, so that they are
-    /// right if they are divided as ours are.
+    /// An upload of this object that was interrupted, with its parts. The key is the content's hash, so that
+    /// they are right if they are divided as ours are.
     async fn unfinished(&self) -> Result<Option<(String, Vec<CompletedPart>)>, Failure> {
         let listed =
             self.aws.objects.list_multipart_uploads().bucket(self.bucket).prefix(self.key).send().await;

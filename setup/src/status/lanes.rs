@@ -1,4 +1,5 @@
-//! The time line: a row a worker, a bar a leg, as SVG; and above it the whole run where it shows only some stages.
+//! The time line: a row a worker, a bar a leg, as SVG;
+//! and above it the whole run where it shows only some stages.
 
 use super::plot::{tenth, ticks};
 use super::words::{count, lasting, row_name};
@@ -9,7 +10,8 @@ use protocol::items::StageItem;
 use protocol::timeline::{AttemptEnd, Bar, Row, rows};
 use std::ops::RangeInclusive;
 
-/// Bars that are drawn at the most; of a longer run the last stages that have no more, or those that are asked for.
+/// Bars that are drawn at the most; of a longer run the last stages that have no more,
+/// or those that are asked for.
 const BARS: usize = 600;
 /// Bars that each say what they are when pointed at; of more only those that are out of the ordinary.
 const TITLES: usize = 250;

@@ -122,7 +122,8 @@ impl Looking {
             view.iter_mut().for_each(|view| view.read_pictures(&root));
             Ok(view)
         });
-        // A folder has all facts; a local cloud's table has those since its start, and how far the workers are.
+        // A folder has all facts; a local cloud's table has those since its start,
+        // and how far the workers are.
         Ok(match (folded.await?, told) {
             (Some(facts), Some(told)) => Some(View { reports: told.reports, ..facts }),
             (facts, told) => facts.or(told),

@@ -1,6 +1,8 @@
-//! The protocol, the storage and the handler once more, from the same sources, with mutations that tests switch on.
+//! The protocol, the storage and the handler once more, from the same sources,
+//! with mutations that tests switch on.
 //!
-//! Each mutation turns one safeguard off; the simulator is shown to find each. The crates that are shipped have none.
+//! Each mutation turns one safeguard off; the simulator is shown to find each.
+//! The crates that are shipped have none.
 
 mod list;
 pub mod mutation;

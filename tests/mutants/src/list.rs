@@ -11,7 +11,8 @@ pub struct Mutation {
     pub file: &'static str,
     /// What stands there, once; nothing where another mutation of the same place has both.
     pub original: &'static str,
-    /// What stands there instead; `MUTATED` says whether this mutation is on, `MUTATED(name)` whether that one is.
+    /// What stands there instead; `MUTATED` says whether this mutation is on,
+    /// `MUTATED(name)` whether that one is.
     pub mutant: &'static str,
 }
 

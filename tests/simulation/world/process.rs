@@ -8,7 +8,8 @@ use super::{Message, with};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A sandbox: a process with a file system client of its own, that carries out one invocation after the other.
+/// A sandbox: a process with a file system client of its own,
+/// that carries out one invocation after the other.
 pub(crate) struct Process {
     pub(crate) alive: bool,
     pub(crate) dying: bool,

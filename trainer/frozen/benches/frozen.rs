@@ -1,6 +1,7 @@
 //! Images per second of a frozen pass with random weights: `cargo bench -p frozen -- vgg19 --threads 2`.
 //!
-//! Options: `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --together <images> --isa portable --layers`.
+//! Options:
+//! `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --together <images> --isa portable --layers`.
 //! Prints the median and the best round, the direct operations they stand for, and the measured FMA peak.
 
 use std::borrow::Cow;

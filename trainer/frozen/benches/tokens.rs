@@ -1,8 +1,8 @@
 //! A transformer's sentences or images per second: `cargo bench -p frozen --bench tokens -- minilm_l6`.
 //!
 //! Options: `--tokens 128 --size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --isa avx2 --layers`;
-//! `--lengths 7,40,21` has sentences of these lengths instead. Weights are random. Prints the median and the best round, and the
-//! share of the measured FMA peak.
+//! `--lengths 7,40,21` has sentences of these lengths instead. Weights are random. Prints the median and the
+//! best round, and the share of the measured FMA peak.
 
 use std::borrow::Cow;
 use std::time::Instant;

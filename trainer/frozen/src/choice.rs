@@ -6,8 +6,8 @@ use crate::size::Size;
 
 /// Whether Winograd F(4×4, 3×3) beats the direct convolution, for outputs of that size.
 ///
-/// It multiplies a quarter of the numbers but transforms every tile; with few channels, or with maps so small that
-/// most of a tile lies outside, the transforms cost more than they save.
+/// It multiplies a quarter of the numbers but transforms every tile; with few channels, or with maps so small
+/// that most of a tile lies outside, the transforms cost more than they save.
 pub(crate) fn winograd_pays(conv: &Conv, output: Size) -> bool {
     let suits = conv.kernel == 3 && conv.stride == 1 && conv.groups == 1 && conv.padding <= 2;
     let filled = (output.height * output.width) as f64
@@ -15,8 +15,8 @@ pub(crate) fn winograd_pays(conv: &Conv, output: Size) -> bool {
     suits && conv.inputs >= 16 && conv.outputs >= 16 && filled > 0.4
 }
 
-/// Whether the derivatives by the weights of a convolution with `n` such outputs are had sooner from Winograd's points: there
-/// must be enough tiles for what is transformed back, four times the weights.
+/// Whether the derivatives by the weights of a convolution with `n` such outputs are had sooner from
+/// Winograd's points: there must be enough tiles for what is transformed back, four times the weights.
 pub(crate) fn winograd_gradient_pays(conv: &Conv, output: Size, n: usize) -> bool {
     let tiles = n * output.height.div_ceil(4) * output.width.div_ceil(4);
     winograd_pays(conv, output) && tiles >= 64
@@ -24,9 +24,10 @@ pub(crate) fn winograd_gradient_pays(conv: &Conv, output: Size, n: usize) -> boo
 
 /// Images whose gradients are computed together, of so many values each, by layers of so many weights.
 ///
-/// Weights' derivatives are put in order once for all of them: with 32 instead of 8 a step on 32 images takes 0.35 s and not 0.44
-/// with VGG19's last block (22 times as many weights as an image's values), 0.37 s and not 0.44 with ResNet50's (25 times), but
-/// 0.27 s and not 0.25 with all of SqueezeNet 1.1 (a quarter), where few images' maps stay in the cache.
+/// Weights' derivatives are put in order once for all of them: with 32 instead of 8 a step on 32 images takes
+/// 0.35 s and not 0.44 with VGG19's last block (22 times as many weights as an image's values), 0.37 s and
+/// not 0.44 with ResNet50's (25 times), but 0.27 s and not 0.25 with all of SqueezeNet 1.1 (a quarter), where
+/// few images' maps stay in the cache.
 pub(crate) fn trained_images(values: usize, weights: usize) -> usize {
     (2 * weights / values.max(1)).clamp(8, 32)
 }
@@ -36,8 +37,8 @@ pub(crate) const WINOGRAD_GRADIENT_FLOATS: usize = 8 << 20;
 
 /// Tiles of a Winograd block: transformed, multiplied and transformed back together.
 ///
-/// A block reads all of the layer's weights once, so it must be large where these are, and its transformed tiles
-/// should stay in the level-2 cache where they can.
+/// A block reads all of the layer's weights once, so it must be large where these are, and its transformed
+/// tiles should stay in the level-2 cache where they can.
 pub(crate) fn winograd_tiles(inputs: usize) -> usize {
     match inputs {
         0..=64 => 36,
@@ -55,11 +56,13 @@ pub(crate) fn strip_rows(floats: usize) -> usize {
     (48 * 1024 / floats.max(1)).clamp(24, 1024)
 }
 
-/// Whether a run of layers sooner wants few images at a time than many: by the floats of its weights, read once for all that
-/// go together, and those of an image's maps, which are out of the cache again before they are read when there are many.
+/// Whether a run of layers sooner wants few images at a time than many: by the floats of its weights, read
+/// once for all that go together, and those of an image's maps,
+/// which are out of the cache again before they are read when there are many.
 ///
-/// Measured on ResNet50's blocks, eight images one after the other and all at once: `layer1` 35 and 48 ms, `layer2` 61 and 69,
-/// `layer3` 104 and 95, `layer4` 89 and 59; the weights of a block are 0.06, 0.4, 4 and 29 times its maps.
+/// Measured on ResNet50's blocks, eight images one after the other and all at once: `layer1` 35 and 48 ms,
+/// `layer2` 61 and 69, `layer3` 104 and 95, `layer4` 89 and 59; the weights of a block are 0.06, 0.4,
+/// 4 and 29 times its maps.
 pub(crate) fn sooner_few(weights: usize, maps: usize) -> bool {
     2 * weights < maps
 }
@@ -78,12 +81,13 @@ pub(crate) fn pooled_lines(floats: usize) -> usize {
     48 * 1024 / floats.max(1)
 }
 
-/// Images that go through a section together, for `threads`; `per_image` is the plan's floats for one, `weights` those
-/// that its layers keep.
+/// Images that go through a section together, for `threads`; `per_image` is the plan's floats for one,
+/// `weights` those that its layers keep.
 ///
 /// Weights are read once for all of them, so they must be many where the weights are far more than an image's
-/// activations (VGG19 at 224 px: 80 M to 4 M; eights read 320 MB less than twice four, 3 % of the time). Where they are
-/// not, few images stay in the cache, as many for each thread: SqueezeNet 1.1 gave 10 % more images a second by twos than by eights.
+/// activations (VGG19 at 224 px: 80 M to 4 M; eights read 320 MB less than twice four, 3 % of the time).
+/// Where they are not, few images stay in the cache, as many for each thread: SqueezeNet 1.1 gave 10 % more
+/// images a second by twos than by eights.
 pub(crate) fn batch(per_image: usize, weights: usize, threads: usize) -> usize {
     let fit = 34 * 1024 * 1024 / per_image.max(1);
     let wanted = (2 * weights).div_ceil(3 * per_image.max(1)).max(1);

@@ -73,7 +73,8 @@ impl Compiled {
     ///
     /// Weights are asked for layer by layer and packed at once, so no more than one layer's are there twice.
     ///
-    /// Errors: the image is too small, a parameter is missing or of another shape, the CPU lacks `options.isa`.
+    /// Errors: the image is too small, a parameter is missing or of another shape,
+    /// the CPU lacks `options.isa`.
     pub fn new(
         network: &Network,
         image_size: (usize, usize),
@@ -122,9 +123,9 @@ impl Compiled {
 
     /// Computes the features of `n` images.
     ///
-    /// Shapes: `images` `[n, height, width, 3]`, normalised; `out` `[n, features]`, a map in torchvision's order
-    /// (channels, height, width), tokens one after the other.
-    /// Errors: `images` or `out` has another length; no memory.
+    /// Shapes: `images` `[n, height, width, 3]`, normalised; `out` `[n, features]`, a map in torchvision's
+    /// order (channels, height, width), tokens one after the other. Errors:
+    /// `images` or `out` has another length; no memory.
     pub fn run(&mut self, images: &[f32], n: usize, out: &mut [f32]) -> Result<(), Error> {
         let (height, width) = self.image_size;
         let (image, features) = (height * width * 3, self.features());
@@ -217,7 +218,8 @@ impl Pass {
     }
 }
 
-/// What the last of `parts` gives for `n` images, no more than it takes together; those before it take fewer at a time.
+/// What the last of `parts` gives for `n` images, no more than it takes together;
+/// those before it take fewer at a time.
 fn values<'a>(
     parts: &'a mut [Part],
     between: &'a mut [Buffer],

@@ -1,5 +1,5 @@
-//! A linear layer for training whose products are dealt to threads in blocks that its sizes alone cut, so that the number
-//! of threads never shows.
+//! A linear layer for training whose products are dealt to threads in blocks that its sizes alone cut, so
+//! that the number of threads never shows.
 
 use crate::Linear;
 use rayon::ThreadPool;

@@ -1,7 +1,7 @@
 //! The graph's layers folded into steps: convolution with batch norm, residual, activation and pooling.
 //!
-//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded into it
-//! only reads values from before, so the order of the steps is an order of execution.
+//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded
+//! into it only reads values from before, so the order of the steps is an order of execution.
 
 use std::ops::Range;
 
@@ -134,7 +134,8 @@ fn separable(mut steps: Vec<Step>, output: NodeId) -> Vec<Step> {
         let is_last = |at: usize| steps.get(at).is_some_and(|step| step.is_pointwise(true));
         let joins = is_depthwise(at) && is_last(at + 1) && feeds(at);
         let expands = joins && at > 0 && steps[at - 1].is_pointwise(false) && feeds(at - 1);
-        // The caller's images, value 0, have no room for whole lanes: their lines cannot be copied as they are.
+        // The caller's images, value 0, have no room for whole lanes:
+        // their lines cannot be copied as they are.
         if joins && (expands || steps[at].inputs[0] != 0) {
             at -= usize::from(expands);
             let parts: Vec<Step> = steps.drain(at..at + 2 + usize::from(expands)).collect();
@@ -283,8 +284,8 @@ impl<'a> Fuser<'a> {
         (Kind::Conv { conv: conv.clone(), norm, residual, pool }, clamp)
     }
 
-    /// The windows of the max pooling that is the only reader of `last`, a convolution's, if they can be joined: a
-    /// Winograd convolution has whole 2×2 in its tiles, a direct one has rows.
+    /// The windows of the max pooling that is the only reader of `last`, a convolution's, if they can be
+    /// joined: a Winograd convolution has whole 2×2 in its tiles, a direct one has rows.
     fn pooling(&self, conv: &Conv, convolved: Size, last: NodeId) -> Option<Pool> {
         let next = self.only_reader(last)?;
         let pool = Pool::of(&self.network.nodes[next].op)?;

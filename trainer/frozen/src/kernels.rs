@@ -1,9 +1,10 @@
 //! The kernels and the choice among instruction sets; the only module with `unsafe`.
 //!
-//! A kernel is written once over [`vector::Vector`] and compiled for each instruction set. Its job is a struct of
-//! slices whose `check` proves that every access lies inside, so that callers need no `unsafe`.
+//! A kernel is written once over [`vector::Vector`] and compiled for each instruction set. Its job is a
+//! struct of slices whose `check` proves that every access lies inside, so that callers need no `unsafe`.
 #![allow(unsafe_code)]
-// Registers are named by row and column; iterators over them would hide which, and must not be left to the optimiser.
+// Registers are named by row and column; iterators over them would hide which,
+// and must not be left to the optimiser.
 #![allow(clippy::needless_range_loop)]
 
 use std::sync::OnceLock;
@@ -69,8 +70,8 @@ pub enum Isa {
 impl Isa {
     /// The fastest one on this CPU.
     ///
-    /// AVX-512 only where it is seen to compute faster, once in the process: some CPUs do its work in halves, or clock
-    /// lower meanwhile. Nothing but the time depends on that.
+    /// AVX-512 only where it is seen to compute faster, once in the process: some CPUs do its work in halves,
+    /// or clock lower meanwhile. Nothing but the time depends on that.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         let faster = || {
@@ -199,7 +200,8 @@ macro_rules! dispatch {
                 $(#[$doc])*
                 pub(crate) fn $name(self, job: &mut $job) {
                     job.check();
-                    // SAFETY: the job was checked, and a Target exists only for an instruction set of this CPU.
+                    // SAFETY: the job was checked, and a Target exists only for an instruction set
+                    // of this CPU.
                     unsafe {
                         match self.0 {
                             #[cfg(target_arch = "x86_64")]

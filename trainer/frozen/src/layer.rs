@@ -63,7 +63,8 @@ impl View {
     }
 }
 
-/// Makes a step ready to run. A residual that lies where the output goes is not among the inputs. The step's weights are read, folded, transformed and packed here.
+/// Makes a step ready to run. A residual that lies where the output goes is not among the inputs. The step's
+/// weights are read, folded, transformed and packed here.
 pub(crate) fn compile(
     step: &Step,
     source: &Source,

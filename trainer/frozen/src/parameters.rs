@@ -66,8 +66,8 @@ impl<'a> Source<'a> {
         Ok(Affine { weight, bias })
     }
 
-    /// What a layer's weights are multiplied by, output by output, for the batch norm that follows, if one does; and the bias
-    /// with that folded into it.
+    /// What a layer's weights are multiplied by, output by output, for the batch norm that follows, if one
+    /// does; and the bias with that folded into it.
     pub(crate) fn folded(
         &self,
         node: NodeId,
@@ -101,8 +101,8 @@ pub(crate) fn deviation(variance: f32) -> f64 {
     (f64::from(variance) + EPSILON).sqrt()
 }
 
-/// A convolution's kernels in torchvision's layout, as they are, or turned around: what the gradient by its inputs is
-/// convolved with.
+/// A convolution's kernels in torchvision's layout, as they are, or turned around:
+/// what the gradient by its inputs is convolved with.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels<'a> {
     weight: &'a [f32],
@@ -149,8 +149,8 @@ impl<'a> Kernels<'a> {
         self.scales.map_or(weight, |scales| scaled(weight, scales[from]))
     }
 
-    /// The kernels of some outputs, no more than a panel has, side by side: tap t from the i-th of `inputs` goes to
-    /// `to[(t * inputs.len() + i) * to_pitch..]`. Of one group.
+    /// The kernels of some outputs, no more than a panel has, side by side: tap t from the i-th of `inputs`
+    /// goes to `to[(t * inputs.len() + i) * to_pitch..]`. Of one group.
     pub(crate) fn interleave(
         &self,
         target: Target,

@@ -45,7 +45,8 @@ struct Stage {
 }
 
 impl Part {
-    /// `output` is the value that it gives; `batch`, how many images go through it together, follows from the section if none.
+    /// `output` is the value that it gives; `batch`, how many images go through it together,
+    /// follows from the section if none.
     pub(crate) fn new(
         section: Section,
         source: &Source,
@@ -99,8 +100,8 @@ impl Part {
     }
 }
 
-/// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice while they
-/// are packed, so the largest come when nothing else is there yet.
+/// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice
+/// while they are packed, so the largest come when nothing else is there yet.
 fn stages(
     steps: &[Step],
     source: &Source,
@@ -137,7 +138,8 @@ impl Stage {
     fn run(&mut self, crew: &Crew, n: usize, input: &[f32], slots: &mut [Buffer]) {
         let start = Instant::now();
         let slot = self.output.slot.expect("only the part's input has no slot");
-        // The plan never writes a value into a slot that holds an input, but for a residual's, which is none here.
+        // The plan never writes a value into a slot that holds an input, but for a residual's,
+        // which is none here.
         let mut out = std::mem::take(&mut slots[slot]);
         let inputs: Vec<&[f32]> = self.inputs.iter().map(|&place| values(slots, input, place)).collect();
         self.layer.run(crew, n, &inputs, &mut out[self.output.offset..]);

@@ -1,4 +1,5 @@
-//! Where each value lives: few slots, each reused once its value is no longer read, or while a sum is written over it.
+//! Where each value lives: few slots, each reused once its value is no longer read,
+//! or while a sum is written over it.
 
 use crate::fuse::{Kind, Step};
 use crate::kernels::LANES;
@@ -27,7 +28,8 @@ pub(crate) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(LANES)
 }
 
-/// Takes the concatenations out of `steps` whose parts can be written in place, and gives every value a place.
+/// Takes the concatenations out of `steps` whose parts can be written in place,
+/// and gives every value a place.
 ///
 /// `input` is the value that the steps read, and its pitch.
 pub(crate) fn plan(
@@ -72,8 +74,8 @@ pub(crate) fn plan(
     Plan { places, slots }
 }
 
-/// The residual of a convolution that its output may be written over, which saves the memory's way of one of them: it
-/// is read where the output is written, and nowhere else.
+/// The residual of a convolution that its output may be written over, which saves the memory's way of one of
+/// them: it is read where the output is written, and nowhere else.
 fn written_over(step: &Step, parts: &[Option<(NodeId, usize)>]) -> Option<NodeId> {
     let (&addend, read) = step.inputs.split_last()?;
     let adds = matches!(step.kind, Kind::Conv { residual: true, .. }) && !read.contains(&addend);
@@ -97,7 +99,8 @@ fn free_slot(slots: &mut Vec<usize>, holder: &mut Vec<Option<NodeId>>, floats: u
     }
 }
 
-/// For each value that a convolution can write straight into a concatenation: that one, and the first channel.
+/// For each value that a convolution can write straight into a concatenation: that one,
+/// and the first channel.
 pub(crate) fn concatenated_in_place(
     steps: &mut Vec<Step>,
     sizes: &[Size],

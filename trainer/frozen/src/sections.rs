@@ -1,8 +1,8 @@
 //! Where the steps are cut into sections, which take different numbers of images at a time.
 //!
-//! Early layers have large maps and few weights: one image after the other leaves their maps in the cache. Later ones have small
-//! maps and many weights, which are read once for all images that go together. The fully connected layers behind
-//! which no map is read any more are nearly all weights.
+//! Early layers have large maps and few weights: one image after the other leaves their maps in the cache.
+//! Later ones have small maps and many weights, which are read once for all images that go together. The
+//! fully connected layers behind which no map is read any more are nearly all weights.
 
 use networks::{Network, NodeId, Parameter};
 

@@ -51,7 +51,8 @@ impl Crew {
     }
 }
 
-/// `0..count` in pieces of nearly equal size, none larger than `most`, in a multiple of `threads` pieces if it can be.
+/// `0..count` in pieces of nearly equal size, none larger than `most`,
+/// in a multiple of `threads` pieces if it can be.
 pub(crate) fn even(count: usize, most: usize, threads: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let pieces = count.div_ceil(most.max(1)).next_multiple_of(threads.max(1)).clamp(1, count.max(1));
     (0..pieces).map(move |piece| count * piece / pieces..count * (piece + 1) / pieces)
@@ -70,7 +71,8 @@ pub(crate) fn inside_images(
     })
 }
 
-/// The same where a strip computes lines that its neighbour computes too: whole images, if they keep all threads busy.
+/// The same where a strip computes lines that its neighbour computes too: whole images,
+/// if they keep all threads busy.
 pub(crate) fn whole_images(
     images: usize,
     height: usize,
@@ -80,7 +82,8 @@ pub(crate) fn whole_images(
     inside_images(images, height, height, pieces)
 }
 
-/// Moves lines of `floats` that the next chunk reads again to the front of `lines`, and gives those that are missing behind them.
+/// Moves lines of `floats` that the next chunk reads again to the front of `lines`,
+/// and gives those that are missing behind them.
 ///
 /// The lines `there` of an image are at hand, the chunk reads lines `reads`; which end no earlier.
 pub(crate) fn slide(

@@ -46,8 +46,8 @@ fn isas() -> Vec<Isa> {
     [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable].into_iter().filter(|isa| isa.exists()).collect()
 }
 
-/// Largest error over the largest value, of all instruction sets, against float64. Those that promise the same bits
-/// are held to that.
+/// Largest error over the largest value, of all instruction sets, against float64.
+/// Those that promise the same bits are held to that.
 fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64 {
     let mut random = Random::new(seed);
     let weights = random.weights(network);
@@ -100,8 +100,7 @@ fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), 
 }
 
 /// Every kernel at the smallest size that reaches its edges; the one test that is quick under Miri:
-/// `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-permissive-provenance -Zmiri-tree-borrows" cargo miri test -p frozen
-/// smallest`.
+/// `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-permissive-provenance -Zmiri-tree-borrows" cargo miri test -p frozen smallest`.
 #[test]
 fn smallest_of_every_kernel() {
     if cfg!(target_arch = "x86_64") && !Isa::Avx512.exists() {
@@ -269,7 +268,8 @@ fn stem() -> Vec<Node> {
     ]
 }
 
-/// A residual block with a shortcut of its own, written after the branch, as torchvision has it, and one without.
+/// A residual block with a shortcut of its own, written after the branch, as torchvision has it,
+/// and one without.
 fn residual_blocks(channels: usize, kernel: usize) -> Network {
     let mut nodes = stem();
     nodes.extend([

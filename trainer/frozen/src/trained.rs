@@ -1,7 +1,7 @@
 //! Layers that are trained: the frozen pass's own, forward, and their gradients.
 //!
-//! Work is cut by the layers' sizes alone wherever it is summed, so that the number of threads never shows. A batch norm stays
-//! in evaluation mode: its statistics are constants. What a dropout would drop stays.
+//! Work is cut by the layers' sizes alone wherever it is summed, so that the number of threads never shows. A
+//! batch norm stays in evaluation mode: its statistics are constants. What a dropout would drop stays.
 
 mod compile;
 mod convolution;
@@ -41,8 +41,9 @@ pub struct TrainedOptions {
     pub pool: bool,
     /// The instruction set; the best of this CPU if none.
     pub isa: Option<Isa>,
-    /// Values that may be kept for gradients at once: they decide how many images go together, and if even one's are more,
-    /// some are computed again. The first shows in the last bits of a sum, the second does not.
+    /// Values that may be kept for gradients at once: they decide how many images go together, and if even
+    /// one's are more, some are computed again. The first shows in the last bits of a sum,
+    /// the second does not.
     pub values: usize,
 }
 
@@ -136,7 +137,8 @@ impl Trained {
         if self.pool { size.channels } else { size.channels * size.pixels() }
     }
 
-    /// Packs the parameters, in the order of [`Network::parameters`]; without `gradients` for forward passes alone.
+    /// Packs the parameters, in the order of [`Network::parameters`];
+    /// without `gradients` for forward passes alone.
     ///
     /// Errors: there are more or fewer than the network has; no memory.
     pub fn load<'a>(&'a mut self, parameters: &'a [f32], gradients: bool) -> Result<Loaded<'a>, Error> {

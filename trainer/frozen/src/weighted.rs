@@ -2,8 +2,8 @@
 
 use crate::kernels::{Target, Weighted};
 
-/// Adds to each total its value of every part times the part's weight, part by part, by this CPU's kernels; every CPU gives
-/// the same bits.
+/// Adds to each total its value of every part times the part's weight, part by part, by this CPU's kernels;
+/// every CPU gives the same bits.
 ///
 /// Shapes: `totals` and the values of each part `[n]`.
 ///

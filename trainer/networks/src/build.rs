@@ -4,8 +4,8 @@ use crate::graph::{Conv, Input, Network, Node, NodeId, Op, Point};
 
 /// A network in the making. Channels are carried along, so only what a layer changes is said.
 ///
-/// A contradiction (a linear layer on a map, a point named twice) panics: it is a mistake in this crate's own pages,
-/// which its tests find.
+/// A contradiction (a linear layer on a map, a point named twice) panics:
+/// it is a mistake in this crate's own pages, which its tests find.
 pub(crate) struct Builder {
     network: Network,
     /// Channels of a map, or length of a vector, for each node.

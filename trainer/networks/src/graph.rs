@@ -53,9 +53,11 @@ pub enum Input {
 pub enum Op {
     /// What the network is given.
     Input(Input),
-    /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any, `bias` `[outputs]`.
+    /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any,
+    /// `bias` `[outputs]`.
     Conv(Conv),
-    /// Batch norm in evaluation mode: `weight`, `bias`, `running_mean`, `running_var`, each `[channels]`; eps 1e-5.
+    /// Batch norm in evaluation mode: `weight`, `bias`, `running_mean`, `running_var`, each `[channels]`;
+    /// eps 1e-5.
     BatchNorm {
         /// How many feature maps are normalised.
         channels: usize,

@@ -1,7 +1,7 @@
 //! MobileNetV2.
 //!
-//! Points: `block1` … `block17` (maps, after each inverted residual), `features` (the last map, 1280 channels),
-//! `avgpool` (1280), `logits`. Source: Sandler et al. 2018, as torchvision builds it.
+//! Points: `block1` … `block17` (maps, after each inverted residual), `features` (the last map, 1280
+//! channels), `avgpool` (1280), `logits`. Source: Sandler et al. 2018, as torchvision builds it.
 
 use crate::Network;
 use crate::build::{Builder, same};
@@ -35,7 +35,8 @@ pub(crate) fn mobilenet_v2() -> Network {
     net.finish("avgpool")
 }
 
-/// 1×1 up (unless the expansion is 1), depthwise 3×3, 1×1 down, and the input added where the shapes allow it.
+/// 1×1 up (unless the expansion is 1), depthwise 3×3, 1×1 down,
+/// and the input added where the shapes allow it.
 fn inverted_residual(net: &mut Builder, module: &str, expansion: usize, channels: usize, stride: usize) {
     let (input, before) = (net.here(), net.width());
     let mut step = 0;

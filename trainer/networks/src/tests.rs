@@ -40,8 +40,8 @@ fn parameter_counts_are_torchvisions() {
 
 #[test]
 fn multiply_adds_are_the_published_ones() {
-    // torchvision's own "GFLOPS" of the weights' pages, which count one multiply-add as one and leave nothing out
-    // but element-wise layers.
+    // torchvision's own "GFLOPS" of the weights' pages,
+    // which count one multiply-add as one and leave nothing out but element-wise layers.
     for (name, giga) in [
         ("vgg11", 7.61),
         ("vgg16", 15.47),

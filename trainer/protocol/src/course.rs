@@ -1,8 +1,8 @@
-//! The course of a run: its stages, told once in `started`. It is all that ledger, time line, watch and page know of a
-//! workload.
+//! The course of a run: its stages, told once in `started`. It is all that ledger, time line,
+//! watch and page know of a workload.
 //!
-//! Stages are numbered from 0: those before the first round, each once; then those of each round; then the end, in which
-//! the product is published.
+//! Stages are numbered from 0: those before the first round, each once; then those of each round; then the
+//! end, in which the product is published.
 
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +126,8 @@ impl Course {
         rounds.saturating_mul(self.stages_in_round()).saturating_add(self.stages_before()).min(self.end())
     }
 
-    /// The round whose state a stage's combine makes, if it makes one; 0 where there are no rounds and it is the last.
+    /// The round whose state a stage's combine makes, if it makes one;
+    /// 0 where there are no rounds and it is the last.
     pub fn completes(&self, stage: u32) -> Option<u32> {
         match self.at(stage) {
             At::Before(_) => (self.rounds == 0 && stage + 1 == self.end()).then_some(0),

@@ -31,7 +31,8 @@ pub struct Moment<'a> {
     pub now_ms: u64,
     /// Lambda's request id of this invocation.
     pub invocation: &'a str,
-    /// How long an event may take to begin before a tick holds it to be lost; doubled each time that it is sent again.
+    /// How long an event may take to begin before a tick holds it to be lost;
+    /// doubled each time that it is sent again.
     pub patience_ms: u64,
 }
 
@@ -172,7 +173,8 @@ impl Ledger {
         Err(Error::refused("workers", workers.to_string(), expected))
     }
 
-    /// Checks that the end is still the one that was settled when the ledger was `before`: its model is about to count.
+    /// Checks that the end is still the one that was settled when the ledger was `before`:
+    /// its model is about to count.
     ///
     /// # Errors
     /// [`Error::Contradiction`]: facts were written over, by a server that gave the lock to two at once.

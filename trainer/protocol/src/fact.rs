@@ -84,8 +84,8 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
-    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is fixed before
-    /// it is published: whoever publishes it, and however often, publishes the same.
+    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is
+    /// fixed before it is published: whoever publishes it, and however often, publishes the same.
     Closed {
         /// Why.
         why: Reason,
@@ -138,8 +138,8 @@ impl Fact {
 
     /// The fact as all who read the ledger will see it.
     ///
-    /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records a score has
-    /// to judge it as everybody else does.
+    /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records
+    /// a score has to judge it as everybody else does.
     pub fn read_back(&self) -> Fact {
         let text = serde_json::to_vec(self);
         text.and_then(|text| serde_json::from_slice(&text)).unwrap_or_else(|_| self.clone())
@@ -202,7 +202,8 @@ impl Lease {
     }
 }
 
-/// Time of a leg that is kept for saving, recording and sending, in milliseconds: a tenth of it, from half a second to 20 seconds.
+/// Time of a leg that is kept for saving, recording and sending, in milliseconds: a tenth of it,
+/// from half a second to 20 seconds.
 pub fn reserve_ms(at_ms: u64, until_ms: u64) -> u64 {
     (until_ms.saturating_sub(at_ms) / 10).clamp(500, 20_000)
 }

@@ -1,4 +1,5 @@
-//! A piece of work from the moment that it is due: who holds it, how often it was tried, and when it is held to be lost.
+//! A piece of work from the moment that it is due: who holds it, how often it was tried,
+//! and when it is held to be lost.
 
 use crate::Moment;
 use crate::fact::Lease;
@@ -78,9 +79,9 @@ impl Hold {
 
     /// Whether a tick holds the work to be lost, which could have begun since `free_ms`.
     ///
-    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform may still
-    /// deliver: that is ignored then. An event that nobody has begun has some patience to arrive, and twice as much each
-    /// time that it was sent again.
+    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform
+    /// may still deliver: that is ignored then. An event that nobody has begun has some patience to arrive,
+    /// and twice as much each time that it was sent again.
     pub(crate) fn lost(&self, free_ms: u64, moment: Moment<'_>) -> bool {
         let patience_ms = moment.patience_ms << self.unheard.min(16);
         match &self.lease {

@@ -1,7 +1,7 @@
 //! What the progress table's items hold, without their keys; docs/progress.md describes the table.
 //!
-//! Who writes an item and who reads it use the same type. A reader takes what is missing as the default: an item may be
-//! of an older version.
+//! Who writes an item and who reads it use the same type. A reader takes what is missing as the default: an
+//! item may be of an older version.
 
 use crate::timeline::{StageTimes, Timeline, write_rows};
 use crate::{Course, Ledger, Score};

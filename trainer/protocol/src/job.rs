@@ -47,8 +47,8 @@ pub struct Job {
     /// Images in one feature shard, the unit that workers are dealt.
     #[serde(default = "unit_images")]
     pub unit_images: u32,
-    /// Whether features are brought to mean 0 and deviation 1 per column before the head; none means that they are,
-    /// but for layers that were pretrained on features as they come.
+    /// Whether features are brought to mean 0 and deviation 1 per column before the head; none means that
+    /// they are, but for layers that were pretrained on features as they come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardise: Option<bool>,
     /// The layers that are trained.
@@ -66,21 +66,22 @@ pub struct Job {
     /// With `diloco`: the step that all make along the mean of what workers have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outer: Option<Outer>,
-    /// Who sums what workers publish; none means what is faster for the size of it, which is settled at the start.
+    /// Who sums what workers publish; none means what is faster for the size of it,
+    /// which is settled at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduce: Option<Reduce>,
     /// Number of workers, if the `start` event does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
-    /// Rounds to train: with `average` and `diloco` passes of each worker over its share, several or a part of one where the
-    /// next two keys say so; with `gradient` optimizer steps.
+    /// Rounds to train: with `average` and `diloco` passes of each worker over its share, several or a part
+    /// of one where the next two keys say so; with `gradient` optimizer steps.
     #[serde(default = "rounds")]
     pub rounds: u32,
     /// With `average` and `diloco`: passes of a worker over its share of the images in one round.
     #[serde(default = "one")]
     pub epochs_per_round: u32,
-    /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of them. Not with
-    /// `epochs_per_round` above 1.
+    /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of
+    /// them. Not with `epochs_per_round` above 1.
     #[serde(default = "one")]
     pub rounds_per_epoch: u32,
     /// Images in a step: of one worker with `average`, of all together with `gradient`.
@@ -107,8 +108,8 @@ pub struct Job {
     /// The chance of a value that a linear layer of the head reads to be dropped in training, 0 to below 1.
     #[serde(default)]
     pub dropout: f64,
-    /// Decay of the weights' moving average over rounds, which is then what is scored and published; none means that the
-    /// weights themselves are.
+    /// Decay of the weights' moving average over rounds, which is then what is scored and published; none
+    /// means that the weights themselves are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average_decay: Option<f64>,
     /// Label smoothing, 0 to below 1.
@@ -120,7 +121,8 @@ pub struct Job {
     /// Rounds without a better validation score after which the run ends; none means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
-    /// Makes the run a search for the rate, weight decay and label smoothing to train this job with; none trains it.
+    /// Makes the run a search for the rate, weight decay and label smoothing to train this job with;
+    /// none trains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tune: Option<Tune>,
     /// Seed of every random number of the run.
@@ -171,13 +173,14 @@ pub enum Head {
         /// Width of the hidden layer.
         hidden: u32,
     },
-    /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1, fc2 and head.
+    /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1,
+    /// fc2 and head.
     Classifier,
-    /// The network's own layers above the cut, convolutions too, pretrained, and one linear layer and softmax on what they
-    /// give.
+    /// The network's own layers above the cut, convolutions too, pretrained,
+    /// and one linear layer and softmax on what they give.
     Layers {
-        /// The named point up to which they go, the mean of each of its maps taken; none means just below the network's
-        /// last layer.
+        /// The named point up to which they go, the mean of each of its maps taken;
+        /// none means just below the network's last layer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         up_to: Option<String>,
         /// What the learning rate is multiplied by for them, not for the linear layer; none means 1.
@@ -301,8 +304,8 @@ impl Job {
         Ok(job.read_back())
     }
 
-    /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read and written
-    /// once more, would be another job.
+    /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read
+    /// and written once more, would be another job.
     fn read_back(self) -> Job {
         let read =
             |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };

@@ -1,8 +1,8 @@
 //! The ledger: where a run stands, folded from the log of its facts.
 //!
-//! Invariants: recording a known fact changes nothing; a worker counts once in a stage; the stage moves on only
-//! by its combine, which needs every worker's result; nothing is due once the run has ended; every event that is
-//! ever sent is counted in [`Spend::sent`] by a fact that was recorded before.
+//! Invariants: recording a known fact changes nothing; a worker counts once in a stage; the stage moves on
+//! only by its combine, which needs every worker's result; nothing is due once the run has ended; every event
+//! that is ever sent is counted in [`Spend::sent`] by a fact that was recorded before.
 
 mod end;
 mod piece;
@@ -63,7 +63,8 @@ pub struct Ledger {
 pub struct Recorded {
     /// False if the fact was known: then it changed nothing and is not to be appended.
     pub new: bool,
-    /// What is due because of it. After a known fact only for its own recorder, who may have died before sending.
+    /// What is due because of it. After a known fact only for its own recorder,
+    /// who may have died before sending.
     pub due: Vec<Target>,
     /// Stages whose combined state nobody reads any more.
     pub retired: Vec<u32>,
@@ -162,7 +163,8 @@ impl Ledger {
             }
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.spend.end_any(combined.stage, invocation, *at_ms);
-                // What was needed until now stays until the next combine: this one might have to be done again.
+                // What was needed until now stays until the next combine:
+                // this one might have to be done again.
                 recorded.retired = self.retire();
                 recorded.new = self.combine_done(combined, invocation, *at_ms)?;
                 recorded.due = self.due_after_combine(combined.stage, invocation);
@@ -176,7 +178,8 @@ impl Ledger {
         Ok(recorded)
     }
 
-    /// Whether every worker of the stage at hand has published its result; at the end there is nothing to wait for.
+    /// Whether every worker of the stage at hand has published its result;
+    /// at the end there is nothing to wait for.
     pub fn all_done(&self) -> bool {
         self.over.is_some() || self.workers.iter().all(|w| w.result.is_some())
     }

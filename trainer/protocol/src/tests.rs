@@ -1,5 +1,6 @@
-//! The protocol in a small world of its own: a queue that repeats, drops and reorders events, invocations that die at
-//! any point, and a watchdog. Whatever happens, the run ends, counts each worker once and combines each stage once.
+//! The protocol in a small world of its own: a queue that repeats, drops and reorders events, invocations
+//! that die at any point, and a watchdog. Whatever happens, the run ends,
+//! counts each worker once and combines each stage once.
 
 use crate::*;
 use serde_json::json;

@@ -128,8 +128,8 @@ impl Timeline {
         self.stages = self.stages.split_off(&stage);
     }
 
-    /// Which of two timelines is the newer: facts, counted on from the run's start, so that a run which is later given
-    /// the id of one that was removed is the newer, too.
+    /// Which of two timelines is the newer: facts, counted on from the run's start, so that a run which is
+    /// later given the id of one that was removed is the newer, too.
     pub fn version(&self) -> u64 {
         self.started_ms + self.facts
     }

@@ -1,4 +1,5 @@
-//! What the function reaches: Lambda, its watchdog, the table and the bucket, each asked for something harmless.
+//! What the function reaches: Lambda, its watchdog, the table and the bucket,
+//! each asked for something harmless.
 
 use super::client::words;
 use aws_config::SdkConfig;
@@ -55,7 +56,8 @@ async fn dry_run(lambda: &aws_sdk_lambda::Client, function: &str) -> Result<(), 
     call.send().await.map(drop).map_err(words)
 }
 
-/// A write under a condition that never holds: nothing is written, and the answer shows that it might have been.
+/// A write under a condition that never holds: nothing is written,
+/// and the answer shows that it might have been.
 async fn table_answers(config: &SdkConfig, table: &str) -> Result<(), String> {
     let key = |text: &str| AttributeValue::S(text.into());
     let put = aws_sdk_dynamodb::Client::new(config).put_item().table_name(table);

@@ -1,9 +1,9 @@
 //! Progress in DynamoDB: a view for people, written in the background, dropped rather than waited for.
 //!
-//! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id holds the items `run` (where it
-//! stands), `job`, `stage#0007` (its times, score and bars), `worker#0003` (how far a worker is) and `model`; `pk` = `runs`
-//! holds one item a run, for listing. An item is overwritten whole, and only by one that is not older (`seq`): a lost, late
-//! or doubled write does no harm.
+//! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id holds the items `run`
+//! (where it stands), `job`, `stage#0007` (its times, score and bars), `worker#0003` (how far a worker is)
+//! and `model`; `pk` = `runs` holds one item a run, for listing. An item is overwritten whole, and only by
+//! one that is not older (`seq`): a lost, late or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;

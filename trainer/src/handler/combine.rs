@@ -28,7 +28,8 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
     Ok(reply)
 }
 
-/// Removes what nobody reads any more. What stays because this was cut short is a leak of some kilobytes, no harm.
+/// Removes what nobody reads any more. What stays because this was cut short is a leak of some kilobytes,
+/// no harm.
 fn tidy_up(turn: &Turn<'_>, ledger: &Ledger, stage: u32, retired: &[u32]) {
     let folder = turn.services.root.run(&ledger.run);
     let combined = retired.iter().map(|&old| folder.remove_combined(old, &[]));

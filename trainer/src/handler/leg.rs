@@ -1,4 +1,5 @@
-//! One leg of any work: steps until the work or the time ends, then the result, or the place for the next leg.
+//! One leg of any work: steps until the work or the time ends, then the result,
+//! or the place for the next leg.
 
 use super::Turn;
 use super::lookout::Lookout;

@@ -1,6 +1,8 @@
-//! When a working leg looks whether its run has been ended: before every batch, as long as looking takes next to no time.
+//! When a working leg looks whether its run has been ended: before every batch,
+//! as long as looking takes next to no time.
 
-/// How many times as long as a look took a leg works before the next one, at least; and at most, in milliseconds.
+/// How many times as long as a look took a leg works before the next one, at least; and at most,
+/// in milliseconds.
 const SPARE: u64 = 50;
 const LONGEST_MS: u64 = 2_000;
 

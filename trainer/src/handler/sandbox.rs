@@ -1,4 +1,5 @@
-//! One sandbox for the handler's tests: a workload that works as it is told, and a clock that stands until it is moved.
+//! One sandbox for the handler's tests: a workload that works as it is told,
+//! and a clock that stands until it is moved.
 
 use crate::Error;
 use crate::cloud::NoProgress;

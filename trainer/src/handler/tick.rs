@@ -7,8 +7,9 @@ use protocol::{Event, RunId};
 
 /// Ticks every run, the newest first. One run's trouble does not keep the others waiting.
 ///
-/// When all have ended the watchdog is switched off. A run that starts meanwhile is in the index before it switches the
-/// watchdog on; so who looks again after switching it off, and finds one, switches it on: it is on whenever a run is.
+/// When all have ended the watchdog is switched off. A run that starts meanwhile is in the index before it
+/// switches the watchdog on; so who looks again after switching it off, and finds one, switches it on:
+/// it is on whenever a run is.
 pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocation) -> Result<Reply, Error> {
     let mut replies = Vec::new();
     let mut failed = None;
@@ -33,7 +34,8 @@ pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocati
     }
 }
 
-/// Switches the watchdog. When that fails the run goes on: what it guards against is rare, and a `start` tries again.
+/// Switches the watchdog. When that fails the run goes on: what it guards against is rare,
+/// and a `start` tries again.
 pub(super) fn watch(services: &Services, on: bool) {
     if let Err(error) = services.invoke.watch(on) {
         tracing::warn!(on, %error, "the watchdog was not switched");

@@ -46,7 +46,8 @@ impl<'a> Turn<'a> {
         self.services.clock.now_ms()
     }
 
-    /// Decides what to do with an event and records that it begins, or is sent again, in one holding of the lock.
+    /// Decides what to do with an event and records that it begins, or is sent again,
+    /// in one holding of the lock.
     pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Arc<Ledger>), Error> {
         let found = self.update(|ledger| {
             let now_ms = self.now_ms();
@@ -103,7 +104,8 @@ impl<'a> Turn<'a> {
         Ok(found)
     }
 
-    /// Records why work failed, if that can be recorded: the event will be delivered again whatever becomes of this.
+    /// Records why work failed, if that can be recorded:
+    /// the event will be delivered again whatever becomes of this.
     pub(super) fn hindered(&self, target: Target, error: &Error) {
         let why = shortened(&error.to_string());
         let invocation = self.invocation.id.clone();
@@ -136,7 +138,8 @@ impl<'a> Turn<'a> {
         self.record_and_send(Fact::Reopened { invocation, at_ms })
     }
 
-    /// Work that doing it again cannot help: the run is closed; its end goes on without scores, then without a product.
+    /// Work that doing it again cannot help: the run is closed; its end goes on without scores,
+    /// then without a product.
     pub(super) fn halt(&self, target: Target, error: &Error) -> Result<Reply, Error> {
         let ledger = self.read()?;
         let why = shortened(&error.to_string());
@@ -156,8 +159,8 @@ impl<'a> Turn<'a> {
         self.send(&ledger, &recorded.due)
     }
 
-    /// Why a leg that is under way is not wanted any more, if it is not. Only when the ledger has changed is it read,
-    /// under its lock.
+    /// Why a leg that is under way is not wanted any more, if it is not.
+    /// Only when the ledger has changed is it read, under its lock.
     pub(super) fn not_wanted(&self, target: Target) -> Result<Option<String>, Error> {
         let known = self.services.ledgers.known(self.log.path());
         // What cannot be looked at is read, which says why.
@@ -203,8 +206,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again. The ledger is copied only
-    /// while somebody has an older one in hand.
+    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again. The ledger
+    /// is copied only while somebody has an older one in hand.
     fn update<R>(
         &self,
         change: impl Fn(&mut Ledger) -> Result<(Option<Fact>, R), Error>,

@@ -1,7 +1,7 @@
 //! `.npy` files: npyz reads and writes the header, the payload goes as raw little-endian bytes.
 //!
-//! A file is never copied whole: rows are read with `pread` into the caller's buffer, so several threads may read
-//! from one open file.
+//! A file is never copied whole: rows are read with `pread` into the caller's buffer,
+//! so several threads may read from one open file.
 
 use crate::Error;
 use crate::disk::{self, Access, File};
@@ -144,8 +144,8 @@ impl Npy {
     /// Opens a file and checks its header and that its length is exactly what the header promises.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Array`] for another format, Fortran order, big-endian or structured types, and a
-    /// payload that is too short or too long.
+    /// [`Error::Io`]; [`Error::Array`] for another format, Fortran order, big-endian or structured types, and
+    /// a payload that is too short or too long.
     pub fn open(path: impl Into<PathBuf>) -> Result<Npy, Error> {
         let path = path.into();
         let file = disk::open(&path, Access::Read).map_err(Error::io("open", &path))?;
@@ -229,7 +229,8 @@ impl Npy {
     /// [`Error::Io`]; [`Error::Array`] when the elements are of another type than `T`.
     ///
     /// # Panics
-    /// When the rows are outside the array or `values` has another length: the caller's mistake, not the file's.
+    /// When the rows are outside the array or `values` has another length: the caller's mistake,
+    /// not the file's.
     pub fn read_rows<T: Element>(&self, rows: Range<usize>, values: &mut [T]) -> Result<(), Error> {
         if self.dtype != T::DTYPE {
             return Err(Error::array(&self.path, format!("elements {}", T::DTYPE), self.dtype.to_string()));

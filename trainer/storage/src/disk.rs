@@ -1,7 +1,9 @@
-//! The disk: every call that this crate makes of the operating system, for files, waiting and names, in one place.
+//! The disk: every call that this crate makes of the operating system, for files, waiting and names,
+//! in one place.
 //!
-//! The system's own is the default. [`within`] puts another in its place for what a thread does: one that counts calls,
-//! that crashes between two of them, or that simulates a network file system with several clients.
+//! The system's own is the default. [`within`] puts another in its place for what a thread does: one that
+//! counts calls, that crashes between two of them,
+//! or that simulates a network file system with several clients.
 
 use crate::entropy;
 use std::cell::RefCell;
@@ -131,7 +133,8 @@ thread_local! {
     static HERE: RefCell<Option<Arc<dyn Disk>>> = const { RefCell::new(None) };
 }
 
-/// Does `f` with all that this crate does on this thread going to `disk`. Threads that `f` starts have the system's.
+/// Does `f` with all that this crate does on this thread going to `disk`.
+/// Threads that `f` starts have the system's.
 pub fn within<R>(disk: Arc<dyn Disk>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Arc<dyn Disk>>);
     impl Drop for Restore {

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// 64 bits that no other call in any process gives, as far as that can be had.
 ///
-/// `RandomState` is seeded by the operating system; process, time and a counter are mixed in for the case that two
-/// sandboxes were frozen and copied from one image and so share their seed.
+/// `RandomState` is seeded by the operating system; process, time and a counter are mixed in for the case
+/// that two sandboxes were frozen and copied from one image and so share their seed.
 pub(crate) fn random() -> u64 {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let mut hasher = RandomState::new().build_hasher();

@@ -99,7 +99,8 @@ pub enum Error {
 /// Whether doing the same again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It can: bytes that could not be read or written, a lock that others have, a file that is not to be seen yet.
+    /// It can: bytes that could not be read or written, a lock that others have,
+    /// a file that is not to be seen yet.
     Retry,
     /// It cannot: bytes that were read and are wrong, or a request that nothing on disk can meet.
     Halt,
@@ -137,8 +138,8 @@ impl Error {
 
     /// The failure to read `expected` from `path`: the one place where damage is told from trouble.
     ///
-    /// Bytes that were read and are wrong are damage: they end too early, or their reader makes nothing of them. Bytes
-    /// that could not be read are trouble, whatever the system's reason.
+    /// Bytes that were read and are wrong are damage: they end too early, or their reader makes nothing of
+    /// them. Bytes that could not be read are trouble, whatever the system's reason.
     pub fn read(path: &Path, expected: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         move |source| match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData if !is_trouble(&source) => {
@@ -164,7 +165,8 @@ impl Error {
     }
 }
 
-/// Whether what went wrong comes from a refusal of the system, however deep it lies: then it says nothing of the bytes.
+/// Whether what went wrong comes from a refusal of the system, however deep it lies:
+/// then it says nothing of the bytes.
 pub fn is_trouble(error: &(dyn std::error::Error + 'static)) -> bool {
     let refused = |error: &(dyn std::error::Error + 'static)| {
         error.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error().is_some())

@@ -1,4 +1,5 @@
-//! The manifest of a feature store, `features.json`: what the features were made of and which files hold them.
+//! The manifest of a feature store, `features.json`:
+//! what the features were made of and which files hold them.
 //!
 //! Invariant: the shards of each split cover its images without gap or overlap, in the manifest's order.
 

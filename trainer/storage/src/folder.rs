@@ -48,10 +48,11 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 
 /// Makes this machine forget what it believes about the names in a folder.
 ///
-/// An NFS client remembers for up to 50 s that a name is missing. Making and removing a file refreshes the folder at
-/// once; where that is not allowed (a folder that is mounted for reading), listing it does.
+/// An NFS client remembers for up to 50 s that a name is missing. Making and removing a file refreshes the
+/// folder at once; where that is not allowed (a folder that is mounted for reading), listing it does.
 ///
-/// A folder that is not to be seen may be missing in this machine's belief alone: then the one above it is refreshed first.
+/// A folder that is not to be seen may be missing in this machine's belief alone:
+/// then the one above it is refreshed first.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -84,7 +85,8 @@ fn probe(folder: &Path) -> Result<()> {
 
 /// Removes a folder and all in it; one that is gone already is fine.
 ///
-/// Gives `false` when something is left: a file that this machine still reads leaves a `.nfs` name until it is closed.
+/// Gives `false` when something is left: a file that this machine still reads leaves a `.nfs` name until it
+/// is closed.
 ///
 /// # Errors
 /// [`Error::Io`].

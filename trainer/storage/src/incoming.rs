@@ -1,7 +1,9 @@
-//! Files that are brought in from outside, by several invocations if need be, and get their name when they are whole.
+//! Files that are brought in from outside, by several invocations if need be,
+//! and get their name when they are whole.
 //!
-//! Until then a file lies in `incoming/` under its content's checksum. So whoever goes on with it, and two that bring it
-//! in at once, write the same bytes to the same places; and it is read back whole before it gets its name.
+//! Until then a file lies in `incoming/` under its content's checksum. So whoever goes on with it, and two
+//! that bring it in at once, write the same bytes to the same places;
+//! and it is read back whole before it gets its name.
 
 use crate::disk::{self, Access, File};
 use crate::folder::{create_folder, sync_folder};
@@ -37,8 +39,8 @@ impl Incoming {
     /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for what has arrived of it.
     ///
     /// # Errors
-    /// [`Error::Name`] for a path that is no data set's, weights' or `job.json`; [`Error::Unfit`] when another content
-    /// has the name, which only `job.json` may be given up for; [`Error::Io`].
+    /// [`Error::Name`] for a path that is no data set's, weights' or `job.json`; [`Error::Unfit`] when
+    /// another content has the name, which only `job.json` may be given up for; [`Error::Io`].
     pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
         check_path(path)?;
         check_sha256(sha256)?;

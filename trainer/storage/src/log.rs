@@ -1,8 +1,9 @@
 //! An append-only file of records that many machines append to, under a lock on that very file.
 //!
-//! Invariants, each measured on NFS: the locked file is the file with the data (a lock refreshes the cache of its own
-//! file only); it is opened for reading and writing; it is never truncated but for a torn tail, under the lock; a
-//! record counts once `fsync` has succeeded while the lock was held; EIO means that the lock was lost.
+//! Invariants, each measured on NFS: the locked file is the file with the data (a lock refreshes the cache of
+//! its own file only); it is opened for reading and writing; it is never truncated but for a torn tail, under
+//! the lock; a record counts once `fsync` has succeeded while the lock was held;
+//! EIO means that the lock was lost.
 
 mod frames;
 mod medium;
@@ -17,14 +18,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a log that is not there is looked for. Its folder is refreshed each time, so that a name once found
-/// missing does not stay missing.
+/// How long a log that is not there is looked for. Its folder is refreshed each time, so that a name once
+/// found missing does not stay missing.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
-/// So many of the last bytes are written again, the same to the same place, by who appends to a log that it has only read:
-/// some frames, or what several failed to make durable one after the other.
+/// So many of the last bytes are written again, the same to the same place, by who appends to a log that it
+/// has only read: some frames, or what several failed to make durable one after the other.
 const DOUBTED: usize = 4096;
-/// The first pause before the lock is asked for again; each is twice as long as the one before it, up to the longest.
+/// The first pause before the lock is asked for again; each is twice as long as the one before it,
+/// up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
@@ -64,10 +66,11 @@ impl Created {
 }
 
 impl Log {
-    /// Begins the log with the record `first`, unless it has records; of many callers one gets [`Created::New`].
+    /// Begins the log with the record `first`, unless it has records;
+    /// of many callers one gets [`Created::New`].
     ///
-    /// Who is first is decided under the lock by what the file holds, not by who made the file: a file whose maker
-    /// died before its first record is an empty log, and the next caller begins it.
+    /// Who is first is decided under the lock by what the file holds, not by who made the file: a file whose
+    /// maker died before its first record is an empty log, and the next caller begins it.
     ///
     /// # Errors
     /// As [`Log::update`].
@@ -93,7 +96,8 @@ impl Log {
         Ok(Log { path, forgiving: false })
     }
 
-    /// The same log, for records of which none depends on another: damage costs those that it has hit and no more.
+    /// The same log, for records of which none depends on another:
+    /// damage costs those that it has hit and no more.
     pub fn forgiving(self) -> Log {
         Log { forgiving: true, ..self }
     }
@@ -123,12 +127,13 @@ impl Log {
 
     /// Gives all records to `f` and appends those that it returns, as one: all of them count or none.
     ///
-    /// The lock is held from the reading to the `fsync`, so `f` must be quick: decide there, compute elsewhere. It is
-    /// waited for during `wait`.
+    /// The lock is held from the reading to the `fsync`, so `f` must be quick: decide there, compute
+    /// elsewhere. It is waited for during `wait`.
     ///
     /// # Errors
-    /// [`Error::Busy`] when others hold the lock all the time; [`Error::LockLost`] when nothing of this counts and all
-    /// of it is to be done again; [`Error::Damaged`]; [`Error::Schema`]; and whatever `f` says.
+    /// [`Error::Busy`] when others hold the lock all the time; [`Error::LockLost`] when nothing of this
+    /// counts and all of it is to be done again; [`Error::Damaged`]; [`Error::Schema`];
+    /// and whatever `f` says.
     pub fn update<R, E: From<Error>>(
         &self,
         wait: Duration,
@@ -137,10 +142,11 @@ impl Log {
         self.update_after(wait, &mut Known::default(), |news| f(news.records))
     }
 
-    /// As [`Log::update`], but gives `f` only the records behind `known`, and moves that on to the end of the log.
+    /// As [`Log::update`], but gives `f` only the records behind `known`,
+    /// and moves that on to the end of the log.
     ///
-    /// So a process that looks at a long log again and again reads each record once. `known` moves only when the
-    /// update succeeds; records that `f` appended are behind it then.
+    /// So a process that looks at a long log again and again reads each record once. `known` moves only when
+    /// the update succeeds; records that `f` appended are behind it then.
     ///
     /// # Errors
     /// As [`Log::update`].
@@ -159,8 +165,9 @@ impl Log {
         result
     }
 
-    /// Whether the file's length, or its last frame, is another than `known`: asked of the server by an opening, without
-    /// the lock. A frame that was written over, by one who held the lock no more, need not change the length.
+    /// Whether the file's length, or its last frame, is another than `known`: asked of the server by an
+    /// opening, without the lock. A frame that was written over, by one who held the lock no more,
+    /// need not change the length.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -180,8 +187,8 @@ impl Log {
         look().map_err(Error::io("look at", &self.path))
     }
 
-    /// Opens the file and locks it. Never blocks in the kernel: an NFS client would sleep for up to 30 s between its
-    /// own tries.
+    /// Opens the file and locks it. Never blocks in the kernel:
+    /// an NFS client would sleep for up to 30 s between its own tries.
     fn lock(&self, wait: Duration) -> Result<File> {
         let file = self.file()?;
         let start = Stopwatch::start();
@@ -268,8 +275,8 @@ fn transact<R, E: From<Error>>(
         let doubted = if now_known.only_read { whole.saturating_sub(DOUBTED).max(from) } else { whole };
         let bytes = [&bytes[doubted - from..whole - from], &frame].concat();
         file.write_all_at(&bytes, doubted as u64).map_err(|source| {
-            // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a torn
-            // tail, which the next holder cuts.
+            // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a
+            // torn tail, which the next holder cuts.
             let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
@@ -277,8 +284,8 @@ fn transact<R, E: From<Error>>(
     }
     // Whoever tries again after a failed fsync is to doubt what it reads.
     *known = Known::default();
-    // Also when nothing was appended: the last holder may have died between its write and its fsync, and what is
-    // acted on must be durable.
+    // Also when nothing was appended: the last holder may have died between its write and its fsync,
+    // and what is acted on must be durable.
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
     *known = now_known;
     Ok(result)

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twox_hash::XxHash3_128;
 
-/// How long a published file that is not to be seen yet is awaited: an NFS client may not see a name for 50 s.
+/// How long a published file that is not to be seen yet is awaited:
+/// an NFS client may not see a name for 50 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a file of a fixed name is awaited that is there long before it is used: a look at the refreshed folder decides,
-/// and the rest is for a server that is slow to answer.
+/// How long a file of a fixed name is awaited that is there long before it is used: a look at the refreshed
+/// folder decides, and the rest is for a server that is slow to answer.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Bytes read at once when a file is streamed.
@@ -156,8 +157,8 @@ impl Opened {
         }
     }
 
-    /// Reads the file from its start; the end comes only if the checksum is right, otherwise [`Error::Damaged`] as an
-    /// [`io::Error`]. What was read before the end is not to be trusted.
+    /// Reads the file from its start; the end comes only if the checksum is right, otherwise
+    /// [`Error::Damaged`] as an [`io::Error`]. What was read before the end is not to be trusted.
     pub fn stream(&self) -> CheckedStream<'_> {
         CheckedStream { opened: self, offset: 0, hash: Box::new(XxHash3_128::new()) }
     }

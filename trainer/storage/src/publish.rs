@@ -1,7 +1,7 @@
 //! Atomic publication: a file appears whole, under a name that was never used before, or not at all.
 //!
-//! A unique temporary name, write, fsync, close, rename or link, fsync of the folder; an error of any of these is an
-//! error of the publication, and takes the temporary file along.
+//! A unique temporary name, write, fsync, close, rename or link, fsync of the folder; an error of any of
+//! these is an error of the publication, and takes the temporary file along.
 
 use crate::disk::{self, Access, File};
 use crate::folder::sync_folder;
@@ -13,7 +13,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_128;
 
-/// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`, where no two attempts are alike.
+/// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`,
+/// where no two attempts are alike.
 ///
 /// `stem` may lie in a sub-folder that is there: `stages/0004/worker-003`.
 ///
@@ -32,10 +33,12 @@ pub fn publish(
 
 /// Puts what `write` writes in the place of a published file that is damaged, if it is what was published.
 ///
-/// The damaged file is not rewritten: the name moves on to a whole one, and who still reads the old one finds the damage.
+/// The damaged file is not rewritten: the name moves on to a whole one,
+/// and who still reads the old one finds the damage.
 ///
 /// # Errors
-/// [`Error::Damaged`] when what was written is not what `reference` stands for; [`Error::Io`]. Then nothing changes.
+/// [`Error::Damaged`] when what was written is not what `reference` stands for; [`Error::Io`].
+/// Then nothing changes.
 pub fn restore(
     folder: &Path,
     reference: &FileRef,
@@ -60,7 +63,8 @@ pub enum Once {
     AlreadyThere,
 }
 
-/// Publishes what `write` writes as `name` in `folder`, unless something has that name: of many, the first wins.
+/// Publishes what `write` writes as `name` in `folder`, unless something has that name: of many,
+/// the first wins.
 ///
 /// # Errors
 /// [`Error::Io`] of any step, a full disk for instance; then nothing is left behind.
@@ -73,7 +77,8 @@ pub fn publish_once(
     Ok(if first { Once::Published(reference) } else { Once::AlreadyThere })
 }
 
-/// As [`publish_once`], for what everybody who publishes it publishes the same: what has the name already must be that.
+/// As [`publish_once`], for what everybody who publishes it publishes the same:
+/// what has the name already must be that.
 ///
 /// # Errors
 /// As [`publish_once`]; [`Error::Damaged`] when something else has the name.
@@ -100,7 +105,8 @@ fn publish_first(
     publication.finish_first()
 }
 
-/// A file that is being written and that nobody sees yet; dropped without [`Publication::finish`] it is removed.
+/// A file that is being written and that nobody sees yet;
+/// dropped without [`Publication::finish`] it is removed.
 pub struct Publication {
     file: BufWriter<Hashed>,
     name: String,
@@ -147,7 +153,8 @@ impl Publication {
         sync_folder(self.folder())
     }
 
-    /// As [`Publication::finish`], but leaves a file that has the name already as it is; says whether it is ours.
+    /// As [`Publication::finish`], but leaves a file that has the name already as it is;
+    /// says whether it is ours.
     fn finish_first(mut self) -> Result<(FileRef, bool)> {
         let reference = self.settle()?;
         let linked = disk::on(|disk| disk.hard_link(&self.temporary, &self.target));
@@ -166,7 +173,8 @@ impl Publication {
         Ok((reference, ours))
     }
 
-    /// Everything is written: flush and fsync. A close after that has nothing left to lose, so its answer may be lost.
+    /// Everything is written: flush and fsync. A close after that has nothing left to lose,
+    /// so its answer may be lost.
     fn settle(&mut self) -> Result<FileRef> {
         self.file.flush().map_err(Error::io("write", &self.temporary))?;
         let hashed = self.file.get_ref();

@@ -74,8 +74,9 @@ impl Root {
         RunFolder { path: self.path.join("runs").join(run.as_str()) }
     }
 
-    /// The log of all run ids, made when it is not there; the last one is the current run. It only leads to the ledgers, so
-    /// that damage to it costs the entry that it has hit, which the next start of that run makes anew.
+    /// The log of all run ids, made when it is not there; the last one is the current run. It only leads to
+    /// the ledgers, so that damage to it costs the entry that it has hit,
+    /// which the next start of that run makes anew.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -180,8 +181,8 @@ impl RunFolder {
         remove_folder(&self.stage(stage))
     }
 
-    /// Removes what the combines of a stage published (`combined/0004-…`), with what a dead combine left unfinished,
-    /// but for the files named in `keep`.
+    /// Removes what the combines of a stage published (`combined/0004-…`), with what a dead combine left
+    /// unfinished, but for the files named in `keep`.
     ///
     /// The folder is listed to find waste, never to decide what a run does.
     ///

@@ -1,6 +1,8 @@
-//! JSON documents that carry their own checksum, so that one changed byte in them is found when they are read.
+//! JSON documents that carry their own checksum,
+//! so that one changed byte in them is found when they are read.
 //!
-//! The last entry of a sealed document is `"check"`: xxh3-128 of the whole text with zeros in the checksum's place.
+//! The last entry of a sealed document is `"check"`:
+//! xxh3-128 of the whole text with zeros in the checksum's place.
 
 use crate::{Error, Result};
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Named arrays with text metadata in `.safetensors` files: a leg's saved place, a combined state, a model.
 //!
-//! The bytes of a file depend only on what is in it: metadata and header in the order of their names, arrays by element
-//! size and then by name, so that each is aligned to its elements and the format's own readers can map it.
+//! The bytes of a file depend only on what is in it: metadata and header in the order of their names, arrays
+//! by element size and then by name, so that each is aligned to its elements
+//! and the format's own readers can map it.
 
 use crate::opened::{CheckedStream, Opened, open};
 use crate::publish::{publish, publish_same};
@@ -194,7 +195,8 @@ pub struct Tensors {
     file: String,
 }
 
-/// Reads all arrays of the file that `reference` names in `folder`, in one pass that also checks the checksum.
+/// Reads all arrays of the file that `reference` names in `folder`,
+/// in one pass that also checks the checksum.
 ///
 /// # Errors
 /// Those of [`open`]; [`Error::Damaged`]; [`Error::Unfit`] for elements that are not `f32`, `u8` or `i64`.
@@ -228,7 +230,8 @@ fn read_header(opened: &Opened, stream: &mut CheckedStream<'_>) -> Result<Metada
     Ok(header)
 }
 
-/// Reads the arrays in the order in which they lie, and on to the end, which comes only if the checksum is right.
+/// Reads the arrays in the order in which they lie, and on to the end,
+/// which comes only if the checksum is right.
 fn read_all(
     opened: &Opened,
     stream: &mut CheckedStream<'_>,

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A temporary folder in memory where there is such a file system: an `fsync` on a busy disk takes a third of a second.
+/// A temporary folder in memory where there is such a file system:
+/// an `fsync` on a busy disk takes a third of a second.
 pub(crate) fn temporary() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A mounted file system of 64 KiB, unmounted when dropped. Mounting takes root; without it the test is skipped.
+/// A mounted file system of 64 KiB, unmounted when dropped. Mounting takes root;
+/// without it the test is skipped.
 pub(crate) struct SmallDisk {
     folder: TempDir,
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// What a file system may answer once: EINTR, EIO, ENOMEM, EACCES, ESTALE.
 const REFUSALS: [i32; 5] = [4, 5, 12, 13, 116];
 
-/// Does `act` with each of its calls refused once, with each errno: it gives what it gives on a calm disk, or an error
-/// that says so and that another try may heal. Gives the number of calls.
+/// Does `act` with each of its calls refused once, with each errno: it gives what it gives on a calm disk, or
+/// an error that says so and that another try may heal. Gives the number of calls.
 pub(crate) fn refuse_each_call<T: PartialEq + Debug>(act: impl Fn() -> Result<T>) -> u64 {
     let calm = act().unwrap();
     let mut most = 0;

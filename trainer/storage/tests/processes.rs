@@ -1,7 +1,8 @@
 //! The log and publication between real processes that are killed at any moment.
 //!
-//! `BATON_TEST_FOLDERS=/mnt/a:/mnt/b` runs the same between several clients of one network file system: the folders
-//! are then the same shared folder as each client sees it. Without it, all processes share one local folder.
+//! `BATON_TEST_FOLDERS=/mnt/a:/mnt/b` runs the same between several clients of one network file system: the
+//! folders are then the same shared folder as each client sees it. Without it,
+//! all processes share one local folder.
 
 use fastrand::Rng;
 use protocol::FileRef;

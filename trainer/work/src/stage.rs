@@ -43,7 +43,8 @@ impl Progress {
     }
 }
 
-/// A piece of a stage, done in small steps: a worker's share, whose result is a file; a combine; the end of a run.
+/// A piece of a stage, done in small steps: a worker's share, whose result is a file; a combine;
+/// the end of a run.
 pub trait Work<Made = FileRef> {
     /// Does one bounded piece; not to be called when finished.
     ///

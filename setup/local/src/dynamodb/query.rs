@@ -75,7 +75,8 @@ fn answer(request: &Query, page: &[&Item], scanned: usize, last: Option<Item>) -
     answer
 }
 
-/// The partition that a key condition names; the condition may say no more than that and one thing of the sort key.
+/// The partition that a key condition names; the condition may say no more than that and one thing
+/// of the sort key.
 fn partition_of(condition: &Condition, schema: &Schema) -> Result<Place, Refusal> {
     let (partition, sort) = match condition {
         Condition::And(a, b) if equals(a, &schema.partition).is_some() => {

@@ -1,4 +1,5 @@
-//! The words that DynamoDB refuses as plain attribute names in expressions: they fail here as they would there.
+//! The words that DynamoDB refuses as plain attribute names in expressions:
+//! they fail here as they would there.
 
 /// Whether a name needs a `#` placeholder, in any case of its letters.
 ///

@@ -101,7 +101,8 @@ impl Queue {
         dice.plan(faults)
     }
 
-    /// Draws the consequence of an attempt: the answer goes to its caller; an event that failed is tried again.
+    /// Draws the consequence of an attempt: the answer goes to its caller;
+    /// an event that failed is tried again.
     fn settle(self: &Arc<Self>, mut job: Job, outcome: Outcome) {
         let mut state = self.state();
         if let Outcome::Failed(failed) = &outcome {

@@ -1,4 +1,5 @@
-//! Memory for activations, weights, scratch and sums: anonymous, zeroed, on huge pages where the system has them.
+//! Memory for activations, weights, scratch and sums: anonymous, zeroed,
+//! on huge pages where the system has them.
 use std::io;
 use std::ops::{Deref, DerefMut};
 
@@ -32,7 +33,8 @@ impl Deref for Buffer {
     fn deref(&self) -> &[f32] {
         match &self.map {
             None => &[],
-            // SAFETY: the map holds `len` floats, starts at a page and is zeroed, so all of it is initialised f32.
+            // SAFETY: the map holds `len` floats, starts at a page and is zeroed,
+            // so all of it is initialised f32.
             Some(map) => unsafe { std::slice::from_raw_parts(map.as_ptr().cast(), self.len) },
         }
     }

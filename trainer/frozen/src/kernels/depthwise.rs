@@ -92,8 +92,8 @@ unsafe fn outputs_of<V: Vector, const N: usize, const K: usize>(job: &mut Depthw
     }
 }
 
-/// The derivatives by a depthwise convolution's weights, of one image: each channel's taps times `delta`, summed over the
-/// pixels in their order.
+/// The derivatives by a depthwise convolution's weights, of one image: each channel's taps times `delta`,
+/// summed over the pixels in their order.
 pub(crate) struct DepthwiseProducts<'a> {
     /// `[height, width, pixel_pitch]`; what lies outside is zero.
     pub(crate) input: &'a [f32],

@@ -1,8 +1,8 @@
 //! Rows of weights times rows of inputs, for linear layers.
 //!
-//! A linear layer of a small batch is bound by reading its weights. They are packed in the order in which they are
-//! read, once, while a piece of the inputs stays in the cache; each sum runs over the same lanes in the same order
-//! whatever the batch.
+//! A linear layer of a small batch is bound by reading its weights. They are packed in the order in which
+//! they are read, once, while a piece of the inputs stays in the cache; each sum runs over the same lanes in
+//! the same order whatever the batch.
 use super::vector::{LANES, Vector};
 
 /// Outputs of a group, whose weights lie together: six rows by two images are twelve sums in registers.
@@ -85,7 +85,8 @@ unsafe fn piece<V: Vector, const N: usize>(
     from: usize,
     length: usize,
 ) {
-    // SAFETY: `check` bounds weights by groups and depth, inputs by images, and sums by the run and the batch.
+    // SAFETY: `check` bounds weights by groups and depth, inputs by images,
+    // and sums by the run and the batch.
     unsafe {
         let before = from * job.groups * GROUP + (job.first + group) * GROUP * length;
         let weights = job.weights.as_ptr().add(before);

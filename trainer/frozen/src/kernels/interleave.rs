@@ -1,13 +1,14 @@
-//! Rows to panels and back: torchvision's weights lie output by output, the kernels read [`PANEL`] outputs side by side.
+//! Rows to panels and back: torchvision's weights lie output by output,
+//! the kernels read [`PANEL`] outputs side by side.
 use super::multiply::PANEL;
 use super::vector::Vector;
 
-/// Values that are taken of a row before the next row: where rows lie a power of two apart, their cache lines would push
-/// each other out.
+/// Values that are taken of a row before the next row: where rows lie a power of two apart,
+/// their cache lines would push each other out.
 const TOGETHER: usize = 16;
 
-/// Row r's tap t of value i, `from[r * pitch + i * step + t]`, goes to `to[(t * count + i) * to_pitch + r]`; `turned`, the last
-/// tap is t = 0.
+/// Row r's tap t of value i, `from[r * pitch + i * step + t]`, goes to `to[(t * count + i) * to_pitch + r]`;
+/// `turned`, the last tap is t = 0.
 pub(crate) struct Interleave<'a> {
     pub(crate) from: &'a [f32],
     /// Floats from a row to the next.
@@ -89,7 +90,8 @@ unsafe fn blocks(job: &mut Interleave, taps: usize, of: impl Fn(f32, usize, usiz
     }
 }
 
-/// `to[r * pitch + i] (+)= scales[r] * from[i][r]`; and the products of `from` with what lies like `to`, summed for each row.
+/// `to[r * pitch + i] (+)= scales[r] * from[i][r]`;
+/// and the products of `from` with what lies like `to`, summed for each row.
 pub(crate) struct Deposit<'a> {
     pub(crate) from: &'a [[f32; PANEL]],
     pub(crate) scales: &'a [f32; PANEL],

@@ -1,4 +1,5 @@
-//! The two products of training a thin linear layer: rows of features times weights, and the weights' gradient.
+//! The two products of training a thin linear layer: rows of features times weights,
+//! and the weights' gradient.
 //!
 //! Each sum runs over the same values in the same order whatever the batch and the tile that it falls into.
 use super::vector::{LANES, Vector};
@@ -23,7 +24,8 @@ pub(crate) struct Scores<'a> {
     pub(crate) scores: &'a mut [f32],
 }
 
-/// `sum[o] += deltas[r][o] * features[r]` over all rows, over the columns up to the last multiple of [`LANES`].
+/// `sum[o] += deltas[r][o] * features[r]` over all rows,
+/// over the columns up to the last multiple of [`LANES`].
 pub(crate) struct Gradient<'a> {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,

@@ -98,7 +98,8 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Multiply) {
         // Two vectors a row, as far as there are columns.
         let width = if left >= 2 * V::LANES { 2 * V::LANES } else { PANEL.min(left) };
         let step = PANEL.min(width);
-        // SAFETY: `check` found segments * depth * columns floats in b, and the panels before take `column` of them.
+        // SAFETY: `check` found segments * depth * columns floats in b,
+        // and the panels before take `column` of them.
         let mut b = unsafe { job.b.as_ptr().add(column * job.segments * job.depth) };
         let mut segment = 0;
         while segment < job.segments {

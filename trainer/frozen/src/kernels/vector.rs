@@ -37,8 +37,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn prefetch(p: *const f32);
 }
 
-/// Carries out a part of a kernel for all channels, as many at a time as a vector has lanes; where sixteen do not go on,
-/// eight do. Each channel is computed by itself, so the lanes do not show.
+/// Carries out a part of a kernel for all channels, as many at a time as a vector has lanes; where sixteen do
+/// not go on, eight do. Each channel is computed by itself, so the lanes do not show.
 macro_rules! by_vectors {
     ($vector:ident, $channels:expr, $part:ident $(::<$($size:ident),*>)? ($($argument:expr),*)) => {
         let mut c = 0;

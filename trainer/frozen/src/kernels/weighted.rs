@@ -4,8 +4,8 @@ use super::vector::Vector;
 /// Arrays that are added in one pass over the totals, which are read and written once for all of them.
 const TOGETHER: usize = 4;
 
-/// Adds to each total its value of every part times the part's weight, part by part: a product and a sum, each rounded, so
-/// the same bits everywhere.
+/// Adds to each total its value of every part times the part's weight, part by part: a product and a sum,
+/// each rounded, so the same bits everywhere.
 pub(crate) struct Weighted<'a> {
     pub(crate) totals: &'a mut [f64],
     pub(crate) parts: &'a [(f64, &'a [f32])],
@@ -18,7 +18,8 @@ impl Weighted<'_> {
     }
 }
 
-/// No lane meets another, so the compiler makes the vectors, of the instruction set that this becomes a part of.
+/// No lane meets another, so the compiler makes the vectors,
+/// of the instruction set that this becomes a part of.
 ///
 /// # Safety
 /// `V`'s instruction set exists.

@@ -1,8 +1,8 @@
-//! The weights' side of a Winograd F(4×4, 3×3) convolution: their transform, and what turns a product's transformed factors
-//! into their derivatives.
+//! The weights' side of a Winograd F(4×4, 3×3) convolution: their transform, and what turns a product's
+//! transformed factors into their derivatives.
 //!
-//! The output is Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, so with derivatives δ by it those by g are Gᵀ[(A δ Aᵀ) ⊙ (Bᵀ d B)]G, summed over
-//! all tiles.
+//! The output is Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, so with derivatives δ by it those
+//! by g are Gᵀ[(A δ Aᵀ) ⊙ (Bᵀ d B)]G, summed over all tiles.
 use super::multiply::PANEL;
 use super::vector::{LANES, Vector, by_vectors};
 use super::winograd::{FAR, FAR2, NEAR, NEAR2, OUTPUTS, POINTS, WEIGHT_TRANSFORM, across};

@@ -1,7 +1,7 @@
 //! Any convolution as one matrix multiply on strips of output rows, without an im2col matrix.
 //!
-//! A window's row lies together in memory, so an output is a product of `kernel` segments. Where the borders are
-//! padded (or channels are), a strip's input rows are first copied to scratch with their zeros.
+//! A window's row lies together in memory, so an output is a product of `kernel` segments. Where the borders
+//! are padded (or channels are), a strip's input rows are first copied to scratch with their zeros.
 use std::ops::Range;
 
 use networks::Conv;
@@ -98,7 +98,8 @@ impl Direct {
         self.strip
     }
 
-    /// Output rows `rows` of the batch, no more than a strip, into `out`; rows of an image, unless its pixels are a column.
+    /// Output rows `rows` of the batch, no more than a strip, into `out`; rows of an image,
+    /// unless its pixels are a column.
     pub(super) fn run_strip(
         &self,
         crew: &Crew,

@@ -147,7 +147,8 @@ pub(crate) fn rows_of_features(crew: &Crew, view: View, pool: bool, input: &[f32
     );
 }
 
-/// `[height, width, channels]` to `[channels, height, width]`, some pixels at a time so that they stay in the cache.
+/// `[height, width, channels]` to `[channels, height, width]`,
+/// some pixels at a time so that they stay in the cache.
 fn flattened(view: View, image: &[f32], out: &mut [f32]) {
     const BLOCK: usize = 16;
     let pixels = view.size.pixels();

@@ -1,4 +1,5 @@
-//! A direct convolution and the max pooling behind it, a few rows at a time: the map between never leaves the cache.
+//! A direct convolution and the max pooling behind it, a few rows at a time:
+//! the map between never leaves the cache.
 use std::ops::Range;
 
 use super::Layer;

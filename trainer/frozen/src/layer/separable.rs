@@ -1,7 +1,7 @@
 //! A depthwise 3×3 convolution with the 1×1 convolutions before and after it, a few rows at a time.
 //!
-//! The wide maps between the three are only ever a few rows in scratch memory: an inverted residual reads its narrow
-//! input and writes its narrow output, and nothing else leaves the cache.
+//! The wide maps between the three are only ever a few rows in scratch memory: an inverted residual reads its
+//! narrow input and writes its narrow output, and nothing else leaves the cache.
 use std::ops::Range;
 
 use super::depthwise::pack as pack_windows;
@@ -113,7 +113,8 @@ impl Separable {
         (rows - 1) * self.stride + KERNEL
     }
 
-    /// Computes wide rows `rows` of an image, counted from the padding above it, into lines that follow each other.
+    /// Computes wide rows `rows` of an image, counted from the padding above it,
+    /// into lines that follow each other.
     fn fill(&self, crew: &Crew, image: &[f32], rows: Range<usize>, lines: &mut [f32]) {
         let (height, width) = (self.input.size.height, self.input.size.width);
         let inside = rows.start.max(1)..rows.end.min(height + 1);

@@ -84,13 +84,14 @@ impl Winograd {
         self.width.div_ceil(OUTPUTS)
     }
 
-    /// Floats from a product's transformed inputs to the next product's. The extra cache line keeps the products
-    /// from falling on the same lines of the level-1 cache.
+    /// Floats from a product's transformed inputs to the next product's. The extra cache line keeps the
+    /// products from falling on the same lines of the level-1 cache.
     fn v_pitch(&self) -> usize {
         self.block * self.tile_pitch() + 2 * LANES
     }
 
-    /// Floats from a tile's transformed inputs to the next tile's, of the same product; as odd in cache lines.
+    /// Floats from a tile's transformed inputs to the next tile's, of the same product;
+    /// as odd in cache lines.
     fn tile_pitch(&self) -> usize {
         self.input.columns() + 2 * LANES
     }

@@ -75,7 +75,8 @@ impl Case {
         rows.iter().zip(&self.deltas).map(|(x, delta)| x * f64::from(*delta)).sum()
     }
 
-    /// The derivatives by some of each parameter's values: their places in the array of all, with the parameter's number.
+    /// The derivatives by some of each parameter's values: their places in the array of all,
+    /// with the parameter's number.
     fn differences(&self, random: &mut Random) -> BTreeMap<usize, (usize, f64)> {
         let (mut first, mut found) = (0, BTreeMap::new());
         for (number, parameter) in self.network.parameters().into_iter().enumerate() {
@@ -134,8 +135,8 @@ fn norm(channels: usize) -> Op {
     Op::BatchNorm { channels }
 }
 
-/// Every kernel of the gradients at the smallest size that reaches its edges, beside the other instruction sets alone: quick
-/// under Miri and in an emulator, see [`super::smallest_of_every_kernel`].
+/// Every kernel of the gradients at the smallest size that reaches its edges, beside the other instruction
+/// sets alone: quick under Miri and in an emulator, see [`super::smallest_of_every_kernel`].
 #[test]
 fn smallest_of_every_gradient() {
     let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };

@@ -24,8 +24,8 @@ fn every_network_is_right() {
     }
 }
 
-/// Each shape of VGG19's convolutions, and all of them one behind the other, beside f32 sums made one product after the
-/// other, as a direct convolution without vectors has them.
+/// Each shape of VGG19's convolutions, and all of them one behind the other, beside f32 sums made one product
+/// after the other, as a direct convolution without vectors has them.
 #[test]
 fn winograd_stays_near_plain_f32_sums() {
     let layers = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)];

@@ -1,9 +1,10 @@
 //! A convolution with its batch norm, residual and activation.
 //!
-//! The derivative by what it reads is a convolution, too: of the turned kernels with `delta`, between whose pixels stand
-//! zeros where the stride left some out. A batch norm in evaluation mode is one factor and one summand a channel, so it is
-//! folded into the kernels; by the folded weights w' = w·γ/σ and bias the derivatives are γ/σ·dw', Σδ for β, and for γ
-//! (⟨w, dw'⟩ + (b - μ)·Σδ)/σ, since Σ δ·(w∗x) = ⟨w, dw'⟩: no map of the norm is needed.
+//! The derivative by what it reads is a convolution, too: of the turned kernels with `delta`, between whose
+//! pixels stand zeros where the stride left some out. A batch norm in evaluation mode is one factor and one
+//! summand a channel, so it is folded into the kernels; by the folded weights w' = w·γ/σ and bias the
+//! derivatives are γ/σ·dw', Σδ for β, and for γ (⟨w, dw'⟩ + (b - μ)·Σδ)/σ, since Σ δ·(w∗x) = ⟨w, dw'⟩:
+//! no map of the norm is needed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -48,7 +49,8 @@ struct Through {
     layer: Box<dyn layer::Layer>,
     /// What it reads: `delta`, with zeros between its pixels if there is a stride.
     input: View,
-    /// What it gives, where that is not yet the derivatives by the input, but has to be spread over them or added.
+    /// What it gives, where that is not yet the derivatives by the input,
+    /// but has to be spread over them or added.
     spread: Option<View>,
 }
 

@@ -6,8 +6,8 @@ use super::layer::{Layer, Ports, Run, Taken};
 use crate::Error;
 use crate::layer::{self, Layer as _, View};
 
-/// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; what lies between becomes zero
-/// where they are the first.
+/// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; what lies
+/// between becomes zero where they are the first.
 pub(super) fn spread(
     run: &Run,
     (stride, first): (usize, usize),

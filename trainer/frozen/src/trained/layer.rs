@@ -37,8 +37,8 @@ pub(super) fn begun<'a>(run: &Run, gradient: &'a mut [f32]) -> &'a mut [f32] {
     gradient
 }
 
-/// A step of the network. The slices start at the values' first channels, as [`crate::layer::Layer`] has them; `delta` is the
-/// derivative of the loss by what the step gives, with 0 where its clamp cut off.
+/// A step of the network. The slices start at the values' first channels, as [`crate::layer::Layer`] has
+/// them; `delta` is the derivative of the loss by what the step gives, with 0 where its clamp cut off.
 pub(super) trait Layer: Send + Sync {
     /// Packs new parameters; for `gradients`, too.
     ///
@@ -50,7 +50,8 @@ pub(super) trait Layer: Send + Sync {
     /// Computes `run.n` images.
     fn forward(&self, run: &Run, inputs: &[&[f32]], out: &mut [f32]);
 
-    /// Writes the derivatives by its parameters to `gradient`, which has all of the network's, or adds them if `run.add`.
+    /// Writes the derivatives by its parameters to `gradient`, which has all of the network's,
+    /// or adds them if `run.add`.
     ///
     /// Errors: no memory.
     fn weights(

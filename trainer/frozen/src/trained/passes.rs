@@ -23,8 +23,8 @@ pub struct Loaded<'a> {
 }
 
 impl Loaded<'_> {
-    /// What the layers give for `n` images, `[n, outputs]`, a map in torchvision's order; with `keep` all that
-    /// [`Loaded::backward`] needs is kept.
+    /// What the layers give for `n` images, `[n, outputs]`, a map in torchvision's order; with `keep` all
+    /// that [`Loaded::backward`] needs is kept.
     ///
     /// Shapes: `features` `[n, channels, height, width]`.
     /// Errors: `features` has another length, no memory.
@@ -60,8 +60,8 @@ impl Loaded<'_> {
         Ok(rows)
     }
 
-    /// Writes the derivatives by all parameters but statistics to `gradient`, or adds them if `add`, given those by what the pass
-    /// before gave.
+    /// Writes the derivatives by all parameters but statistics to `gradient`, or adds them if `add`, given
+    /// those by what the pass before gave.
     ///
     /// Shapes: `deltas` `[n, outputs]`; `gradient` as the parameters.
     /// Errors: a length is wrong, nothing was kept, no memory.

@@ -29,7 +29,8 @@ pub(super) struct Plan {
     /// Of each value that lies inside another one: that, and its first channel there.
     parts: Vec<Option<(NodeId, usize)>>,
     pub(super) output: NodeId,
-    /// The runs of steps whose values are there at once while gradients are computed: all, or some after the others.
+    /// The runs of steps whose values are there at once while gradients are computed: all,
+    /// or some after the others.
     pub(super) segments: Vec<Range<usize>>,
     /// Numbers that all steps give for an image.
     pub(super) values: usize,
@@ -99,7 +100,8 @@ impl Plan {
         begun.map(|planned| floats(self.sizes[self.home(planned.step.output).0])).sum()
     }
 
-    /// The segments with which the fewest values are there at once: those that later ones read, and a whole segment's.
+    /// The segments with which the fewest values are there at once: those that later ones read,
+    /// and a whole segment's.
     fn best_segments(&self) -> Vec<Range<usize>> {
         let cost = |segments: &Vec<Range<usize>>| {
             let kept = |steps: &Range<usize>| {

@@ -1,4 +1,5 @@
-//! The sums of products that are the derivatives by a convolution's weights: of each tap's pixels with `delta`.
+//! The sums of products that are the derivatives by a convolution's weights:
+//! of each tap's pixels with `delta`.
 
 use networks::Conv;
 use rayon::prelude::*;
@@ -22,7 +23,8 @@ pub(super) struct Products {
     pub(super) points: bool,
 }
 
-/// Derivatives by a convolution's weights, of all images: what it reads is `from`, what its sums take is `to`.
+/// Derivatives by a convolution's weights, of all images: what it reads is `from`,
+/// what its sums take is `to`.
 ///
 /// Errors: no memory.
 pub(super) fn products(
@@ -120,7 +122,8 @@ fn depthwise(
 }
 
 impl Products {
-    /// The derivatives by the taps of the kernels of [`PANEL`] outputs, `first` on, from the `input`-th channel that each reads.
+    /// The derivatives by the taps of the kernels of [`PANEL`] outputs, `first` on,
+    /// from the `input`-th channel that each reads.
     pub(super) fn taps(&self, target: Target, first: usize, input: usize, taps: &mut [[f32; PANEL]]) {
         let lanes = PANEL.min(self.outputs - first);
         let sums = &self.sums[input * self.outputs + first..];

@@ -1,5 +1,5 @@
-//! The derivatives by the weights of a 3×3 convolution of stride 1, from Winograd's points: a quarter of the direct sums'
-//! products.
+//! The derivatives by the weights of a 3×3 convolution of stride 1, from Winograd's points:
+//! a quarter of the direct sums' products.
 
 use networks::Conv;
 use rayon::prelude::*;

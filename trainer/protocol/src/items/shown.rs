@@ -1,5 +1,5 @@
-//! What people are shown of a run's product: tables and samples. The workload makes them, the page draws them without
-//! knowing what they are, and nothing decides by them.
+//! What people are shown of a run's product: tables and samples. The workload makes them, the page draws them
+//! without knowing what they are, and nothing decides by them.
 
 use super::MOST_TEXT;
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Its rows, each with a cell for each column.
     pub rows: Vec<Vec<Cell>>,
-    /// Whether it is a matrix: after the name of a row as many counts as there are rows, of which the diagonal is right
-    /// and the others are wrong.
+    /// Whether it is a matrix: after the name of a row as many counts as there are rows, of which the
+    /// diagonal is right and the others are wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub matrix: bool,
 }
@@ -83,7 +83,8 @@ impl Shown {
         serde_json::to_string(self).is_ok_and(|text| text.len() <= MOST_TEXT)
     }
 
-    /// As much of it as an item holds: the last samples are left out first, then the last rows of the last table.
+    /// As much of it as an item holds: the last samples are left out first,
+    /// then the last rows of the last table.
     pub(super) fn bounded(mut self) -> Shown {
         while !self.fits() && self.shorten() {}
         self

@@ -1,4 +1,5 @@
-//! How the workers of a run come to one state after a round: what they publish, who sums it, what is done with the sum.
+//! How the workers of a run come to one state after a round: what they publish, who sums it,
+//! what is done with the sum.
 
 use super::{Job, Tune};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ pub enum Agreement {
     Average,
     /// The sum of gradients, one optimizer step in the combine: equal to one machine on the whole batch.
     Gradient,
-    /// Local optimizer steps, then one outer step with Nesterov momentum along the mean of what they have changed; each
-    /// worker keeps its optimizer's memory to itself. Source: Douillard et al., "DiLoCo", 2023.
+    /// Local optimizer steps, then one outer step with Nesterov momentum along the mean of what they have
+    /// changed; each worker keeps its optimizer's memory to itself. Source: Douillard et al., "DiLoCo", 2023.
     Diloco,
 }
 
@@ -67,7 +68,8 @@ pub enum Part {
         /// From 1.
         round: u32,
     },
-    /// Each worker sums its slice of what all published in the round; the combine scores what the slices make.
+    /// Each worker sums its slice of what all published in the round;
+    /// the combine scores what the slices make.
     Reduce {
         /// From 1.
         round: u32,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Augment {
     /// Whether a copy may be mirrored, left to right.
     pub flip: bool,
-    /// How far a copy may be moved in each direction, as a share of the image's short side: 0.125 is 4 of 32 pixels.
+    /// How far a copy may be moved in each direction, as a share of the image's short side:
+    /// 0.125 is 4 of 32 pixels.
     pub crop: f64,
     /// How far brightness, contrast and saturation may each be from 1, as factors.
     pub colour: f64,

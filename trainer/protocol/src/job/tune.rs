@@ -1,5 +1,5 @@
-//! A tuning: a run whose rounds are rungs. Rung 1 is a learning-rate range test, each later one trains what is left of the
-//! trials and keeps the best of them (successive halving; Jamieson and Talwalkar, 2016).
+//! A tuning: a run whose rounds are rungs. Rung 1 is a learning-rate range test, each later one trains what
+//! is left of the trials and keeps the best of them (successive halving; Jamieson and Talwalkar, 2016).
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,8 @@ pub struct Tune {
     pub label_smoothing: Vec<f64>,
     /// Of so many trials one goes on to the next rung.
     pub keep: u32,
-    /// Passes over the training images in the first rung of trials; each later one has `keep` times as many, for that
-    /// many fewer trials.
+    /// Passes over the training images in the first rung of trials;
+    /// each later one has `keep` times as many, for that many fewer trials.
     pub epochs: u32,
 }
 

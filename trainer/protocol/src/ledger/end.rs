@@ -1,7 +1,7 @@
 //! The end of a run is work like any other: begun, cut into legs, counted, bounded.
 //!
-//! The product of the best state is scored and published. Where scores cannot be had within the end's own bounds, it is
-//! published without them, in one step; where that fails too often, the run ends without it.
+//! The product of the best state is scored and published. Where scores cannot be had within the end's own
+//! bounds, it is published without them, in one step; where that fails too often, the run ends without it.
 
 use super::{Ledger, Piece};
 use crate::{Ending, FileRef, Limits, Reason, Target};
@@ -39,7 +39,8 @@ impl Ledger {
         self.best.as_ref().and_then(|best| best.state.as_ref())
     }
 
-    /// How the run ends, if nothing is left to do for it: it has no state to publish, or publishing was given up.
+    /// How the run ends, if nothing is left to do for it: it has no state to publish,
+    /// or publishing was given up.
     pub fn ready(&self) -> Option<Ending> {
         let why = self.over.clone().filter(|_| self.ending.is_none())?;
         match (&self.end.lost, self.product()) {

@@ -104,7 +104,8 @@ impl Ledger {
         self.piece_mut(target.worker).map(|piece| &mut piece.hold)
     }
 
-    /// An invocation begins a piece of work; gives what is due if the run ends by that, for it has begun too often.
+    /// An invocation begins a piece of work; gives what is due if the run ends by that,
+    /// for it has begun too often.
     pub(super) fn begun(&mut self, target: Target, lease: &Lease) -> Vec<Target> {
         self.spend.begin(target, lease.clone());
         let Some(hold) = self.hold_mut(target) else { return Vec::new() };

@@ -1,7 +1,8 @@
-//! The platform's queue, as far as the ledger shows it: an event that nobody begins may wait behind a full house.
+//! The platform's queue, as far as the ledger shows it:
+//! an event that nobody begins may wait behind a full house.
 //!
-//! How many places the platform gives is not known. As many as were ever taken at once there are; while so many are
-//! taken, an event that nobody has begun is not lost: it waits.
+//! How many places the platform gives is not known. As many as were ever taken at once there are; while so
+//! many are taken, an event that nobody has begun is not lost: it waits.
 
 use super::Ledger;
 use crate::hold::Hold;
@@ -45,7 +46,8 @@ impl Queue {
 }
 
 impl Ledger {
-    /// Whether a piece of work is lost: begun, and its time is over; or not begun, although there was a place for it.
+    /// Whether a piece of work is lost: begun, and its time is over; or not begun,
+    /// although there was a place for it.
     pub(crate) fn is_lost(&self, hold: &Hold, moment: Moment<'_>) -> bool {
         let begun = hold.lease.is_some() && hold.unheard == 0;
         let waits = || self.queue.is_full(&self.held(moment.now_ms));
@@ -57,7 +59,8 @@ impl Ledger {
         self.spend.begun > 0
     }
 
-    /// Whether nothing of this run has begun since the work was last sent: as long as others begin, the queue moves.
+    /// Whether nothing of this run has begun since the work was last sent: as long as others begin,
+    /// the queue moves.
     pub(crate) fn is_unheard(&self, hold: &Hold) -> bool {
         hold.lease.is_some() || self.queue.begun_ms <= hold.sent_ms
     }

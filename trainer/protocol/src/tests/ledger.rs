@@ -138,7 +138,8 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     assert!(!course(&["train"], 1).beats(&score(top1(&read)), &again));
 }
 
-/// The ledger of one worker's run of some rounds, with a changed course; its stages are to be ended one by one.
+/// The ledger of one worker's run of some rounds, with a changed course;
+/// its stages are to be ended one by one.
 fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
     let mut first = started(1, rounds, json!({}));
     let Fact::Started { course, .. } = &mut first else { unreachable!() };

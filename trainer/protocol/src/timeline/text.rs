@@ -3,7 +3,8 @@
 //! ```text
 //! 0+1420 3+1390|2+800x 95+1410*2/4+150>      worker 0 had two legs; worker 1 died once and then had two; the combine runs
 //! ```
-//! Times are hundredths of a second: after the bar before (the first: after the stage's opening), and how long.
+//! Times are hundredths of a second: after the bar before (the first: after the stage's opening),
+//! and how long.
 
 use super::{Attempt, AttemptEnd, StageTimes};
 use std::fmt::Write;
@@ -36,8 +37,8 @@ const MARKS: [(AttemptEnd, &str); 5] = [
 
 /// Writes a stage's bars in at most `most` bytes, and says how many workers share a row.
 ///
-/// Where the text would be longer, a worker's legs become one bar, and then 2, 4, 8 … workers one row; what died and
-/// what was done twice keep bars of their own.
+/// Where the text would be longer, a worker's legs become one bar, and then 2, 4, 8 … workers one row; what
+/// died and what was done twice keep bars of their own.
 pub fn write_rows(stage: &StageTimes, workers: u32, most: usize) -> (u32, String) {
     let each = written(stage, workers, 1, false);
     if each.len() <= most {

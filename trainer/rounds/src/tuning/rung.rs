@@ -114,7 +114,8 @@ pub(super) fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Te
     Ok((saved, path))
 }
 
-/// A score as text that gives exactly the same numbers again, which JSON does not: its values, then of how many.
+/// A score as text that gives exactly the same numbers again, which JSON does not: its values,
+/// then of how many.
 pub(super) fn score_text(score: &Score) -> Vec<String> {
     score.values.iter().map(f64::to_string).chain([score.of.to_string()]).collect()
 }

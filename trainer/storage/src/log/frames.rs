@@ -4,11 +4,11 @@
 //! header   "BATONLOG"  schema u32  check u32                        16 bytes
 //! frame    "FRM1"  length u32  checksum u64  before u64  body       body = one or more records, each: length u32, bytes
 //! ```
-//! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all. Its
-//! checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied to another
-//! place, or that stands inside a record, is not taken for one; and with `before`, the checksum of the frame before it,
-//! so that it stands for all that the log holds up to there. A whole frame that was written over by another whole one is
-//! found by the frame behind it.
+//! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all.
+//! Its checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied
+//! to another place, or that stands inside a record, is not taken for one; and with `before`, the checksum of
+//! the frame before it, so that it stands for all that the log holds up to there. A whole frame that was
+//! written over by another whole one is found by the frame behind it.
 
 use crate::{Error, Result};
 use std::path::Path;
@@ -29,13 +29,14 @@ const LEAST_BODY: usize = 4;
 pub(super) const MAX_RECORD: usize = 1 << 20;
 /// The longest body of a frame, in bytes: what one update may append.
 const MAX_BODY: usize = 1 << 24;
-/// What reaches a disk as a whole or not at all, in bytes: the smallest sector. A page of a client is some of them.
+/// What reaches a disk as a whole or not at all, in bytes: the smallest sector.
+/// A page of a client is some of them.
 const SECTOR: usize = 512;
 
 /// How far a log is known: what lies before is durable and never changes.
 ///
-/// The last known frame is told again by its place and checksum. So a log that was removed and begun anew, perhaps with
-/// the same file number, is not taken for the one that was known.
+/// The last known frame is told again by its place and checksum. So a log that was removed and begun anew,
+/// perhaps with the same file number, is not taken for the one that was known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Where the last known frame begins.
@@ -61,7 +62,8 @@ impl Known {
         u64_at(head, 8) == self.checksum
     }
 
-    /// A log is known up to the end of the frame at `at` with this body, behind one with the checksum `before`.
+    /// A log is known up to the end of the frame at `at` with this body,
+    /// behind one with the checksum `before`.
     fn after(at: usize, before: u64, body: &[u8]) -> Known {
         let whole = at + HEAD + body.len();
         Known { at, checksum: checksum(at, before, body), whole, only_read: false }
@@ -78,8 +80,9 @@ pub(super) struct Contents {
 
 /// Reads a log's file: `bytes` are those behind what is `known`, all of them when nothing is.
 ///
-/// What the last append left incomplete when its process died is a torn tail and does not count. Something that is
-/// not whole but was whole once is damage: a whole frame is behind it, in its place or moved, or all of it is there.
+/// What the last append left incomplete when its process died is a torn tail and does not count. Something
+/// that is not whole but was whole once is damage: a whole frame is behind it, in its place or moved,
+/// or all of it is there.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of another version.
@@ -146,8 +149,8 @@ pub(super) fn decode_or_salvage(path: &Path, known: Known, bytes: &[u8]) -> Resu
     Ok(contents)
 }
 
-/// The bytes to append to a log that is `known` to its end: the header when the file is empty, then one frame with all
-/// `records`; and how far the log is known with them.
+/// The bytes to append to a log that is `known` to its end: the header when the file is empty, then one frame
+/// with all `records`; and how far the log is known with them.
 ///
 /// # Errors
 /// [`Error::Unfit`] when a record, or all together, are too long.
@@ -232,10 +235,12 @@ impl<'a> Window<'a> {
         u64_at(self.bytes, at - self.base + 16)
     }
 
-    /// Whether what begins at `at` and is no frame, the last of the file, was one: two of the three signs of a whole frame
-    /// (its mark, room for its length, its checksum) are right, which no part of a frame has, and no sector is missing.
+    /// Whether what begins at `at` and is no frame, the last of the file, was one: two of the three signs of
+    /// a whole frame (its mark, room for its length, its checksum) are right,
+    /// which no part of a frame has, and no sector is missing.
     ///
-    /// A torn append is shorter than its frame, or it has zeros where a page did not arrive before the ones behind it.
+    /// A torn append is shorter than its frame, or it has zeros
+    /// where a page did not arrive before the ones behind it.
     fn was_whole(&self, at: usize) -> bool {
         let tail = self.bytes.get(at - self.base..).and_then(|tail| tail.split_at_checked(HEAD));
         let Some((head, body)) = tail else { return false };
@@ -257,8 +262,9 @@ impl<'a> Window<'a> {
         self.marks(from).find(|&at| self.frame_at(at).is_some())
     }
 
-    /// The first offset from `from` on where a frame begins that was whole at another place: from its mark its length leads
-    /// to the file's end or to another mark. Its checksum tells nothing, for that counts the place.
+    /// The first offset from `from` on where a frame begins that was whole at another place: from its mark
+    /// its length leads to the file's end or to another mark. Its checksum tells nothing,
+    /// for that counts the place.
     fn moved_frame(&self, from: usize) -> Option<usize> {
         let is_one = |&at: &usize| {
             let tail = &self.bytes[at - self.base..];

@@ -318,8 +318,8 @@ fn an_update_of_which_one_call_is_refused_counts_or_is_done_again() {
     assert!(calls > 12, "{calls} calls");
 }
 
-/// A file of which an fsync fails a few times, as a local disk's does: what was written stays in the cache, where everybody
-/// reads it, and is never written to the disk.
+/// A file of which an fsync fails a few times, as a local disk's does: what was written stays in the cache,
+/// where everybody reads it, and is never written to the disk.
 struct Cached {
     cache: Vec<u8>,
     disk: Vec<u8>,

@@ -10,8 +10,8 @@ use std::path::Path;
 use storage::{FeatureManifest, Root};
 use work::Plan;
 
-/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine reads
-/// so much in the time that another stage takes to begin and to end (docs/results.md).
+/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine
+/// reads so much in the time that another stage takes to begin and to end (docs/results.md).
 const SLICED_FROM: u64 = 256 << 20;
 
 /// Checks everything that a job names, before anything is sent.

@@ -14,8 +14,8 @@ use storage::{Once, Tensor, read_whole, write_tensors_same};
 use twox_hash::XxHash3_64;
 use work::Stage;
 
-/// Publishes the model of a run with the parameters of its best state, and how good it is on which split, or why that
-/// is not known; gives `model.json`.
+/// Publishes the model of a run with the parameters of its best state, and how good it is on which split, or
+/// why that is not known; gives `model.json`.
 pub(crate) fn publish(
     stage: &Stage<'_>,
     head: &TrainedHead,

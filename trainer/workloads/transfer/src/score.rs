@@ -83,8 +83,8 @@ impl Tally {
         Tally { classes, loss: 0.0, top1: 0, top5: 0, answers: Vec::new() }
     }
 
-    /// All of it: its sums as text that gives exactly the same numbers again, then the predicted class of each image
-    /// with its probability.
+    /// All of it: its sums as text that gives exactly the same numbers again, then the predicted class of
+    /// each image with its probability.
     pub(crate) fn saved(&self) -> (String, (Vec<i64>, Vec<f32>)) {
         let answers = self.answers.iter().map(|answer| (i64::from(answer.predicted), answer.probability));
         (format!("{} {} {}", self.loss, self.top1, self.top5), answers.unzip())
