@@ -7,7 +7,7 @@ use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION, TABLE};
 use crate::told;
 use crate::view::View;
-use crate::watch::Screen;
+use crate::watch::{Screen, duration};
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use place::Place;
 use protocol::{Event, Fact, Ledger, Reason, RunId};
@@ -362,20 +362,6 @@ pub(crate) async fn interrupted() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-}
-
-/// `20s`, `5m`, `1500ms`, or seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) =
-        text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
-    let seconds = match unit {
-        "" | "s" => 1.0,
-        "ms" => 0.001,
-        "m" => 60.0,
-        _ => return Err(format!("found {text:?}, expected a time such as 20s, 5m or 1500ms")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("found {text:?}, expected a time such as 20s"))?;
-    Ok(Duration::from_secs_f64(number * seconds))
 }
 
 fn faults(text: &str) -> Result<Faults, String> {

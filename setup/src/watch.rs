@@ -40,7 +40,7 @@ pub struct Watch {
     #[arg(long, default_value = crate::cloud::FUNCTION)]
     pub function: String,
     /// Ask the run to move when nothing new was seen of it for so long, and again after twice that.
-    #[arg(long, default_value = "60s", value_parser = crate::local::duration)]
+    #[arg(long, default_value = "60s", value_parser = duration)]
     pub still: Duration,
     /// One JSON object per change instead of text.
     #[arg(long)]
@@ -262,6 +262,20 @@ fn pace(view: &View) -> String {
         (At::Round { .. }, _, Some(left)) => pace + &format!(", {:.0} s left", left as f64 / 1_000.0),
         _ => pace,
     }
+}
+
+/// `20s`, `5m`, `1500ms`, or seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        _ => return Err(format!("found {text:?}, expected a time such as 20s, 5m or 1500ms")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("found {text:?}, expected a time such as 20s"))?;
+    Ok(Duration::from_secs_f64(number * seconds))
 }
 
 #[cfg(test)]

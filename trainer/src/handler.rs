@@ -60,7 +60,7 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         }
         Decision::Close(reason) => turn.close(reason),
         Decision::Cut(why) => turn.cut(why),
-        Decision::End(ending) => finish::end(&turn, &ledger, ending),
+        Decision::End(ending) => turn.end(&ledger, ending),
         Decision::Reopen => turn.reopen(),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
         Decision::Ignore(why) => Ok(Reply::ignored(why)),

@@ -1,6 +1,6 @@
 //! What to do with an event, from the ledger alone.
 
-use crate::hold::Hold;
+use crate::hold::{Hold, Moment};
 use crate::{Ending, Error, Event, Ledger, Reason, Target, WorkerEvent};
 
 /// What the handler is to do. It only obeys.
@@ -22,18 +22,6 @@ pub enum Decision {
     Ignore(String),
     /// The event is newer than the ledger that we see: fail, so that it is delivered again.
     Ahead(String),
-}
-
-/// Who decides, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment<'a> {
-    /// Now, in milliseconds since 1970.
-    pub now_ms: u64,
-    /// Lambda's request id of this invocation.
-    pub invocation: &'a str,
-    /// How long an event may take to begin before a tick holds it to be lost;
-    /// doubled each time that it is sent again.
-    pub patience_ms: u64,
 }
 
 /// How long what was just sent may take to begin, before a second `start` sends it again.

@@ -1,6 +1,6 @@
 //! Errands: what the function is asked besides training, as only it reaches the shared file system on AWS.
 
-use crate::event::short;
+use crate::error::short;
 use crate::{Error, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

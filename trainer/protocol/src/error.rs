@@ -1,5 +1,7 @@
 //! What is wrong with an event or a job, in words that name the key.
 
+use serde_json::Value;
+
 /// Why the protocol does not take something.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -42,5 +44,14 @@ impl Error {
     /// A refusal of `key`.
     pub fn refused(key: &str, found: impl Into<String>, expected: impl Into<String>) -> Error {
         Error::Refused { key: key.into(), found: found.into(), expected: expected.into() }
+    }
+}
+
+/// A value shortened for a message.
+pub(crate) fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }

@@ -3,6 +3,7 @@
 //! The short forms of the kick-off work as they stand. Every key that is not known, is of the wrong kind or
 //! contradicts another is refused by name: an event is never half-read.
 
+use crate::error::short;
 use crate::{Error, Job, RunId};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -145,15 +146,6 @@ impl Event {
 
 fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
-}
-
-/// A value shortened for a message.
-pub(crate) fn short(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
 }
 
 /// The keys of an event that are not read yet.

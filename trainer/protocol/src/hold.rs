@@ -1,13 +1,24 @@
 //! A piece of work from the moment that it is due: who holds it, how often it was tried,
 //! and when it is held to be lost.
 
-use crate::Moment;
 use crate::fact::Lease;
 
 /// Times that one leg may begin without ending before the run is given up.
 const MOST_BEGINNINGS: u32 = 12;
 /// Times that work which does not move is sent again before the run is given up.
 const MOST_RESENDS: u32 = 6;
+
+/// Who decides, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Lambda's request id of this invocation.
+    pub invocation: &'a str,
+    /// How long an event may take to begin before a tick holds it to be lost;
+    /// doubled each time that it is sent again.
+    pub patience_ms: u64,
+}
 
 /// A piece of work that is due or in hand.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,11 +1,9 @@
 //! A job: what to train, on what, how, and within which limits. Fixed for the life of a run.
 
-use crate::event::short;
-use crate::{Error, RunId, validate};
+use crate::RunId;
 pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
 pub use augment::Augment;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 pub use tune::Tune;
 
 mod agreement;
@@ -283,50 +281,6 @@ impl Default for Limits {
 }
 
 impl Job {
-    /// Takes and checks a job.
-    ///
-    /// # Errors
-    /// [`Error::Schema`] for a later schema, [`Error::Refused`] with the key for anything else.
-    pub fn from_value(value: Value) -> Result<Job, Error> {
-        if !value.is_object() {
-            return Err(Error::refused("job", short(&value), "an object"));
-        }
-        if let Some(found) = value.get("schema").and_then(Value::as_u64)
-            && found > u64::from(JOB_SCHEMA)
-        {
-            let found = u32::try_from(found).unwrap_or(u32::MAX);
-            return Err(Error::Schema { what: "the job".into(), found, known: JOB_SCHEMA });
-        }
-        let job: Job = serde_json::from_value(value).map_err(|e| {
-            Error::refused("job", e.to_string(), "the keys and values of docs/formats.md, \"job.json\"")
-        })?;
-        validate::job(&job)?;
-        Ok(job.read_back())
-    }
-
-    /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read
-    /// and written once more, would be another job.
-    fn read_back(self) -> Job {
-        let read =
-            |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };
-        let mut job = self;
-        // Each reading moves a number by one bit at most, to one that is written shorter.
-        for _ in 0..8 {
-            match read(&job) {
-                Some(again) if again != job => job = again,
-                _ => break,
-            }
-        }
-        job
-    }
-
-    /// Parses and checks a job's text, as [`Job::from_value`].
-    pub fn parse(text: &[u8]) -> Result<Job, Error> {
-        let value = serde_json::from_slice(text)
-            .map_err(|e| Error::refused("job", e.to_string(), "JSON text with one object"))?;
-        Job::from_value(value)
-    }
-
     /// Whether features are standardised.
     pub fn standardises(&self) -> bool {
         let pretrained = matches!(self.head, Head::Classifier | Head::Layers { .. });

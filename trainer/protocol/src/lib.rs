@@ -23,12 +23,12 @@ mod validate;
 mod tests;
 
 pub use course::{At, Best, Course, Measure, Score};
-pub use decide::{Decision, Moment};
+pub use decide::Decision;
 pub use errand::{Errand, Manifest, Pushed};
 pub use error::Error;
 pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Target, reserve_ms};
-pub use hold::Hold;
+pub use hold::{Hold, Moment};
 pub use ids::{FileRef, RunId, utc};
 pub use job::{
     Agreement, Augment, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer,

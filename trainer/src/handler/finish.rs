@@ -25,16 +25,5 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Resul
         Ended::Finished(model) => model,
     };
     let ending = Ending { why, model: Some(model), unscored: unscored.map(str::to_owned) };
-    end(turn, &ledger, ending)
-}
-
-/// Records the end, and shows what the run has made.
-pub(super) fn end(turn: &Turn<'_>, ledger: &Ledger, ending: Ending) -> Result<Reply, Error> {
-    let services = turn.services;
-    let ledger = turn.end(ledger, ending)?;
-    let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
-    if published && let Some(model) = services.workload.show(&services.root, &ledger.run) {
-        services.progress.model(&ledger.run, &model, turn.now_ms());
-    }
-    Ok(Reply::done(&ledger, &[]))
+    turn.end(&ledger, ending)
 }

@@ -1,6 +1,6 @@
 //! `start`: begin a run, or make one that exists move.
 
-use super::{Reply, Turn, act, tick};
+use super::{Reply, Turn, act};
 use crate::Error;
 use crate::services::{Invocation, Services};
 use protocol::{Event, Fact, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
@@ -27,7 +27,7 @@ pub(super) fn start(
                 Err(Error::NoRun { .. }) => return Err(error),
                 opened => opened?,
             };
-            tick::watch(services, true);
+            watch(services, true);
             return act(turn, event);
         }
     };
@@ -48,7 +48,7 @@ pub(super) fn start(
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
     let turn = Turn::with(services, invocation, &run, log);
     // After the ledger is there and before anything is sent: see `tick` for who switches it off.
-    tick::watch(services, true);
+    watch(services, true);
     if !new {
         same_job(&turn, start, &first)?;
         return act(turn, event);
@@ -137,4 +137,12 @@ pub(super) fn runs(services: &Services) -> Result<Vec<RunId>, Error> {
     let index = FactLog::<Enlisted>::from(services.root.runs_index()?);
     let entries = index.read(services.settings.lock_wait)?;
     Ok(entries.into_iter().map(|entry| entry.run).collect())
+}
+
+/// Switches the watchdog. When that fails the run goes on: what it guards against is rare,
+/// and a `start` tries again.
+pub(super) fn watch(services: &Services, on: bool) {
+    if let Err(error) = services.invoke.watch(on) {
+        tracing::warn!(on, %error, "the watchdog was not switched");
+    }
 }

@@ -1,6 +1,7 @@
 //! The watchdog's tick: every run that has not ended is asked what is overdue.
 
-use super::{Reply, Turn, act, start};
+use super::start::{runs, watch};
+use super::{Reply, Turn, act};
 use crate::Error;
 use crate::services::{Invocation, Services};
 use protocol::{Event, RunId};
@@ -13,7 +14,7 @@ use protocol::{Event, RunId};
 pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocation) -> Result<Reply, Error> {
     let mut replies = Vec::new();
     let mut failed = None;
-    for run in start::runs(services)?.into_iter().rev() {
+    for run in runs(services)?.into_iter().rev() {
         match Turn::open(services, invocation, &run).and_then(|turn| act(turn, event)) {
             Ok(reply) => replies.push((run, reply)),
             Err(error) => {
@@ -34,14 +35,6 @@ pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocati
     }
 }
 
-/// Switches the watchdog. When that fails the run goes on: what it guards against is rare,
-/// and a `start` tries again.
-pub(super) fn watch(services: &Services, on: bool) {
-    if let Err(error) = services.invoke.watch(on) {
-        tracing::warn!(on, %error, "the watchdog was not switched");
-    }
-}
-
 /// Whether no run is active. One that cannot be read may be.
 fn all_ended(services: &Services, invocation: &Invocation) -> bool {
     let ended = |run: &RunId| match Turn::open(services, invocation, run).and_then(|turn| turn.read()) {
@@ -49,7 +42,7 @@ fn all_ended(services: &Services, invocation: &Invocation) -> bool {
         Err(Error::NoRun { .. }) => true,
         Err(_) => false,
     };
-    start::runs(services).is_ok_and(|runs| runs.iter().all(ended))
+    runs(services).is_ok_and(|runs| runs.iter().all(ended))
 }
 
 #[cfg(test)]

@@ -114,10 +114,16 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Records the end, if it is still the one that was settled in `before`.
-    pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Arc<Ledger>, Error> {
+    /// Records the end, if it is still the one that was settled in `before`, and shows what the run has made.
+    pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Reply, Error> {
+        let services = self.services;
         let fact = Fact::Ended { ending, at_ms: self.now_ms() };
-        Ok(self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?.1)
+        let (_, ledger) = self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?;
+        let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
+        if published && let Some(model) = services.workload.show(&services.root, &ledger.run) {
+            services.progress.model(&ledger.run, &model, self.now_ms());
+        }
+        Ok(Reply::done(&ledger, &[]))
     }
 
     /// Settles that the run ends, and sends what is due then.
@@ -150,7 +156,7 @@ impl<'a> Turn<'a> {
         } else if ledger.end.unscored.is_none() {
             self.cut(why)
         } else {
-            super::finish::end(self, &ledger, ledger.without_product(&why))
+            self.end(&ledger, ledger.without_product(&why))
         }
     }
 
@@ -183,7 +189,7 @@ impl<'a> Turn<'a> {
     /// Sends what is due, unless that would pass a limit: then the run is closed, or its end cut short.
     pub(super) fn send(&self, ledger: &Ledger, targets: &[Target]) -> Result<Reply, Error> {
         if let Some(ending) = ledger.ready() {
-            return super::finish::end(self, ledger, ending);
+            return self.end(ledger, ending);
         }
         if let Some(reason) = ledger.must_end(self.now_ms()) {
             return self.close(reason);

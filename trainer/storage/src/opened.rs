@@ -5,7 +5,6 @@ use crate::disk::{self, Access, File, Stopwatch};
 use crate::folder::refresh;
 use crate::log::is_stale;
 use crate::names::check_file_name;
-use crate::publish::hex;
 use crate::{Error, Result};
 use protocol::FileRef;
 use std::io::{self, Read};
@@ -190,6 +189,10 @@ impl Read for CheckedStream<'_> {
 
 fn check(path: &Path, expected: &str, found: &str) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::damaged(path, expected, found)) }
+}
+
+pub(crate) fn hex(hash: &XxHash3_128) -> String {
+    format!("{:032x}", hash.finish_128())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use crate::disk::{self, Access, File};
 use crate::folder::sync_folder;
 use crate::names::check_file_name;
-use crate::opened::open;
+use crate::opened::{hex, open};
 use crate::{Error, Result};
 use protocol::FileRef;
 use std::io::{self, BufWriter, Write};
@@ -225,9 +225,5 @@ impl Write for Hashed {
 }
 
 /// A checksum as a [`FileRef`] has it.
-pub(crate) fn hex(hash: &XxHash3_128) -> String {
-    format!("{:032x}", hash.finish_128())
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 //! Which class is taken for which.
 
-use crate::score::Example;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,15 +20,15 @@ pub enum Confusion {
 }
 
 impl Confusion {
-    /// The confusion of a model's answers.
-    pub(crate) fn of(classes: usize, answers: &[Example]) -> Confusion {
+    /// The confusion of a model's answers: the true class of each image and the predicted one.
+    pub(crate) fn of(classes: usize, answers: impl Iterator<Item = (u32, u32)>) -> Confusion {
         if classes <= MOST_CLASSES {
             let mut matrix = vec![vec![0; classes]; classes];
-            answers.iter().for_each(|a| matrix[a.truth as usize][a.predicted as usize] += 1);
+            answers.for_each(|(truth, taken)| matrix[truth as usize][taken as usize] += 1);
             return Confusion::Matrix(matrix);
         }
         let mut pairs: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-        answers.iter().for_each(|a| *pairs.entry((a.truth, a.predicted)).or_default() += 1);
+        answers.for_each(|pair| *pairs.entry(pair).or_default() += 1);
         Confusion::Pairs { pairs: pairs.into_iter().map(|((t, p), images)| (t, p, images)).collect() }
     }
 
@@ -64,11 +63,10 @@ mod tests {
 
     #[test]
     fn of_many_classes_only_the_pairs_that_occur_are_kept() {
-        let answer = |truth, predicted| Example { image: 0, truth, predicted, probability: 0.5 };
-        let answers = [answer(1, 0), answer(1, 1), answer(1, 0)];
-        let few = Confusion::of(2, &answers);
+        let answers = || [(1, 0), (1, 1), (1, 0)].into_iter();
+        let few = Confusion::of(2, answers());
         assert_eq!(few.matrix(), Some(&[vec![0, 0], vec![2, 1]][..]));
-        let many = Confusion::of(100_000, &answers);
+        let many = Confusion::of(100_000, answers());
         assert_eq!((many.matrix(), many.pairs()), (None, few.pairs()));
         for confusion in [few, many] {
             let text = serde_json::to_string(&confusion).unwrap();

@@ -147,7 +147,7 @@ impl Tally {
     /// The means.
     pub fn scored(self) -> Scored {
         let images = self.answers.len() as u64;
-        let confusion = Confusion::of(self.classes, &self.answers);
+        let confusion = Confusion::of(self.classes, self.answers.iter().map(|a| (a.truth, a.predicted)));
         let share = |sum: f64| if images == 0 { 0.0 } else { sum / images as f64 };
         let score = Score {
             loss: share(self.loss),
