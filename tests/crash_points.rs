@@ -7,8 +7,8 @@
 //! or loses it too and ticks later.
 //!
 //! ```text
-//! BATON_CRASH_POINTS=all cargo test --release -p tests --test crash_points -- --nocapture     each one, both ways
-//! BATON_SEED=7 cargo test --release -p tests --test crash_points -- --nocapture               the same choice again
+//! BATON_CRASH_POINTS=all cargo test --release -p tests --test crash_points -- --nocapture    each, both ways
+//! BATON_SEED=7 cargo test --release -p tests --test crash_points -- --nocapture              the same choice
 //! ```
 
 #[path = "crash_points/dying_disk.rs"]

@@ -101,7 +101,8 @@ fn weight(part: &[&str]) -> usize {
 
 #[test]
 fn functions_are_measured() {
-    let text = "fn short<F: Fn(u8) -> u8>(&self, f: F, (a, (b, c)): (u8, (u8, u8))) -> [u8; 2] {\n    \"}\";\n}\n\
+    let text = "fn short<F: Fn(u8) -> u8>(&self, f: F, (a, (b, c)): (u8, (u8, u8))) -> [u8; 2] {\n\
+                    \"}\";\n}\n\
                 fn none(\n    x: HashMap<u8, Vec<u8>>,\n);\ntype T = fn(u8, u8);\n";
     let found = functions(text);
     let expected = [("short", 3, 4), ("none", 0, 1)];

@@ -18,8 +18,8 @@ const WORDS: [&str; 9] = [
     "\"transfer\"",
 ];
 
-/// Where a kind may be asked for: the workloads, the engine beneath them, all tests, the commands that serve one
-/// workload; and the crates that know no job, whose own names these are.
+/// Where a kind may be asked for: the workloads, the engine beneath them, all tests, the commands that serve
+/// one workload; and the crates that know no job, whose own names these are.
 const MAY_ASK: [&str; 14] = [
     "trainer/workloads/",
     "trainer/rounds/",

@@ -99,8 +99,10 @@ pub(crate) fn code_of(of: &Crate, sources: &[(String, String)]) -> (String, Stri
 
 #[test]
 fn a_manifest_is_read() {
-    let text = "[package]\nname = \"x\"\n\n[dependencies]\na.workspace = true\n# why\nb-c = { path = \"c\" }\n\n\
-                [target.'cfg(unix)'.dependencies]\nd = \"1\"\n\n[dev-dependencies]\ne.workspace = true\n\n[lints]\nf = 1\n";
+    let text = "[package]\nname = \"x\"\n\n\
+                [dependencies]\na.workspace = true\n# why\nb-c = { path = \"c\" }\n\n\
+                [target.'cfg(unix)'.dependencies]\nd = \"1\"\n\n[dev-dependencies]\ne.workspace = true\n\n\
+                [lints]\nf = 1\n";
     let read = of_manifest("folder", text);
     assert_eq!((read.name.as_str(), read.dependencies.join(" ").as_str()), ("x", "a b-c d"));
     assert_eq!(read.dev_dependencies, ["e"]);

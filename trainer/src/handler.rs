@@ -1,7 +1,8 @@
 //! The switch: one event, from parsing to reply.
 //!
 //! ```text
-//! parse ─ decide under the lock ─ work outside it ─ publish ─ record under the lock ─ send what is due ─ report
+//! parse ─ decide under the lock ─ work outside it ─ publish ─ record under the lock
+//!       ─ send what is due ─ report
 //! ```
 
 mod combine;

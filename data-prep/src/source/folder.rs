@@ -75,7 +75,8 @@ pub(super) fn open(path: &Path, pictures: &Pictures) -> Result<Collection> {
         kind: "folder",
         classes,
         geometry: Geometry::VARIED,
-        image_bytes: short.saturating_mul(short).saturating_mul(4), // RGB at 4 : 3, the usual shape of a photo
+        // RGB at 4 : 3, the usual shape of a photo.
+        image_bytes: short.saturating_mul(short).saturating_mul(4),
         parts,
         by_class: true,
         files,

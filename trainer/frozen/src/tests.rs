@@ -100,7 +100,8 @@ fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), 
 }
 
 /// Every kernel at the smallest size that reaches its edges; the one test that is quick under Miri:
-/// `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-permissive-provenance -Zmiri-tree-borrows" cargo miri test -p frozen smallest`.
+/// `cargo miri test -p frozen smallest` with
+/// `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-permissive-provenance -Zmiri-tree-borrows"`.
 #[test]
 fn smallest_of_every_kernel() {
     if cfg!(target_arch = "x86_64") && !Isa::Avx512.exists() {

@@ -1,7 +1,8 @@
 //! The rules of a run: events, job, ledger, decisions. Pure: no files, no clock, no environment.
 //!
 //! ```text
-//! event ─ decide(&Ledger, &Event, now) ─▶ Decision ─ (the handler works) ─▶ Fact ─ Ledger::record ─▶ events due
+//! event ─ decide(&Ledger, &Event, now) ─▶ Decision ─ (the handler works) ─▶ Fact
+//! Fact ─ Ledger::record ─▶ events due
 //! ```
 
 mod course;

@@ -1,7 +1,8 @@
 //! A stage's attempts as a short text, as they lie in the table: a row a worker, the last row the combine.
 //!
 //! ```text
-//! 0+1420 3+1390|2+800x 95+1410*2/4+150>      worker 0 had two legs; worker 1 died once and then had two; the combine runs
+//! 0+1420 3+1390|2+800x 95+1410*2/4+150>
+//! worker 0 had two legs; worker 1 died once and then had two; the combine runs
 //! ```
 //! Times are hundredths of a second: after the bar before (the first: after the stage's opening),
 //! and how long.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! header   "BATONLOG"  schema u32  check u32                        16 bytes
-//! frame    "FRM1"  length u32  checksum u64  before u64  body       body = one or more records, each: length u32, bytes
+//! frame    "FRM1"  length u32  checksum u64  before u64  body
+//! body     one or more records, each: length u32, bytes
 //! ```
 //! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all.
 //! Its checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied

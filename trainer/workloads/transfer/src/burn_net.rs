@@ -162,7 +162,8 @@ impl BurnNet {
             (&Op::AdaptiveAvgPool { height, width }, Value::Map(x)) => {
                 Value::Map(adaptive_avg_pool2d(x, [height, width]))
             }
-            (Op::Flatten, Value::Map(x)) => Value::Vector(x.flatten(1, 3)), // [batch, channels * height * width]
+            // [batch, channels * height * width].
+            (Op::Flatten, Value::Map(x)) => Value::Vector(x.flatten(1, 3)),
             (Op::Linear { .. }, Value::Vector(x)) => {
                 let Parameter::Matrix(weight) = self.parameter(name, "weight") else {
                     unreachable!("a linear layer's weight is a matrix")

@@ -160,7 +160,8 @@ impl Tally {
         let examples = (0..shown).map(|n| self.answers[(2 * n + 1) * all / (2 * shown)]).collect();
         let mut mistakes = self.answers;
         mistakes.retain(|answer| answer.truth != answer.predicted);
-        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability)); // stable: of equal ones the first image
+        // Stable: of equal ones the first image.
+        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         mistakes.truncate(EXAMPLES);
         Scored { score, confusion, examples, mistakes }
     }

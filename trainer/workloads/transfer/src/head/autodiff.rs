@@ -44,7 +44,8 @@ impl Autodiff {
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         let device = self.device.clone().autodiff();
         let loaded = self.load(parameters, &device, true);
-        let scores = self.forward(&loaded, &device, batch.features, &self.dropout.masks(&batch)); // [rows, classes]
+        // [rows, classes].
+        let scores = self.forward(&loaded, &device, batch.features, &self.dropout.masks(&batch));
         let targets = self.targets(batch.labels, &device); // [rows, classes]
         let loss = (activation::log_softmax(scores, 1) * targets).sum().neg(); // [1]
         let mut gradients = loss.backward();

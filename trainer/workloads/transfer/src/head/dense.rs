@@ -122,7 +122,8 @@ impl Dense {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let rows = outputs.last().map_or(features, Vec::as_slice);
-            let mut out = self.dealt(layer).scores(&parameters[layer.weight.clone()], rows); // [rows, outputs]
+            // [rows, outputs].
+            let mut out = self.dealt(layer).scores(&parameters[layer.weight.clone()], rows);
             let least = if index + 1 < self.layers.len() { 0.0 } else { f32::NEG_INFINITY };
             for row in out.chunks_exact_mut(layer.outputs) {
                 let biases = &parameters[layer.bias.clone()];
@@ -155,7 +156,8 @@ impl Dense {
         let mut deltas = vec![last]; // from the last layer down
         for (index, (layer, below)) in self.layers[1..].iter().zip(outputs).enumerate().rev() {
             let above = deltas.last().map_or(&[][..], Vec::as_slice);
-            let mut delta = self.dealt(layer).through(&parameters[layer.weight.clone()], above); // [rows, inputs]
+            // [rows, inputs].
+            let mut delta = self.dealt(layer).through(&parameters[layer.weight.clone()], above);
             let cut_off = |(delta, value): (&mut f32, &f32)| *delta *= f32::from(u8::from(*value > 0.0));
             delta.iter_mut().zip(below).for_each(cut_off);
             masks.apply(index + 1, &mut delta);
