@@ -264,7 +264,8 @@ impl Job<'_> {
         Ok((manifest, notes))
     }
 
-    /// Refuses to train where a class has lost every image that was there; elsewhere notes it, unless none is left.
+    /// Refuses to train where a class has lost every image that was there; elsewhere notes it,
+    /// unless none is left.
     fn check_classes<'b>(
         &self,
         name: &str,

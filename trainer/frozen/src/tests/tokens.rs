@@ -234,7 +234,8 @@ fn tokens_at_the_cut_become_rows_or_their_mean() {
     }
 }
 
-/// A network that ends in one token computes what it needs of its last block: the token's bits are those among all.
+/// A network that ends in one token computes what it needs of its last block:
+/// the token's bits are those among all.
 #[test]
 fn one_token_alone_has_the_bits_that_it_has_among_all() {
     let mut random = Random::new(9);
