@@ -197,7 +197,7 @@ fn a_hostile_name_does_nothing_on_a_terminal() {
     }
     fs::write(images.join("dog").join(format!("{HOSTILE}.png")), b"no picture").unwrap();
     let prepared = Command::new(binary("data-prep"))
-        .args(["folder", "--val-share", "0.34", "--out"])
+        .args(["folder", "--val-share", "0.34", "--max-unreadable", "50%", "--out"])
         .arg(world.root().join("datasets/hostile"))
         .arg(&images)
         .output()

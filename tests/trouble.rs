@@ -116,9 +116,14 @@ fn weather(library: &Path, seed: u64) -> Seen {
     let refusals = shim::refusals(state.path());
     let mut seen = Seen { refusals: refusals.len(), ..Seen::default() };
     let again = match in_trouble {
-        Ok(Outcome { ledger, .. }) => match ledger.ending.map(|ending| ending.why) {
-            Some(Reason::Rounds) => RUN,
-            Some(Reason::Failed(why)) if is_true(&why, &trouble) => {
+        Ok(Outcome { ledger, .. }) => match ledger.ending.map(|ending| (ending.why, ending.model)) {
+            Some((Reason::Rounds, _)) => RUN,
+            // A run that was given up without a model goes on where it stood.
+            Some((Reason::GaveUp(why), None)) if is_true(&why, &trouble) => {
+                seen.failed = true;
+                RUN
+            }
+            Some((Reason::Failed(why) | Reason::GaveUp(why), _)) if is_true(&why, &trouble) => {
                 seen.failed = true;
                 "afterwards"
             }

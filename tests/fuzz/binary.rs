@@ -161,7 +161,7 @@ fn made(folder: &Path, source: &Source) -> bool {
 }
 
 pub(crate) fn pickles() -> Vec<Vec<u8>> {
-    vec![python_batch("labels", &[3, 1]), python_batch("labels", &[9])]
+    vec![python_batch("labels", &[3, 1]), python_batch("labels", &[9, 9, 1, 1])]
 }
 
 pub(crate) fn read_pickle(folder: &Path, input: &[u8]) -> bool {
@@ -220,7 +220,7 @@ pub(crate) fn read_npz(folder: &Path, input: &[u8]) -> bool {
 
 /// Labels of two images.
 pub(crate) fn labels() -> Vec<Vec<u8>> {
-    vec![b"file,label\na.png,ant\nb.png,bee\n".to_vec(), b"b;\"x\"\"\";test\r\na;y;train\r\n".to_vec()]
+    vec![b"file,label\na.png,ant\nb.png,bee\n".to_vec(), b"b;\"x\"\"\";train\r\na;y;train\r\n".to_vec()]
 }
 
 pub(crate) fn read_labels(folder: &Path, input: &[u8]) -> bool {

@@ -28,7 +28,11 @@ pub(super) fn start(
                 opened => opened?,
             };
             watch(services, true);
-            return act(turn, event);
+            // Of a run that was begun and has no fact yet there is nothing to say but why it cannot be planned.
+            return act(turn, event).map_err(|acted| match acted {
+                Error::NoRun { .. } => error,
+                acted => acted,
+            });
         }
     };
     let at_ms = services.clock.now_ms();

@@ -7,7 +7,7 @@ use super::{Ledger, Piece};
 use crate::{Ending, FileRef, Limits, Reason, Target};
 
 /// Events that an end may send on top of a tenth of the run's limit before it goes on without scores.
-const EVENTS: u64 = 20;
+const EVENTS: u64 = 8;
 /// Events that an end may send without scores: the first, and those that are sent again.
 const EVENTS_UNSCORED: u64 = 8;
 /// The part of a run's limits in dollars and hours that its end may use for scores.
