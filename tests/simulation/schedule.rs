@@ -132,9 +132,16 @@ fn plan(seed: u64) -> Plan {
         8 => {
             promise = Promise::Unscored;
             setting.endless = true;
-            let budget = random.below(3) as u32;
-            // A process that was frozen outlives its time limit.
-            Rates { freeze: 0, ..all_kinds(&mut random, budget) }
+            if random.one_in(2) {
+                // Few events, most of them delivered as often as can be: so near the formula does a run come.
+                promise = Promise::AnyEnd;
+                setting.invocations = u64::from(setting.workers) + random.below(6);
+                Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() }
+            } else {
+                let budget = random.below(3) as u32;
+                // A process that was frozen outlives its time limit.
+                Rates { freeze: 0, ..all_kinds(&mut random, budget) }
+            }
         }
         _ => {
             promise = Promise::DoneOrLimit;
