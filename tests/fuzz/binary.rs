@@ -220,7 +220,7 @@ pub(crate) fn read_npz(folder: &Path, input: &[u8]) -> bool {
 
 /// Labels of two images.
 pub(crate) fn labels() -> Vec<Vec<u8>> {
-    vec![b"file,label\na.png,ant\nb.png,bee\n".to_vec(), b"b;\"x\"\"\";train\r\na;y;train\r\n".to_vec()]
+    vec![b"file,label\na.png,ant\nb.png,bee\n".to_vec(), b"b;\"x\"\"\"\r\na;y\r\n".to_vec()]
 }
 
 pub(crate) fn read_labels(folder: &Path, input: &[u8]) -> bool {
