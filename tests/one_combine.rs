@@ -26,7 +26,8 @@ fn sixty_four_workers_make_one_combine_a_hundred_times() {
     }
     assert_eq!(done, vec![1; 101], "each stage is combined once");
     assert_eq!(begun, vec![1; 102], "each combine is begun once: {again} events were sent again");
-    // 64 workers and a combine in each of 101 stages, and the end; what was sent again may have begun once more.
+    // 64 workers and a combine in each of 101 stages, and the end;
+    // what was sent again may have begun once more.
     let all = facts.iter().filter(|fact| matches!(fact, Fact::Begun { .. })).count();
     assert!(
         (101 * 65 + 1..=101 * 65 + 1 + again).contains(&all),

@@ -62,6 +62,19 @@ fn all_kinds(random: &mut Random, budget: u32) -> Rates {
     }
 }
 
+/// Faults beside an end that no attempt outlives.
+/// A process that was frozen outlives its time limit: there is none.
+fn endless(random: &mut Random, setting: &mut Setting) -> (Rates, Promise) {
+    if random.one_in(2) {
+        // Few events, most of them delivered as often as can be: so near the formula does a run come.
+        setting.invocations = u64::from(setting.workers) + random.below(6);
+        let rates = Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() };
+        return (rates, Promise::AnyEnd);
+    }
+    let budget = random.below(3) as u32;
+    (Rates { freeze: 0, ..all_kinds(random, budget) }, Promise::Unscored)
+}
+
 fn stop() -> String {
     format!(r#"{{"stop": true, "run": "{RUN}"}}"#)
 }
@@ -130,18 +143,10 @@ fn plan(seed: u64) -> Plan {
             all_kinds(&mut random, u32::MAX)
         }
         8 => {
-            promise = Promise::Unscored;
             setting.endless = true;
-            if random.one_in(2) {
-                // Few events, most of them delivered as often as can be: so near the formula does a run come.
-                promise = Promise::AnyEnd;
-                setting.invocations = u64::from(setting.workers) + random.below(6);
-                Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() }
-            } else {
-                let budget = random.below(3) as u32;
-                // A process that was frozen outlives its time limit.
-                Rates { freeze: 0, ..all_kinds(&mut random, budget) }
-            }
+            let (rates, promised) = endless(&mut random, &mut setting);
+            promise = promised;
+            rates
         }
         _ => {
             promise = Promise::DoneOrLimit;

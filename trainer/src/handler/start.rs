@@ -28,7 +28,7 @@ pub(super) fn start(
                 opened => opened?,
             };
             watch(services, true);
-            // Of a run that was begun and has no fact yet there is nothing to say but why it cannot be planned.
+            // Of a run without a fact there is nothing to say but why it cannot be planned.
             return act(turn, event).map_err(|acted| match acted {
                 Error::NoRun { .. } => error,
                 acted => acted,
