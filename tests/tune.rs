@@ -39,7 +39,10 @@ fn a_tuning_suggests_what_trains_well_and_leaves_other_runs_as_they_are() {
     tuned(&["--run", "again", "--weight-decay", "0,0.01", "--workers", "3", "--json"]);
     assert_eq!(world.model("again"), world.model("tuned").into_iter().map(renamed).collect::<Vec<_>>());
     let shown = stdout(&["tune", "--root", &root, "--run", "tuned"]);
-    assert!(shown.contains("suggestion: top-1") && shown.contains("\"learning_rate\": "), "{shown}");
+    assert!(
+        shown.matches("suggestion: top-1").count() == 1 && shown.contains("\"learning_rate\": "),
+        "{shown}"
+    );
     assert!(shown.contains(" best\n") && shown.matches("after rung ").count() == 7, "{shown}");
 
     // What is suggested trains a good model, what the range test ends with a bad one.

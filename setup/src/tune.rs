@@ -209,16 +209,6 @@ impl TuneCommand {
         for tuned in all {
             say!("plot: {}", tuned.plot.display());
         }
-        let keys = keys.to_string();
-        say!(
-            "suggestion: top-1 {:.4}, loss {:.4}, with these keys of the job:",
-            score.values[0],
-            score.values[1]
-        );
-        say!("  {}", keys.trim_matches(['{', '}']).replace(",\"", ", \"").replace("\":", "\": "));
-        for tuned in all {
-            say!("plot: {}", tuned.plot.display());
-        }
         say!("try it: baton predict --root {} --run {} IMAGE…", self.root.display(), tuned.run);
         Ok(())
     }
