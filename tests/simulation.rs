@@ -96,8 +96,10 @@ fn the_smallest_world_is_explored_whole() {
     let reduced = explore(Setting::smallest(), 0, true);
     assert!(every_order > reduced && reduced > 100, "{every_order} and {reduced} states");
     explore(Setting::smallest_with_legs(), 0, true);
+    explore(Setting::smallest_with_shares(), 0, true);
     let faults = number("BATON_FAULTS", 0) as u32;
     for faults in 1..=faults {
         explore(Setting::smallest(), faults, true);
+        explore(Setting::smallest_with_shares(), faults, true);
     }
 }

@@ -54,8 +54,9 @@ impl Demo {
         let outcome = self.train().await?;
         self.say("4. what it is worth: the same head on other features");
         let root = Root::open(&self.root)?;
-        let raw = baseline::raw_pixels(&root, &job()?)?.score.top1;
-        let untrained = baseline::untrained_network(&root, &job()?, crate::threads(None))?.score.top1;
+        let trained = transfer::Job::of(&job()?).map_err(Failure::input)?;
+        let raw = baseline::raw_pixels(&root, &trained)?.score.top1;
+        let untrained = baseline::untrained_network(&root, &trained, crate::threads(None))?.score.top1;
         self.tell(&outcome, raw, untrained, begun.elapsed().as_secs_f64())
     }
 

@@ -3,6 +3,7 @@
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION};
 use protocol::{Event, Fact, Job, Ledger, Reason, RunId, StartEvent};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::{FactLog, Root};
@@ -151,7 +152,11 @@ pub fn event(
 /// In words: the file, and the key that is not allowed.
 pub fn read_job(path: &Path) -> Result<Job, Failure> {
     let text = std::fs::read(path).map_err(Failure::io("read", path))?;
-    Job::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", path.display())))
+    let refused = |error: &dyn Display| Failure::input(format!("{}: {error}", path.display()));
+    let job = Job::parse(&text).map_err(|error| refused(&error))?;
+    let workloads = workloads::all();
+    workloads.find(&job).and_then(|workload| workload.check(&job)).map_err(|error| refused(&error))?;
+    Ok(job)
 }
 
 fn run_id(run: Option<&str>) -> Result<Option<RunId>, Failure> {

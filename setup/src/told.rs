@@ -9,6 +9,7 @@ pub(crate) fn course(run: &RunItem) -> Course {
     run.course().unwrap_or_else(|| Course {
         title: run.title.clone(),
         before: vec!["stage 0".into()],
+        shares: Vec::new(),
         round: vec!["stage".into()],
         rounds: run.stage,
         called: "stage".into(),
@@ -69,6 +70,7 @@ pub(crate) mod tests {
         Course {
             title: "vgg19 on cifar10".into(),
             before: vec!["features".into()],
+            shares: Vec::new(),
             round: steps.iter().map(|step| (*step).to_owned()).collect(),
             rounds,
             called: "round".into(),

@@ -105,13 +105,12 @@ impl View {
         let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
         let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
+        let workloads = workloads::all();
+        let workload = workloads.find(&ledger.job).ok().filter(|_| published);
         Ok(Some(View {
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             job: Some(JobItem::of(&ledger)),
-            shown: workloads::find("transfer")
-                .filter(|_| published)
-                .and_then(|found| found.show(root, run))
-                .map(|item| item.shown()),
+            shown: workload.and_then(|workload| workload.show(root, run)).map(|item| item.shown()),
             ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))
         }))
     }

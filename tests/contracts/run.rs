@@ -35,6 +35,7 @@ pub(crate) fn course() -> Course {
     Course {
         title: "a".repeat(200),
         before: vec!["features".into()],
+        shares: Vec::new(),
         round: vec!["train".into()],
         rounds: 200,
         called: "round".into(),

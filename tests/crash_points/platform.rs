@@ -15,7 +15,6 @@ use storage::{FactLog, Root, disk};
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
 use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
-use transfer::Transfer;
 
 /// A time limit, and how far a tick's clock is set on so that it is past.
 const LIMIT_MS: u64 = 900_000;
@@ -153,7 +152,7 @@ fn carry_out(
         invoke: Box::new(Counted { steps: steps.clone(), outbox }),
         progress: Box::new(NoProgress),
         clock: Box::new(clock),
-        workload: Box::new(Transfer),
+        workloads: workloads::all(),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 1_000 },
         ledgers: Ledgers::default(),
     };

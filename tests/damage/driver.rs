@@ -57,7 +57,7 @@ impl Driver {
             invoke: Box::new(Queue(queue.clone())),
             progress: Box::new(NoProgress),
             clock: Box::new(SystemClock),
-            workload: Box::new(transfer::Transfer),
+            workloads: workloads::all(),
             settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
             ledgers: Ledgers::default(),
         };

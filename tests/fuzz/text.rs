@@ -63,7 +63,7 @@ fn facts() -> Vec<Fact> {
     let run = RunId::new("run-1").expect("an id");
     let features = FeatureStore { key: "k".into(), manifest: None };
     let lease = |id: &str| Lease { invocation: id.into(), at_ms: 20, until_ms: 900_020, memory_mb: 1_769 };
-    let course = transfer::course(&job);
+    let course = transfer::course(&transfer::Job::of(&job).expect("its keys"));
     let score = Score { values: vec![0.5, 1.5, 0.9], of: 10 };
     let mut facts = vec![Fact::Started {
         schema: LEDGER_SCHEMA,

@@ -4,6 +4,7 @@
 use super::code::storage::Root;
 use super::code::trainer::handler::handle;
 use super::code::trainer::services::{Invocation, Ledgers, Services, Settings};
+use super::code::work::Registry;
 use super::learner::Hashing;
 use super::seam::{Sender, SharedClock, Watched};
 use super::setting::{ROOT, Setting};
@@ -123,7 +124,7 @@ fn services_of(setting: Setting) -> Result<Services, String> {
         invoke: Box::new(Sender),
         progress: Box::new(Watched),
         clock: Box::new(SharedClock),
-        workload: Box::new(Hashing(setting)),
+        workloads: Registry::new(vec![("hashing", Box::new(Hashing(setting)))]),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
         ledgers: Ledgers::default(),
     })

@@ -16,6 +16,8 @@ pub(crate) const KEY: &str = "features";
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) workers: u32,
+    /// Shares of the first stage beyond one for each worker.
+    pub(crate) more_shares: u32,
     pub(crate) rounds: u32,
     /// Steps of a worker in a stage: from one to this.
     pub(crate) most_steps: u64,
@@ -47,6 +49,7 @@ impl Setting {
         let mut random = Random::new(mix(seed, 1));
         Setting {
             workers: random.between(1, 4) as u32,
+            more_shares: 0,
             rounds: random.between(1, 3) as u32,
             most_steps: random.between(1, 5),
             step_ms: random.between(100, 2_500),
@@ -60,12 +63,22 @@ impl Setting {
             most_closing: random.between(1, 4),
             endless: false,
         }
+        .cut_finer(&mut random)
+    }
+
+    /// Of some runs the first stage has more shares than workers.
+    fn cut_finer(mut self, random: &mut Random) -> Setting {
+        if random.one_in(3) {
+            self.more_shares = random.between(1, 5) as u32;
+        }
+        self
     }
 
     /// Two workers, two stages: `features` and one round.
     pub(crate) fn smallest() -> Setting {
         Setting {
             workers: 2,
+            more_shares: 0,
             rounds: 1,
             most_steps: 1,
             step_ms: 1_000,
@@ -86,6 +99,11 @@ impl Setting {
         Setting { most_steps: 2, limit_ms: 2_500, ..Setting::smallest() }
     }
 
+    /// The same with a share more than workers.
+    pub(crate) fn smallest_with_shares() -> Setting {
+        Setting { more_shares: 1, ..Setting::smallest() }
+    }
+
     /// The event that starts it.
     pub(crate) fn start(&self) -> Value {
         json!({
@@ -103,6 +121,7 @@ impl Setting {
         Course {
             title: "numbers".into(),
             before: words(&["features"]),
+            shares: if self.more_shares > 0 { vec![self.shares(0)] } else { Vec::new() },
             round: words(if self.sliced { &["train", "sums"] } else { &["train"] }),
             rounds: self.rounds,
             called: "round".into(),
@@ -112,6 +131,11 @@ impl Setting {
             score_every: self.score_every,
             patience: self.patience,
         }
+    }
+
+    /// The shares of a stage.
+    pub(crate) fn shares(&self, stage: u32) -> u32 {
+        self.workers + if stage == 0 { self.more_shares } else { 0 }
     }
 
     /// The most events that it may send, those of its end included.
@@ -175,7 +199,7 @@ impl Expected {
         for stage in 0..=stages {
             let start = before[stage as usize];
             let number = |worker| setting.worker(stage, worker, start, setting.steps(stage, worker));
-            let folded = fold(start, (0..setting.workers).map(number));
+            let folded = fold(start, (0..setting.shares(stage)).map(number));
             all.push(folded);
             before.push(setting.closed(stage, folded, setting.closing_steps(stage)));
         }

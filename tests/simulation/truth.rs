@@ -21,6 +21,8 @@ pub(crate) struct Truth {
     /// The checksum of the last frame.
     before: u64,
     expected: Expected,
+    /// The share that the last fact is about.
+    share: u32,
     results: HashSet<(u32, u32)>,
     pub(crate) combined: Vec<u32>,
     pub(crate) facts: usize,
@@ -47,6 +49,7 @@ impl Truth {
             at: HEADER,
             before: 0,
             expected: Expected::of(setting),
+            share: 0,
             results: HashSet::new(),
             combined: Vec::new(),
             facts: 0,
@@ -79,13 +82,16 @@ impl Truth {
         };
         let piece = |piece: &Piece| match piece.result {
             Some(_) => 1,
-            None => mix(mix(u64::from(piece.leg), piece.done), hold(&piece.hold)),
+            None => {
+                mix(mix(u64::from(piece.leg) << 32 | u64::from(piece.share), piece.done), hold(&piece.hold))
+            }
         };
         let best = ledger.best.as_ref().map_or(0, |best| u64::from(best.stage) + 1);
         let end = u64::from(ledger.over.is_some()) | u64::from(ledger.ending.is_some()) << 1;
         let flags = end | u64::from(ledger.end.unscored.is_some()) << 2 | best << 3;
         let torn = XxHash3_64::oneshot(&self.bytes[self.at.min(self.bytes.len())..]);
         let parts = ledger.workers.iter().map(piece).chain([piece(&ledger.combine), flags, torn]);
+        let parts = parts.chain([ledger.shares.results().count() as u64]);
         let text = format!("{ledger:?}");
         let private =
             text.split("_by: \"i").skip(1).map(|rest| by(rest.split('"').next().unwrap_or_default()));
@@ -144,6 +150,7 @@ impl Truth {
                 rest = tail;
                 let fact =
                     serde_json::from_slice(record).map_err(|e| format!("at byte {at}: no fact: {e}"))?;
+                self.share = self.share_of(&fact);
                 self.fact(&fact, nfs, setting, now_ms)?;
             }
         }
@@ -176,11 +183,11 @@ impl Truth {
                 self.piece_file(nfs, setting, *target, place, "place", *done)
             }
             Fact::WorkerDone { target, result, .. } => {
-                let (stage, worker) = (target.stage, target.worker.unwrap_or(u32::MAX));
-                if !self.results.insert((stage, worker)) {
-                    return Err(format!("worker {worker} is counted twice in stage {stage}"));
+                let (stage, share) = (target.stage, self.share);
+                if !self.results.insert((stage, share)) {
+                    return Err(format!("share {share} is counted twice in stage {stage}"));
                 }
-                self.piece_file(nfs, setting, *target, result, "result", setting.steps(stage, worker))
+                self.piece_file(nfs, setting, *target, result, "result", setting.steps(stage, share))
             }
             Fact::CombineDone { combined, .. } => {
                 if self.combined.contains(&combined.stage) {
@@ -237,7 +244,15 @@ impl Truth {
         Ok(())
     }
 
-    /// What a leg has left, or a worker's share has given.
+    /// The share that a worker had until it recorded this.
+    fn share_of(&self, fact: &Fact) -> u32 {
+        let (Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. }) = fact else { return 0 };
+        let workers = self.ledger.as_ref().map(|ledger| &ledger.workers);
+        let piece = workers.zip(target.worker).and_then(|(workers, number)| workers.get(number as usize));
+        piece.map_or(0, |piece| piece.share)
+    }
+
+    /// What a leg has left, or a share has given.
     fn piece_file(
         &self,
         nfs: &Nfs,
@@ -251,8 +266,8 @@ impl Truth {
         let ledger = self.ledger.as_ref();
         let best = ledger.and_then(|ledger| ledger.best.as_ref()).map_or(0, |best| best.stage);
         let (worker, number) = match target.worker {
-            Some(worker) => {
-                (worker, setting.worker(stage, worker, self.expected.before[stage as usize], steps))
+            Some(_) => {
+                (self.share, setting.worker(stage, self.share, self.expected.before[stage as usize], steps))
             }
             None if stage == setting.course().end() => {
                 (END, setting.closed(stage, self.expected.before[best as usize + 1], steps))

@@ -129,7 +129,7 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
         invoke: Box::new(LambdaInvoke::new(config, function, watchdog, Handle::current())),
         progress,
         clock: Box::new(SystemClock),
-        workload: Box::new(workloads::Transfer),
+        workloads: workloads::all(),
         settings: Settings {
             threads: number("BATON_THREADS")?
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{Known, Root};
-use work::Workload;
+use work::Registry;
 
 /// The handler's world.
 pub struct Services {
@@ -20,8 +20,8 @@ pub struct Services {
     pub progress: Box<dyn Progress>,
     /// The time.
     pub clock: Box<dyn Clock>,
-    /// What trains.
-    pub workload: Box<dyn Workload>,
+    /// The kinds of jobs that it carries out.
+    pub workloads: Registry,
     /// This sandbox's settings.
     pub settings: Settings,
     /// The ledgers that this process has read, so that a long one is read once.

@@ -40,6 +40,20 @@ pub const MUTATIONS: &[Mutation] = &[
         mutant: "|| (!MUTATED && target.stage == stage && (piece.result.is_some() || target.leg < piece.leg))\n        {\n            return Ok(false);\n        }\n        if !self.at_hand(target) && !MUTATED {",
     },
     Mutation {
+        law: 3,
+        name: "a share is taken twice",
+        file: "trainer/protocol/src/ledger/shares.rs",
+        original: "self.next += 1;",
+        mutant: "self.next += if MUTATED { 0 } else { 1 };",
+    },
+    Mutation {
+        law: 5,
+        name: "a stage is combined with shares that nobody took",
+        file: "trainer/protocol/src/ledger/shares.rs",
+        original: "let left = (next as usize) < self.results.len();",
+        mutant: "let left = (next as usize) < self.results.len() && !MUTATED;",
+    },
+    Mutation {
         law: 4,
         name: "a tick does nothing",
         file: "trainer/protocol/src/decide.rs",
@@ -57,8 +71,8 @@ pub const MUTATIONS: &[Mutation] = &[
         law: 5,
         name: "results are combined in the order in which they began",
         file: "trainer/src/handler/combine.rs",
-        original: "let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();",
-        mutant: "let mut workers: Vec<_> = ledger.workers.iter().collect();\n    if MUTATED {\n        workers.sort_by_key(|w| w.hold.lease.as_ref().map(|lease| lease.at_ms));\n    }\n    let results: Vec<FileRef> = workers.into_iter().filter_map(|w| w.result.clone()).collect();",
+        original: "let results: Vec<FileRef> = ledger.shares.results().cloned().collect();",
+        mutant: "let mut results: Vec<FileRef> = ledger.shares.results().cloned().collect();\n    if MUTATED {\n        let mut workers: Vec<_> = ledger.workers.iter().filter(|w| w.result.is_some()).collect();\n        workers.sort_by_key(|w| w.hold.lease.as_ref().map(|lease| lease.at_ms));\n        let order: Vec<usize> = workers.iter().map(|w| w.share as usize).collect();\n        results = order.into_iter().filter_map(|share| results.get(share).cloned()).collect();\n    }",
     },
     Mutation {
         law: 5,

@@ -14,6 +14,10 @@ pub struct Course {
     pub title: String,
     /// The stages before the first round, each once: "features".
     pub before: Vec<String>,
+    /// The shares that each of these stages is cut into, where they are more than the workers: a worker that
+    /// has done one takes the next. A stage that is not named here has one for each worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<u32>,
     /// The stages of a round, in order: "train"; or "train", "sums".
     pub round: Vec<String>,
     /// The number of rounds; 0 where the run is its stages before.
@@ -136,6 +140,14 @@ impl Course {
         }
     }
 
+    /// The shares of a stage, where there are so many workers.
+    pub fn shares(&self, stage: u32, workers: u32) -> u32 {
+        match self.at(stage) {
+            At::Before(number) => self.shares.get(number as usize).map_or(workers, |of| workers.max(*of)),
+            _ => workers,
+        }
+    }
+
     /// Whether a stage's combine scores what it makes.
     pub fn scores(&self, stage: u32) -> bool {
         let scored = |round: u32| round.is_multiple_of(self.score_every.max(1)) || round == self.rounds;
@@ -200,6 +212,7 @@ mod tests {
         Course {
             title: "a network on pictures".into(),
             before: words(before),
+            shares: Vec::new(),
             round: words(round),
             rounds,
             called: "round".into(),
@@ -245,6 +258,12 @@ mod tests {
             (bare.at(0), bare.completes(1), bare.end()),
             (At::Round { round: 1, step: 0 }, Some(2), 2)
         );
+    }
+
+    #[test]
+    fn a_stage_before_the_rounds_has_shares_of_its_own() {
+        let course = Course { shares: vec![9, 2], ..course(&["units", "again", "third"], &["train"], 2, 1) };
+        assert_eq!((0..5).map(|stage| course.shares(stage, 4)).collect::<Vec<_>>(), [9, 4, 4, 4, 4]);
     }
 
     #[test]

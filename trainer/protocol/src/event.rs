@@ -4,12 +4,10 @@
 //! contradicts another is refused by name: an event is never half-read.
 
 use crate::error::short;
+use crate::job::MAX_WORKERS;
 use crate::{Error, Job, RunId};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-/// The most workers that a run may have.
-pub(crate) const MAX_WORKERS: u32 = 1_000;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]

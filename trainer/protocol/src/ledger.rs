@@ -7,6 +7,7 @@
 mod end;
 mod piece;
 mod queue;
+mod shares;
 
 pub use end::{End, end_events};
 pub use piece::Piece;
@@ -16,6 +17,7 @@ use crate::{
     Combined, Course, Ending, Error, Fact, FeatureStore, Job, LEDGER_SCHEMA, Reason, RunId, Spend, Target,
 };
 use queue::Queue;
+use shares::Shares;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,8 @@ pub struct Ledger {
     pub stage: u32,
     /// The pieces of its workers.
     pub workers: Vec<Piece>,
+    /// The shares of the stage, which they do.
+    pub shares: Shares,
     /// Its combine; at the end, the publishing of the product.
     pub combine: Piece,
     /// The last combined stage.
@@ -102,6 +106,7 @@ impl Ledger {
             features,
             started_ms: at_ms,
             workers: vec![Piece::default(); workers as usize],
+            shares: Shares::default(),
             combine: Piece::default(),
             last: None,
             best: None,
@@ -216,9 +221,11 @@ impl Ledger {
     }
 
     fn open_stage(&mut self, by: &str, at_ms: u64) {
-        for worker in &mut self.workers {
-            *worker = Piece::sent(at_ms);
+        for (share, worker) in (0..).zip(&mut self.workers) {
+            *worker = Piece::of_share(share, at_ms);
         }
+        let workers = self.workers.len() as u32;
+        self.shares = Shares::opened(self.course.shares(self.stage, workers), workers);
         self.combine = Piece::default();
         self.opened_by = by.into();
         self.spend.sent += self.workers.len() as u64;

@@ -29,6 +29,7 @@ pub(crate) fn course(round: &[&str], rounds: u32) -> Course {
     Course {
         title: "a network on pictures".into(),
         before: vec!["features".into()],
+        shares: Vec::new(),
         round: round.iter().map(|stage| (*stage).into()).collect(),
         rounds,
         called: "round".into(),

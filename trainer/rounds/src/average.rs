@@ -49,13 +49,13 @@ pub(super) struct AverageWork<T: Trainable> {
 /// # Errors
 /// If a pass has more rounds than examples.
 pub(super) fn dealt<T: Trainable>(round: &Round<T>) -> Result<Vec<u32>> {
-    let ((epoch, part), parts) = (round.epoch(), round.job.rounds_per_epoch);
+    let ((epoch, part), parts) = (round.epoch(), round.training.rounds_per_epoch);
     let count = round.examples.count;
     if count < parts as usize {
         let expected = format!("at most {count}, the examples to train on");
         return Err(Failed::argument("rounds_per_epoch", expected, parts));
     }
-    let order = round.examples.order(round.job.seed, epoch + 1, 0);
+    let order = round.examples.order(round.training.seed, epoch + 1, 0);
     Ok(order[share(count, parts, part)].to_vec())
 }
 
@@ -66,7 +66,7 @@ impl<T: Trainable> AverageWork<T> {
         place: Option<&FileRef>,
         of: Arc<T>,
     ) -> Result<AverageWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let (root, run, state) = (at.root.clone(), at.run.clone(), at.state.cloned());
         let origin = Origin { root, run, state, worker };
         let dealt = dealt(&round)?;
@@ -99,11 +99,11 @@ impl<T: Trainable> AverageWork<T> {
     }
 
     fn batch(&self) -> usize {
-        self.round.job.batch as usize
+        self.round.training.batch as usize
     }
 
     fn passes(&self) -> usize {
-        self.round.job.epochs_per_round as usize
+        self.round.training.epochs_per_round as usize
     }
 
     fn steps_in_pass(&self) -> usize {
@@ -117,8 +117,9 @@ impl<T: Trainable> AverageWork<T> {
             return share;
         }
         share.sort_unstable(); // so that a large share is read block by block again
-        let part = 1 + self.origin.worker * self.round.job.epochs_per_round + pass as u32;
-        let order = self.round.examples.order_of(share.len(), self.round.job.seed, self.round.number, part);
+        let part = 1 + self.origin.worker * self.round.training.epochs_per_round + pass as u32;
+        let order =
+            self.round.examples.order_of(share.len(), self.round.training.seed, self.round.number, part);
         order.into_iter().map(|place| share[place as usize]).collect()
     }
 
@@ -130,7 +131,7 @@ impl<T: Trainable> AverageWork<T> {
     /// A pass of the round.
     fn begin_pass(&self, number: usize) -> T::Pass {
         let of_run = self.pass_of_run(number);
-        let rows = self.round.examples.rows(self.round.job.seed, of_run, &self.order_of(number));
+        let rows = self.round.examples.rows(self.round.training.seed, of_run, &self.order_of(number));
         self.round.of.pass(of_run, rows, self.batch())
     }
 
@@ -142,7 +143,7 @@ impl<T: Trainable> AverageWork<T> {
         };
         let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
         let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
-        let rate = rate(&self.round.job, rounds_done, length);
+        let rate = rate(&self.round.training, rounds_done, length);
         let Round { of, optimizer, .. } = &self.round;
         let loss = of.step(optimizer, rate, pass.batch(step)?, &mut self.state)?;
         self.pass = Some((number, pass));

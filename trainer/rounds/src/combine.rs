@@ -11,7 +11,7 @@ use super::state::{Common, SLICES, json, parsed};
 use super::trainable::Trainable;
 use crate::Result;
 use frozen::Buffer;
-use protocol::{FileRef, Part};
+use protocol::{At, FileRef};
 use std::path::Path;
 use std::sync::Arc;
 use work::{Combined, Failed, Stage};
@@ -19,18 +19,17 @@ use work::{Combined, Failed, Stage};
 /// Combines a stage of a round.
 pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
     let folder = at.root.run(at.run).combined();
-    let part = at.job.part(at.number);
-    let round = Round::new(at.job, part, of);
-    let (file, parameters) = match part {
-        Part::Reduce { .. } => index(at, results, &round, &folder)?,
-        _ if at.job.completed_by(at.number).is_none() => {
+    let round = Round::at(at, of);
+    let (file, parameters) = match at.course.at(at.number) {
+        At::Round { step: 1.., .. } => index(at, results, &round, &folder)?,
+        _ if at.course.completes(at.number).is_none() => {
             let text = list(at, results)?;
             let file = chunked::publish(&folder, &stem(at.number), &[], &text)?;
             return Ok(Combined { state: Some(file), features: None, score: None });
         }
         _ => whole(at, results, &round, &folder)?,
     };
-    if !at.job.scored_by(at.number) {
+    if !at.course.scores(at.number) {
         return Ok(Combined { state: Some(file), features: None, score: None });
     }
     let score = round.of.score(&parameters)?;
@@ -49,7 +48,7 @@ fn whole<T: Trainable>(
     let text = merged.text(round.number, at.number);
     let file = chunked::publish(folder, &stem(at.number), &merged.tensors(round), &text)?;
     let of_model =
-        round.combined_arrays().iter().position(|name| *name == model_array(&round.job)).unwrap_or(0);
+        round.combined_arrays().iter().position(|name| *name == model_array(&round.training)).unwrap_or(0);
     Ok((file, merged.arrays.swap_remove(of_model)))
 }
 
@@ -59,7 +58,7 @@ fn list(at: &Stage<'_>, results: &[FileRef]) -> Result<Notes> {
         (RESULTS, json(&results)?),
         ("state", json(&at.state)?),
         ("trained_in", at.number.to_string()),
-        ("round", at.job.rounds_in(at.number + 1).to_string()),
+        ("round", at.course.at(at.number).round().to_string()),
     ]))
 }
 
@@ -87,7 +86,7 @@ fn index<T: Trainable>(
     let common = Common::open(folder, &file, round.length())?;
     let mut parameters =
         Buffer::zeroed(round.length()).map_err(storage::Error::io("find memory for", folder))?;
-    common.read(model_array(&round.job), 0, &mut parameters)?;
+    common.read(model_array(&round.training), 0, &mut parameters)?;
     Ok((file, parameters))
 }
 

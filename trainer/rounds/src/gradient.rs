@@ -43,7 +43,7 @@ impl<T: Trainable> GradientWork<T> {
         place: Option<&FileRef>,
         of: Arc<T>,
     ) -> Result<GradientWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let stage = at.root.run(at.run).create_stage(at.number)?;
         let (pass, batch) = batch(&round);
         let parameters = round.parameters(at.root, at.run, at.state)?;
@@ -90,13 +90,13 @@ impl<T: Trainable> GradientWork<T> {
 
 /// The pass that a round's batch is of, and its rows, in order.
 fn batch<T>(round: &Round<T>) -> (u64, Vec<u32>) {
-    let Round { job, examples, .. } = round;
-    let size = (job.batch as usize).min(examples.count);
+    let Round { training, examples, .. } = round;
+    let size = (training.batch as usize).min(examples.count);
     let steps = examples.count.div_ceil(size);
     let (pass, step) = ((round.number - 1) as usize / steps, (round.number - 1) as usize % steps);
-    let order = examples.order(job.seed, pass as u32, 0);
+    let order = examples.order(training.seed, pass as u32, 0);
     let dealt = &order[step * size..examples.count.min((step + 1) * size)];
-    (pass as u64, examples.rows(job.seed, pass as u64, dealt))
+    (pass as u64, examples.rows(training.seed, pass as u64, dealt))
 }
 
 impl<T: Trainable> Work for GradientWork<T> {

@@ -6,6 +6,7 @@ mod chunked;
 pub mod clip;
 mod combine;
 mod gradient;
+pub mod keys;
 mod layout;
 mod merge;
 mod moving;
@@ -23,6 +24,7 @@ mod trainable;
 mod training;
 pub mod tuning;
 
+pub use keys::Training;
 pub use layout::{Array, Layout};
 pub use moving::model_parameters;
 pub use optimizer::{Optimizer, Rule, State};
@@ -31,7 +33,7 @@ pub use round::result_bytes;
 pub use schedule::rate;
 pub use trainable::{Batch, BatchOf, Pass, Trainable};
 
-use protocol::{FileRef, Part};
+use protocol::{At, FileRef};
 use slices::SliceWork;
 use std::sync::Arc;
 use work::{Combined, Failed, Opened, Stage};
@@ -43,9 +45,9 @@ type Result<T, E = Failed> = std::result::Result<T, E>;
 /// # Errors
 /// When a file is damaged, cannot be read or cannot be written.
 pub fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, of: Arc<T>) -> Opened {
-    match at.job.part(at.number) {
-        Part::Reduce { .. } => Ok(Box::new(SliceWork::open(at, worker, of)?)),
-        _ if at.job.tune.is_some() => tuning::open(at, worker, place, of),
+    match at.course.at(at.number) {
+        At::Round { step: 1.., .. } => Ok(Box::new(SliceWork::open(at, worker, of)?)),
+        _ if of.training().tune.is_some() => tuning::open(at, worker, place, of),
         _ => training::open(at, worker, place, of),
     }
 }
@@ -55,7 +57,7 @@ pub fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, 
 /// # Errors
 /// When training has diverged; when a file is damaged, cannot be read or cannot be written.
 pub fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
-    match at.job.tune {
+    match of.training().tune {
         Some(_) => tuning::combine(at, results, of),
         None => combine::combine(at, results, of),
     }

@@ -7,6 +7,7 @@
 
 use super::chunked::Notes;
 use super::gradient::GRADIENT;
+use super::keys::Agreement;
 use super::moving::Moving;
 use super::outer::{self, CHANGE};
 use super::reduce::{Desk, Results, by_chunks};
@@ -17,7 +18,7 @@ use super::state::Common;
 use super::trainable::Trainable;
 use crate::Result;
 use frozen::Buffer;
-use protocol::{Agreement, FileRef};
+use protocol::FileRef;
 use std::ops::Range;
 use std::path::Path;
 use storage::Tensor;
@@ -76,7 +77,7 @@ pub(super) fn merge<T: Trainable>(
     }
     let images = images(&results)?;
     let total = images.iter().sum::<u64>().max(1) as f64;
-    let merged = match (round.outer, round.job.agree) {
+    let merged = match (round.outer, round.training.agree) {
         (None, Agreement::Gradient) => step(at, round, &results, range, total)?,
         _ => mean(at, round, &results, range, &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>())?,
     };
@@ -148,7 +149,7 @@ fn step<T: Trainable>(
     let (names, shares) = (round.arrays(), vec![1.0 / images; results.notes().len()]);
     let before = Before::open(at, round)?;
     let steps = before.steps()? + 1;
-    let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
+    let rate = rate(&round.training, f64::from(round.number - 1), 1.0);
     let arrays = state(at, round, range, |chunk, arrays, desk| {
         before.read(&names, chunk, arrays)?;
         let gradient = results.sum(GRADIENT, &shares, chunk, desk)?;

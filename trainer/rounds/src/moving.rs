@@ -5,12 +5,13 @@
 //! from 1 to r: of no bias towards the beginning, and after round 1 the weights themselves. It is had from
 //! that of the round before as (1 - w) a + w p, with w = (1 - d) / (1 - dʳ), value by value.
 
+use super::keys::Training;
 use super::round::Round;
 use super::saved::{AVERAGED, PARAMETERS};
 use super::state::Common;
 use super::trainable::Trainable;
 use crate::Result;
-use protocol::{FileRef, Job};
+use protocol::FileRef;
 use std::ops::Range;
 use std::path::Path;
 use work::Stage;
@@ -19,13 +20,18 @@ use work::Stage;
 ///
 /// # Errors
 /// Those of reading it; when there are not `length` of them.
-pub fn model_parameters(folder: &Path, state: &FileRef, job: &Job, length: usize) -> Result<Vec<f32>> {
-    Common::open(folder, state, length)?.array(model_array(job))
+pub fn model_parameters(
+    folder: &Path,
+    state: &FileRef,
+    training: &Training,
+    length: usize,
+) -> Result<Vec<f32>> {
+    Common::open(folder, state, length)?.array(model_array(training))
 }
 
 /// The array of a combined state that makes the model: it is scored and published.
-pub(super) fn model_array(job: &Job) -> &'static str {
-    if job.average_decay.is_some() { AVERAGED } else { PARAMETERS }
+pub(super) fn model_array(training: &Training) -> &'static str {
+    if training.average_decay.is_some() { AVERAGED } else { PARAMETERS }
 }
 
 /// How the average goes on in a round.
@@ -42,7 +48,7 @@ impl Moving {
     /// # Errors
     /// Those of [`Common::open`].
     pub(super) fn open<T: Trainable>(at: &Stage<'_>, round: &Round<T>) -> Result<Option<Moving>> {
-        let Some(decay) = round.job.average_decay else { return Ok(None) };
+        let Some(decay) = round.training.average_decay else { return Ok(None) };
         let before = at.state.map(|file| round.common(at.root, at.run, file)).transpose()?;
         Ok(Some(Moving { weight: weight(decay, round.number), before }))
     }

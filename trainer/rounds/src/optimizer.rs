@@ -4,9 +4,9 @@
 //! with the scalars in f64 and the arrays in f32. Weight decay leaves biases alone.
 
 use super::clip;
+use super::keys::{OptimizerKind as Kind, Training};
 use super::layout::{Array, Layout};
 use frozen::deal;
-use protocol::{Job, Optimizer as Kind};
 use rayon::ThreadPool;
 use std::ops::Range;
 
@@ -45,11 +45,11 @@ pub(super) fn memory_names(kind: Kind) -> &'static [&'static str] {
 
 impl Optimizer {
     /// That of a job, for parameters that lie so.
-    pub fn new(job: &Job, layout: &Layout) -> Optimizer {
+    pub fn new(training: &Training, layout: &Layout) -> Optimizer {
         Optimizer {
-            kind: job.optimizer,
-            weight_decay: job.weight_decay,
-            longest: job.clip,
+            kind: training.optimizer,
+            weight_decay: training.weight_decay,
+            longest: training.clip,
             arrays: layout.arrays().to_vec(),
         }
     }

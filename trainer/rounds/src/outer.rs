@@ -6,6 +6,7 @@
 //! and bytes whoever computes it.
 
 use super::chunked::{self, BLOCK, Notes, SCALES};
+use super::keys::{Outer, Precision};
 use super::optimizer::State;
 use super::round::{Origin, Round};
 use super::saved::{notes, number};
@@ -13,7 +14,7 @@ use super::state::{json, parsed};
 use super::trainable::Trainable;
 use crate::Result;
 use half::bf16;
-use protocol::{FileRef, Outer, Precision};
+use protocol::FileRef;
 use std::path::Path;
 use storage::{Tensor, TensorData};
 
@@ -74,8 +75,8 @@ pub(super) fn publish<T: Trainable>(
         let residual = own.take_f32(RESIDUAL, &length)?;
         change.iter_mut().zip(residual).for_each(|(change, lost)| *change += lost);
     }
-    let mut published = rounded(round.job.precision, &mut change);
-    let residual = match round.job.precision {
+    let mut published = rounded(round.training.precision, &mut change);
+    let residual = match round.training.precision {
         Precision::F32 => {
             published.push(Tensor::f32(CHANGE, &length, change));
             None

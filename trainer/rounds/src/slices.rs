@@ -10,7 +10,7 @@ use super::state::{json, parsed};
 use super::trainable::Trainable;
 use super::training;
 use crate::Result;
-use protocol::{Course, FeatureStore, FileRef, RunId};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub(super) struct SliceWork<T> {
     round: Round<T>,
     root: Root,
     run: RunId,
+    job: Job,
     course: Course,
     features: FeatureStore,
     stage: u32,
@@ -39,7 +40,7 @@ pub(super) struct SliceWork<T> {
 
 impl<T: Trainable> SliceWork<T> {
     pub(super) fn open(at: &Stage<'_>, worker: u32, of: Arc<T>) -> Result<SliceWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let folder = at.root.run(at.run).combined();
         let Some(list) = at.state else {
             return Err(Failed::argument(format!("stage {}", at.number), "a list of results", "none"));
@@ -51,6 +52,7 @@ impl<T: Trainable> SliceWork<T> {
             round,
             root: at.root.clone(),
             run: at.run.clone(),
+            job: at.job.clone(),
             course: at.course.clone(),
             features: at.features.clone(),
             stage: at.number,
@@ -72,7 +74,7 @@ impl<T: Trainable> SliceWork<T> {
         let trained = Stage {
             root: &self.root,
             run: &self.run,
-            job: &self.round.job,
+            job: &self.job,
             course: &self.course,
             number: self.trained_in()?,
             workers: self.workers,

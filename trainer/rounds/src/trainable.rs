@@ -3,6 +3,7 @@
 //! All that a worker publishes must depend on the examples, the parameters and the numbers of the job alone:
 //! never on threads, on time, or on where a leg was cut.
 
+use super::keys::Training;
 use super::layout::Layout;
 use super::optimizer::{Optimizer, State};
 use super::order::Examples;
@@ -13,6 +14,9 @@ use protocol::Score;
 pub trait Trainable: Sized + Send + Sync + 'static {
     /// Its examples, batch after batch.
     type Pass: Pass;
+
+    /// How it is trained.
+    fn training(&self) -> &Training;
 
     /// The arrays of its parameters.
     fn layout(&self) -> &Layout;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
-    let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
+    let results: Vec<FileRef> = ledger.shares.results().cloned().collect();
     let stage = stage(services, &ledger, target.stage);
-    let mut work = services.workload.combine(&stage, &results, ledger.combine.place.as_ref())?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.combine(&stage, &results, ledger.combine.place.as_ref())?;
     let fact = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
         Ended::OutOfTime(fact) => fact,

@@ -15,7 +15,8 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Resul
     };
     let unscored = ledger.end.unscored.as_deref();
     let last = Last { best, unscored, place: ledger.combine.place.as_ref() };
-    let mut work = services.workload.finish(&stage(services, &ledger, target.stage), last)?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.finish(&stage(services, &ledger, target.stage), last)?;
     let model = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
         Ended::OutOfTime(fact) => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::Root;
-use work::{Combined, Failed, Last, Plan, Stage, Work, Workload};
+use work::{Combined, Failed, Last, Plan, Registry, Stage, Work, Workload};
 
 /// How a worker's work begins.
 pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
@@ -21,10 +21,14 @@ pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
 struct Begins(Box<Begin>);
 
 impl Workload for Begins {
+    fn check(&self, _: &Job) -> Result<(), Failed> {
+        Ok(())
+    }
     fn plan(&self, _: &Root, job: &Job, _: u32) -> Result<Plan, Failed> {
         let course = Course {
             title: "nothing".into(),
             before: vec!["features".into()],
+            shares: Vec::new(),
             round: vec!["train".into()],
             rounds: 20,
             called: "round".into(),
@@ -78,7 +82,7 @@ pub(super) fn sandbox(
         invoke: Box::new(invoke),
         progress: Box::new(NoProgress),
         clock: Box::new(Shared(clock.clone())),
-        workload: Box::new(Begins(begin)),
+        workloads: Registry::new(vec![("begins", Box::new(Begins(begin)))]),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
         ledgers: Ledgers::default(),
     }

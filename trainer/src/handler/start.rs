@@ -70,7 +70,7 @@ fn plan(services: &Services, start: &StartEvent) -> Result<(Plan, u32), Error> {
         None => Box::new(default_job(services)?),
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
-    Ok((services.workload.plan(&services.root, &job, workers)?, workers))
+    Ok((services.workloads.find(&job)?.plan(&services.root, &job, workers)?, workers))
 }
 
 fn default_job(services: &Services) -> Result<Job, Error> {

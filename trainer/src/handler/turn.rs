@@ -120,7 +120,10 @@ impl<'a> Turn<'a> {
         let fact = Fact::Ended { ending, at_ms: self.now_ms() };
         let (_, ledger) = self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?;
         let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
-        if published && let Some(model) = services.workload.show(&services.root, &ledger.run) {
+        if published
+            && let Ok(workload) = services.workloads.find(&ledger.job)
+            && let Some(model) = workload.show(&services.root, &ledger.run)
+        {
             services.progress.model(&ledger.run, &model, self.now_ms());
         }
         Ok(Reply::done(&ledger, &[]))

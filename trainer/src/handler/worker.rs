@@ -11,8 +11,10 @@ use work::Work;
 
 pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
+    let share = ledger.workers[worker as usize].share;
     let place = ledger.workers[worker as usize].place.as_ref();
-    let mut work = services.workload.open(&stage(services, &ledger, target.stage), worker, place)?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.open(&stage(services, &ledger, target.stage), share, place)?;
     let first = work.progress().done;
     let mut last = None;
     let ended = leg::run(turn, target, &mut *work, |work, pace| {

@@ -42,3 +42,9 @@ impl From<storage::Error> for Failed {
         Failed { fate: error.fate(), lasting: error.is_lasting(), words: error.to_string() }
     }
 }
+
+impl From<protocol::Error> for Failed {
+    fn from(error: protocol::Error) -> Failed {
+        Failed::halt(error)
+    }
+}

@@ -7,11 +7,13 @@
 mod again;
 mod at_once;
 mod failed;
+mod registry;
 mod stage;
 mod workload;
 
 pub use again::{Opened, on_results, resumed};
 pub use at_once::at_once;
 pub use failed::{Failed, Fate};
+pub use registry::Registry;
 pub use stage::{Progress, Stage, Work};
 pub use workload::{Combined, Last, Plan, Workload};

@@ -7,19 +7,26 @@ use storage::Root;
 
 /// A kind of job. What it publishes depends only on (job, stage, worker).
 pub trait Workload: Send + Sync {
+    /// Checks the keys of a job by themselves; no file is looked at.
+    ///
+    /// # Errors
+    /// [`Failed`] names the key.
+    fn check(&self, job: &Job) -> Result<(), Failed>;
+
     /// Checks all that a job names, before anything is sent.
     ///
     /// # Errors
     /// [`Failed`] names the key of the job, or the file.
     fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed>;
 
-    /// Takes up a worker's share of a stage where its last leg left it: `place`, in the stage's folder.
+    /// Takes up a share of a stage where its last leg left it: `place`, in the stage's folder. A stage has a
+    /// share for each worker, in their order, or as many as the course says.
     ///
     /// # Errors
     /// [`Failed`].
-    fn open(&self, stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Result<Box<dyn Work>, Failed>;
+    fn open(&self, stage: &Stage<'_>, share: u32, place: Option<&FileRef>) -> Result<Box<dyn Work>, Failed>;
 
-    /// Takes up the combine: it makes one state of what the workers published, in worker order.
+    /// Takes up the combine: it makes one state of the results, which are in the order of the shares.
     ///
     /// # Errors
     /// [`Failed`].

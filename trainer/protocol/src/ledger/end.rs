@@ -3,7 +3,7 @@
 //! The product of the best state is scored and published. Where scores cannot be had within the end's own
 //! bounds, it is published without them, in one step; where that fails too often, the run ends without it.
 
-use super::{Ledger, Piece};
+use super::{Ledger, Piece, Shares};
 use crate::{Ending, FileRef, Limits, Reason, Target};
 
 /// Events that an end may send on top of a tenth of the run's limit before it goes on without scores.
@@ -25,7 +25,7 @@ pub struct End {
     sent: u64,
     dollars: f64,
     /// The stage that was at hand, to go on with if the run is taken up again.
-    suspended: Option<Box<(u32, Vec<Piece>, Piece)>>,
+    suspended: Option<Box<(u32, Vec<Piece>, Shares, Piece)>>,
 }
 
 /// The most events that the end of a run with these limits may send.
@@ -84,12 +84,13 @@ impl Ledger {
     pub(super) fn open_end(&mut self, by: &str, at_ms: u64) {
         let fresh = vec![Piece::default(); self.workers.len()];
         let workers = std::mem::replace(&mut self.workers, fresh);
+        let shares = std::mem::take(&mut self.shares);
         let combine = std::mem::replace(&mut self.combine, Piece::sent(at_ms));
         self.end = End {
             opened_ms: at_ms,
             sent: self.spend.sent,
             dollars: self.spend.dollars(at_ms),
-            suspended: Some(Box::new((self.stage, workers, combine))),
+            suspended: Some(Box::new((self.stage, workers, shares, combine))),
             ..End::default()
         };
         self.stage = self.course.end();
@@ -142,7 +143,7 @@ impl Ledger {
             self.combine = anew;
             return true;
         };
-        (self.stage, self.workers, self.combine) = *suspended;
+        (self.stage, self.workers, self.shares, self.combine) = *suspended;
         (self.over, self.end) = (None, End::default());
         self.workers.iter_mut().chain([&mut self.combine]).for_each(|piece| *piece = piece.held_anew(at_ms));
         self.opened_by = by.into();

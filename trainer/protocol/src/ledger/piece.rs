@@ -13,11 +13,13 @@ const MOST_IDLE_LEGS: u32 = 2;
 pub struct Piece {
     /// The leg that is due or in hand, from 0.
     pub leg: u32,
+    /// The share of the stage that a worker has, from 0.
+    pub share: u32,
     /// Where that leg goes on.
     pub place: Option<FileRef>,
     /// How much is done, in the course's units.
     pub done: u64,
-    /// A worker's result, once it has published it.
+    /// A worker's last result, once it has published it and no share is left.
     pub result: Option<FileRef>,
     /// Who holds the leg.
     pub hold: Hold,
@@ -31,6 +33,11 @@ impl Piece {
     /// A piece whose first leg has just been sent.
     pub(super) fn sent(at_ms: u64) -> Piece {
         Piece { hold: Hold::sent(at_ms), ..Piece::default() }
+    }
+
+    /// The piece of a worker with this share.
+    pub(super) fn of_share(share: u32, at_ms: u64) -> Piece {
+        Piece { share, ..Piece::sent(at_ms) }
     }
 
     /// The same piece from its start, as a leg of its own.
@@ -51,6 +58,11 @@ impl Piece {
         self.done = done;
         self.hold = Hold::sent(at_ms);
         self.leg_by = by.into();
+    }
+
+    /// The worker has done its share, and takes the next: its next leg is due.
+    fn take(&mut self, share: u32, by: &str, at_ms: u64) {
+        *self = Piece { leg: self.leg + 1, leg_by: by.into(), ..Piece::of_share(share, at_ms) };
     }
 
     /// Why the piece is given up, if it is: too many legs, or too many that moved nothing.
@@ -158,16 +170,7 @@ impl Ledger {
         }
         match fact {
             Fact::LegDone { place, done, .. } => self.leg_done(target, place, *done, (by, at_ms)),
-            Fact::WorkerDone { result, .. } => {
-                if let Some(piece) = self.piece_mut(target.worker) {
-                    piece.result = Some(result.clone());
-                }
-                if self.all_done() {
-                    self.completed_by = by.into();
-                    self.combine = Piece::sent(at_ms);
-                    self.spend.sent += 1;
-                }
-            }
+            Fact::WorkerDone { result, .. } => self.share_done(target, result, (by, at_ms)),
             _ => {}
         }
         Ok(true)
@@ -188,6 +191,26 @@ impl Ledger {
             }
         } else if let Some(why) = given_up {
             self.over = Some(why);
+        }
+    }
+
+    fn share_done(&mut self, target: Target, result: &FileRef, (by, at_ms): (&str, u64)) {
+        let most_legs = self.job.limits.legs_per_worker;
+        let worker = target.worker.and_then(|number| self.workers.get_mut(number as usize));
+        let Some(piece) = worker else { return };
+        match self.shares.done(piece.share, result) {
+            Some(next) => {
+                piece.take(next, by, at_ms);
+                self.spend.sent += 1;
+                let given_up = piece.given_up(target, most_legs);
+                self.over = given_up.or(self.over.take());
+            }
+            None => piece.result = Some(result.clone()),
+        }
+        if self.all_done() {
+            self.completed_by = by.into();
+            self.combine = Piece::sent(at_ms);
+            self.spend.sent += 1;
         }
     }
 

@@ -9,7 +9,8 @@ use super::super::trainable::Trainable;
 use super::table::{TABLE_KEY, Table};
 use super::trainee::Trainee;
 use crate::Result;
-use protocol::{FileRef, Part, RunId, Score, Tune};
+use crate::keys::Tune;
+use protocol::{At, FileRef, RunId, Score};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,13 +46,13 @@ pub(super) struct Outcome {
 
 impl<T: Trainable> Rung<T> {
     pub(super) fn open(at: &Stage<'_>, of: Arc<T>) -> Result<Rung<T>> {
-        let Stage { root, run, job, number: stage, .. } = *at;
-        let part = job.part(stage);
-        let (Some(tune), Part::Train { .. }) = (job.tune.clone(), part) else {
-            return Err(Failed::argument(format!("stage {stage}"), "a rung of a tuning", part.to_string()));
+        let Stage { root, run, course, number: stage, .. } = *at;
+        let (Some(tune), At::Round { round, step: 0 }) = (of.training().tune.clone(), course.at(stage))
+        else {
+            let what = format!("stage {stage}");
+            return Err(Failed::argument(what, "a rung of a tuning", course.words(stage)));
         };
-        let round = Round::new(job, part, of);
-        Ok(Rung { round, tune, root: root.clone(), run: run.clone() })
+        Ok(Rung { round: Round::new(round, of), tune, root: root.clone(), run: run.clone() })
     }
 
     /// From 1.
@@ -61,14 +62,14 @@ impl<T: Trainable> Rung<T> {
 
     /// Optimizer steps of one call of `step`.
     pub(super) fn steps_at_a_time(&self) -> usize {
-        steps_of_work(self.round.job.batch as usize, self.round.length())
+        steps_of_work(self.round.training.batch as usize, self.round.length())
     }
 
     /// Weight decay and label smoothing of each sweep.
     pub(super) fn pairs(&self) -> Vec<(f64, f64)> {
         let or_own = |values: &[f64], own: f64| if values.is_empty() { vec![own] } else { values.to_vec() };
-        let decays = or_own(&self.tune.weight_decay, self.round.job.weight_decay);
-        let smoothings = or_own(&self.tune.label_smoothing, self.round.job.label_smoothing);
+        let decays = or_own(&self.tune.weight_decay, self.round.training.weight_decay);
+        let smoothings = or_own(&self.tune.label_smoothing, self.round.training.label_smoothing);
         decays.iter().flat_map(|&decay| smoothings.iter().map(move |&smoothing| (decay, smoothing))).collect()
     }
 

@@ -2,8 +2,8 @@
 //! this.
 
 use super::super::state::parsed;
-use crate::Result;
-use protocol::{FileRef, Job, Measure, RunId, Score};
+use crate::{Result, Training};
+use protocol::{FileRef, Measure, RunId, Score};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::io::Write;
@@ -141,8 +141,8 @@ pub fn table_of(folder: &Path, state: &FileRef) -> Result<Table> {
 ///
 /// # Errors
 /// Those of reading it; when the state has no table.
-pub fn publish(root: &Root, run: &RunId, job: &Job, best: &FileRef) -> Result<()> {
-    if job.tune.is_none() {
+pub fn publish(root: &Root, run: &RunId, training: &Training, best: &FileRef) -> Result<()> {
+    if training.tune.is_none() {
         return Ok(());
     }
     let table = table_of(&root.run(run).combined(), best)?;

@@ -25,15 +25,15 @@ pub(super) struct Trainee<T: Trainable> {
 impl<T: Trainable> Trainee<T> {
     /// With the first parameters.
     pub(super) fn new(round: &Round<T>, weight_decay: f64, label_smoothing: f64) -> Result<Trainee<T>> {
-        let mut job = round.job.clone();
-        job.weight_decay = weight_decay;
+        let mut training = round.training.clone();
+        training.weight_decay = weight_decay;
         let of = round.of.smoothed(label_smoothing)?;
-        let optimizer = Optimizer::new(&job, of.layout());
+        let optimizer = Optimizer::new(&training, of.layout());
         Ok(Trainee {
             state: optimizer.start(of.first()?),
             examples: round.examples,
-            seed: job.seed,
-            batch: job.batch as usize,
+            seed: training.seed,
+            batch: training.batch as usize,
             optimizer,
             pass: None,
             of,

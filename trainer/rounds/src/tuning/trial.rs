@@ -11,7 +11,8 @@ use super::rung::{Outcome, Rung, RungWork, dealt, read_own, score_text};
 use super::table::Trial;
 use super::trainee::Trainee;
 use crate::Result;
-use protocol::{FileRef, Job};
+use crate::keys::Training;
+use protocol::FileRef;
 use std::path::{Path, PathBuf};
 use work::{Progress, Stage, Work};
 
@@ -50,7 +51,7 @@ impl<T: Trainable> TrialWork<T> {
         };
         let trials = dealt(left, at.workers, worker).into_iter().map(mine).collect();
         let epochs = rung.tune.epochs_in(rung.number()) as usize;
-        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.job.batch as usize);
+        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.training.batch as usize);
         let (worker, outcomes) = (worker, Vec::new());
         Ok(TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None })
     }
@@ -77,9 +78,10 @@ impl<T: Trainable> TrialWork<T> {
             self.outcomes.push(Outcome { trial: *number, result });
             return Ok(());
         }
-        let job = Job { learning_rate: trial.learning_rate, ..self.rung.round.job.clone() };
-        let length = f64::from(job.rounds) / self.steps as f64; // of a step, in rounds of the job's schedule
-        match trainee.step(rate(&job, done as f64 * length, length))?.is_finite() {
+        let learning_rate = trial.learning_rate;
+        let training = Training { learning_rate, ..self.rung.round.training.clone() };
+        let length = f64::from(training.rounds) / self.steps as f64; // of a step, in rounds
+        match trainee.step(rate(&training, done as f64 * length, length))?.is_finite() {
             true => self.at_hand = Some((trainee, done + 1)),
             false => self.outcomes.push(Outcome { trial: *number, result: None }),
         }

@@ -6,10 +6,10 @@
 
 use meter::{Round, summary};
 use networks::network;
-use protocol::Device;
 use rounds::random::{Purpose, Stream};
 use transfer::burn_net::BurnNet;
 use transfer::device::device;
+use transfer::job::Device;
 use transfer::untrained::Untrained;
 use words::Words;
 

@@ -7,7 +7,7 @@
 //! say, is told, too.
 
 use noise_weights::{features_at, install_noise};
-use protocol::{Course, FeatureStore, FileRef, Job, Reduce, RunId};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId};
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Failure> {
     let start = Instant::now();
     bench.combine(&job, 2, Some(&first), &results)?;
     let single = start.elapsed().as_secs_f64();
-    job.reduce = Some(Reduce::Sliced); // round 2 is stage 3 then, and its reduction stage 4
+    job.keys.insert("reduce".into(), json!("sliced")); // round 2 is stage 3 then, and its reduction stage 4
     std::fs::rename(stages.stage(2), stages.stage(3))?;
     let list = bench.combine(&job, 3, Some(&first), &results)?.state.ok_or("no list")?;
     let (mut slices, mut once, mut again) = (Vec::new(), Vec::new(), Vec::new());
@@ -119,7 +119,7 @@ impl Bench {
         worker: u32,
         state: Option<&FileRef>,
     ) -> Result<Box<dyn Work>, Failed> {
-        Transfer.open(&self.stage((job, &course(job)), number, state), worker, None)
+        Transfer.open(&self.stage((job, &course(&transfer::Job::of(job)?)), number, state), worker, None)
     }
 
     fn combine(
@@ -129,7 +129,11 @@ impl Bench {
         state: Option<&FileRef>,
         results: &[FileRef],
     ) -> Result<Combined, Failed> {
-        made(Transfer.combine(&self.stage((job, &course(job)), number, state), results, None))
+        made(Transfer.combine(
+            &self.stage((job, &course(&transfer::Job::of(job)?)), number, state),
+            results,
+            None,
+        ))
     }
 
     fn stage<'a>(

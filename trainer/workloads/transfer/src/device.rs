@@ -7,10 +7,10 @@ use burn::tensor::Device;
 ///
 /// # Errors
 /// [`crate::Error::Argument`] if this build has no `ndarray`.
-pub fn device(named: protocol::Device) -> Result<Device> {
+pub fn device(named: crate::job::Device) -> Result<Device> {
     match named {
-        protocol::Device::Flex => Ok(Device::flex()),
-        protocol::Device::Ndarray => ndarray(),
+        crate::job::Device::Flex => Ok(Device::flex()),
+        crate::job::Device::Ndarray => ndarray(),
     }
 }
 

@@ -42,7 +42,8 @@ impl<'a> Ending<'a> {
     pub(crate) fn open(stage: Stage<'a>, last: Last<'a>) -> Result<Ending<'a>, Failed> {
         let head = TrainedHead::open(&stage)?;
         let combined = stage.root.run(stage.run).combined();
-        let parameters = model_parameters(&combined, last.best, stage.job, head.shape().parameters())?;
+        let parameters =
+            model_parameters(&combined, last.best, &head.job().training, head.shape().parameters())?;
         let folder = stage.root.run(stage.run).create_stage(stage.number)?;
         let classes = head.store().classes();
         let splits = SPLITS.into_iter().filter(|_| last.unscored.is_none());
@@ -121,8 +122,8 @@ impl Work for Ending<'_> {
     }
 
     fn publish(&mut self) -> Result<FileRef, Failed> {
-        let Stage { root, run, job, .. } = self.stage;
-        tuning::publish(root, run, job, self.last.best)?;
+        let Stage { root, run, .. } = self.stage;
+        tuning::publish(root, run, &self.head.job().training, self.last.best)?;
         let evaluations =
             self.tallies.iter().map(|scored| (scored.split, scored.tally.clone().scored().into()));
         let evaluations = evaluations.collect();

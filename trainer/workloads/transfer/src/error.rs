@@ -19,6 +19,9 @@ pub enum Error {
     /// There is no such network or point, or an image is too small for it.
     #[error(transparent)]
     Network(#[from] networks::Error),
+    /// A key of the job is not allowed.
+    #[error(transparent)]
+    Job(#[from] protocol::Error),
     /// Something given does not fit: a key of the job, an array, a name.
     #[error("{what}: expected {expected}, found {found}")]
     Argument {

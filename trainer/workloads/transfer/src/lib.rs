@@ -11,6 +11,7 @@ pub mod export;
 pub mod features;
 mod head;
 pub mod images;
+pub mod job;
 pub mod model;
 mod plan;
 pub mod predict;
@@ -28,5 +29,6 @@ pub mod weights;
 mod workload;
 
 pub use error::{Error, Fate, Result};
+pub use job::Job;
 pub use plan::{course, plan};
 pub use workload::Transfer;

@@ -2,57 +2,54 @@
 
 use crate::features::{Recipe, manifest_reference};
 use crate::head::{HeadShape, check_start};
+use crate::job::Job;
 use crate::score::measures;
 use crate::{Error, Result};
-use protocol::{Best, Course, FeatureStore, FileRef, Job, Reduce};
+use protocol::{Course, FeatureStore, FileRef};
+use rounds::keys::Reduce;
 use rounds::result_bytes;
 use std::path::Path;
 use storage::{FeatureManifest, Root};
-use work::Plan;
 
 /// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine
 /// reads so much in the time that another stage takes to begin and to end (docs/results.md).
 const SLICED_FROM: u64 = 256 << 20;
+
+/// What a start settles of a job.
+#[derive(Debug)]
+pub struct Planned {
+    /// The job, with what it had left open.
+    pub job: Job,
+    /// Its feature store; with a manifest if it is there already.
+    pub features: FeatureStore,
+}
 
 /// Checks everything that a job names, before anything is sent.
 ///
 /// # Errors
 /// [`Error::Argument`] names the key of the job; [`Error::Network`], [`Error::WrongWeights`],
 /// [`Error::Storage`].
-pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Plan> {
+pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Planned> {
     let recipe = Recipe::open(root, job).map_err(|error| refused(root, job, error))?;
     crate::device::device(job.device)?;
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
     check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())
         .map_err(|error| refused(root, job, error))?;
-    let mut job = Box::new(job.clone());
-    if job.tune.is_none() {
-        let all = result_bytes(&job, &shape.layout()) * u64::from(workers);
+    let mut job = job.clone();
+    if job.training.tune.is_none() {
+        let all = result_bytes(&job.training, &shape.layout()) * u64::from(workers);
         let sliced = workers > 1 && all >= SLICED_FROM;
-        job.reduce.get_or_insert(if sliced { Reduce::Sliced } else { Reduce::Single });
+        job.training.reduce.get_or_insert(if sliced { Reduce::Sliced } else { Reduce::Single });
     }
     let key = recipe.key();
     let manifest = whole_store(&root.features(&key)?, &key)?;
-    Ok(Plan { course: Box::new(course(&job)), features: FeatureStore { key, manifest }, job })
+    Ok(Planned { job, features: FeatureStore { key, manifest } })
 }
 
 /// The stages of a job.
 pub fn course(job: &Job) -> Course {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let sliced = job.reduce == Some(Reduce::Sliced);
-    Course {
-        title: format!("{} on {}", job.network, job.dataset),
-        before: words(&["features"]),
-        round: words(if sliced { &["train", "sums"] } else { &["train"] }),
-        rounds: job.rounds_in_all(),
-        called: if job.tune.is_some() { "rung" } else { "round" }.into(),
-        unit: "images".into(),
-        measures: measures(),
-        // Rungs are no rounds of one model: each compares what the one before has left.
-        best: if job.tune.is_some() { Best::Last } else { Best::Measured },
-        score_every: job.score_every,
-        patience: job.patience,
-    }
+    let title = format!("{} on {}", job.network, job.dataset);
+    job.training.course(title, &["features"], "images", measures())
 }
 
 /// What a job names and is not there was never put there, as far as a start can tell: it is refused with what

@@ -22,7 +22,7 @@ pub(crate) fn publish(
     mut parameters: Vec<f32>,
     (mut scores, unscored): (BTreeMap<&str, Evaluation>, Option<&str>),
 ) -> Result<FileRef> {
-    let Stage { root, run, job, .. } = *stage;
+    let (Stage { root, run, .. }, job) = (*stage, head.job());
     let recipe = Recipe::open(root, job)?;
     let (store, shape) = (head.store(), head.shape());
     fold(store, shape, &mut parameters);

@@ -28,7 +28,7 @@ pub(crate) fn data(name: &str) -> Option<PathBuf> {
 
 /// Every device of this build.
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
-    let named = [("flex", protocol::Device::Flex), ("ndarray", protocol::Device::Ndarray)];
+    let named = [("flex", crate::job::Device::Flex), ("ndarray", crate::job::Device::Ndarray)];
     let built = named.into_iter().filter(|(name, _)| *name == "flex" || cfg!(feature = "ndarray"));
     built.map(|(name, device)| (name, crate::device::device(device).unwrap())).collect()
 }

@@ -2,10 +2,11 @@
 
 use crate::features::{self, FeatureBatch, FeaturePass, Rows, Store};
 use crate::head::{Batch, Engine, HeadShape, engine, first_parameters};
+use crate::job::Job;
 use crate::score::{Scored, Tally};
 use crate::{Error, Result};
-use protocol::{Job, Score};
-use rounds::{Examples, Layout, Optimizer, State, Trainable};
+use protocol::Score;
+use rounds::{Examples, Layout, Optimizer, State, Trainable, Training};
 use std::ops::Range;
 use std::sync::Arc;
 use storage::Root;
@@ -32,10 +33,12 @@ impl TrainedHead {
     /// The head of a job, on its feature store, which is there.
     ///
     /// # Errors
-    /// [`Error::Storage`], [`Error::Damaged`] name a file of the store; those of the head's layers.
+    /// [`Error::Storage`], [`Error::Damaged`] name a file of the store; [`Error::Job`]; those of the head's
+    /// layers.
     pub(crate) fn open(stage: &Stage<'_>) -> Result<TrainedHead> {
         let Stage { root, job, features, threads, .. } = *stage;
-        TrainedHead::on(features::open(root, job, features)?, root, job, threads)
+        let job = Job::of(job)?;
+        TrainedHead::on(features::open(root, &job, features)?, root, &job, threads)
     }
 
     fn on(store: Arc<Store>, root: &Root, job: &Job, threads: usize) -> Result<TrainedHead> {
@@ -60,6 +63,10 @@ impl TrainedHead {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
     }
 
     pub(crate) fn shape(&self) -> &HeadShape {
@@ -108,6 +115,10 @@ fn of(batch: &FeatureBatch) -> Batch<'_> {
 impl Trainable for TrainedHead {
     type Pass = FeaturePass;
 
+    fn training(&self) -> &Training {
+        &self.job.training
+    }
+
     fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -146,7 +157,8 @@ impl Trainable for TrainedHead {
     }
 
     fn smoothed(&self, label_smoothing: f64) -> Result<TrainedHead, Failed> {
-        let job = Job { label_smoothing, ..self.job.clone() };
+        let mut job = self.job.clone();
+        job.training.label_smoothing = label_smoothing;
         Ok(TrainedHead::on(self.store.clone(), &self.root, &job, self.threads)?)
     }
 }

@@ -6,11 +6,12 @@
 
 use crate::ending::Ending;
 use crate::features::{self, FeatureWork};
+use crate::job::Job;
 use crate::model;
-use crate::plan::plan;
+use crate::plan::{Planned, course, plan};
 use crate::training::TrainedHead;
 use protocol::items::ModelItem;
-use protocol::{FileRef, Job, RunId};
+use protocol::{FileRef, RunId};
 use std::sync::Arc;
 use storage::Root;
 use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once, on_results, resumed};
@@ -20,8 +21,13 @@ use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once,
 pub struct Transfer;
 
 impl Workload for Transfer {
-    fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed> {
-        Ok(plan(root, job, workers)?)
+    fn check(&self, job: &protocol::Job) -> Result<(), Failed> {
+        Ok(Job::of(job).map(drop)?)
+    }
+
+    fn plan(&self, root: &Root, given: &protocol::Job, workers: u32) -> Result<Plan, Failed> {
+        let Planned { job, features } = plan(root, &Job::of(given)?, workers)?;
+        Ok(Plan { course: Box::new(course(&job)), job: Box::new(job.written(given)), features })
     }
 
     fn open(&self, stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {

@@ -5,6 +5,7 @@ use super::Recipe;
 use super::engine::Engine;
 use super::prefetch::{Order, Prefetch};
 use super::units::{Unit, dealt};
+use crate::job::Job;
 use crate::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 use protocol::FileRef;
@@ -45,7 +46,7 @@ pub(crate) struct FeatureWork {
     step_images: usize,
     /// Taken at the first step: a leg that only has to publish needs none.
     running: Option<(Engine, Prefetch)>,
-    job: protocol::Job,
+    job: Job,
     threads: usize,
     finished: Vec<Finished>,
     /// The finished rows of the unit at hand, `[n, columns]`.
@@ -54,10 +55,11 @@ pub(crate) struct FeatureWork {
 
 impl FeatureWork {
     pub(crate) fn open(at: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Result<FeatureWork> {
-        let recipe = Recipe::open(at.root, at.job)?;
+        let job = Job::of(at.job)?;
+        let recipe = Recipe::open(at.root, &job)?;
         let key = recipe.key();
         if key != at.features.key {
-            let what = format!("data set {:?}, weights {:?} or CPU", at.job.dataset, at.job.weights());
+            let what = format!("data set {:?}, weights {:?} or CPU", job.dataset, job.weights());
             let expected = format!("what the run was started with, feature key {}", at.features.key);
             return Err(Error::argument(what, expected, format!("another, feature key {key}")));
         }
@@ -71,7 +73,7 @@ impl FeatureWork {
             step_images: recipe.step_images()?,
             recipe,
             running: None,
-            job: at.job.clone(),
+            job,
             threads: at.threads,
             finished: Vec::new(),
             rows: Vec::new(),
@@ -197,12 +199,7 @@ fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item 
 }
 
 /// The features of a whole unit, `[images, columns]`, in the same batches as a worker computes them.
-pub(super) fn compute_unit(
-    recipe: &Recipe,
-    job: &protocol::Job,
-    threads: usize,
-    unit: &Unit,
-) -> Result<Vec<f32>> {
+pub(super) fn compute_unit(recipe: &Recipe, job: &Job, threads: usize, unit: &Unit) -> Result<Vec<f32>> {
     let orders: Vec<Order> = batches(unit, 0, recipe.step_images()?).collect();
     let count = orders.len();
     let prefetch = Prefetch::start(recipe, orders)?;

@@ -3,9 +3,9 @@
 use super::Recipe;
 use crate::burn_net::BurnNet;
 use crate::device::device;
+use crate::job::{FrozenEngine, Job};
 use crate::{Error, Result};
 use frozen::{Compiled, Options};
-use protocol::{FrozenEngine, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, PoisonError};
 

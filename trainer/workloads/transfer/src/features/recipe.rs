@@ -3,11 +3,12 @@
 use super::units::{SPLITS, Unit, units};
 use crate::cut::cut;
 use crate::images::Preprocessing;
+use crate::job::{Augment, FeatureType, FrozenEngine, Job, Pooling};
 use crate::weights::{Installed, open_weights};
 use crate::{Error, Result};
 use datasets::images::Dataset;
 use networks::Network;
-use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Job, Pooling};
+use protocol::FileRef;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;

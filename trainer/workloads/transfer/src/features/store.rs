@@ -9,8 +9,9 @@ pub use rows::{Rows, Window};
 
 use super::recipe::AUGMENT;
 use super::units::SPLITS;
+use crate::job::Augment;
 use crate::{Error, Fate, Result};
-use protocol::{Augment, FeatureStore, FileRef};
+use protocol::{FeatureStore, FileRef};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,9 +6,9 @@ use super::dropout::{Dropout, Masks};
 use super::engine::{Batch, Engine};
 use super::shape::{HeadShape, Layer};
 use crate::device::device;
+use crate::job::Job;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use protocol::Job;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rounds::{Optimizer, State};
 
@@ -34,7 +34,7 @@ impl Autodiff {
         Ok(Autodiff {
             dropout: Dropout::of(job, shape),
             shape: shape.clone(),
-            smoothing: job.label_smoothing,
+            smoothing: job.training.label_smoothing,
             device: device(job.device)?,
             pool,
         })

@@ -6,11 +6,11 @@
 //! one array.
 
 use crate::cut::cut;
+use crate::job::{Head, Job};
 use crate::weights::Weights;
 use crate::{Error, Result};
 use frozen::{Trained, TrainedOptions};
 use networks::{Network, Shape, network};
-use protocol::{Head, Job};
 use std::ops::Range;
 
 /// Trained layers below the linear ones.

@@ -7,8 +7,8 @@ use super::dropout::Dropout;
 use super::engine::{Batch, Engine};
 use super::shape::HeadShape;
 use crate::Result;
+use crate::job::Job;
 use frozen::Trained;
-use protocol::Job;
 use rounds::{Optimizer, State};
 use std::iter::repeat;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ enum Given {
 impl Deep {
     pub(super) fn new(job: &Job, shape: &HeadShape, block: &Block, threads: usize) -> Result<Deep> {
         Ok(Deep {
-            dense: Dense::new(shape, job.label_smoothing, threads)?,
+            dense: Dense::new(shape, job.training.label_smoothing, threads)?,
             dropout: Dropout::of(job, shape),
             block: Mutex::new(block.trained(threads.max(1))?),
             inputs: shape.inputs(),

@@ -8,7 +8,7 @@
 
 use super::engine::Batch;
 use super::shape::HeadShape;
-use protocol::Job;
+use crate::job::Job;
 use rounds::random::{Purpose, Stream};
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ impl Dropout {
         let layers = shape.layers();
         let dropped = |index: usize| index > 0 || layers.len() == 1;
         let inputs = layers.iter().enumerate().map(|(i, layer)| if dropped(i) { layer.inputs } else { 0 });
-        Dropout { chance: job.dropout as f32, seed: job.seed, inputs: inputs.collect() }
+        Dropout { chance: job.dropout as f32, seed: job.training.seed, inputs: inputs.collect() }
     }
 
     /// The masks of a batch.

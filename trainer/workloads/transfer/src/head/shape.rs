@@ -2,9 +2,9 @@
 
 use super::block::{Block, BlockTensor};
 use crate::cut::cut;
+use crate::job::{Head, Job};
 use crate::{Error, Result};
 use networks::{HiddenLayer, network};
-use protocol::{Head, Job};
 use rounds::random::{Purpose, Stream};
 use rounds::{Array, Layout};
 use std::ops::Range;

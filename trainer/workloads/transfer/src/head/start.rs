@@ -1,10 +1,11 @@
 //! What training begins with: what another run has trained, else what was pretrained, else what is drawn.
 
 use super::shape::HeadShape;
+use crate::job::Job;
 use crate::model::Model;
 use crate::weights::{Weights, open_weights};
 use crate::{Error, Result};
-use protocol::{Job, RunId};
+use protocol::RunId;
 use rounds::Array;
 use std::collections::BTreeMap;
 use storage::{Root, Tensor, TensorData};
@@ -43,7 +44,7 @@ pub(crate) fn check_start(
 /// # Errors
 /// As [`check_start`]; [`Error::Storage`].
 pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
-    let mut parameters = shape.initial(job.seed);
+    let mut parameters = shape.initial(job.training.seed);
     let layout = shape.layout();
     let mut arrays: Vec<&Array> = layout.arrays().iter().collect();
     if let Some(run) = &job.from {

@@ -11,8 +11,8 @@
 //!    torchvision's `adjust_brightness`, `adjust_contrast` and `adjust_saturation` on floats, rounded to
 //!    bytes once, at the end.
 
+use crate::job::Augment;
 use datasets::images::Image;
-use protocol::Augment;
 use rounds::random::{Purpose, Stream};
 
 /// How much of red, green and blue a grey has.

@@ -21,7 +21,7 @@ fn whole_run(
     sample.root.run(&id).create().unwrap();
     let (mut state, mut score) = (None, None);
     let first = if features.manifest.is_some() { 1 } else { 0 };
-    for stage in first..=job.rounds {
+    for stage in first..=job.training.rounds {
         let state_before = state.clone();
         let state_before: Option<&FileRef> = state_before.as_ref();
         let stage =
@@ -270,7 +270,8 @@ fn a_run_that_does_not_fit_is_no_beginning() {
         let error = plan(&sample.root, &job(all), 2).unwrap_err();
         assert!(error.to_string().contains(part) && error.to_string().contains("job.from"), "{error}");
     }
-    let refused = Job::from_value(json!({"dataset": "d", "network": "vgg11", "from": "head"})).unwrap_err();
+    let refused = protocol::Job::from_value(json!({"dataset": "d", "network": "vgg11", "from": "head"}));
+    let refused = Job::of(&refused.unwrap()).unwrap_err();
     assert!(refused.to_string().contains("job.standardise"), "{refused}");
 }
 

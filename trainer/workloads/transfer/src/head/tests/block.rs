@@ -54,7 +54,7 @@ fn both(name: &str, from: &str, to: &str) -> [(Vec<f32>, Vec<f32>); 2] {
     let mut gradient = vec![0.0; parameters.len()];
     layers.backward(&deltas, &mut gradient, false).unwrap();
 
-    let device = device(protocol::Device::Flex).unwrap().autodiff();
+    let device = device(crate::job::Device::Flex).unwrap().autodiff();
     let given = Flat { network: &network, parameters: &parameters };
     let mut net = BurnNet::new(&network, &given, &device).unwrap();
     for parameter in net.parameters_mut().values_mut() {

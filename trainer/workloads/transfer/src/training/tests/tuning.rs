@@ -1,10 +1,11 @@
 //! Tunings on small stores: the same table and model however legs are cut and whoever trains what; what
 //! diverges is dropped; what is suggested is good.
 
+use crate::job::Job;
 use crate::model::Model;
-use crate::sample::{Sample, Stage, job, made};
+use crate::sample::{Sample, Stage, job, made, written};
 use crate::{Transfer, plan};
-use protocol::{FileRef, Job, RunId};
+use protocol::{FileRef, RunId};
 use rounds::tuning::{TABLE, Table, table_of};
 use serde_json::{Value, json};
 use work::{Combined, Fate, Workload};
@@ -144,7 +145,8 @@ fn the_suggested_rate_is_among_the_best_of_the_grid_and_clearly_better_than_its_
     // The same job, trained as a run with each of the rates.
     let trained = |trial: usize| {
         let learning_rate = table.trials[trial].learning_rate;
-        let job = Job { learning_rate, tune: None, ..tune.clone() };
+        let mut job = tune.clone();
+        (job.training.learning_rate, job.training.tune) = (learning_rate, None);
         sample.rounds(&format!("run-{trial}"), &job, 1, &features, 0).pop().unwrap().score.unwrap().values[0]
     };
     let all: Vec<f64> = (0..6).map(trained).collect();
@@ -163,7 +165,7 @@ fn whole_tuning(sample: &Sample, run: &str, job: &Job, workers: u32, leg_steps: 
     let plan = plan(&sample.root, job, 2).unwrap();
     let mut features = plan.features;
     let mut state: Option<FileRef> = None;
-    for stage in u32::from(features.manifest.is_some())..=job.last_stage() {
+    for stage in u32::from(features.manifest.is_some())..crate::course(job).end() {
         let (stage, threads) = (stage, workers as usize);
         let of = Stage {
             run,
@@ -220,7 +222,7 @@ fn a_damaged_result_is_made_again_to_the_same_bytes() {
         let stage = work::Stage {
             root: &sample.root,
             run: &run,
-            job: &job,
+            job: &written(&job),
             course: &crate::course(&job),
             number: rung,
             workers: 1,

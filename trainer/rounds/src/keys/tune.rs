@@ -79,11 +79,13 @@ impl Tune {
 
 #[cfg(test)]
 mod tests {
-    use crate::Job;
+    use super::super::tests::read;
+    use crate::Training;
+    use protocol::Error;
     use serde_json::{Value, json};
 
-    fn job(tune: Value) -> Result<Job, crate::Error> {
-        Job::from_value(json!({"dataset": "d", "network": "vgg19", "tune": tune}))
+    fn job(tune: Value) -> Result<Training, Error> {
+        read(json!({"tune": tune}))
     }
 
     #[test]
@@ -104,7 +106,7 @@ mod tests {
     #[test]
     fn the_rounds_of_a_tuning_are_its_rungs() {
         let mut tuned = job(json!({})).unwrap();
-        assert_eq!((tuned.rounds, tuned.rounds_in_all(), tuned.last_stage()), (20, 4, 4));
+        assert_eq!((tuned.rounds, tuned.rounds_in_all()), (20, 4));
         tuned.tune = None;
         assert_eq!(tuned.rounds_in_all(), 20);
     }
@@ -125,7 +127,7 @@ mod tests {
             (json!({"keep": 1}), "tune.keep: found 1"),
             (json!({"epochs": 0}), "tune.epochs: found 0"),
             (json!({"epochs": 5_000, "trials": 1_000, "keep": 2}), "tune.epochs: found 5000"),
-            (json!({"rate": 1}), "unknown field `rate`"),
+            (json!({"rate": 1}), "job.tune: found {\"rate\":1}, expected one of `trials`"),
         ] {
             let error = job(tune.clone()).unwrap_err().to_string();
             assert!(error.contains(key), "{tune}: {error}");
@@ -135,8 +137,6 @@ mod tests {
     #[test]
     fn what_does_not_go_with_a_tuning_is_refused_by_name() {
         for (key, value) in [
-            ("head", json!({"kind": "mlp", "hidden": 4})),
-            ("head", json!({"kind": "classifier"})),
             ("agree", json!("gradient")),
             ("agree", json!("diloco")),
             ("precision", json!("int8")),
@@ -144,9 +144,7 @@ mod tests {
             ("patience", json!(3)),
             ("average_decay", json!(0.9)),
         ] {
-            let mut text = json!({"dataset": "d", "network": "vgg19", "tune": {}});
-            text[key] = value.clone();
-            let error = Job::from_value(text).unwrap_err().to_string();
+            let error = read(json!({"tune": {}, key: value})).unwrap_err().to_string();
             assert!(error.contains(&format!("job.{key}")) && error.contains("tun"), "{key} {value}: {error}");
         }
     }
