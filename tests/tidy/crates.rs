@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, Below)] = &[
     ("work", These(&["protocol", "storage"])),
     ("datasets", These(&["protocol", "storage"])),
     ("rounds", These(&["protocol", "storage", "work", "frozen"])),
+    ("units", These(&["protocol", "storage", "work"])),
     ("transfer", These(&["protocol", "storage", "work", "networks", "frozen", "datasets", "rounds"])),
     ("workloads", These(&["work", "transfer"])),
     ("trainer", These(&["protocol", "storage", "work", "workloads"])),

@@ -1,0 +1,132 @@
+//! How units are dealt in shares: large ones first, then smaller and smaller ones (factoring; Hummel,
+//! Schonberg and Flynn, 1992).
+//!
+//! A level has a share for each worker, and all its shares together have half of the units that are left. A
+//! worker that has done a share takes the next, by the ledger. So whoever had cheap units takes more, and at
+//! the end nobody waits for longer than a small share takes. The cut depends on the numbers of units and of
+//! workers alone. Within a level units are dealt in short runs, round robin: a level whose units grow dearer
+//! one after the other has even shares.
+
+use std::ops::Range;
+
+/// A share is not smaller than this part of what each worker has on average, for each costs an event.
+const SMALLEST: u64 = 256;
+/// The most units of a run, and the least runs that a share has where it can.
+const LONGEST_RUN: u64 = 256;
+const RUNS: u64 = 64;
+
+/// All shares of some units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dealing {
+    workers: u64,
+    levels: Vec<Level>,
+}
+
+/// The units of a level, by their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Level {
+    units: Range<u64>,
+    /// Units that lie side by side in a share.
+    run: u64,
+}
+
+impl Dealing {
+    /// Deals so many units to so many workers.
+    pub(crate) fn new(units: u64, workers: u32) -> Dealing {
+        let workers = u64::from(workers.max(1));
+        let smallest = (units / (workers * SMALLEST)).max(1);
+        let (mut levels, mut first) = (Vec::new(), 0);
+        while first < units {
+            let left = units - first;
+            let share = left.div_ceil(2 * workers);
+            // A single worker does all of it in one share.
+            let all = workers == 1 || share <= smallest && left <= workers * smallest;
+            let of = if all { left } else { (share.max(smallest) * workers).min(left) };
+            levels
+                .push(Level { units: first..first + of, run: (of / (workers * RUNS)).clamp(1, LONGEST_RUN) });
+            first += of;
+        }
+        if levels.is_empty() {
+            levels.push(Level { units: 0..0, run: 1 });
+        }
+        Dealing { workers, levels }
+    }
+
+    /// How many shares there are: as many as workers, or a multiple of that.
+    pub(crate) fn shares(&self) -> u32 {
+        (self.levels.len() as u64 * self.workers) as u32
+    }
+
+    /// The places of a share's units, ascending.
+    pub(crate) fn places(&self, share: u32) -> impl Iterator<Item = u64> + '_ {
+        let (level, worker) = (u64::from(share) / self.workers, u64::from(share) % self.workers);
+        let of = self.levels.get(level as usize).cloned().unwrap_or(Level { units: 0..0, run: 1 });
+        let Level { units, run } = of;
+        let runs = (units.start + worker * run..units.end).step_by((run * self.workers) as usize);
+        runs.flat_map(move |first| first..(first + run).min(units.end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_dealt_once() {
+        for units in [0, 1, 2, 7, 100, 3_000, 65_537] {
+            for workers in [1, 2, 3, 8, 50] {
+                let dealing = Dealing::new(units, workers);
+                let mut all: Vec<u64> =
+                    (0..dealing.shares()).flat_map(|share| dealing.places(share)).collect();
+                for share in 0..dealing.shares() {
+                    assert!(dealing.places(share).is_sorted(), "{units} units, {workers} workers");
+                }
+                all.sort_unstable();
+                assert_eq!(all, (0..units).collect::<Vec<_>>(), "{units} units, {workers} workers");
+                assert!(
+                    dealing.shares() >= workers && dealing.shares() <= 14 * workers,
+                    "{}",
+                    dealing.shares()
+                );
+            }
+        }
+        let million = Dealing::new(1_000_000, 1_000);
+        assert!(million.shares() <= 10_000, "{}", million.shares());
+    }
+
+    /// The time in which the last worker ends and the sum of all costs, when who is done takes the next share.
+    fn simulated(costs: &[f64], workers: u32) -> (f64, f64) {
+        let dealing = Dealing::new(costs.len() as u64, workers);
+        let mut free = vec![0.0_f64; workers as usize];
+        for share in 0..dealing.shares() {
+            let first = (0..free.len()).min_by(|a, b| free[*a].total_cmp(&free[*b])).unwrap();
+            free[first] += dealing.places(share).map(|place| costs[place as usize]).sum::<f64>();
+        }
+        (free.iter().copied().fold(0.0, f64::max), costs.iter().sum())
+    }
+
+    #[test]
+    fn nobody_is_idle_at_the_end_though_units_differ_a_thousandfold() {
+        // Costs from 1 to 1000, as many of each order of magnitude, in four orders.
+        let cost = |n: u64| {
+            10f64.powf(3.0 * ((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1u64 << 24) as f64))
+        };
+        let mixed: Vec<f64> = (0..20_000).map(cost).collect();
+        let mut rising = mixed.clone();
+        rising.sort_by(f64::total_cmp);
+        let falling: Vec<f64> = rising.iter().rev().copied().collect();
+        let mut clustered = rising.clone();
+        clustered.rotate_left(5_000);
+        for (name, costs) in
+            [("mixed", mixed), ("rising", rising), ("falling", falling), ("clustered", clustered)]
+        {
+            for workers in [2, 8, 40] {
+                let (ends, all) = simulated(&costs, workers);
+                let idle = ends - all / f64::from(workers);
+                println!("{name}, {workers} workers: idle {idle:.0} of {ends:.0}");
+                // The dearest unit costs 1000, and a smallest share has two of them at the most.
+                assert!(idle <= 2_000.0 + 0.01 * ends, "{name}, {workers} workers: {idle} of {ends}");
+            }
+        }
+    }
+}
