@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, Below)] = &[
     ("datasets", These(&["protocol", "storage"])),
     ("rounds", These(&["protocol", "storage", "work", "frozen"])),
     ("transfer", These(&["protocol", "storage", "work", "networks", "frozen", "datasets", "rounds"])),
+    ("program", These(&["protocol", "storage", "work", "datasets"])),
     ("workloads", These(&["work", "transfer"])),
     ("trainer", These(&["protocol", "storage", "work", "workloads"])),
     ("terminal", These(&[])),
