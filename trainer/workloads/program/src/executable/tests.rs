@@ -109,6 +109,8 @@ impl Place {
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
+        // A file system may wait for its disk when a file is written anew under its old name.
+        let _ = fs::remove_file(&path);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
