@@ -27,6 +27,7 @@ pub mod start;
 pub mod status;
 mod told;
 pub mod tune;
+pub mod units;
 pub mod view;
 pub mod watch;
 pub mod weights;

@@ -10,7 +10,8 @@ mod manifest;
 mod names;
 mod shard;
 
-pub use manifest::{DATASET_SCHEMA, Geometry, MANIFEST, Manifest, ShardEntry, SplitEntry, Unreadable};
+pub use crate::MANIFEST;
+pub use manifest::{DATASET_SCHEMA, Geometry, Manifest, ShardEntry, SplitEntry, Unreadable};
 pub use names::{MAX_NAME_BYTES, write_names};
 pub use shard::{check_shard, write_shard};
 

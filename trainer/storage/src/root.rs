@@ -100,6 +100,14 @@ impl Root {
         self.named("weights", "weights", name)
     }
 
+    /// The folder of a user's program.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.named("programs", "program", name)
+    }
+
     /// The folder of a feature store.
     ///
     /// # Errors

@@ -94,7 +94,7 @@ mod tests {
         assert!(million.shares() <= 10_000, "{}", million.shares());
     }
 
-    /// The time in which the last worker ends and the sum of all costs, when who is done takes the next share.
+    /// When the last worker ends, and the sum of all costs: who is done takes the next share.
     fn simulated(costs: &[f64], workers: u32) -> (f64, f64) {
         let dealing = Dealing::new(costs.len() as u64, workers);
         let mut free = vec![0.0_f64; workers as usize];

@@ -1,5 +1,5 @@
-//! The end of a run of units: its results are checked, joined in the order of the units, and published with an
-//! index and the dead letters, in legs.
+//! The end of a run of units: its results are checked, joined in the order of the units, and published with
+//! an index and the dead letters, in legs.
 
 use crate::index::{Counts, DEAD, INDEX, Index};
 use crate::merge::Merge;

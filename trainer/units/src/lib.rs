@@ -1,12 +1,13 @@
 //! Units: pieces of work that are independent of each other, thousands or millions of them.
 //!
-//! The first stage deals all units in shares. A unit that is lost is tried again in the next stage, by another
-//! leg; after the last try it is a dead letter, with its reason, and the run ends all the same. The end joins
+//! The first stage deals all units in shares. A unit that is lost is tried again in the next stage, by
+//! another leg; after the last try it is a dead letter, with its reason, and the run ends all the same. The end joins
 //! the results in the order of the units. A result depends on its unit alone, so the files of a run are the
 //! same however its legs were cut.
 //!
 //! ```text
-//! units ─ shares ─▶ results + lost ─ second try ─▶ results + lost ─ … ─▶ results-*.jsonl, dead.jsonl, results.json
+//! units ─ shares ─▶ results + lost ─ second try ─▶ results + lost ─ …
+//!       ─ the end ─▶ results-*.jsonl, dead.jsonl, results.json
 //! ```
 
 mod combine;

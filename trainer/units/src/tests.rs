@@ -46,6 +46,22 @@ impl Doing for Squaring {
     }
 }
 
+/// What all stages of a run have.
+struct Of {
+    job: Job,
+    course: Course,
+    features: FeatureStore,
+    workers: u32,
+}
+
+impl Of {
+    fn new(units: u64, tries: u32, workers: u32) -> Of {
+        let course = course("squares".into(), units, tries, workers);
+        let features = FeatureStore { key: "none".into(), manifest: None };
+        Of { job: Job::from_value(json!({})).unwrap(), course, features, workers }
+    }
+}
+
 /// A run in a folder of its own.
 struct Run {
     _folder: tempfile::TempDir,
@@ -67,13 +83,12 @@ impl Run {
 
     /// All stages and the end, in legs of so many steps (0: one leg). Gives the files of the product.
     fn carry_out(&self, workers: u32, tries: u32, leg_steps: usize) -> BTreeMap<String, String> {
-        let course = course("squares".into(), self.numbers.count(), tries, workers);
-        let job = Job::from_value(json!({})).unwrap();
-        let features = FeatureStore { key: "none".into(), manifest: None };
+        let of = Of::new(self.numbers.count(), tries, workers);
+        let course = &of.course;
         let mut state: Option<FileRef> = None;
         for number in 0..course.end() {
             let before = state.clone();
-            let stage = self.stage(&job, &course, number, workers, &features, before.as_ref());
+            let stage = self.stage(&of, number, before.as_ref());
             let units: Arc<dyn Units> =
                 Arc::new(Squares { numbers: self.numbers.clone(), done_in: self.done_in, tries: number + 1 });
             let share =
@@ -82,7 +97,7 @@ impl Run {
             state = combine(&stage, &results, &units).unwrap().state;
         }
         let best = state.unwrap();
-        let stage = self.stage(&job, &course, course.end(), workers, &features, None);
+        let stage = self.stage(&of, course.end(), None);
         self.legs(leg_steps, |place| {
             let last = Last { best: &best, unscored: None, place };
             Box::new(Ending::open(&stage, last, self.numbers.clone(), json!({"of": "squares"})).unwrap())
@@ -96,16 +111,10 @@ impl Run {
             .collect()
     }
 
-    fn stage<'a>(
-        &'a self,
-        job: &'a Job,
-        course: &'a protocol::Course,
-        number: u32,
-        workers: u32,
-        features: &'a FeatureStore,
-        state: Option<&'a FileRef>,
-    ) -> Stage<'a> {
-        Stage { root: &self.root, run: &self.run, job, course, number, workers, features, state, threads: 1 }
+    fn stage<'a>(&'a self, of: &'a Of, number: u32, state: Option<&'a FileRef>) -> Stage<'a> {
+        let Of { job, course, features, workers } = of;
+        let (root, run, workers) = (&self.root, &self.run, *workers);
+        Stage { root, run, job, course, number, workers, features, state, threads: 1 }
     }
 
     fn legs<'a>(&self, steps: usize, open: impl Fn(Option<&FileRef>) -> Box<dyn Work + 'a>) -> FileRef {
@@ -184,13 +193,11 @@ fn a_damaged_share_is_done_again_and_damaged_results_are_named() {
     let run = Run::new(Numbers::All(100), |_| 1);
     run.carry_out(2, 1, 0);
     let stage = run.root.run(&run.run).stage(0);
-    let course = course("squares".into(), 100, 1, 2);
-    let job = Job::from_value(json!({})).unwrap();
-    let features = FeatureStore { key: "none".into(), manifest: None };
-    let at = run.stage(&job, &course, 0, 2, &features, None);
+    let of = Of::new(100, 1, 2);
+    let at = run.stage(&of, 0, None);
     let units: Arc<dyn Units> = Arc::new(Squares { numbers: run.numbers.clone(), done_in: |_| 1, tries: 1 });
     let done = |share| run.legs(0, |place| open(&at, share, place, units.clone()).unwrap());
-    let shares: Vec<FileRef> = (0..course.shares(0, 2)).map(done).collect();
+    let shares: Vec<FileRef> = (0..of.course.shares(0, 2)).map(done).collect();
     std::fs::write(stage.join(&shares[1].name), vec![b'x'; shares[1].bytes as usize]).unwrap();
     let state = combine(&at, &shares, &units).unwrap().state.unwrap();
     let files = state::State::read(&run.root.run(&run.run).combined(), &state).unwrap().files;

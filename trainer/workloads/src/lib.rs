@@ -1,9 +1,13 @@
 //! The registry of workloads: the kinds that jobs name, one line each.
 
+use program::Program;
 use transfer::Transfer;
 use work::Registry;
 
 /// Every kind of job. A job without a kind is of the first.
 pub fn all() -> Registry {
-    Registry::new(vec![("transfer", Box::new(Transfer))])
+    Registry::new(vec![
+        ("transfer", Box::new(Transfer)), //
+        ("program", Box::new(Program)),
+    ])
 }

@@ -1,5 +1,6 @@
 //! `dataset.json`: what a dataset folder holds, every file with its length and checksum.
 
+use crate::{Kind, MANIFEST};
 use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,9 +16,6 @@ pub const DATASET_SCHEMA: u32 = 2;
 /// The schema that a digest names: it counts up when the same images would be stored as other bytes, which
 /// names do not.
 const DIGEST_SCHEMA: u32 = 1;
-
-/// The manifest's name in a dataset folder.
-pub const MANIFEST: &str = "dataset.json";
 
 /// The content of a dataset folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,16 +134,12 @@ impl Manifest {
     /// Reads and checks a folder's manifest.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`].
+    /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`]; [`Error::Array`] for a data
+    /// set of another kind.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST);
         let bytes = unseal(&path, &read_whole(&path)?.0)?;
-        let damaged = |e: serde_json::Error| Error::damaged(&path, "a dataset's manifest", e.to_string());
-        let Schema { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if schema > DATASET_SCHEMA {
-            return Err(Error::Schema { file: path, found: schema, known: DATASET_SCHEMA });
-        }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let manifest: Manifest = Kind::Images.parse(&path, &bytes, DATASET_SCHEMA)?;
         match manifest.contradiction() {
             Some(found) => Err(Error::damaged(&path, "a manifest that agrees with itself", found)),
             None => Ok(manifest),
@@ -198,10 +192,4 @@ impl Manifest {
             shard.files().find(|file| file.name.contains('/') || check_file_name(&file.name).is_err())?;
         Some(format!("a file name {:?} that leaves the folder", file.name))
     }
-}
-
-/// The one field that every version's manifest has.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u32,
 }
