@@ -293,7 +293,7 @@ impl Local {
         let course = &ledger.course;
         let best =
             ledger.best.as_ref().and_then(|best| Some((course.rounds_in(best.stage), best.score.as_ref()?)));
-        let ended = ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
+        let ended = ledger.ending.as_ref().map(|ending| ledger.words(&ending.why)).unwrap_or_default();
         let unscored = ledger.ending.as_ref().and_then(|ending| ending.unscored.as_ref());
         let gb_seconds = counts.billed_ms as f64 / 1_000.0 * f64::from(self.memory) / 1_024.0;
         if self.json {
@@ -322,7 +322,12 @@ impl Local {
             if let Some(why) = unscored {
                 say!("  it has no scores: {why}");
             }
-            say!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
+            let workloads = workloads::all();
+            let command = workloads.find(&ledger.job).ok().and_then(|workload| workload.command());
+            if let Some(command) = command {
+                let root = self.root.display().to_string();
+                say!("  try it: {}", command.replace("{root}", &root).replace("{run}", outcome.run.as_str()));
+            }
         }
     }
 }

@@ -232,10 +232,10 @@ fn line(view: &View) -> String {
         At::Before(_) | At::End => {}
     }
     if course.at(state.stage) != At::End {
-        line += &format!(", {} of {} workers done", state.workers_done, state.workers);
+        line += &format!(", {}", told::done(state));
     }
     let legs = view.reports.values().filter(|r| r.stage == state.stage).map(|r| r.leg + 1).max().unwrap_or(0);
-    if legs > 1 {
+    if legs > 1 && state.shares == 0 {
         line += &format!(", leg {legs}");
     }
     if !state.ended {
@@ -254,6 +254,10 @@ fn pace(view: &View) -> String {
     let rate = view.units_per_second();
     let at = view.course.at(view.state.stage);
     let mut pace = String::new();
+    // Shares differ in size: what is done of those at hand says little of the others.
+    if view.state.shares > 0 {
+        return format!(", {rate:.1} {}/s", view.course.unit);
+    }
     if matches!(at, At::Before(_)) || rate > 0.0 {
         pace += &format!(", {:.0} %, {rate:.1} {}/s", 100.0 * view.share(), view.course.unit);
     }

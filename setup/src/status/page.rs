@@ -190,7 +190,7 @@ fn state(view: &View) -> Markup {
             }
             @if !run.ended {
                 (figure(&format!("{} a second", course.unit), html! { (number(view.units_per_second(), 1)) }, &html! {
-                    (number(100.0 * view.share(), 0)) " % of this stage"
+                    @if run.shares == 0 { (number(100.0 * view.share(), 0)) " % of this stage" }
                 }))
                 (figure("time left", html! { (time_left(view)) }, &html! {
                     @if course.rounds > 0 { "by the last " (course.called) "s" }
@@ -209,7 +209,10 @@ fn state(view: &View) -> Markup {
 /// Who is at work on the stage at hand.
 fn at_work(view: &View) -> String {
     let (course, run) = (&view.course, &view.state);
-    let done = format!("{} of {} done", run.workers_done, run.workers);
+    let done = match run.shares {
+        0 => format!("{} of {} done", run.workers_done, run.workers),
+        shares => format!("{} of {shares} shares done", run.shares_done),
+    };
     match course.at(run.stage) {
         At::End if run.ended => "done".into(),
         At::End => format!("at {}", course.words(run.stage)),
@@ -245,7 +248,7 @@ fn limit(name: &str, value: f64, decimals: usize, limit: f64, limit_decimals: us
 fn time_left(view: &View) -> String {
     let course = &view.course;
     match (course.at(view.state.stage), view.seconds_left(), view.rounds_left_ms()) {
-        (At::Before(_), Some(seconds), _) => {
+        (At::Before(_), Some(seconds), _) if view.state.shares == 0 => {
             let left = lasting((seconds * 1_000.0) as u64);
             if course.rounds > 0 { format!("{left} + {}s", course.called) } else { left }
         }

@@ -35,7 +35,8 @@ impl Ledger {
     pub fn decide(&self, event: &Event, moment: Moment<'_>) -> Result<Decision, Error> {
         if let Some(ending) = &self.ending {
             let again = matches!(event, Event::Start(_)) && self.may_reopen();
-            let ended = || Decision::Ignore(format!("run {} has ended: {}", self.run, ending.why));
+            let ended =
+                || Decision::Ignore(format!("run {} has ended: {}", self.run, self.words(&ending.why)));
             return Ok(if again { Decision::Reopen } else { ended() });
         }
         if let Some(ending) = self.ready() {

@@ -35,6 +35,12 @@ pub struct RunItem {
     pub workers: u32,
     /// Workers that are done with the stage.
     pub workers_done: u32,
+    /// Shares of the stage, where they are more than the workers; else 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shares: u32,
+    /// Shares that are done, where there are more than workers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shares_done: u32,
     /// When it started, in milliseconds since 1970.
     pub started_ms: u64,
     /// When this was last reported.
@@ -123,6 +129,10 @@ pub struct ModelItem {
     pub shown: String,
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl RunItem {
     /// What a ledger says.
     pub fn of(ledger: &Ledger, now_ms: u64) -> RunItem {
@@ -130,8 +140,10 @@ impl RunItem {
         let value = |score: &Score| score.values.first().copied();
         let best = ledger.best.as_ref().and_then(|best| Some((best.stage, value(best.score.as_ref()?)?)));
         let ending = ledger.ending.as_ref();
+        let finer = ledger.over.is_none() && ledger.shares.count() > ledger.workers.len();
+        let shares = |count: usize| if finer { count as u32 } else { 0 };
         RunItem {
-            status: ending.map_or("running".into(), |ending| ending.why.to_string()),
+            status: ending.map_or("running".into(), |ending| ledger.words(&ending.why)),
             ended: ending.is_some(),
             title: ledger.course.title.clone(),
             stage: ledger.stage,
@@ -139,6 +151,8 @@ impl RunItem {
             course: serde_json::to_string(&ledger.course).unwrap_or_default(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
+            shares: shares(ledger.shares.count()),
+            shares_done: shares(ledger.shares.results().count()),
             started_ms: ledger.started_ms,
             at_ms: now_ms,
             sent: ledger.spend.sent,

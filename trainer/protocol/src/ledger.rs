@@ -189,6 +189,14 @@ impl Ledger {
         self.over.is_some() || self.workers.iter().all(|w| w.result.is_some())
     }
 
+    /// A reason to end, in the words of the course.
+    pub fn words(&self, reason: &Reason) -> String {
+        match reason {
+            Reason::Rounds if self.course.rounds == 0 => format!("all {} done", self.course.unit),
+            reason => reason.to_string(),
+        }
+    }
+
     /// Rounds that are complete.
     pub fn rounds_done(&self) -> u32 {
         self.last.as_ref().map_or(0, |last| self.course.rounds_in(last.stage))

@@ -1,12 +1,12 @@
 //! Units: pieces of work that are independent of each other, thousands or millions of them.
 //!
 //! The first stage deals all units in shares. A unit that is lost is tried again in the next stage, by
-//! another leg; after the last try it is a dead letter, with its reason, and the run ends all the same. The end joins
-//! the results in the order of the units. A result depends on its unit alone, so the files of a run are the
-//! same however its legs were cut.
+//! another leg; after the last try it is a dead letter, with its reason, and the run ends all the same. The
+//! end joins the results in the order of the units. A result depends on its unit alone, so the files of a run
+//! are the same however its legs were cut.
 //!
 //! ```text
-//! units ─ shares ─▶ results + lost ─ second try ─▶ results + lost ─ …
+//! units ─ shares ─▶ results + lost ─ tries ─▶ results + lost
 //!       ─ the end ─▶ results-*.jsonl, dead.jsonl, results.json
 //! ```
 
@@ -36,11 +36,11 @@ pub trait Units: Send + Sync {
     /// The numbers of the units.
     fn numbers(&self) -> &Numbers;
 
-    /// Takes up these units, to be settled in this order.
+    /// Takes up these units, to be settled in this order; `tries` tells which try it is, from 1.
     ///
     /// # Errors
     /// [`Failed`], when none of them can be begun.
-    fn begin(&self, units: Vec<u64>) -> Result<Box<dyn Doing>, Failed>;
+    fn begin(&self, units: Vec<u64>, tries: u32) -> Result<Box<dyn Doing>, Failed>;
 }
 
 /// Units that are being done.

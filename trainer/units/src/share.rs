@@ -96,7 +96,7 @@ impl Work for ShareWork {
         let left = &self.numbers[self.share.settled..];
         let doing = match &mut self.doing {
             Some(doing) => doing,
-            None => self.doing.insert(self.units.begin(left.to_vec())?),
+            None => self.doing.insert(self.units.begin(left.to_vec(), self.tries)?),
         };
         let mut settled = Vec::new();
         doing.step(&mut settled)?;

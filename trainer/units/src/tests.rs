@@ -14,7 +14,6 @@ struct Squares {
     numbers: Numbers,
     /// Of which try a unit is done: 1 for most, more than there are for the dead.
     done_in: fn(u64) -> u32,
-    tries: u32,
 }
 
 struct Squaring {
@@ -28,9 +27,9 @@ impl Units for Squares {
         &self.numbers
     }
 
-    fn begin(&self, mut units: Vec<u64>) -> Result<Box<dyn Doing>, Failed> {
+    fn begin(&self, mut units: Vec<u64>, tries: u32) -> Result<Box<dyn Doing>, Failed> {
         units.reverse();
-        Ok(Box::new(Squaring { left: units, done_in: self.done_in, tries: self.tries }))
+        Ok(Box::new(Squaring { left: units, done_in: self.done_in, tries }))
     }
 }
 
@@ -90,7 +89,7 @@ impl Run {
             let before = state.clone();
             let stage = self.stage(&of, number, before.as_ref());
             let units: Arc<dyn Units> =
-                Arc::new(Squares { numbers: self.numbers.clone(), done_in: self.done_in, tries: number + 1 });
+                Arc::new(Squares { numbers: self.numbers.clone(), done_in: self.done_in });
             let share =
                 |share| self.legs(leg_steps, |place| open(&stage, share, place, units.clone()).unwrap());
             let results: Vec<FileRef> = (0..course.shares(number, workers)).map(share).collect();
@@ -195,7 +194,7 @@ fn a_damaged_share_is_done_again_and_damaged_results_are_named() {
     let stage = run.root.run(&run.run).stage(0);
     let of = Of::new(100, 1, 2);
     let at = run.stage(&of, 0, None);
-    let units: Arc<dyn Units> = Arc::new(Squares { numbers: run.numbers.clone(), done_in: |_| 1, tries: 1 });
+    let units: Arc<dyn Units> = Arc::new(Squares { numbers: run.numbers.clone(), done_in: |_| 1 });
     let done = |share| run.legs(0, |place| open(&at, share, place, units.clone()).unwrap());
     let shares: Vec<FileRef> = (0..of.course.shares(0, 2)).map(done).collect();
     std::fs::write(stage.join(&shares[1].name), vec![b'x'; shares[1].bytes as usize]).unwrap();

@@ -43,6 +43,11 @@ pub trait Workload: Send + Sync {
     /// [`Failed`].
     fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed>;
 
+    /// The command that tries a product out, where `{root}` and `{run}` stand for the folder and the run.
+    fn command(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What people are shown of a run's product; nothing decides by it.
     fn show(&self, _root: &Root, _run: &RunId) -> Option<ModelItem> {
         None

@@ -111,9 +111,9 @@ impl Units for Source {
         &self.numbers
     }
 
-    fn begin(&self, units: Vec<u64>) -> Result<Box<dyn Doing>, Failed> {
+    fn begin(&self, units: Vec<u64>, tries: u32) -> Result<Box<dyn Doing>, Failed> {
         // Of those that were lost before, many may be again: that is no sign.
-        let keep_going = self.job.keep_going || self.job.again.is_some();
+        let keep_going = self.job.keep_going || self.job.again.is_some() || tries > 1;
         let lines = Arc::new(Of(self.data.clone()));
         Ok(Box::new(Batches::new(self.limits.clone(), lines, units, keep_going)))
     }

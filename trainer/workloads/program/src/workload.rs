@@ -58,6 +58,10 @@ impl Workload for Program {
         Ok(Box::new(Ending::open(stage, last, source.numbers().clone(), source.made_of())?))
     }
 
+    fn command(&self) -> Option<&'static str> {
+        Some("baton units {run} --root {root}")
+    }
+
     fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
         let folder = root.run(run).model();
         let index = Index::open(&folder).ok()?;

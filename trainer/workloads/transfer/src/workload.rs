@@ -48,6 +48,10 @@ impl Workload for Transfer {
         Ok(Box::new(Ending::open(*stage, last)?))
     }
 
+    fn command(&self) -> Option<&'static str> {
+        Some("baton predict --root {root} --run {run} IMAGE…")
+    }
+
     fn show(&self, root: &Root, run: &RunId) -> Option<ModelItem> {
         model::Model::open(&root.run(run).model()).ok()?.item()
     }
