@@ -2,6 +2,8 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod units_form;
+
 use clap::{Args, Parser, Subcommand};
 use data_prep::generate::{ClassSet, Generated};
 use data_prep::{
@@ -11,11 +13,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use terminal::{note, say};
+use units_form::UnitsForm;
 
-/// Makes a dataset folder for Baton from images in the forms in which data sets come.
+/// Makes a dataset folder for Baton from images in the forms in which data sets come, or of units for a
+/// program.
 ///
-/// The folder appears when it is complete. The same command again continues after an interruption, and does
-/// nothing but verify when the folder is there. numpy opens every file in it.
+/// The folder appears when it is complete. The same command again continues after an interruption (units:
+/// begins anew), and does nothing but verify when the folder is there. numpy opens every file of images.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -36,6 +40,9 @@ Examples:
   data-prep npy images.npy --labels labels.npy --out datasets/mine --val-share 0.1
   data-prep npy bloodmnist.npz --out datasets/blood
   data-prep generate --set novel --images-per-class 30 --out datasets/shapes
+  data-prep units addresses.csv --out datasets/addresses
+  data-prep units scans --out datasets/raw-scans
+  seq 1000 | data-prep units - --out datasets/numbers
 
 Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
 5 something else is at --out or another data-prep is writing it.";
@@ -121,6 +128,12 @@ enum Form {
         #[command(flatten)]
         common: Common,
     },
+    /// Units for a program: lines of JSON, the rows of a table, or the files of a folder.
+    ///
+    /// Each line is a JSON value; each row becomes an object of strings, by the names in the heading; of each
+    /// file a copy lies in the data set, and the unit is {"file": "files/...", "bytes": ..., "xxh3": ...}. A unit
+    /// has at most 1048576 bytes.
+    Units(#[command(flatten)] UnitsForm),
 }
 
 #[derive(Args)]
@@ -182,13 +195,12 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let (source, common) = Cli::parse().form.source();
-    let json = common.json;
-    match run(&source, common) {
-        Ok(summary) => {
-            print(&summary, json);
-            ExitCode::SUCCESS
-        }
+    let made = match Cli::parse().form.source() {
+        Made::Images(source, common) => images(&source, *common),
+        Made::Units(form) => units_form::run(form),
+    };
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note!("data-prep: {error}");
             ExitCode::from(exit_code(&error))
@@ -196,9 +208,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a form makes, and from what.
+enum Made {
+    Images(Source, Box<Common>),
+    Units(UnitsForm),
+}
+
 impl Form {
-    fn source(self) -> (Source, Common) {
-        match self {
+    fn source(self) -> Made {
+        let (source, common) = match self {
+            Form::Units(form) => return Made::Units(form),
             Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
             Form::Folder { source, size, labels, label_column, bits, follow_links, common } => {
                 let links = if follow_links { Links::Anywhere } else { Links::Inside };
@@ -212,7 +231,8 @@ impl Form {
                 let seed = common.seed;
                 (Source::Generate(Generated { classes, per_class, val_per_class, size, seed }), common)
             }
-        }
+        };
+        Made::Images(source, Box::new(common))
     }
 }
 
@@ -225,7 +245,8 @@ fn exit_code(error: &Error) -> u8 {
     }
 }
 
-fn run(source: &Source, common: Common) -> Result<Summary, Error> {
+/// Makes a data set of images and prints the summary.
+fn images(source: &Source, common: Common) -> Result<(), Error> {
     let json = common.json;
     // indicatif draws nothing when standard error is not a terminal.
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::no_length() };
@@ -241,7 +262,8 @@ fn run(source: &Source, common: Common) -> Result<Summary, Error> {
         Progress::Unreadable(_) | Progress::Note(_) => {}
     });
     bar.finish_and_clear();
-    summary
+    print(&summary?, json);
+    Ok(())
 }
 
 fn options(common: Common) -> Options {

@@ -36,10 +36,7 @@ pub(crate) struct Partial {
 impl Partial {
     /// Opens or creates the folder for `out`, and empties it unless it holds parts made by the same recipe.
     pub(crate) fn open(out: &Path, recipe: &str) -> Result<Partial> {
-        let folder = beside(out, "partial");
-        create_folder(&folder)?;
-        let lock = lock(&folder)?;
-        let partial = Partial { folder, out: out.to_owned(), _lock: lock };
+        let partial = Partial::take(out)?;
         let known = partial.folder.join(RECIPE);
         if fs::read_to_string(&known).is_ok_and(|found| found == recipe) {
             return Ok(partial);
@@ -47,6 +44,20 @@ impl Partial {
         partial.remove_all_but(|name| name == LOCK)?;
         write(&known, recipe.as_bytes())?;
         Ok(partial)
+    }
+
+    /// Opens or creates the folder for `out`, and empties it.
+    pub(crate) fn afresh(out: &Path) -> Result<Partial> {
+        let partial = Partial::take(out)?;
+        partial.remove_all_but(|name| name == LOCK)?;
+        Ok(partial)
+    }
+
+    fn take(out: &Path) -> Result<Partial> {
+        let folder = beside(out, "partial");
+        create_folder(&folder)?;
+        let lock = lock(&folder)?;
+        Ok(Partial { folder, out: out.to_owned(), _lock: lock })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -104,9 +115,13 @@ impl Partial {
         let list = || Error::io("list", &self.folder);
         for entry in fs::read_dir(&self.folder).map_err(list())? {
             let entry = entry.map_err(list())?;
-            if !keep(&entry.file_name().to_string_lossy()) {
-                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+            if keep(&entry.file_name().to_string_lossy()) {
+                continue;
             }
+            let kind = entry.file_type().map_err(list())?;
+            let removed =
+                if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.map_err(Error::io("remove", &entry.path()))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::classes::name_classes;
 use crate::collection::{Collection, Unread};
 use crate::files::some_of;
+use crate::out::{OTHER_RECIPE, dataset_name, is_taken};
 use crate::partial::{Finished, Partial};
 use crate::plan::{Deal, Pick, Plan, plan};
 use crate::source::Source;
@@ -154,16 +155,6 @@ fn note_untrained(collection: &mut Collection, plan: &Plan) {
     }
 }
 
-/// The dataset's name: the last one of the output's path.
-fn dataset_name(out: &Path) -> Result<String> {
-    let name = out.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    storage::check_name("data set", name).map_err(|_| {
-        let expected = "a folder whose name has only a-z, 0-9, '.', '_' and '-', and starts with no '.'";
-        Error::option("--out", expected, out.display().to_string())
-    })?;
-    Ok(name.into())
-}
-
 /// A hash of all that decides the output's bytes: the source's files by name, length and, where known,
 /// content; the options.
 fn recipe(source: &Source, collection: &Collection, options: &Options) -> String {
@@ -176,23 +167,13 @@ fn recipe(source: &Source, collection: &Collection, options: &Options) -> String
 /// The data set that is at the output already, when the same recipe made it and all of it is whole.
 fn existing(options: &Options, recipe: &str) -> Result<Option<Summary>> {
     let out = &options.out;
-    let is_empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if !out.exists() || is_empty() {
-        return Ok(None);
-    }
     let in_the_way = |found: String| Error::Exists { folder: out.clone(), found };
-    // Even --replace removes nothing but datasets: a mistyped --out must not cost a folder of photos.
-    if !out.join(MANIFEST).exists() {
-        return Err(in_the_way(format!("no {MANIFEST} in it, so even --replace keeps it")));
-    }
-    if options.replace {
+    if !is_taken(out, options.replace)? {
         return Ok(None);
     }
     let manifest = Manifest::read(out).map_err(|e| in_the_way(e.to_string()))?;
     if manifest.recipe != recipe {
-        return Err(in_the_way(
-            "a dataset made from other files, with other options or by another version".into(),
-        ));
+        return Err(in_the_way(OTHER_RECIPE.into()));
     }
     for shard in manifest.splits.values().flat_map(|split| &split.shards) {
         check_shard(out, shard).map_err(|e| in_the_way(e.to_string()))?;

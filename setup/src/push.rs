@@ -1,7 +1,8 @@
-//! `baton push`: datasets, weights and a job to the bucket, and from there, by the function,
+//! `baton push`: datasets, weights, programs and a job to the bucket, and from there, by the function,
 //! onto its file system.
 
 mod parts;
+mod sources;
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -11,6 +12,7 @@ use parts::{Parts, Upload};
 use protocol::{Errand, Manifest, Pushed};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use storage::Root;
 use terminal::{note, say};
@@ -20,16 +22,16 @@ const TRIES: usize = 5;
 /// S3 takes an object of 5 TB.
 const LARGEST: u64 = 5 << 40;
 
-/// Brings datasets, weights and a job from a folder onto the function's file system.
+/// Brings datasets, weights, programs and a job from a folder onto the function's file system.
 ///
 /// What the bucket or the file system has already, with the same content, is not sent again: the same command
 /// goes on where it was interrupted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json"
+    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json\n  baton push --root efs --program geocode --dataset addresses"
 )]
 pub struct Push {
-    /// The folder with datasets/ and weights/.
+    /// The folder with datasets/, weights/ and programs/.
     #[arg(long)]
     pub root: PathBuf,
     /// Datasets, by name.
@@ -38,6 +40,9 @@ pub struct Push {
     /// Weights, by name.
     #[arg(long)]
     pub weights: Vec<String>,
+    /// Programs, by name: all of programs/NAME/, executable files as such.
+    #[arg(long)]
+    pub program: Vec<String>,
     /// A job, which a `start` without one then takes.
     #[arg(long)]
     pub job: Option<PathBuf>,
@@ -57,7 +62,9 @@ impl Push {
     pub async fn run(&self) -> Result<(), Failure> {
         let files = self.files()?;
         if files.is_empty() {
-            return Err(Failure::input("nothing to push: name a --dataset, --weights or a --job"));
+            return Err(Failure::input(
+                "nothing to push: name a --dataset, --weights, a --program or a --job",
+            ));
         }
         let aws = Aws::connect().await?;
         let bucket = aws.output(&self.stack, "Bucket").await?;
@@ -83,10 +90,19 @@ impl Push {
         let root = Root::open(&self.root)?;
         let mut files = Vec::new();
         for name in &self.dataset {
-            files.extend(folder(&root.dataset(name)?, &format!("datasets/{name}"), "dataset.json")?);
+            let (from, path) = (root.dataset(name)?, format!("datasets/{name}"));
+            let units =
+                if from.join(datasets::MANIFEST).is_file() { sources::units(&from, &path)? } else { None };
+            files.extend(match units {
+                Some(units) => units,
+                None => folder(&from, &path, "dataset.json")?,
+            });
         }
         for name in &self.weights {
             files.extend(folder(&root.weights(name)?, &format!("weights/{name}"), "weights.json")?);
+        }
+        for name in &self.program {
+            files.extend(sources::program(&root.program(name)?, &format!("programs/{name}"))?);
         }
         if let Some(job) = &self.job {
             crate::start::read_job(job)?;
@@ -114,12 +130,14 @@ fn folder(folder: &Path, path: &str, last: &str) -> Result<Vec<(String, PathBuf)
 }
 
 fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
-    let bytes = std::fs::metadata(file).map_err(Failure::io("look at", file))?.len();
+    let metadata = std::fs::metadata(file).map_err(Failure::io("look at", file))?;
+    let bytes = metadata.len();
+    let executable = path.starts_with("programs/") && metadata.permissions().mode() & 0o111 != 0;
     if bytes > LARGEST {
         return Err(Failure::input(format!("{} has more than 5 TB: make smaller shards", file.display())));
     }
     let sha256 = sha256(file).map_err(Failure::io("read", file))?;
-    Ok(Pushed { path: path.to_owned(), bytes, sha256 })
+    Ok(Pushed { path: path.to_owned(), bytes, sha256, executable })
 }
 
 /// Uploads a file unless the bucket has its content; says whether it did.
@@ -188,17 +206,32 @@ mod tests {
             root: temporary.path().to_owned(),
             dataset: vec!["a".into()],
             weights: Vec::new(),
+            program: Vec::new(),
             job: None,
             part: 256,
             stack: "baton".into(),
         };
         assert!(push.files().unwrap_err().message.contains("no dataset.json"));
-        for name in ["dataset.json", "a.npy", "z.npy", ".hidden"] {
+        for name in ["a.npy", "z.npy", ".hidden"] {
             std::fs::write(dataset.join(name), name).unwrap();
         }
+        std::fs::write(dataset.join("dataset.json"), "{\"schema\": 2}").unwrap();
         let paths: Vec<_> = push.files().unwrap().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, ["datasets/a/a.npy", "datasets/a/z.npy", "datasets/a/dataset.json"]);
         let outside = Push { dataset: vec!["../a".into()], ..push };
         assert!(outside.files().is_err());
+    }
+
+    #[test]
+    fn what_can_be_run_is_told_for_programs_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("run");
+        for (path, mode, executable) in
+            [("programs/p/run", 0o755, true), ("programs/p/run", 0o644, false), ("job.json", 0o755, false)]
+        {
+            std::fs::write(&file, "x").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(describe(path, &file).unwrap().executable, executable, "{path} {mode:o}");
+        }
     }
 }

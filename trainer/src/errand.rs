@@ -72,6 +72,9 @@ impl Desk<'_> {
             if !whole {
                 break;
             }
+            if file.executable {
+                storage::allow_running(self.root, &file.path)?;
+            }
             done += 1;
         }
         Ok(json!({"prepared": done, "of": files.len(), "bytes": bytes}))
@@ -104,7 +107,12 @@ impl Desk<'_> {
             let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
             let key = format!("runs/{run}/{name}");
             bucket.put(&key, &path)?;
-            delivered.push(Pushed { path: key, bytes: bytes.len() as u64, sha256: sha256(&bytes) });
+            delivered.push(Pushed {
+                path: key,
+                bytes: bytes.len() as u64,
+                sha256: sha256(&bytes),
+                executable: false,
+            });
         }
         Ok(json!({"delivered": delivered}))
     }
@@ -205,7 +213,8 @@ mod tests {
             let pushed = |(path, text): &(&str, &str)| {
                 let sha256 = sha256(text.as_bytes());
                 objects.insert(Manifest::key(&sha256), text.as_bytes().to_vec());
-                Pushed { path: (*path).into(), bytes: text.len() as u64, sha256 }
+                let executable = path.ends_with("/run");
+                Pushed { path: (*path).into(), bytes: text.len() as u64, sha256, executable }
             };
             let files = files.iter().map(pushed).collect();
             let manifest = serde_json::to_vec(&Manifest { schema: Manifest::SCHEMA, files }).unwrap();
@@ -260,6 +269,25 @@ mod tests {
         assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap_err().fate(), crate::Fate::Retry);
         bucket.cut_after = None;
         assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["bytes"], 8 + 2);
+    }
+
+    #[test]
+    fn a_program_that_is_pushed_can_be_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let bucket = Memory::default();
+        let files = [("programs/p/run", "#!/bin/sh\necho 7\n"), ("programs/p/lib/data", "#!/bin/sh\n")];
+        bucket.push(&files);
+        assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["prepared"], 2);
+        let run = folder.path().join(files[0].0);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o111;
+        assert_eq!(mode(&folder.path().join(files[1].0)), 0);
+        assert_eq!(std::process::Command::new(&run).output().unwrap().stdout, b"7\n");
+        // The right comes back to a file that is there without it.
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["bytes"], 0);
+        assert_eq!(mode(&run), 0o110);
     }
 
     #[test]

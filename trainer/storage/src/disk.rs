@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -74,6 +74,10 @@ pub trait OpenFile: Debug + Send + Sync {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes its bytes durable.
     fn sync(&self) -> io::Result<()>;
+    /// Lets all that may read it run it as a program. A disk without such rights has nothing to do.
+    fn allow_running(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Takes the lock that at most one holds, or answers `WouldBlock`.
     fn try_lock(&self) -> io::Result<()>;
     /// Gives the lock back.
@@ -269,6 +273,17 @@ impl OpenFile for fs::File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn allow_running(&self) -> io::Result<()> {
+        let mut permissions = self.metadata()?.permissions();
+        let mode = permissions.mode();
+        let wanted = mode | (mode & 0o444) >> 2;
+        if wanted == mode {
+            return Ok(());
+        }
+        permissions.set_mode(wanted);
+        self.set_permissions(permissions)
     }
 
     fn try_lock(&self) -> io::Result<()> {

@@ -39,7 +39,7 @@ impl Incoming {
     /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for what has arrived of it.
     ///
     /// # Errors
-    /// [`Error::Name`] for a path that is no data set's, weights' or `job.json`; [`Error::Unfit`] when
+    /// [`Error::Name`] for a path that is no data set's, weights', program's or `job.json`; [`Error::Unfit`] when
     /// another content has the name, which only `job.json` may be given up for; [`Error::Io`].
     pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
         check_path(path)?;
@@ -123,15 +123,28 @@ impl Incoming {
 
 const JOB: &str = "job.json";
 
-/// What may be brought in: `job.json`, and files of data sets and weights.
+/// Lets a file that was brought in be run as a program.
+///
+/// # Errors
+/// As [`Incoming::begin`], [`Error::Io`].
+pub fn allow_running(root: &Root, path: &str) -> Result<()> {
+    check_path(path)?;
+    let target = root.path().join(path);
+    let file = disk::open(&target, Access::Read).map_err(Error::io("open", &target))?;
+    file.allow_running().map_err(Error::io("let run", &target))
+}
+
+/// What may be brought in: `job.json`, and files of data sets, weights and programs.
 fn check_path(path: &str) -> Result<()> {
     check_file_name(path)?;
     let mut parts = path.split('/');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(JOB), None, None) => Ok(()),
-        (Some("datasets" | "weights"), Some(name), Some(_)) => check_name("data set or weights", name),
+        (Some("datasets" | "weights" | "programs"), Some(name), Some(_)) => {
+            check_name("data set, weights or program", name)
+        }
         _ => {
-            let expected = "job.json, datasets/<name>/<file> or weights/<name>/<file>";
+            let expected = "job.json, or <file> in datasets/<name>/, weights/<name>/ or programs/<name>/";
             Err(Error::unfit("the path of what is brought in", expected, path))
         }
     }
@@ -234,9 +247,16 @@ mod tests {
     fn nothing_is_brought_in_elsewhere() {
         let folder = temporary();
         let root = Root::open(folder.path()).unwrap();
-        for path in
-            ["runs/a/ledger", "../x", "datasets/x", "datasets/../../x/y", "job.json/x", "/etc/passwd", ""]
-        {
+        for path in [
+            "runs/a/ledger",
+            "../x",
+            "datasets/x",
+            "programs/x",
+            "datasets/../../x/y",
+            "job.json/x",
+            "/etc/passwd",
+            "",
+        ] {
             assert!(Incoming::begin(&root, path, 5, HELLO).is_err(), "{path}");
         }
         assert!(Incoming::begin(&root, PATH, 5, "../../x").is_err());

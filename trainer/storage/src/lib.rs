@@ -28,7 +28,7 @@ pub use error::{Error, Fate, Result, is_trouble};
 pub use facts::{FactLog, NewFacts, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
-pub use incoming::{Arrival, Incoming};
+pub use incoming::{Arrival, Incoming, allow_running};
 pub use log::{Created, Known, Log, News};
 pub use names::{check_file_name, check_name};
 pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within, read_whole};

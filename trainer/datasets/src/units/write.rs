@@ -56,7 +56,8 @@ impl Writer {
     /// [`Error::Unfit`] for an empty line, one with a line end in it, and one that is too long;
     /// [`Error::Io`].
     pub fn push(&mut self, line: &str) -> Result<()> {
-        if line.is_empty() || line.len() > MAX_UNIT_BYTES || line.contains(['\n', '\r']) {
+        let ends = |end| line.as_bytes().contains(&end);
+        if line.is_empty() || line.len() > MAX_UNIT_BYTES || ends(b'\n') || ends(b'\r') {
             let expected = format!("one line of 1 to {MAX_UNIT_BYTES} bytes");
             return Err(Error::unfit("a unit", expected, format!("{} bytes", line.len())));
         }
