@@ -40,7 +40,8 @@ impl Incoming {
     ///
     /// # Errors
     /// [`Error::Name`] for a path that is no data set's, weights', program's or `job.json`;
-    /// [`Error::Unfit`] when another content has the name, which only `job.json` may be given up for; [`Error::Io`].
+    /// [`Error::Unfit`] when another content has the name, which only `job.json` may be given up for;
+    /// [`Error::Io`].
     pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
         check_path(path)?;
         check_sha256(sha256)?;
