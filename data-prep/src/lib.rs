@@ -1,5 +1,5 @@
-//! CIFAR archives, image folders, IDX and .npy files, and generated images, into a dataset folder; lines, rows
-//! and files into one of units.
+//! CIFAR archives, image folders, IDX and .npy files, and generated images, into a dataset folder;
+//! lines, rows and files into one of units.
 //!
 //! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder
 //! beside the output, which gets its name when everything is in it. What an interrupted run has finished is

@@ -131,8 +131,8 @@ enum Form {
     /// Units for a program: lines of JSON, the rows of a table, or the files of a folder.
     ///
     /// Each line is a JSON value; each row becomes an object of strings, by the names in the heading; of each
-    /// file a copy lies in the data set, and the unit is {"file": "files/...", "bytes": ..., "xxh3": ...}. A unit
-    /// has at most 1048576 bytes.
+    /// file a copy lies in the data set, and the unit is {"file": "files/...", "bytes": ..., "xxh3": ...}.
+    /// A unit has at most 1048576 bytes.
     Units(#[command(flatten)] UnitsForm),
 }
 

@@ -2,6 +2,7 @@
 
 mod folder;
 mod lines;
+mod push;
 mod rows;
 mod text;
 
@@ -70,9 +71,9 @@ enum Source {
 /// News for whoever watches.
 type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
 
-/// Makes a dataset folder of units: from a `.jsonl` or `.ndjson` file or, for `-`, from standard input; from a
-/// `.csv` or `.tsv` file with a heading; from a folder, whose files are copied. The same source gives the same
-/// bytes.
+/// Makes a dataset folder of units: from a `.jsonl` or `.ndjson` file or, for `-`, from standard input; from
+/// a `.csv` or `.tsv` file with a heading; from a folder, whose files are copied. The same source gives the
+/// same bytes.
 ///
 /// The same call after an interruption begins anew; after completion it compares the source with what is
 /// there, verifies that, and returns it.

@@ -9,8 +9,8 @@ use terminal::{note, say};
 
 #[derive(Args)]
 pub(crate) struct UnitsForm {
-    /// A .jsonl or .ndjson file, a .csv or .tsv file with a heading, a folder of files, or - for lines of JSON
-    /// from standard input.
+    /// A .jsonl or .ndjson file, a .csv or .tsv file with a heading, a folder of files, or - for lines of
+    /// JSON from standard input.
     #[arg(value_name = "SRC")]
     source: PathBuf,
     /// The dataset folder to make; its last name is the dataset's.

@@ -1,6 +1,6 @@
 //! The files of a folder, each a unit: copied into the data set, and named by a line.
 
-use super::text::{CHUNK, Push};
+use super::push::{CHUNK, Push};
 use super::{Progress, Watch, recipe};
 use crate::files::{FoundFile, Links, Listing, list_folder, open_plain, some_of};
 use crate::{Error, Result};

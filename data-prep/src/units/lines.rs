@@ -1,6 +1,6 @@
 //! Lines of JSON: each is checked, blank ones are counted and left out.
 
-use super::text::{CHUNK, Push};
+use super::push::{CHUNK, Push};
 use crate::content::kind_of;
 use crate::{Error, Result};
 use datasets::units::MAX_UNIT_BYTES;

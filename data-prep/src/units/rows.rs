@@ -1,6 +1,6 @@
 //! Tables: each row below the heading becomes an object of strings.
 
-use super::text::{CHUNK, Push};
+use super::push::{CHUNK, Push};
 use crate::content::kind_of;
 use crate::{Error, Result};
 use csv::ByteRecord;

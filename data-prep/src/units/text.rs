@@ -1,5 +1,6 @@
 //! Texts of which each line or row is a unit: told by their ending, read once, hashed on the way.
 
+use super::push::{CHUNK, Push};
 use super::{Progress, Watch, lines, recipe, rows};
 use crate::files::open_plain;
 use crate::{Error, Result};
@@ -7,9 +8,6 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_128;
-
-/// Bytes that are read at once.
-pub(super) const CHUNK: usize = 1 << 20;
 
 /// Bytes of the beginning that are looked at together: the heading of a table is among them.
 const HEAD: u64 = 1 << 16;
@@ -28,9 +26,6 @@ enum Kind {
     Csv,
     Tsv,
 }
-
-/// Takes one unit.
-pub(super) type Push<'a> = dyn FnMut(&str) -> Result<()> + 'a;
 
 impl Text {
     pub(super) fn open(path: &Path) -> Result<Text> {

@@ -34,8 +34,8 @@ pub(super) fn units(folder: &Path, path: &str) -> Result<Option<Files>, Failure>
     names.into_iter().map(file).collect::<Result<_, _>>().map(Some)
 }
 
-/// All files of a program's folder. Hidden files are left out and told; a link is refused, since what it leads
-/// to may be anything of this machine.
+/// All files of a program's folder. Hidden files are left out and told; a link is refused, since what it
+/// leads to may be anything of this machine.
 pub(super) fn program(folder: &Path, path: &str) -> Result<Files, Failure> {
     let mut files = Vec::new();
     walk(folder, path, &mut files)?;

@@ -39,8 +39,9 @@ impl Incoming {
     /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for what has arrived of it.
     ///
     /// # Errors
-    /// [`Error::Name`] for a path that is no data set's, weights', program's or `job.json`; [`Error::Unfit`] when
-    /// another content has the name, which only `job.json` may be given up for; [`Error::Io`].
+    /// [`Error::Name`] for a path that is no data set's, weights', program's or `job.json`;
+    /// [`Error::Unfit`] when another content has the name, which only `job.json` may be given up for;
+    /// [`Error::Io`].
     pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
         check_path(path)?;
         check_sha256(sha256)?;
