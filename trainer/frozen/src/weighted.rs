@@ -3,7 +3,7 @@
 use crate::kernels::{Target, Weighted};
 
 /// Adds to each total its value of every part times the part's weight, part by part, by this CPU's kernels;
-/// every CPU gives the same bits.
+/// every CPU computes the same bits.
 ///
 /// Shapes: `totals` and the values of each part `[n]`.
 ///

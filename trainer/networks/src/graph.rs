@@ -220,7 +220,7 @@ pub struct Conv {
     pub bias: bool,
 }
 
-/// A named place where a network can be cut: what `node` gives is what the frozen pass stores.
+/// A named place where a network can be cut: the frozen pass stores the output of `node`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// The name that a job uses: `pool4`, `fc2`.

@@ -1,8 +1,8 @@
 //! AVX-512: convolutions and poolings on vectors of sixteen lanes; the sums of linear layers,
 //! which run over lanes, are AVX2's.
 //!
-//! Each output is summed in the order of AVX2, so the two give the same bits:
-//! it must not show which CPU a function got.
+//! Each output is summed in the order of AVX2, so the two compute the same bits: a model must not depend on
+//! the CPU of the function.
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;

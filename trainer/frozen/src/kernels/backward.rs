@@ -1,5 +1,5 @@
-//! What gradients need beside products: single numbers of maps, channel by channel. No lane meets another, so
-//! the compiler makes the vectors.
+//! The parts of gradients that are not products: single numbers of maps, channel by channel. Lanes are
+//! independent, so the compiler makes the vectors.
 use super::vector::{LANES, Vector};
 
 /// Sets the derivatives by an image's values to 0 where these are not between the bounds.

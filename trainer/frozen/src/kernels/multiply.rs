@@ -1,8 +1,8 @@
 //! The matrix multiply: rows found by offset, weights in packed panels, with bias, addend and clamp at the
 //! end.
 //!
-//! A row may come in segments (the rows of a convolution's window). Each output is summed in one order that
-//! depends only on `segments` and `depth`, so it is the same however the rows are dealt.
+//! A row may consist of segments (the rows of a convolution's window). Each output is summed in one order
+//! that depends only on `segments` and `depth`, so it is the same however the rows are dealt.
 use super::Residual;
 use super::vector::{LANES, Vector};
 
@@ -30,20 +30,20 @@ pub(crate) struct Multiply<'a> {
     pub(crate) c: &'a mut [f32],
     /// Offset in `c` of each row.
     pub(crate) c_rows: &'a [usize],
-    /// What the sums begin with, its rows so many floats apart; zeros if nothing.
+    /// The start values of the sums, with rows this many floats apart; zeros if there are none.
     pub(crate) residual: Option<Residual<'a, usize>>,
-    /// What is done to a finished sum; nothing for the products inside a Winograd convolution.
+    /// The operations on a finished sum; none for the products inside a Winograd convolution.
     pub(crate) finish: Option<Finish<'a>>,
 }
 
-/// What follows the sum.
+/// The operations after the sum.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
     /// `[columns]`
     pub(crate) bias: &'a [f32],
     pub(crate) low: f32,
     pub(crate) high: f32,
-    /// What is added between bias and clamp, its rows so many floats apart.
+    /// The values that are added between bias and clamp, with rows this many floats apart.
     pub(crate) addend: Option<(&'a [f32], usize)>,
 }
 
@@ -213,7 +213,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             c[r] = c[r].add(*job.c_rows.get_unchecked(row + r));
         }
         for r in 0..R {
-            // What is stored at the end should be in the cache by then.
+            // The outputs should be in the cache by the time they are stored.
             for line in (0..N * V::LANES).step_by(PANEL) {
                 V::prefetch(c[r].add(line));
             }

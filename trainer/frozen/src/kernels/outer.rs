@@ -1,6 +1,6 @@
-//! Sums of outer products: what the gradient of a convolution's weights is made of.
+//! Sums of outer products: the gradient of a convolution's weights is made of them.
 //!
-//! Both operands lie in panels of [`PANEL`] channels, pixel after pixel. Each sum is one chain of
+//! Both operands are in panels of [`PANEL`] channels, pixel after pixel. Each sum is one chain of
 //! multiply-adds over the pixels in their order, so it is the same however rows and columns are dealt.
 use super::multiply::{PANEL, blocking};
 use super::vector::{LANES, Vector};

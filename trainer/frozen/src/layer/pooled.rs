@@ -1,5 +1,5 @@
-//! A direct convolution and the max pooling behind it, a few rows at a time:
-//! the map between never leaves the cache.
+//! A direct convolution and the max pooling after it, a few rows at a time: the map in between never leaves
+//! the cache.
 use std::ops::Range;
 
 use super::Layer;
@@ -16,7 +16,7 @@ pub(crate) struct Pooled {
 }
 
 impl Pooled {
-    /// `pool` reads what `conv` gives.
+    /// `pool` reads the output of `conv`.
     pub(crate) fn new(conv: Direct, pool: MaxPool) -> Pooled {
         let lines = choice::pooled_lines(pool.input.row());
         let chunk =
