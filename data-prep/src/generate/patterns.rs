@@ -1,4 +1,4 @@
-//! The looks of the generated classes: each a small function that says whether a point lies on the pattern.
+//! The looks of the generated classes: each a small function that says whether a point is on the pattern.
 //!
 //! A shape fills the circle of radius 1 around the origin; a texture covers the plane with a period of about
 //! 1.

@@ -1,5 +1,4 @@
-//! The machine that a pickle is a program of: a stack with marks, and a memo. It makes values and calls
-//! nothing.
+//! The machine that runs a pickle: a stack with marks, and a memo. It makes values and calls nothing.
 
 use super::text;
 use std::collections::HashMap;
@@ -8,7 +7,7 @@ use std::ops::Range;
 /// Values, memo entries and stack places that a pickle may use; CIFAR-100 needs about 250,000.
 pub(super) const MAX_VALUES: usize = 2_000_000;
 
-/// Names that a pickle of arrays may use, each with what it stands for; `_core` since numpy 2.
+/// Names that a pickle of arrays may use, each with its meaning; `_core` since numpy 2.
 const NAMES: [(&str, Name); 7] = [
     ("numpy.core.multiarray _reconstruct", Name::Array),
     ("numpy._core.multiarray _reconstruct", Name::Array),
@@ -22,7 +21,7 @@ const NAMES: [(&str, Name); 7] = [
 /// The meaning of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// An array that is given its elements as its state.
+    /// An array that receives its elements as its state.
     Array,
     /// An array of a buffer, since protocol 5.
     Buffer,
@@ -30,7 +29,7 @@ pub(super) enum Name {
     Class,
     /// The type of elements.
     Type,
-    /// How Python 3 writes bytes in protocols before 3: as a text, a character for each.
+    /// Python 3's form of bytes in protocols before 3: a text with a character for each.
     Encode,
 }
 
@@ -42,7 +41,7 @@ pub(super) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A string or bytes: where it lies in the file.
+    /// A string or bytes: its place in the file.
     Bytes(Range<usize>),
     /// A string or bytes that are written in another form.
     Decoded(Vec<u8>),
@@ -50,7 +49,7 @@ pub(super) enum Value {
     Sequence(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Name(Name),
-    /// The result of calling `name` with `args`, and the state it would be given then.
+    /// The result of calling `name` with `args`, and the state that it would receive.
     Object {
         name: Id,
         args: Id,
@@ -73,7 +72,7 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() }
     }
 
-    /// Runs the program; all values, and which of them is the pickle.
+    /// Runs the program; returns all values, and the index of the pickle's own.
     pub(super) fn run(mut self) -> Result<(Vec<Value>, Id), String> {
         loop {
             let opcode = self.take(1)?;
@@ -319,7 +318,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes that a text stands for.
+    /// The bytes that a text encodes.
     fn encode(&mut self, args: Id) -> Result<(), String> {
         let at = self.at;
         let text = |id: &Id| match &self.values[*id as usize] {

@@ -1,4 +1,4 @@
-//! Pickles as Python 2 wrote them, and pickles made to do harm.
+//! Pickles as Python 2 wrote them, and malicious ones.
 
 use super::machine::MAX_VALUES;
 use super::*;
