@@ -1,4 +1,4 @@
-//! `baton doctor`: what a run needs, looked at one by one, each trouble with what to do.
+//! `baton doctor`: checks everything that a run needs, one by one, with advice for each problem.
 
 use crate::Failure;
 use crate::aws::{Aws, Stack, words};
@@ -6,17 +6,17 @@ use protocol::Errand;
 use serde_json::{Value, json};
 use terminal::say;
 
-/// Concurrent invocations that a run of five workers wants at once.
+/// Concurrent invocations of a run with five workers.
 const CONCURRENCY: i32 = 5;
-/// What an account has that Lambda has lifted nothing for: it is mostly new, or a lab.
+/// The memory of an account whose limit Lambda has not raised: mostly a new account, or a lab.
 const NEW_ACCOUNT_MB: i32 = 3_008;
 const FULL_CONCURRENCY: i32 = 1_000;
-/// A file system with more free bytes than that has no end that anybody meets: EFS.
+/// A file system with more free bytes than this never fills up: EFS.
 const BOUNDLESS: u64 = 1 << 50;
-/// Free bytes with which a run would soon be hindered.
+/// With fewer free bytes a run would soon be hindered.
 const LEAST_FREE: u64 = 1 << 30;
 
-/// Looks whether everything that a run needs is there.
+/// Checks whether everything that a run needs is there.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton doctor\n  baton doctor --stack my-stack --json")]
 pub struct Doctor {
@@ -28,18 +28,18 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// What was found about one thing.
+/// The result of one check.
 struct Finding {
     what: &'static str,
-    /// What is there, or what is wrong and what to do.
+    /// Its state, or the problem and what to do.
     found: Result<String, String>,
 }
 
 impl Doctor {
-    /// Does it.
+    /// Runs all checks.
     ///
     /// # Errors
-    /// When something is wrong: how many things are.
+    /// If something is wrong: how many problems there are.
     pub async fn run(&self) -> Result<(), Failure> {
         let aws = Aws::connect().await?;
         let mut findings = vec![credentials(&aws).await];
@@ -91,7 +91,7 @@ impl Doctor {
     }
 }
 
-/// Whether AWS knows us: the account's settings are the least that can be asked for.
+/// Whether AWS accepts the credentials: the account's settings are the smallest request.
 async fn credentials(aws: &Aws) -> Finding {
     let found = match aws.cloud.lambda.get_account_settings().send().await {
         Ok(_) => Ok(format!("accepted in {}", aws.region())),
@@ -120,7 +120,8 @@ async fn quota(aws: &Aws) -> Finding {
     Finding { what: "concurrency", found }
 }
 
-/// Whether the function can be invoked; after 14 days without one it is inactive and wakes at the next.
+/// Whether the function can be invoked; after 14 days without an invocation it is inactive, and the next one
+/// wakes it.
 async fn state(aws: &Aws, function: &str) -> Finding {
     let found = match aws.cloud.lambda.get_function_configuration().function_name(function).send().await {
         Err(error) => Err(format!("{}: baton deploy", words(error))),
@@ -144,7 +145,8 @@ async fn state(aws: &Aws, function: &str) -> Finding {
     Finding { what: "function", found }
 }
 
-/// What memory the function may have. Lambda tells no quota for it, only refuses: what is known is said.
+/// The memory that the function may have. Lambda has no quota to read and only refuses, so this reports known
+/// values.
 async fn memory(aws: &Aws, function: &str) -> Option<Finding> {
     let about = aws.cloud.lambda.get_function_configuration().function_name(function).send().await.ok()?;
     let settings = aws.cloud.lambda.get_account_settings().send().await.ok();
@@ -184,7 +186,7 @@ async fn recursion(aws: &Aws, function: &str) -> Finding {
     Finding { what: "recursion", found }
 }
 
-/// What the function itself reaches, from where it runs.
+/// The services that the function itself reaches, from where it runs.
 async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
     let answer = match aws.ask(function, &Errand::Probe).await {
         Ok(answer) => answer,
@@ -211,7 +213,7 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
     reached.chain(answer.get("file_system").and_then(space)).collect()
 }
 
-/// What the function's file system has left. EFS says that it has 8 EB; what is in use costs.
+/// The free space of the function's file system. EFS reports 8 EB; the bytes in use cost money.
 fn space(file_system: &Value) -> Option<Finding> {
     let bytes = |key: &str| file_system.get(key).and_then(Value::as_u64);
     let (free, used) = (bytes("free")?, bytes("used")?);

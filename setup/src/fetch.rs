@@ -1,5 +1,5 @@
-//! `baton fetch`: public data sets and pretrained weights,
-//! from their official places to where a job finds them.
+//! `baton fetch`: downloads public data sets and pretrained weights from their official places to where a job
+//! finds them.
 
 mod download;
 #[cfg(test)]
@@ -29,16 +29,16 @@ use transfer::weights::{Normalisation, install};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub struct Fetch {
-    /// What to fetch; see the list below.
+    /// The names to fetch; see the list below.
     #[arg(required = true)]
     pub names: Vec<String>,
     /// The folder that stands for EFS.
     #[arg(long)]
     pub root: PathBuf,
-    /// Take the files from this folder's URL in place of the official ones; checksums stay.
+    /// Take the files from this folder's URL instead of the official ones; checksums stay the same.
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
-    /// Say what was fetched as JSON, and no progress.
+    /// Print the result as JSON, and no progress.
     #[arg(long)]
     pub json: bool,
 }
@@ -137,7 +137,7 @@ impl Fetch {
     }
 }
 
-/// Says what to do by hand.
+/// The message with the steps to do by hand.
 fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
     let Source { base, file, sha256, bytes, .. } = source;
     let megabytes = bytes.div_ceil(1_000_000);

@@ -88,7 +88,6 @@ pub(crate) fn pooled_lines(floats: usize) -> usize {
 /// activations (VGG19 at 224 px: 80 M to 4 M; groups of eight read 320 MB less than two groups of four, 3 %
 /// of the time). Otherwise few images stay in the cache, as many for each thread: SqueezeNet 1.1 reached 10 %
 /// more images per second in groups of two than of eight.
-/// images a second by twos than by eights.
 pub(crate) fn batch(per_image: usize, weights: usize, threads: usize) -> usize {
     let fit = 34 * 1024 * 1024 / per_image.max(1);
     let wanted = (2 * weights).div_ceil(3 * per_image.max(1)).max(1);
