@@ -1,5 +1,5 @@
 //! Bad input through the real commands: each has its exit code and says what was found, what was expected and
-//! what to do, and nothing half-written is left.
+//! what to do. No half-written file is left.
 
 #[path = "bad_input/disk.rs"]
 mod disk;
@@ -21,16 +21,16 @@ use tests::{World, binary};
 const INPUT: i32 = 3;
 const STORAGE: i32 = 4;
 
-/// A command that must fail, and what it leaves.
+/// A command that must fail, and the folder that it must not change.
 struct Case<'a> {
     program: &'a str,
-    /// What is compared before and after.
+    /// The folder that is compared before and after.
     folder: &'a Path,
 }
 
 impl Case<'_> {
-    /// Runs it: the exit code must be `code`, the words must be among what it says,
-    /// no file may differ afterwards.
+    /// Runs it: the exit code must be `code`, its output must have all of `words`, and no file may differ
+    /// afterwards.
     fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
         let before = tree(self.folder);
         let output = Command::new(binary(self.program)).args(arguments).current_dir(self.folder).output();
@@ -70,7 +70,7 @@ fn local(more: &[&'static str]) -> Vec<&'static str> {
     [&LOCAL, more].concat()
 }
 
-/// Changes one byte of the file whose name begins so; gives its path.
+/// Changes one byte of the file whose name begins like this; returns its path.
 fn flip(folder: &Path, name: &str) -> PathBuf {
     let path = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let path = path.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(name));
@@ -152,7 +152,7 @@ fn downloads_with_a_wrong_checksum() {
     let fetch = ["fetch", "squeezenet1_1", "--root", ".", "--mirror", &mirror];
     let words = ["squeezenet1_1-b8a52dc0.pth", "expected b8a52dc0", "has SHA-256", "try again"];
     baton(folder.path()).refuses(&fetch, INPUT, &words);
-    // A file that was put there by hand stays where it is.
+    // A file that was put there by hand is kept.
     fs::write(folder.path().join("downloads/squeezenet1_1-b8a52dc0.pth"), "something else").unwrap();
     baton(folder.path()).refuses(&fetch, INPUT, &["expected b8a52dc0", "Remove it"]);
 }
@@ -200,7 +200,7 @@ fn arguments_and_jobs_that_are_not_allowed() {
     baton(folder).refuses(&LOCAL, INPUT, &["the-job.json", "learning_rote", "`learning_rate`"]);
 }
 
-/// The same, and what no command sends, as events to the function itself.
+/// The same, and events that no command sends, to the function itself.
 #[test]
 fn events_that_are_not_allowed() {
     let world = World::new(4);
@@ -320,7 +320,7 @@ fn a_read_only_folder_is_told() {
     data_prep.refuses(&["folder", "photos", "--out", "made", "--val-share", "0.3"], STORAGE, &words);
 }
 
-/// A shard with another byte than was written is never trained on: it is computed again, or named.
+/// A shard with another byte than was written is never used for training: it is computed again, or named.
 #[test]
 fn a_damaged_feature_shard_is_made_good_or_named() {
     let world = World::new(4);

@@ -1,5 +1,5 @@
 //! Real processes under fire: the real trainer in the local cloud, with kills, freezes, lost and doubled
-//! events, throttling, a full disk and a dead table; every run ends with the model of a calm one.
+//! events, throttling, a full disk and a dead table. Every run ends with the model of a run without faults.
 //!
 //! ```text
 //! BATON_CHAOS_SECONDS=900 cargo test --release -p tests --test chaos -- --nocapture     for longer
@@ -25,19 +25,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tests::World;
 
-/// Runs at the same time; most of their time they wait for a retry or a tick.
+/// Runs at the same time; most of the time they wait for a retry or a tick.
 const LANES: u64 = 4;
 /// Time limit of an invocation, and the tick.
 const LEG: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_secs(1);
-/// A run that takes longer is stuck; a calm one takes some seconds.
+/// A run that takes longer is stuck; a run without faults takes some seconds.
 const STUCK: Duration = Duration::from_secs(300);
 /// The run's id in each world.
 const RUN: &str = "storm";
 
 type Model = Vec<(String, Vec<u8>)>;
 
-/// One kind of weather.
+/// One kind of storm.
 struct Storm {
     name: &'static str,
     rounds: u32,
@@ -69,7 +69,7 @@ fn kills(numbers: &mut Rng, kill: f64) -> Faults {
     Faults { kill, kill_ms, ..Faults::default() }
 }
 
-/// Kills that hit the features stage, whose legs take about a second.
+/// Kills in the features stage, whose legs take about a second.
 fn slow_kills(_: &mut Rng) -> Faults {
     Faults { kill: 0.5, kill_ms: 1_500, ..Faults::default() }
 }
@@ -94,7 +94,7 @@ fn queue(_: &mut Rng) -> Faults {
     }
 }
 
-/// What was seen in one run.
+/// The result of one run.
 #[derive(Default)]
 struct Seen {
     counts: Counts,
@@ -104,7 +104,7 @@ struct Seen {
     wrong: Option<String>,
 }
 
-/// How long the storms go on when too little goes wrong.
+/// How long the storms continue if too little has gone wrong.
 const ENOUGH: Duration = Duration::from_secs(120);
 
 #[test]
@@ -139,7 +139,7 @@ fn every_run_ends_with_the_model_of_a_calm_one() {
     conclude(&all.into_inner().unwrap(), &storms);
 }
 
-/// One run in one storm, from its start to its model; says in a line what it was like.
+/// One run in one storm, from its start to its model; prints a line about it.
 fn weather(storm: &Storm, seed: u64) -> Seen {
     let (mut numbers, begun) = (Rng::with_seed(seed), Instant::now());
     let full_disk = storm.name == FULL_DISK;
@@ -202,7 +202,7 @@ fn job(world: &World, agree: &str, storm: &Storm) -> Job {
     world.job(json!({"agree": agree, "rounds": rounds, "image_size": image, "unit_images": 8}))
 }
 
-/// A folder in memory, where there is one: an fsync on a busy disk takes a third of a second.
+/// A folder in memory, if there is one: an fsync on a busy disk takes a third of a second.
 fn memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { env::temp_dir() }
@@ -240,7 +240,7 @@ fn replay(storm: &Storm, seed: u64, why: &str) -> String {
     )
 }
 
-/// All that was seen, in words and as assertions.
+/// Prints the results of all runs and asserts the promises.
 fn conclude(all: &[Seen], storms: &[&Storm]) {
     let sum = |of: fn(&Seen) -> u64| all.iter().map(of).sum::<u64>();
     let wrong: Vec<&String> = all.iter().filter_map(|seen| seen.wrong.as_ref()).collect();
@@ -272,7 +272,7 @@ fn conclude(all: &[Seen], storms: &[&Storm]) {
         late,
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // Where events are lost, delayed or refused as well, the time is not the kill's alone.
+    // If events are also lost, delayed or refused, the time is not only the kill's.
     let kills_alone = storms.iter().all(|storm| storm.name.starts_with("kills"));
     assert!(!kills_alone || late == 0, "{late} kills cost more than a leg and a tick");
     assert!(

@@ -1,4 +1,4 @@
-//! The commands of `baton` that need no cloud, as processes, on what `baton demo` has made.
+//! The commands of `baton` that need no cloud, as processes, on the result of `baton demo`.
 
 use data_prep::generate::ClassSet;
 use serde_json::Value;
@@ -11,7 +11,7 @@ fn json_lines(arguments: &[&str]) -> Vec<Value> {
     stdout(arguments).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// The exit code and the words of a command that fails.
+/// The exit code and the output of a command that fails.
 fn failure(arguments: &[&str]) -> (i32, String) {
     let output = baton(arguments);
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -30,7 +30,7 @@ fn bmp(side: u32, rgb: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Images that the demo has not made, in a folder for each class.
+/// Images that the demo has not generated, in a folder for each class.
 fn photos(folder: &Path, per_class: u64) {
     for (class, name) in ClassSet::Novel.names().into_iter().enumerate() {
         fs::create_dir_all(folder.join(name)).unwrap();
@@ -74,7 +74,7 @@ fn what_the_demo_made_predicts_scores_and_is_exported() {
         serde_json::from_slice(&fs::read(Path::new(&exported).join("labels.json")).unwrap()).unwrap();
     assert_eq!(labels, ClassSet::Novel.names());
 
-    // Weights other than those of the run are never used with its head.
+    // Weights that are not those of the run are never used with its head.
     let weights = Path::new(&root).join("weights/baton_small/weights.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -1,5 +1,5 @@
-//! What the trainer and the commands ask of DynamoDB, held against every DynamoDB at hand: the local cloud's,
-//! and those that others wrote (moto, MiniStack, dynalite). One suite, unchanged on each.
+//! The DynamoDB calls of the trainer and the commands, tested on every available DynamoDB: the local cloud's,
+//! and stand-ins that others wrote (moto, MiniStack, dynalite). The same suite runs on each.
 
 #[path = "contracts/run.rs"]
 mod run;
@@ -37,7 +37,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server on a free port of the loopback and waits until it takes calls.
+/// Starts a server on a free port of the loopback and waits until it accepts calls.
 async fn serve(program: PathBuf, arguments: impl Fn(u16) -> Vec<String>) -> (Server, SdkConfig) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(program);
@@ -102,7 +102,7 @@ fn tell(progress: &DynamoProgress, facts: &[Fact], now_ms: u64) {
     progress.ledger(&ledger, true, now_ms);
 }
 
-/// Reports as the handler does, from a thread that is no task of the runtime.
+/// Reports as the handler does, from a thread that is not a task of the runtime.
 async fn report(config: &SdkConfig, reports: impl FnOnce(&DynamoProgress) + Send + 'static) {
     let runtime = tokio::runtime::Handle::current();
     let progress = DynamoProgress::new(config, TABLE.into(), runtime);
@@ -138,7 +138,7 @@ fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + of(value)).sum()
 }
 
-/// The whole suite. Every stand-in passes it; none has a way around.
+/// The whole suite. Every stand-in must pass it without exceptions.
 async fn suite(config: SdkConfig) {
     let client = Client::new(&config);
     reports_are_read_back(&config, &client).await;
@@ -192,7 +192,7 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
 
 async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Client) {
     let facts = first_round("b-run", 2, 1);
-    // A report that was held up comes last: it says less, and may not undo what is known.
+    // A delayed report comes last: it is older, and may not undo newer data.
     for (known, at_ms) in
         [(3, START + 100), (facts.len(), START + 200), (facts.len(), START + 300), (4, START + 400)]
     {
@@ -202,7 +202,7 @@ async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Clie
     let view = View::read(client, TABLE, "b-run").await.unwrap().unwrap();
     assert_eq!((view.state.stage, view.state.at_ms), (2, START + 300));
     assert!(view.stages[&1].ended_ms.is_some(), "the stage stays combined: {view:?}");
-    // The id is given once more, after the run's folder was removed: that is the newer one.
+    // The id is used again, after the run's folder was removed: this run is newer.
     let again = vec![started("b-run", 3, Some(file()), START + 3_600_000)];
     report(config, move |progress| tell(progress, &again, START + 3_600_001)).await;
     let view = View::read(client, TABLE, "b-run").await.unwrap().unwrap();
@@ -303,9 +303,9 @@ async fn dynalites_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_workers_stay_under_the_rate() {
-    // One of them, as fast as it can: of 10,000 reports of itself and of the run one each is written now, the
-    // next after 500 s. A thousand such processes together write twice a second of workers,
-    // and twice of the run.
+    // One of them, as fast as it can: of 10,000 reports on itself and on the run, one each is written now,
+    // the next after 500 s. A thousand such processes together write twice per second on workers, and twice
+    // on the run.
     let mut options = Options::new(std::env::current_exe().unwrap());
     options.tables = vec![TABLE.into()];
     let cloud = LocalCloud::start(options).await.unwrap();

@@ -1,10 +1,10 @@
 //! A process dies before and after each call by which a handler changes the disk or sends an event; the run
 //! then ends with the same model.
 //!
-//! Every such call of `start`, `worker`, `combine`, `stop` and `tick` is counted in a calm run of the real
-//! handler, with real training on the real file system. Then, for each, a child process carries out the same
-//! event on a copy of the folder and aborts there; the platform delivers the event again,
-//! or loses it too and ticks later.
+//! Every such call of `start`, `worker`, `combine`, `stop` and `tick` is counted in a run without faults of
+//! the real handler, with real training on the real file system. Then, for each call, a child process carries
+//! out the same event on a copy of the folder and aborts there. The platform delivers the event again, or
+//! loses it, too, and ticks later.
 //!
 //! ```text
 //! BATON_CRASH_POINTS=all cargo test --release -p tests --test crash_points -- --nocapture    each, both ways
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::World;
 
-/// How long the normal test goes on choosing points.
+/// How long the normal test tries points.
 const NORMAL: Duration = Duration::from_secs(40);
 
 /// An event about to be delivered, with the folder and the queue as they are then.
@@ -41,7 +41,7 @@ struct Moment {
     stopped: bool,
 }
 
-/// Not a test by itself: the process that dies.
+/// Not a test by itself: this is the process that dies.
 #[test]
 fn dies() {
     platform::die_as_ordered();
@@ -90,7 +90,7 @@ fn a_death_before_or_after_any_step_changes_nothing() {
     assert!(tried > 40, "only {tried} deaths: the test shows little");
 }
 
-/// What the deaths are held against.
+/// The runs that the deaths are compared with.
 struct Calm {
     moments: Vec<Moment>,
     whole: Model,
@@ -125,7 +125,7 @@ fn calm(world: &World, start: &str, copies: &Path) -> Calm {
     platform.accept(&json!({"stop": true, "run": RUN}).to_string());
     let stop = platform.queue.pop_back().expect("the stop");
     let stop = Moment { stopped: true, ..moment(&mut platform, stop, copies, moments.len()) };
-    // The stop settles the end; what it sends publishes the model.
+    // The stop settles the end; its event publishes the model.
     while let Some(delivery) = platform.queue.pop_front() {
         platform.deliver(&delivery);
     }
@@ -141,7 +141,7 @@ fn calm(world: &World, start: &str, copies: &Path) -> Calm {
     Calm { moments, whole, stopped }
 }
 
-/// Keeps the folder and the queue as they are, then delivers.
+/// Copies the folder and the queue as they are, then delivers.
 fn moment(platform: &mut Platform, delivery: Delivery, copies: &Path, number: usize) -> Moment {
     let folder = copies.join(number.to_string());
     copy(&platform.root, &folder);
@@ -164,7 +164,7 @@ fn die_and_go_on(moment: &Moment, death: Death, lost: bool, start: &str, folder:
     let at = format!("{} ({}), {death:?}, lost: {lost}", moment.what, moment.steps[death.step - 1]);
     let mut platform = again(moment, &folder.join("root"));
     platform.deliver_to_the_dying(&moment.delivery, death);
-    // Who sends `stop` waits for its answer, and sends it again.
+    // The sender of `stop` waits for its answer, and sends it again.
     if !lost || moment.stopped {
         platform.queue.push_front(moment.delivery.clone());
     }
@@ -216,7 +216,7 @@ fn model(root: &Path) -> Model {
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let files = files.map(|file| file.expect("an entry")).filter(|file| file.path().is_file());
     let name = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
-    // What a dying process had begun to write has a name that begins with a dot.
+    // The names of files that a dying process had begun to write begin with a dot.
     let files = files.filter(|file| !name(file).starts_with('.'));
     files.map(|file| (name(&file), std::fs::read(file.path()).expect("a file"))).collect()
 }

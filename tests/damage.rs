@@ -1,4 +1,4 @@
-//! Damage at rest: one changed byte in any file of a run, a data set or weights is either made good, so that
+//! Damage at rest. One changed byte in any file of a run, a data set or weights is either repaired, so that
 //! the answer is the same to the last bit, or refused with the file's name. It is never used.
 //!
 //! ```text
@@ -22,16 +22,16 @@ use tests::tree::tree;
 use transfer::predict::Predictor;
 use transfer::weights::open_installed;
 
-/// Bytes that are changed in each file, each in a run of its own, unless `BATON_DAMAGE` says.
+/// Bytes that are changed in each file, each in a run of its own, unless `BATON_DAMAGE` is set.
 const BYTES: u64 = 2;
-/// Runs that go on at the same time.
+/// Runs that continue at the same time.
 const AT_ONCE: usize = 8;
 
 fn from_environment(key: &str, otherwise: u64) -> u64 {
     std::env::var(key).map_or(otherwise, |text| text.parse().expect("a whole number"))
 }
 
-/// A run that stands somewhere: all its files, and the events that are on their way.
+/// A run that is stopped somewhere: all its files, and the events on their way.
 struct Stand {
     name: &'static str,
     files: BTreeMap<String, Vec<u8>>,
@@ -51,14 +51,14 @@ fn place() -> PathBuf {
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
-/// The places where a run is stopped and looked at, and the model that it ends with.
+/// The places where a run is stopped, and the model that it ends with.
 fn stands(world: &World) -> (Vec<Stand>, Outcome) {
     let mut driver = Driver::new(world.root(), Pending::new());
     driver.send(&start());
     let stand = |name, driver: &Driver| Stand { name, files: tree(world.root()), pending: driver.pending() };
     let mut stands = vec![stand("before the start", &driver)];
     driver.step();
-    // A leg with no time to speak of ends after its first step, with its place saved.
+    // A leg with almost no time ends after its first step, with its place saved.
     driver.time_ms = 300;
     driver.step();
     let worker = driver.ledger().expect("a ledger").workers[0].clone();
@@ -105,7 +105,7 @@ fn lay(files: &BTreeMap<String, Vec<u8>>, folder: &Path) {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, bytes).expect("a file");
     }
-    // What a run needs besides files.
+    // The folders that a run needs besides files.
     for name in ["runs/run/model", "runs/run/combined"] {
         if folder.join("runs/run").is_dir() {
             fs::create_dir_all(folder.join(name)).expect("a folder");
@@ -121,12 +121,12 @@ fn bytes_of(seed: u64, name: &str, length: usize, count: u64) -> Vec<(usize, u8)
         1 => length - 1,
         _ => (hash(number) % length as u64) as usize,
     };
-    // Of two bytes one is at an end and one anywhere.
+    // If there are two bytes, one is at an end and one anywhere.
     let from = if count < 3 { 1 } else { 0 };
     (from..from + count).map(|n| (place(n), 1 << (hash(n + 1_000) % 8))).collect()
 }
 
-/// What may come of damage in a file.
+/// The allowed results of damage in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Allowed {
     /// Only the same model: it is made again.
@@ -137,7 +137,7 @@ enum Allowed {
     Either,
 }
 
-/// What the design promises for a file at a stand.
+/// The result that the design promises for a file at a stand.
 fn allowed(stand: &str, name: &str) -> Allowed {
     let first = stand == "before the start";
     match name {
@@ -151,7 +151,7 @@ fn allowed(stand: &str, name: &str) -> Allowed {
     }
 }
 
-/// Checks one outcome; `true` when the damage was made good.
+/// Checks one outcome; `true` if the damage was repaired.
 fn judge(what: &str, name: &str, allowed: Allowed, calm: &Outcome, found: &Outcome) -> bool {
     let same = found == calm;
     match (found, allowed) {
@@ -173,7 +173,7 @@ fn one_changed_byte_in_any_file_of_a_run_is_made_good_or_named() {
     let (stands, calm) = stands(&world);
     assert!(matches!(calm, Outcome::Model(_)), "{calm:?}");
     for stand in &stands {
-        // What reads a model is asked below.
+        // The readers of a model are tested below.
         let read = |name: &str| stand.name != "after the end" || !name.contains("/model/");
         let files = stand.files.iter().filter(|(name, _)| read(name));
         let bytes = files.flat_map(|(name, bytes)| {
@@ -193,7 +193,7 @@ fn one_changed_byte_in_any_file_of_a_run_is_made_good_or_named() {
     }
 }
 
-/// How a run goes on from a stand with a changed byte.
+/// The outcome of a run that continues from a stand with a changed byte.
 fn outcome_of_damage(stand: &Stand, name: &str, at: usize, bit: u8) -> Outcome {
     let folder = tempfile::tempdir_in(place()).expect("a folder");
     let mut files = stand.files.clone();
@@ -202,7 +202,7 @@ fn outcome_of_damage(stand: &Stand, name: &str, at: usize, bit: u8) -> Outcome {
     Driver::new(folder.path(), stand.pending.clone()).outcome(&start())
 }
 
-/// Does something with each of many, some at a time: most of a damaged run is waiting.
+/// Does something with each of many, some at a time: a damaged run mostly waits.
 fn at_once<T: Sync>(many: &[T], f: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -216,7 +216,7 @@ fn at_once<T: Sync>(many: &[T], f: impl Fn(&T) + Sync) {
     });
 }
 
-/// What reads a file, and whether its words name what is damaged.
+/// Reads a file, and checks that the error names it.
 fn refused(file: &str, read: impl Fn() -> Result<(), String>, what: &str) {
     match read() {
         Ok(()) => panic!("{what}: taken for whole"),
@@ -224,7 +224,7 @@ fn refused(file: &str, read: impl Fn() -> Result<(), String>, what: &str) {
     }
 }
 
-/// Changes each byte of a file in turn, and has it read.
+/// Changes each byte of a file in turn, and reads it.
 fn every_byte(path: &Path, read: impl Fn() -> Result<(), String>) {
     let whole = fs::read(path).expect("a file");
     read().unwrap_or_else(|words| panic!("{} is whole: {words}", path.display()));
@@ -274,7 +274,7 @@ fn a_model_with_a_changed_byte_predicts_nothing() {
             continue;
         }
         for (at, bit) in bytes_of(seed, &name, bytes.len(), if is_head { count } else { count.min(5) }) {
-            // Another folder each time: a process trusts weights that it has checked.
+            // Another folder each time: a process does not check the same weights twice.
             let folder = tempfile::tempdir_in(place()).expect("a folder");
             let mut files = tree(world.root());
             files.get_mut(&name).expect("the file")[at] ^= bit;

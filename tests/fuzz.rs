@@ -1,5 +1,5 @@
-//! Every reader of what comes from outside, on changed files: none panics, hangs, takes more memory than is
-//! stated, or writes outside of the folder that it is given.
+//! Every reader of outside input, on changed files: none panics, hangs, takes more memory than stated, or
+//! writes outside its folder.
 //!
 //! ```text
 //! BATON_FUZZ=1000000 cargo test --release -p tests --test fuzz             as many inputs for each target
@@ -28,7 +28,7 @@ mod text;
 
 use target::TARGETS;
 
-/// Not a test by itself: the process in which a target's inputs are read.
+/// Not a test by itself: this process reads a target's inputs.
 #[test]
 fn child() {
     guard::child(&TARGETS);

@@ -1,4 +1,4 @@
-//! The local cloud against the real clients: `lambda_runtime` as the function, the AWS SDKs as the callers.
+//! The local cloud with the real clients: `lambda_runtime` as the function, the AWS SDKs as the callers.
 
 use std::{collections::HashMap, env, time::Duration};
 
@@ -22,7 +22,7 @@ fn function() -> Result<(), Error> {
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-/// Answers, fails, panics, or invokes itself, with everything from the environment as on AWS.
+/// Answers, fails, panics, or invokes itself, with all settings from the environment as on AWS.
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     match event.payload["do"].as_str().unwrap_or("answer") {
         "answer" => Ok(json!({

@@ -1,4 +1,4 @@
-//! For each law a mutation that turns it off, and how soon the simulator finds it.
+//! For each law a mutation that turns it off, and the number of schedules until the simulator finds it.
 
 mod code {
     pub(crate) use mutants::{protocol, storage, trainer, work};
@@ -10,7 +10,7 @@ mod simulation;
 
 use mutants::{MUTATIONS, mutation};
 
-/// Schedules within which each mutation is to be found.
+/// Schedules within which each mutation must be found.
 const WITHIN: u64 = 20_000;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who else is on the machine: another user, a second local cloud, a full function, a name that is a command.
+//! Others on the machine: another user, a second local cloud, a full function, a name that is a command.
 
 use local_cloud::{Address, Faults, LocalCloud, Options};
 use protocol::{Fact, Reason};
@@ -46,7 +46,7 @@ fn baton(root: &Path, arguments: &[&str]) -> Output {
     Command::new(binary("baton")).args(arguments).arg("--root").arg(root).output().expect("baton runs")
 }
 
-/// All that a command wrote.
+/// All output of a command.
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -71,7 +71,7 @@ fn the_address_is_its_users_alone() {
     } else {
         println!("SKIPPED: only root can try it as another user");
     }
-    // Who has an address and a token that is not this cloud's is refused in words.
+    // An address and a token that are not this cloud's are refused in words.
     let mut address: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     address["token"] = json!("00112233445566778899aabbccddeeff");
     fs::write(&file, address.to_string()).unwrap();
@@ -104,14 +104,14 @@ fn a_second_local_cloud_on_a_folder_is_refused_and_takes_nothing_away() {
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
     assert_eq!(fs::read(address_file(world.root())).unwrap(), address, "its address is there");
-    // What the message says works: the first carries the run out.
+    // The message's advice works: the first cloud carries out the run.
     let started = baton(world.root(), &["start", "--job", &job, "--run", "second", "--workers", "1"]);
     assert!(started.status.success(), "{}", said(&started));
     let watched = baton(world.root(), &["watch", "--run", "second"]);
     assert!(watched.status.success() && said(&watched).contains("all rounds done"), "{}", said(&watched));
     first.end();
     assert!(!address_file(world.root()).exists());
-    // One that was killed leaves its address and no lock.
+    // A killed one leaves its address and no lock.
     let mut killed = Cloud::begin(world.root());
     killed.0.kill().unwrap();
     killed.0.wait().unwrap();
@@ -155,15 +155,15 @@ async fn a_start_and_a_stop_get_through_a_function_that_is_full() {
     let cloud = cloud_of(&world).await;
     let full = Faults { throttle: 1.0, ..Faults::default() };
     let job = job_file(&world, json!({"rounds": 100_000, "limits": {"hours": 1}}));
-    // Full for longer than an SDK tries by itself.
+    // Full for longer than an SDK retries.
     cloud.set_faults(full.clone()).unwrap();
     let start = spawn(world.root(), &["start", "--job", &job, "--run", "full", "--workers", "1"]);
     tokio::time::sleep(Duration::from_secs(6)).await;
     cloud.set_faults(Faults::default()).unwrap();
     assert!(output(start).await.contains("full"), "it is told");
     assert_eq!(world.facts("full").len().min(1), 1, "it has started");
-    // Full for longer than an answer is waited for: the stop is in the ledger at once, and in the queue once
-    // there is room.
+    // Full for longer than the command waits for an answer: the stop is in the ledger at once, and in the
+    // queue once there is room.
     cloud.set_faults(full).unwrap();
     let stop = spawn(world.root(), &["stop", "--run", "full"]);
     let begun = Instant::now();
@@ -183,7 +183,7 @@ async fn a_start_and_a_stop_get_through_a_function_that_is_full() {
     cloud.shutdown().await;
 }
 
-/// A name that sets the title, clears the line, writes backwards, and begins a line of ours.
+/// A name that sets the title, clears the line, writes backwards, and imitates one of our lines.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}cat\u{1b}[2K\u{9b}2J\u{202e}\rx\nbaton: all is well";
 
 #[test]

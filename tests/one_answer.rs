@@ -1,5 +1,5 @@
-//! The model of a run is the same to the last bit, however its legs are cut and whatever is killed.
-//! With processes.
+//! The model of a run is the same to the last bit, whatever the cuts of its legs and whatever is killed. With
+//! processes.
 
 use local_cloud::Faults;
 use protocol::Job;
@@ -24,7 +24,7 @@ fn cuts_and_concurrency_never_show() {
         let (mut expected, mut whole) = (None, 0.0);
         for (name, concurrency) in [("whole", 2), ("cut", 2), ("alone", 1), ("crowd", 8), ("sliced", 2)] {
             let limit = match name {
-                // Half a second is kept for handing over; on a fast machine what is left must be short.
+                // Half a second is kept for handing over; on a fast machine the rest must be short.
                 "cut" => f64::min(0.5 + whole / 20.0, 1.0),
                 "crowd" => 1.5,
                 _ => 900.0,
@@ -137,7 +137,7 @@ fn kills_of_the_local_cloud_never_show() {
     assert!(world.model("cut-off") == world.model("calm"), "the kills show in the model");
 }
 
-/// A second and third `start` while the run is on its way change nothing.
+/// A second and third `start` during the run change nothing.
 #[test]
 fn repeated_starts_never_show() {
     let world = World::new(12);

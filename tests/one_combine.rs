@@ -12,7 +12,7 @@ fn sixty_four_workers_make_one_combine_a_hundred_times() {
     local.concurrency = Some(64);
     let outcome = world.run(&local, "crowd", 64, &job);
     let facts = world.facts("crowd");
-    // The last stage is the end, which publishes the model: begun as a combine is, and not combined.
+    // The last stage is the end, which publishes the model: it is begun like a combine, and not combined.
     let mut begun = vec![0; 102];
     let mut done = vec![0; 101];
     let mut again = 0;
@@ -26,8 +26,8 @@ fn sixty_four_workers_make_one_combine_a_hundred_times() {
     }
     assert_eq!(done, vec![1; 101], "each stage is combined once");
     assert_eq!(begun, vec![1; 102], "each combine is begun once: {again} events were sent again");
-    // 64 workers and a combine in each of 101 stages, and the end;
-    // what was sent again may have begun once more.
+    // 64 workers and a combine in each of 101 stages, and the end; work that was sent again may have begun
+    // once more.
     let all = facts.iter().filter(|fact| matches!(fact, Fact::Begun { .. })).count();
     assert!(
         (101 * 65 + 1..=101 * 65 + 1 + again).contains(&all),

@@ -1,4 +1,4 @@
-//! What the table says of a real run is what its facts say, and the commands that show it agree.
+//! The table of a real run agrees with its facts, and so do the commands that show it.
 
 use protocol::RunId;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn begin(world: &World) -> Clouded {
     Clouded(child)
 }
 
-/// The run as the table has it, once it has ended and its model is told.
+/// The run in the table, once it has ended and its model is reported.
 async fn ended(world: &World, run: &str) -> View {
     let cloud = Cloud::find(Some(world.root())).await.unwrap();
     let begun = Instant::now();

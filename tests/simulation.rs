@@ -1,5 +1,5 @@
-//! The real handler, protocol and storage in a world where everything goes wrong that can;
-//! see `docs/testing.md`.
+//! The real handler, protocol and storage in a world where everything that can go wrong does; see
+//! `docs/testing.md`.
 //!
 //! ```sh
 //! cargo test --release -p tests --test simulation -- --nocapture
@@ -8,7 +8,7 @@
 //! BATON_FAULTS=2 cargo test --release -p tests --test simulation smallest -- --nocapture
 //! ```
 
-// The crates that the simulator drives: here those that are shipped, in `mutations.rs` their mutants.
+// The crates that the simulator drives: here the shipped ones, in `mutations.rs` their mutants.
 #[allow(clippy::single_component_path_imports)]
 mod code {
     pub(crate) use {protocol, storage, trainer, work};
@@ -73,7 +73,7 @@ fn replay_a_seed_in_words() {
     assert!(!history.contains("VIOLATION"), "seed {seed} fails");
 }
 
-/// Explores a world and says how large it is.
+/// Explores a world and prints how large it is.
 fn explore(setting: Setting, faults: u32, reduced: bool) -> usize {
     let begun = Instant::now();
     let legs = setting.most_steps;

@@ -1,5 +1,5 @@
-//! The house rules: who imports whom, where `unsafe` and burn may stand, how files begin, how long files,
-//! functions and lines are, and who may ask for a kind of job.
+//! The house rules: imports, `unsafe` and burn, the first line of files, the length of files, functions and
+//! lines, kinds of jobs, and words in comments.
 //!
 //! ```text
 //! BATON_IMPORTS=1 cargo test --release -p tests --test tidy imports -- --nocapture    the imports as text
@@ -51,8 +51,7 @@ fn unsafe_stands_where_it_is_fenced_in() {
     }
 }
 
-/// A failed look is no absence: on the shared file system a name is opened or looked at,
-/// and the error says why not.
+/// A failed look does not prove absence: on the shared file system a file is opened, and the error is read.
 #[test]
 fn nothing_of_the_trainer_asks_whether_a_file_exists() {
     let others = ["trainer/frozen/", "trainer/storage/src/disk.rs"];

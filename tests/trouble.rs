@@ -1,8 +1,7 @@
-//! The real trainer on a file system in trouble: calls that are refused, cut short or held up,
-//! in the local cloud.
+//! The real trainer on a file system in trouble, in the local cloud: calls are refused, cut short or delayed.
 //!
-//! A run ends with the bytes of a calm one, or with a reason that is one of the refusals. The same command
-//! gives the calm run's bytes once the trouble is gone.
+//! A run ends with the bytes of a run without faults, or with a reason that is one of the refusals. Once the
+//! trouble is over, the same command makes the same bytes.
 //!
 //! ```text
 //! BATON_TROUBLE=1000 cargo test --release -p tests --test trouble -- --nocapture            so many runs
@@ -34,7 +33,7 @@ const TICK: Duration = Duration::from_secs(1);
 const STUCK: Duration = Duration::from_secs(240);
 const RUN: &str = "trouble";
 
-/// What a call may be refused with, each alone or all of them: EINTR, EIO, ENOMEM, EACCES, ESTALE.
+/// The errnos of refused calls, each alone or all of them: EINTR, EIO, ENOMEM, EACCES, ESTALE.
 const ERRNOS: [(i32, &str); 5] = [
     (4, "Interrupted system call"),
     (5, "Input/output error"),
@@ -45,7 +44,7 @@ const ERRNOS: [(i32, &str); 5] = [
 
 type Model = Vec<(String, Vec<u8>)>;
 
-/// How one run came out.
+/// The result of one run.
 #[derive(Default)]
 struct Seen {
     refusals: usize,
@@ -60,7 +59,7 @@ fn a_run_in_trouble_gives_the_calm_ones_bytes_or_a_true_reason() {
     let Some(library) = shim::library(scratch.path()) else { return };
     let seed = match env::var("BATON_SEED") {
         Ok(seed) => seed.parse().expect("BATON_SEED: a whole number"),
-        // Always the same weather, so that a red test is the change's fault; other seeds by hand.
+        // Always the same faults, so that a red test is caused by the change; choose other seeds by hand.
         Err(_) => 57_271,
     };
     let runs = env::var("BATON_TROUBLE").map_or(RUNS, |runs| runs.parse().expect("BATON_TROUBLE: a number"));
@@ -93,7 +92,7 @@ fn a_run_in_trouble_gives_the_calm_ones_bytes_or_a_true_reason() {
     assert!(refusals > all.len(), "too few calls were refused: the test shows nothing");
 }
 
-/// One run in trouble, and the same command once it is gone.
+/// One run in trouble, and the same command once it is over.
 fn weather(library: &Path, seed: u64) -> Seen {
     let mut numbers = Rng::with_seed(seed);
     let agree = ["average", "gradient"][numbers.usize(..2)];
@@ -119,7 +118,7 @@ fn weather(library: &Path, seed: u64) -> Seen {
     let again = match in_trouble {
         Ok(Outcome { ledger, .. }) => match ledger.ending.map(|ending| (ending.why, ending.model)) {
             Some((Reason::Rounds, _)) => RUN,
-            // A run that was given up without a model goes on where it stood.
+            // A run that was given up without a model continues from where it stopped.
             Some((Reason::GaveUp(why), None)) if is_true(&why, &trouble) => {
                 seen.failed = true;
                 RUN
@@ -153,7 +152,7 @@ impl Seen {
     }
 }
 
-/// Whether a reason names something that was refused, and calls nothing damaged.
+/// Whether a reason names a refusal, and calls nothing damaged.
 fn is_true(why: &str, trouble: &Trouble) -> bool {
     let named = ERRNOS.iter().any(|(errno, words)| trouble.errnos.contains(errno) && why.contains(words));
     named && !why.contains("damaged")
@@ -163,7 +162,7 @@ fn job(world: &World, agree: &str) -> Job {
     world.job(json!({"agree": agree, "rounds": 3, "unit_images": 16}))
 }
 
-/// A folder in memory, where there is one: an fsync on a busy disk takes a third of a second.
+/// A folder in memory, if there is one: an fsync on a busy disk takes a third of a second.
 fn memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { env::temp_dir() }

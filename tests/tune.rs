@@ -1,5 +1,4 @@
-//! `baton tune` as a process: a table, a model and a plot, a suggestion that is worth something,
-//! and nobody else touched.
+//! `baton tune` as a process: a table, a model and a plot, a useful suggestion, and no change to other runs.
 
 use serde_json::{Value, json};
 use tests::tree::{changes, tree};
@@ -25,7 +24,7 @@ fn a_tuning_suggests_what_trains_well_and_leaves_other_runs_as_they_are() {
     let best = &said["suggestion"];
     assert!(trials.iter().any(|trial| trial["learning_rate"] == best["learning_rate"]));
 
-    // Another run and its features are what they were, byte for byte.
+    // Another run and its features are unchanged, byte for byte.
     let changed = changes(&before, &tree(world.root()));
     let foreign = |change: &&String| {
         !change.contains("runs/tuned") && !change.contains("runs/index") && !change.ends_with("job.json")
@@ -45,7 +44,7 @@ fn a_tuning_suggests_what_trains_well_and_leaves_other_runs_as_they_are() {
     );
     assert!(shown.contains(" best\n") && shown.matches("after rung ").count() == 7, "{shown}");
 
-    // What is suggested trains a good model, what the range test ends with a bad one.
+    // The suggested rate trains a good model, the end of the range test a bad one.
     let trained = |run: &str, rate: &Value| {
         let outcome =
             world.run(&world.local(), run, 1, &world.job(json!({"learning_rate": rate, "rounds": 6})));

@@ -1,5 +1,4 @@
-//! An event that is lost costs one tick: whoever ticks, `baton local`, `baton watch`,
-//! or a person with `baton start`.
+//! A lost event costs one tick, whoever ticks: `baton local`, `baton watch`, or a person with `baton start`.
 
 use local_cloud::{Faults, LocalCloud, Options};
 use protocol::{Fact, Ledger};
@@ -11,7 +10,7 @@ use tests::{World, binary};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A local cloud in which nobody ticks, on the world's folder, where the commands find it.
+/// A local cloud without ticks, on the world's folder, where the commands find it.
 async fn nobody_ticks(world: &World) -> LocalCloud {
     let mut options = Options::new(binary("trainer"));
     options.tables = vec!["baton".into()];
@@ -72,7 +71,7 @@ async fn a_second_start_makes_a_run_that_stands_still_move() {
     let world = World::new(4);
     let cloud = nobody_ticks(&world).await;
     lose_the_first_events(&world, &cloud).await;
-    // What was just sent is left alone: it may be on its way.
+    // An event that was just sent is not sent again: it may be on its way.
     assert!(baton(&world, &["start"]).await.contains("ignored"));
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert!(baton(&world, &["start"]).await.contains("leg 0 of worker 1"));
@@ -84,8 +83,8 @@ async fn a_second_start_makes_a_run_that_stands_still_move() {
     cloud.shutdown().await;
 }
 
-/// One event in five is lost; each is sent again one tick after its time,
-/// twice as late when it is lost again.
+/// One event in five is lost; each is sent again one tick after its due time, and twice as late if it is lost
+/// again.
 #[test]
 fn an_event_lost_costs_a_tick() {
     const SLACK_MS: u64 = 2_500;
@@ -113,8 +112,8 @@ fn an_event_lost_costs_a_tick() {
     assert!(outcome.counts.dropped >= 3 && !late.is_empty(), "{:?}", outcome.counts);
 }
 
-/// The first nine processes kill themselves as soon as they start;
-/// more tries than an answer that says no gets.
+/// The first nine processes kill themselves at their start, which is more than the tries after an answer with
+/// an error.
 #[test]
 fn a_start_whose_process_dies_again_and_again_is_asked_until_it_lives() {
     let world = World::new(4);

@@ -11,7 +11,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Mounts one of so many MB; says loudly that `test` is skipped where that is not allowed.
+    /// Mounts one of `megabytes` MB; prints that `test` is skipped if this is not allowed.
     pub(crate) fn mount(test: &str, megabytes: u32) -> Option<Disk> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let size = format!("size={megabytes}m");
@@ -28,7 +28,7 @@ impl Disk {
         self.folder.path()
     }
 
-    /// Takes all space but so many KB; what it takes is free again when the file that it names is removed.
+    /// Uses up all space except `kilobytes` KB; removing the returned file frees it again.
     pub(crate) fn fill_but(&self, kilobytes: u64) -> std::path::PathBuf {
         let path = self.path().join("filler");
         let mut file = File::create(&path).expect("the filler's file");
@@ -41,7 +41,7 @@ impl Disk {
         path
     }
 
-    /// Nothing can be written to it from now on.
+    /// Makes it read-only from now on.
     pub(crate) fn read_only(&self) {
         let status = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).status();
         assert!(status.is_ok_and(|status| status.success()), "the disk was not made read-only");

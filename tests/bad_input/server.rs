@@ -4,7 +4,7 @@ use local_cloud::Address;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-/// Serves the same body for whatever is asked, and gives its URL.
+/// Serves the same body for every request, and returns its URL.
 pub(crate) fn serve(body: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -22,7 +22,7 @@ pub(crate) fn serve(body: &'static [u8]) -> String {
     url
 }
 
-/// Invokes the function of a local cloud and gives its answer.
+/// Invokes the function of a local cloud and returns its answer.
 pub(crate) fn invoke(cloud: &Address, event: &str) -> String {
     let address = cloud.endpoint.strip_prefix("http://").expect("a local endpoint");
     let mut stream = TcpStream::connect(address).unwrap();

@@ -16,7 +16,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many MB; `None` where that is not allowed.
+    /// Mounts one of `megabytes` MB; `None` if this is not allowed.
     pub(crate) fn mount(megabytes: u32) -> Option<SmallDisk> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut mount = Command::new("mount");
@@ -43,7 +43,7 @@ pub(crate) struct Filler {
 }
 
 impl Filler {
-    /// Starts to fill the disk; `wait_ms` gives the milliseconds of each pause in turn.
+    /// Starts to fill the disk; `wait_ms` returns the milliseconds of each pause.
     pub(crate) fn start(disk: &SmallDisk, mut wait_ms: impl FnMut() -> u64 + Send + 'static) -> Filler {
         let (stop, filled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, fills) = (stop.clone(), filled.clone());
@@ -61,7 +61,7 @@ impl Filler {
         Filler { stop, filled, thread: Some(thread) }
     }
 
-    /// Leaves the disk free, and tells how often it was full.
+    /// Leaves the disk free, and returns how often it was full.
     pub(crate) fn end(self) -> u64 {
         let filled = self.filled.clone();
         drop(self);
@@ -78,7 +78,7 @@ impl Drop for Filler {
     }
 }
 
-/// Writes until nothing more goes onto the disk, and never more than it holds: it is not to fill another one.
+/// Writes until the disk is full, but never more than its size: it must not fill another disk.
 fn fill(path: &Path, megabytes: u32) {
     let mut file = File::create(path).expect("the filler's file");
     for (piece, most) in [(vec![0u8; 1 << 20], megabytes), (vec![0; 4096], 256)] {

@@ -1,4 +1,4 @@
-//! What a kill costs: the time until what the killed process held up goes on elsewhere.
+//! The cost of a kill: the time until the work that the killed process held up continues elsewhere.
 
 use super::TICK;
 use local_cloud::Kill;
@@ -6,11 +6,11 @@ use protocol::{Decision, Event, Fact, Ledger, Moment, Target};
 
 /// Milliseconds lost by each kill, by the run's own facts.
 ///
-/// A killed attempt at work that was not done yet loses all of the attempt, and the time until the work goes
-/// on: until it is begun again, or someone else has done it, or it is in the hands of another process that is
-/// killed in its turn and counts by itself. If the work was done, and the process died before it had sent
-/// what is due next, that wait is lost; if nothing was due by it, nothing.
-/// A killed start or tick holds up what it was about to send.
+/// A killed attempt at unfinished work loses all of the attempt, and the time until the work continues: until
+/// it is begun again, or someone else has done it, or another process has it that is also killed and counts
+/// separately. If the work was done, and the process died before it had sent the events that were then due,
+/// this wait is lost; if nothing was due, nothing is. A killed start or tick holds up the events that it was
+/// about to send.
 pub(crate) fn lost_ms(kills: &[Kill], facts: &[Fact]) -> Vec<u64> {
     let held_up: Vec<Vec<HeldUp>> = kills.iter().map(|kill| held_up(kill, facts)).collect();
     let lost = |(kill, held): (&Kill, &Vec<HeldUp>)| {
@@ -42,13 +42,13 @@ fn held_up(kill: &Kill, facts: &[Fact]) -> Vec<HeldUp> {
     let Some(at_end) = at_end else { return all(vec![Target::worker(0, 0, 0)], kill.started_ms) };
     let waits = |what: &Target| !facts[..until_end].iter().any(|fact| begins(fact, *what));
     match (target(&event), at_begin) {
-        // The start that recorded itself and died.
+        // The start that recorded its fact and died.
         (_, None) => all(at_end.due().into_iter().filter(waits).collect(), kill.at_ms),
         (None, Some(at_begin)) => {
             let patience_ms = TICK.as_millis() as u64;
             let moment = Moment { now_ms: kill.at_ms, invocation: "a killed one", patience_ms };
             let Ok(Decision::Resend(mut whats)) = at_begin.decide(&event, moment) else { return Vec::new() };
-            // What has begun meanwhile it had sent already.
+            // Work that has begun in between had been sent already.
             whats.retain(|what| !facts[until_begin..until_end].iter().any(|fact| begins(fact, *what)));
             all(whats, kill.started_ms)
         }
@@ -70,7 +70,7 @@ fn ledger(facts: &[Fact]) -> Option<Ledger> {
     Ledger::fold(facts.to_vec()).expect("a sound ledger")
 }
 
-/// When the work is begun again, or someone else has done it; or when the run is over.
+/// When the work is begun again, or someone else has done it, or the run is over.
 fn goes_on_ms(what: Target, since_ms: u64, facts: &[Fact]) -> u64 {
     let shows = |fact: &&Fact| match fact {
         Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. } => *target == what,

@@ -1,4 +1,4 @@
-//! What the contracts' runs report: facts with texts and numbers as long as they get.
+//! The reports of the contracts' runs: facts with texts and numbers of the greatest length.
 
 use protocol::items::{Cell, Shown, Table};
 use protocol::{
@@ -64,7 +64,7 @@ pub(crate) fn ledger(run: &str, workers: u32) -> Ledger {
     Ledger::start(started(run, workers, None, START)).unwrap()
 }
 
-/// A run whose first round every worker did in so many legs, up to its combine.
+/// A run whose first round every worker did in `legs` legs, up to its combine.
 pub(crate) fn first_round(run: &str, workers: u32, legs: u32) -> Vec<Fact> {
     let mut facts = vec![started(run, workers, Some(file()), START)];
     let lease =

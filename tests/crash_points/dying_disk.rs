@@ -1,5 +1,5 @@
-//! The real disk, with every call counted that changes something,
-//! and a process that dies before or after one of them.
+//! The real disk: it counts every call that changes something, and a process dies before or after one of
+//! them.
 
 use std::io;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Steps {
         result
     }
 
-    /// What was done, in order.
+    /// The steps so far, in order.
     pub(crate) fn taken(&self) -> Vec<&'static str> {
         self.taken.lock().expect("the steps").clone()
     }
@@ -52,7 +52,7 @@ impl Steps {
     }
 }
 
-/// The system's disk with its steps counted. Reading is no step: between two reads the disk stays as it is.
+/// The system's disk with its steps counted. Reading is not a step: it does not change the disk.
 pub(crate) struct DyingDisk(pub(crate) Arc<Steps>);
 
 impl Disk for DyingDisk {

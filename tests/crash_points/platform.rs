@@ -1,5 +1,5 @@
-//! A platform that delivers one event at a time: to the real handler in this process,
-//! or in one that dies on the way.
+//! A platform that delivers one event at a time: to the real handler in this process, or in a child process
+//! that dies.
 
 use crate::dying_disk::{Death, DyingDisk, Steps};
 use protocol::{Event, Fact, RunId};
@@ -16,7 +16,7 @@ use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
 use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
 
-/// A time limit, and how far a tick's clock is set on so that it is past.
+/// A time limit, and how far a tick's clock is moved so that it has passed.
 const LIMIT_MS: u64 = 900_000;
 /// The run's id.
 pub(crate) const RUN: &str = "crash";
@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
     pub(crate) id: String,
     /// Whether its time is short, so that a leg stops after its first step.
     pub(crate) short: bool,
-    /// How far the platform's clock is set on.
+    /// How far the platform's clock is moved.
     pub(crate) ahead_ms: u64,
 }
 
@@ -46,7 +46,7 @@ impl Platform {
         Platform { root: root.to_owned(), queue: VecDeque::new(), ahead_ms: 0, sent: 0 }
     }
 
-    /// Takes an event, and gives it an id of its own.
+    /// Accepts an event, and gives it an id of its own.
     pub(crate) fn accept(&mut self, payload: &str) {
         self.sent += 1;
         let id = format!("{}-{}", self.sent, std::process::id());
@@ -54,7 +54,7 @@ impl Platform {
         self.queue.push_back(Delivery { payload: payload.to_owned(), id, short, ahead_ms: self.ahead_ms });
     }
 
-    /// Delivers to the handler in this process; gives the steps that it took.
+    /// Delivers to the handler in this process; returns the steps that it took.
     pub(crate) fn deliver(&mut self, delivery: &Delivery) -> Vec<&'static str> {
         let steps = Steps::new(None);
         let outbox = Outbox::default();
@@ -87,8 +87,8 @@ impl Platform {
         }
     }
 
-    /// Delivers everything until the run has ended; who stands still is ticked,
-    /// and who never began is started again.
+    /// Delivers everything until the run has ended; a run that stands still is ticked, and one that never
+    /// began is started again.
     pub(crate) fn go_on(&mut self, start: &str) {
         for _ in 0..200 {
             if let Some(delivery) = self.queue.pop_front() {
@@ -119,7 +119,7 @@ fn is_cut(payload: &str) -> bool {
         if event.leg == Some(0) && event.stage == Some(event.worker))
 }
 
-/// What a dying process is to do.
+/// The order for a dying process.
 #[derive(Serialize, Deserialize)]
 struct Order {
     root: PathBuf,
@@ -127,7 +127,7 @@ struct Order {
     death: Death,
 }
 
-/// The life of a process that was started to die; returns in any other.
+/// The life of a process that was started to die; it returns in any other process.
 pub(crate) fn die_as_ordered() {
     let Ok(order) = std::env::var("BATON_DEATH") else { return };
     let Order { root, delivery, death } = serde_json::from_str(&order).expect("an order");
@@ -170,7 +170,7 @@ impl Clock for SetOn {
     }
 }
 
-/// Sends as a step that is counted.
+/// Sends as a counted step.
 struct Counted<I> {
     steps: Arc<Steps>,
     outbox: I,
@@ -192,7 +192,7 @@ impl Invoke for Outbox {
     }
 }
 
-/// Says what it sends: standard output is all that a dying process leaves to the platform.
+/// Prints the events that it sends: standard output is all that a dying process leaves to the platform.
 struct Aloud;
 
 impl Invoke for Aloud {

@@ -12,15 +12,15 @@ use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
 use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
 
-/// Events that are on their way.
+/// Events on their way.
 pub(crate) type Pending = VecDeque<Vec<u8>>;
 
-/// How often an event is delivered that fails: once, and two retries.
+/// How often a failing event is delivered: once, and two retries.
 const DELIVERIES: usize = 3;
 /// More events than any of these runs has.
 const EVENTS: usize = 400;
 
-/// How a run came out.
+/// The outcome of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
     /// With a model: the names and bytes of its files.
@@ -42,10 +42,10 @@ impl Invoke for Queue {
 pub(crate) struct Driver {
     services: Services,
     queue: Arc<Mutex<Pending>>,
-    /// Milliseconds that the next leg has.
+    /// Milliseconds of the next leg.
     pub(crate) time_ms: u64,
     number: u64,
-    /// What was refused or failed last.
+    /// The last refusal or failure.
     said: String,
 }
 
@@ -72,7 +72,7 @@ impl Driver {
         self.queue.lock().expect("the queue").clone()
     }
 
-    /// Delivers the next event, again if it fails; `false` when there is none.
+    /// Delivers the next event, again if it fails; `false` if there is none.
     pub(crate) fn step(&mut self) -> bool {
         let Some(event) = self.queue.lock().expect("the queue").pop_front() else { return false };
         self.number += 1;
@@ -98,7 +98,7 @@ impl Driver {
         setup::local::read_ledger(self.services.root.path(), &run)
     }
 
-    /// Goes on until the run has ended, or nothing but words comes of starting it again.
+    /// Continues until the run has ended, or starting it again only returns words.
     pub(crate) fn outcome(mut self, start: &Value) -> Outcome {
         for _ in 0..3 {
             let mut left = EVENTS;

@@ -41,7 +41,7 @@ fn joined(files: &[Vec<u8>]) -> Vec<u8> {
         .collect()
 }
 
-/// The files of an input, as many as are asked for; what is missing is empty.
+/// The files of an input, `count` of them; missing ones are empty.
 fn parted(mut input: &[u8], count: usize) -> Vec<&[u8]> {
     let mut files = Vec::new();
     for _ in 0..count {
@@ -89,7 +89,7 @@ pub(crate) fn shards() -> Vec<Vec<u8>> {
     vec![joined(&[read("images"), read("labels"), read("shapes")])]
 }
 
-/// Reads them by a manifest that vouches for them.
+/// Reads them with a manifest that confirms them.
 pub(crate) fn read_shard(folder: &Path, input: &[u8]) -> bool {
     let files = parted(input, 3);
     let reference = |at: usize, name: &str| {
@@ -140,7 +140,7 @@ pub(crate) fn read_weights(folder: &Path, input: &[u8]) -> bool {
     true
 }
 
-/// Weights as three versions of PyTorch have saved them.
+/// Weights as three versions of PyTorch saved them.
 pub(crate) fn pths() -> Vec<Vec<u8>> {
     let files = [
         &include_bytes!("../reference/zip.pth")[..],
@@ -150,7 +150,7 @@ pub(crate) fn pths() -> Vec<Vec<u8>> {
     files.iter().map(|file| file.to_vec()).collect()
 }
 
-/// Makes a data set of a source; whether that succeeded. Nothing of it stays.
+/// Makes a data set from a source; returns whether that succeeded. Nothing of it is kept.
 fn made(folder: &Path, source: &Source) -> bool {
     let out = folder.join("made");
     let deal = Deal { seed: 1, val_share: Some(0.0), ..Deal::default() };

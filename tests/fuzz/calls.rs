@@ -4,7 +4,7 @@ use local_cloud::readers::{Tables, invoke};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What expressions and items are made of.
+/// The words of expressions and items.
 pub(crate) const TOKENS: &[&[u8]] = &[
     b"(",
     b")",
@@ -35,7 +35,7 @@ pub(crate) const TOKENS: &[&[u8]] = &[
     b"\xff",
 ];
 
-/// The parts of an Invoke's head, and what its body may be.
+/// The parts of an Invoke's head, and possible bodies.
 pub(crate) const INVOKE_TOKENS: &[&[u8]] = &[
     b"\n",
     b"function:",
@@ -97,7 +97,8 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Carries out a call on a table with an item. Whatever it is, what is in the table afterwards can be read.
+/// Carries out a call on a table with an item. Whatever the call is, the table's content must be readable
+/// afterwards.
 pub(crate) fn read_call(_: &Path, input: &[u8]) -> bool {
     let tables = Tables::with(&["t".to_owned()]);
     let put = json!({"TableName": "t", "Item": item()}).to_string();
@@ -133,7 +134,7 @@ pub(crate) fn read_invoke(_: &Path, input: &[u8]) -> bool {
     invoke(name, some(kind), some(trace), body).is_ok()
 }
 
-/// The first line, if it is text, and what follows it.
+/// The first line, if it is text, and the rest.
 fn split(input: &[u8]) -> (&str, &[u8]) {
     let at = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     (std::str::from_utf8(&input[..at]).unwrap_or_default(), input.get(at + 1..).unwrap_or_default())

@@ -1,9 +1,9 @@
 //! The process in which inputs are read, and its guard: whatever one input does, the guard can name it.
 //!
-//! A child reads the inputs. What it may do wrong and survive (a panic, too much memory, too much time, a
-//! file outside of its folder) it tells itself; what it does not survive (no memory left, a stack that
-//! overflows) or never ends its guard sees by the number of the input at hand, which the child keeps
-//! in a file.
+//! A child reads the inputs. A fault that it survives (a panic, too much memory, too much time, a file
+//! outside its folder) it reports itself. After a fault that it does not survive (no memory left, a stack
+//! overflow), or an input that never ends, its guard reads the number of the current input, which the child
+//! keeps in a file.
 
 use super::mutation::{Dice, mutate};
 use super::target::Target;
@@ -21,10 +21,10 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// The longest that one input may take.
 const LONGEST: Duration = Duration::from_secs(5);
-/// How often the files around the child's folder are looked at, in inputs.
+/// How often the files around the child's folder are checked, in inputs.
 const LOOK: u64 = 512;
 
-/// Inputs of each target, unless `BATON_FUZZ` says: a second or two of each.
+/// Inputs of each target, unless `BATON_FUZZ` is set: a second or two of each.
 const INPUTS: u64 = 4_000;
 
 fn from_environment(key: &str) -> Option<u64> {
@@ -32,7 +32,7 @@ fn from_environment(key: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{key}={text}: expected a whole number")))
 }
 
-/// Has a child read a target's inputs, and fails with the number of one that it does not survive.
+/// Lets a child read a target's inputs, and fails with the number of one that it does not survive.
 pub(crate) fn fuzz(target: &Target) {
     let seed = from_environment("BATON_FUZZ_SEED").unwrap_or(1);
     let inputs = match from_environment("BATON_FUZZ_ONLY") {
@@ -69,7 +69,7 @@ pub(crate) fn fuzz(target: &Target) {
     };
     let (at, name) = (number(&state), target.name);
     let said = fs::read(&said).expect("what the child said");
-    // The child is a test binary, too: its own lines of results are not ours.
+    // The child is a test binary, too: its own result lines are not ours.
     let said = String::from_utf8_lossy(&said);
     said.lines().filter(|line| line.starts_with(name)).for_each(|line| println!("{line}"));
     assert!(
@@ -84,14 +84,14 @@ fn number(state: &Path) -> u64 {
     u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
 }
 
-/// A folder in memory if the system has such a place.
+/// A folder in memory if the system has one.
 fn scratch() -> tempfile::TempDir {
     let memory = PathBuf::from("/dev/shm");
     let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("baton-fuzz-").tempdir_in(place).expect("a temporary folder")
 }
 
-/// What the child does.
+/// The work of the child.
 pub(crate) fn child(targets: &[Target]) {
     let Ok(name) = std::env::var("BATON_FUZZ_CHILD") else { return };
     let target = targets.iter().find(|target| target.name == name).expect("a target of that name");
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         (self.target.seal)(&mut dice, input)
     }
 
-    /// Reads an input; what it did that it must not, in words.
+    /// Reads an input; an error says what it did wrong.
     fn read(&mut self, input: &[u8]) -> Result<(), String> {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         if took > LONGEST { Err(format!("it took {took:?}")) } else { Ok(()) }
     }
 
-    /// Sees that nothing was written outside of the folder that the readers are given.
+    /// Checks that nothing was written outside the readers' folder.
     fn look_around(&self) {
         let files = tree(&self.around).into_iter().filter(|(name, _)| !name.starts_with("inside/")).collect();
         let expected = [("outside".to_owned(), b"not to be touched".to_vec())].into();

@@ -1,7 +1,7 @@
-//! How an input is made: a sound file, changed in a few places that a counter-based generator chooses.
+//! How an input is made: a valid file, changed in a few places that a counter-based generator chooses.
 //!
-//! Invariant: an input depends only on the target, the seed and its number,
-//! so that one alone can be made again.
+//! Invariant: an input depends only on the target, the seed and its number, so that one alone can be made
+//! again.
 
 /// Numbers at which readers break: signs, limits of a width, small counts.
 const NUMBERS: [u64; 16] = [
@@ -23,7 +23,7 @@ const NUMBERS: [u64; 16] = [
     0xffff_ffff_ffff_ffff,
 ];
 
-/// The same in text, with what only text can say.
+/// The same in text, and words that only text can have.
 const WORDS: [&str; 20] = [
     "0",
     "1",
@@ -50,7 +50,7 @@ const WORDS: [&str; 20] = [
 /// The longest input, in bytes.
 const LONGEST: usize = 1 << 16;
 
-/// Numbers that look random: each is a hash of where it stands (splitmix64).
+/// Numbers that look random: each is a hash of its place (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
@@ -73,7 +73,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`; 0 when there is none.
+    /// A number below `end`; 0 if there is none.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % (end.max(1) as u64)) as usize
     }
@@ -83,13 +83,13 @@ impl Dice {
         &things[index]
     }
 
-    /// Once in so many times.
+    /// True once in `times` times.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 }
 
-/// Changes a sound file in one to eight places. `tokens` are what the format gives a meaning to.
+/// Changes a valid file in one to eight places. `tokens` are the words of the format.
 pub(crate) fn mutate(dice: &mut Dice, corpus: &[Vec<u8>], tokens: &[&[u8]]) -> Vec<u8> {
     let mut bytes = dice.of(corpus).clone();
     let changes = 1 + (dice.next() & dice.next() & 7);
@@ -158,7 +158,7 @@ fn number(dice: &mut Dice, bytes: &mut [u8], at: usize) {
     }
 }
 
-/// Puts another number or value in place of a run of digits.
+/// Replaces a run of digits by another number or value.
 fn word(dice: &mut Dice, bytes: &mut Vec<u8>, at: usize) {
     let from = bytes[at..].iter().position(u8::is_ascii_digit).map(|found| at + found);
     let Some(from) = from else { return };

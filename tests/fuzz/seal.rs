@@ -1,4 +1,4 @@
-//! Puts checksums right in a changed file, mostly, so that what lies behind them is reached.
+//! Corrects checksums in a changed file, mostly, so that the code after the check is reached.
 
 use super::mutation::{Dice, mutate};
 use super::samples::gzip;
@@ -38,8 +38,8 @@ pub(crate) fn ledger(dice: &mut Dice, mut log: Vec<u8>) -> Vec<u8> {
     log
 }
 
-/// A tar's headers: the sum of their bytes, the sum's own place as blanks; then gzip,
-/// which may be changed too.
+/// A tar's headers: the sum of their bytes, with blanks at the sum's own place; then gzip, which may be
+/// changed, too.
 pub(crate) fn archive(dice: &mut Dice, mut tar: Vec<u8>) -> Vec<u8> {
     if !dice.once_in(4) {
         let mut at = 0;
@@ -79,8 +79,7 @@ pub(crate) fn png(dice: &mut Dice, mut image: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// The stored members of a zip, where they lie one after the other:
-/// CRC-32 in each header and in the directory.
+/// The stored members of a zip, one after the other: CRC-32 in each header and in the directory.
 pub(crate) fn zip(dice: &mut Dice, mut zip: Vec<u8>) -> Vec<u8> {
     if dice.once_in(8) {
         return zip;

@@ -1,4 +1,4 @@
-//! What is fuzzed: sound inputs of a format, the reader that gets changed ones, and what that may cost.
+//! The targets of the fuzzer: valid inputs of a format, the reader that gets changed ones, and its limits.
 
 use super::mutation::Dice;
 use super::{binary, calls, seal, text};
@@ -7,15 +7,15 @@ use std::path::Path;
 /// One format and its reader.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// Sound inputs; every one of them is accepted.
+    /// Valid inputs; every one of them is accepted.
     pub(crate) corpus: fn() -> Vec<Vec<u8>>,
-    /// What the format gives a meaning to.
+    /// The words of the format.
     pub(crate) tokens: &'static [&'static [u8]],
-    /// Puts checksums right again, so that what lies behind them is reached.
+    /// Corrects checksums, so that the code after the check is reached.
     pub(crate) seal: fn(&mut Dice, Vec<u8>) -> Vec<u8>,
-    /// Reads an input, with a folder to write in; whether it was accepted.
+    /// Reads an input, with a folder to write in; returns whether it was accepted.
     pub(crate) read: fn(&Path, &[u8]) -> bool,
-    /// The memory that it may take for an input of so many bytes.
+    /// The memory that it may take for an input of this many bytes.
     pub(crate) most_bytes: fn(usize) -> usize,
 }
 
@@ -171,17 +171,17 @@ fn of_json(length: usize) -> usize {
     256 * length + (1 << 20)
 }
 
-/// Arrays and batches: what is read lies in memory a few times.
+/// Arrays and batches: the data is in memory a few times.
 fn of_arrays(length: usize) -> usize {
     64 * length + (16 << 20)
 }
 
-/// deflate makes at most 1,032 bytes of one; a growing buffer has twice as many.
+/// deflate makes at most 1,032 bytes from one; a growing buffer has twice as many.
 fn of_archives(length: usize) -> usize {
     2 * 1_032 * length + (16 << 20)
 }
 
-/// What an image may take decoded (see `data_prep::decode`), as what it was, as RGBA and as RGB.
+/// The most bytes of a decoded image (see `data_prep::decode`), in its own form, as RGBA and as RGB.
 fn of_images(length: usize) -> usize {
     4 * ((64 << 20) + 4_096 * length)
 }

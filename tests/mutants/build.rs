@@ -1,10 +1,10 @@
-//! Copies the sources of the protocol, the storage and the handler, with every mutation written in beside
-//! what it turns off. Nothing of this is in the crates that are shipped.
+//! Copies the sources of the protocol, the storage and the handler, with every mutation written in beside the
+//! original. The shipped crates have none.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-// The crate shows these items; here they are only read.
+// The crate makes these items public; here they are only read.
 #[allow(unreachable_pub, dead_code)]
 #[path = "src/list.rs"]
 mod list;
@@ -69,7 +69,7 @@ fn copy(workspace: &Path, from: &Path, to: &Path, name: &str, unused: &mut Vec<&
     fs::write(to, rewritten(name, &text)).expect("writes");
 }
 
-/// The text of a mutation, with what asks whether it is on.
+/// The text of a mutation, with the test whether it is on.
 fn written(mutation: &Mutation, unused: &mut Vec<&str>) -> String {
     let mut text = mutation.mutant.to_owned();
     for other in MUTATIONS {

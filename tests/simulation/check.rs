@@ -1,9 +1,9 @@
-//! What must hold at every step and at the end of every schedule.
+//! The conditions at every step and at the end of every schedule.
 
 use super::code::protocol::{Decision, Event, Ledger, Moment, Reason};
 use super::world::World;
 
-/// How a schedule is to end.
+/// The promised end of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// All rounds, or the job's patience; nothing was sent again.
@@ -14,21 +14,22 @@ pub(crate) enum Promise {
     DoneOrLimit,
     /// Or it gave up with the reason.
     AnyEnd,
-    /// All rounds, or the job's patience; with a model that has no scores, for they cannot be had.
+    /// All rounds, or the job's patience; with a model without scores, because scoring is impossible.
     Unscored,
-    /// Or whoever reads its ledger is told what is wrong with it.
+    /// Or every reader of its ledger sees that it is wrong.
     EndOrRefusal,
 }
 
-/// An event is sent: it must be due by what is durable, and paid for;
-/// but for what was durable and was written over.
+/// An event is sent: it must be due by durable facts, and counted, except for facts that were durable and
+/// were written over.
 pub(crate) fn sent(w: &mut World, event: &Event) {
     let lost = w.truth.lost_sends;
     if w.truth.broken {
         return;
     }
     let Some(ledger) = &w.truth.ledger else {
-        // The start itself may have been written over: what it had counted is still sent, and no more.
+        // The start itself may have been written over: the events that it had counted are still sent, and no
+        // more.
         if w.tally.sends > lost {
             w.violate(format!("{event:?} is sent before the start"));
         }
@@ -80,8 +81,8 @@ pub(crate) fn bound(w: &World, sent: u64) -> u64 {
     3 * (sent + w.tally.outside) + w.tally.duplicates
 }
 
-/// What is wrong with the scores of a run that was trained to its end: they are there,
-/// unless they cannot be had.
+/// The fault of the scores of a run that was trained to its end: they must be there, unless scoring is
+/// impossible.
 fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
     let ending = ledger.ending.as_ref()?;
     let unscored = ending.unscored.as_deref();
@@ -122,8 +123,8 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
     let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
     let lost = w.truth.lost_sends;
     let most = w.setting.most_sent() + lost;
-    // What is recorded behind a break in the ledger cannot be read any more:
-    // what was really sent counts in its place.
+    // Facts after a break in the ledger cannot be read any more: the events that were really sent count
+    // instead.
     let recorded = ledger.spend.sent + lost;
     let sent = if w.truth.broken { recorded.max(w.tally.sends) } else { recorded };
     let wrong = wrong.or_else(|| {

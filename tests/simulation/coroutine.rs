@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Words of a coroutine's stack: 512 KiB, of which the system gives what is touched.
+/// Words of a coroutine's stack: 512 KiB; the system only provides the touched part.
 const STACK: usize = 64 * 1024;
 
 /// How a process that is killed unwinds.
@@ -27,7 +27,7 @@ thread_local! {
     static FREE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Suspends the invocation that runs, until it is resumed.
+/// Suspends the running invocation until it is resumed.
 #[expect(deprecated, reason = "the scoped form cannot be reached from within a storage call")]
 pub(crate) fn suspend() {
     generator::yield_with(());

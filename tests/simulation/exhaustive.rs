@@ -1,10 +1,10 @@
-//! A small world explored whole: every order of what can happen, and every fault at every step,
-//! up to a number of them.
+//! A small world explored completely: every order of events, and every fault at every step, up to a number of
+//! them.
 //!
-//! A run is told by its choices. Each run replays the choices so far and then takes the first of each; the
-//! last choice with an alternative left is what the next run changes. A state that was seen before is not
-//! followed again: a state is the server, the queue, and of each process where it is and all that it has
-//! learned from outside, which is all that its own memory can depend on.
+//! A run is described by its choices. Each run replays the choices so far and then takes the first of each;
+//! the next run changes the last choice with an alternative left. A known state is not followed again. A
+//! state is the server, the queue, and for each process its position and everything that it has learned from
+//! outside, because its own memory can only depend on this.
 
 use super::check::{Promise, ended};
 use super::coroutine::resume;
@@ -15,12 +15,12 @@ use super::world::{self, Failure, Point, Rates, World, kill, with};
 use std::collections::HashSet;
 use twox_hash::XxHash3_64;
 
-/// Time that passes when nothing moves, until the watchdog looks: more than any patience.
+/// Time that passes when nothing moves, until the watchdog ticks: more than any patience.
 const IDLE_MS: u64 = 20_000_000;
-/// Ticks after which a run is held to be stuck.
+/// Ticks after which a run counts as stuck.
 const MOST_TICKS: u32 = 12;
 
-/// What can happen next.
+/// A possible next action.
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Run(usize),
@@ -33,12 +33,12 @@ enum Action {
     Tick,
 }
 
-/// What was explored.
+/// The result of the exploration.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Explored {
     pub(crate) states: usize,
     pub(crate) runs: u64,
-    /// Runs that came to their end; the others came to a state that was seen.
+    /// Runs that reached their end; the others reached a known state.
     pub(crate) whole: u64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Explored {
 pub(crate) struct Search {
     setting: Setting,
     faults: u32,
-    /// Whether steps that touch nothing shared are taken without asking who else could go first.
+    /// Whether steps that touch nothing shared are taken without exploring other orders.
     reduced: bool,
     path: Vec<(usize, usize)>,
     seen: HashSet<u64>,
@@ -65,7 +65,7 @@ impl Search {
         }
     }
 
-    /// Explores all of it, or up to the first state that must not be; tells how it came to that.
+    /// Explores everything, or up to the first forbidden state; returns how it was reached.
     pub(crate) fn explore(mut self) -> Result<Explored, String> {
         loop {
             self.explored.runs += 1;
@@ -126,7 +126,7 @@ impl Search {
         world::end()
     }
 
-    /// All that can happen; nothing when the run has ended and all is quiet.
+    /// All possible actions; none if the run has ended and all is quiet.
     fn options(&self, w: &mut World) -> Vec<Action> {
         let mut options = Vec::new();
         let alone = |process: &&world::Process| {
@@ -240,11 +240,11 @@ fn before(w: &World, action: Action) -> String {
     }
 }
 
-/// Where the world stands, in one number.
+/// The state of the world, in one number.
 fn state(w: &World) -> u64 {
     let live = w.live();
     let event = |message: &world::Message| {
-        // Which of several deliveries of one event this is, and whether others of it are about.
+        // Which of several deliveries of one event this is, and whether others of it exist.
         let others = live.iter().filter(|id| **id == message.id).count() as u64;
         mix(
             XxHash3_64::oneshot(message.payload.as_bytes()),
@@ -259,7 +259,7 @@ fn state(w: &World) -> u64 {
         mix(mix(event, own), u64::from(holds) << 32 | process.client.lost())
     });
     let queue = w.queue.iter().map(|message| mix(event(message), 0xee));
-    // What is paid for and not sent yet.
+    // Events that are counted and not sent yet.
     let unsent = w.truth.ledger.as_ref().map_or(0, |ledger| ledger.spend.sent - w.tally.sends);
     let parts = [w.nfs.hash_without(w.truth.ledger_path()), w.truth.meaning(&live), w.clock_ms, unsent];
     let parts = parts.into_iter().fold(u64::from(w.rates.budget), mix);

@@ -72,7 +72,7 @@ fn combined(at: &Stage<'_>, number: u64) -> Result<Combined, Failed> {
     Ok(Combined { state: Some(state), features: None, score })
 }
 
-/// Steps from number to number, and what is made of the last one.
+/// Steps from number to number, and the result that is made of the last one.
 struct Made<F> {
     steps: Steps,
     make: F,
@@ -89,7 +89,7 @@ struct Steps {
 }
 
 impl Steps {
-    /// Takes up the steps of a worker, a combine or the end where the last leg left them.
+    /// Opens the steps of a worker, a combine or the end where the last leg left them.
     fn open(
         at: &Stage<'_>,
         worker: u32,
@@ -169,12 +169,12 @@ fn publish(folder: &Path, stem: &str, text: &str) -> Result<FileRef, Failed> {
     Ok(storage::publish(folder, stem, "txt", |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
-/// Publishes a file of a fixed name, which everybody publishes the same.
+/// Publishes a file of a fixed name, with the same content whoever publishes it.
 fn once(folder: &Path, name: &str, text: &str) -> Result<FileRef, Failed> {
     Ok(storage::publish_same(folder, name, |file| std::io::Write::write_all(file, text.as_bytes()))?)
 }
 
-/// Stage and worker, steps and number that a file tells.
+/// Stage and worker, steps and number in a file.
 fn read(folder: &Path, file: &FileRef, what: &str) -> Result<((u32, u32), u64, u64), Failed> {
     let bytes = storage::open(folder, file)?.read()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();

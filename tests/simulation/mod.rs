@@ -1,7 +1,7 @@
 //! The simulator: the real handler, protocol and storage in a world where everything can go wrong,
 //! on one thread.
 //!
-//! `code` says which crates are meant: the real ones, or their mutants.
+//! `code` names the crates: the real ones, or their mutants.
 
 pub(crate) mod check;
 pub(crate) mod coroutine;
@@ -23,7 +23,7 @@ pub(crate) fn on_simulated_disk<R>(f: impl FnOnce() -> R) -> R {
     code::storage::disk::within(Arc::new(seam::Simulated), f)
 }
 
-/// What many schedules came to.
+/// The sum of many schedules.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) schedules: u64,
@@ -58,7 +58,7 @@ impl Sum {
     }
 }
 
-/// Runs the schedules of some seeds; the first that fails, with what it found.
+/// Runs the schedules of some seeds; returns the first that fails, with its fault.
 pub(crate) fn run(seeds: impl IntoIterator<Item = u64>) -> (Sum, Option<(u64, String)>) {
     on_simulated_disk(|| {
         let mut sum = Sum::default();

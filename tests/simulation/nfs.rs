@@ -1,9 +1,8 @@
 //! A shared NFS as it was measured: one server, clients with caches of their own, locks with a lease.
 //!
-//! A client sees a file as it was when it opened or locked it; what it writes reaches the server at a sync, a
-//! close or an unlock, or in part when it dies; a name that it once found missing stays missing until it
-//! touches the folder; a client that stays away longer than its lease loses its locks,
-//! and learns of it by EIO.
+//! A client sees a file as it was when it opened or locked it. Its writes reach the server at a sync, a close
+//! or an unlock, or in part when it dies. A name that it once found missing stays missing until it touches
+//! the folder. A client that stays away longer than its lease loses its locks, and learns this by EIO.
 
 mod client;
 
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 const EIO: i32 = 5;
-/// What of a write reaches the server at once, when it does not reach it as a whole.
+/// The unit of a write that reaches the server at once, if the write does not arrive as a whole.
 const PAGE: usize = 512;
 
 /// The server.
@@ -32,18 +31,18 @@ struct Inode {
     folder: bool,
     data: Arc<Vec<u8>>,
     hash: u64,
-    /// Which open file of which client holds its lock.
+    /// The client and its open file that hold its lock.
     lock: Option<(usize, usize)>,
 }
 
-/// What reaches the server of what a dying client has not synced.
+/// The part of a dying client's unsynced writes that reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tail {
     /// Nothing.
     Lost,
     /// The first half of each write.
     Torn,
-    /// Of each write all pages but the first.
+    /// All pages of each write except the first.
     Holed,
     /// All of it.
     Whole,
@@ -71,13 +70,13 @@ impl Nfs {
         self.inodes.len() - 1
     }
 
-    /// What the server has under a name.
+    /// The server's content of a name.
     pub(crate) fn contents(&self, path: &Path) -> Option<&Arc<Vec<u8>>> {
         self.names.get(path).map(|&inode| &self.inodes[inode].data)
     }
 
-    /// What the server holds, in one number: folders, and files whose names do not tell who wrote them, but
-    /// for one. A file of an attempt is nothing until a fact names it, and is checked then.
+    /// The server's content, in one number: folders, and files whose names do not depend on the writer,
+    /// except for one. A file of an attempt does not count until a fact names it, and is checked then.
     pub(crate) fn hash_without(&self, but: &Path) -> u64 {
         let name = |(path, &inode): (&PathBuf, &usize)| {
             let inode = &self.inodes[inode];
@@ -197,7 +196,7 @@ impl Nfs {
         Ok(())
     }
 
-    /// What was written to an open file and not synced reaches the server in part, if at all.
+    /// Unsynced writes to an open file reach the server in part, or not at all.
     pub(crate) fn lose(&mut self, client: &mut Client, id: usize, tail: Tail) -> io::Result<()> {
         let handle = client.handle(id)?;
         let dirty = std::mem::take(&mut handle.dirty);
@@ -205,7 +204,7 @@ impl Nfs {
         Ok(())
     }
 
-    /// Takes the lock; `honoured` is false when the server gives it although another has it.
+    /// Takes the lock; `honoured` is false if the server gives it although another has it.
     pub(crate) fn try_lock(&mut self, client: &mut Client, id: usize, honoured: bool) -> io::Result<()> {
         let number = client.number;
         let handle = client.handle(id)?;
@@ -256,7 +255,7 @@ impl Nfs {
         self.names.get(path).is_some_and(|&inode| self.inodes[inode].folder)
     }
 
-    /// Whether what has the name is a folder.
+    /// Whether the name is a folder's.
     pub(crate) fn look_at(&self, path: &Path) -> io::Result<bool> {
         if self.names.contains_key(path) { Ok(self.is_dir(path)) } else { kind(io::ErrorKind::NotFound) }
     }
@@ -273,7 +272,7 @@ impl Nfs {
         Ok(names)
     }
 
-    /// Gives a file a name: `keep` for a second one, that must be new.
+    /// Gives a file a name: with `keep` a second one, which must be new.
     pub(crate) fn rename(
         &mut self,
         client: &mut Client,
@@ -311,8 +310,7 @@ impl Nfs {
         Ok(())
     }
 
-    /// The client's process dies: of what it has not synced so much reaches the server,
-    /// and its locks are free.
+    /// The client's process dies: a part of its unsynced writes reaches the server, and its locks are free.
     pub(crate) fn dies(&mut self, client: &mut Client, tail: Tail) {
         for handle in client.handles.drain(..).flatten().filter(|handle| !handle.lost) {
             self.flush(handle.inode, &handle.dirty, tail);

@@ -1,6 +1,6 @@
 //! SplitMix64: a seed replays its schedule.
 
-/// A stream of numbers that its seed decides.
+/// A stream of numbers that depends only on its seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

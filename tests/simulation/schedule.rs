@@ -1,5 +1,5 @@
-//! One schedule from a seed: who runs next, what is delivered, what goes wrong; then, faults off,
-//! it has to end.
+//! One schedule from a seed: it decides who runs next, which event is delivered, which fault occurs. Then,
+//! without further faults, the run has to end.
 
 use super::check::{Promise, ended};
 use super::coroutine::resume;
@@ -12,9 +12,9 @@ use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 const LEASE_MS: u64 = 90_000;
 /// From one tick of the watchdog to the next.
 const TICK_MS: u64 = 60_000;
-/// Of so many events one is lost, where many are.
+/// One of this many events is lost, in schedules that lose many.
 const MANY_LOST: u64 = 2;
-/// Steps after which a schedule is held to be stuck.
+/// Steps after which a schedule counts as stuck.
 const MOST_STEPS: u64 = 40_000;
 
 /// Kinds of schedules; a seed's place in the list is the seed modulo their number.
@@ -30,13 +30,13 @@ pub(crate) const KINDS: [&str; 9] = [
     "an end that no attempt outlives",
 ];
 
-/// What a seed decides before the first step.
+/// The decisions of a seed before the first step.
 struct Plan {
     setting: Setting,
     rates: Rates,
     promise: Promise,
     watchdog: bool,
-    /// Events from outside, and when.
+    /// Events from outside, and their times.
     outside: Vec<(u64, String)>,
 }
 
@@ -62,11 +62,11 @@ fn all_kinds(random: &mut Random, budget: u32) -> Rates {
     }
 }
 
-/// Faults beside an end that no attempt outlives.
-/// A process that was frozen outlives its time limit: there is none.
+/// Faults beside an end that no attempt survives. There are no freezes, because a frozen process outlives its
+/// time limit.
 fn endless(random: &mut Random, setting: &mut Setting) -> (Rates, Promise) {
     if random.one_in(2) {
-        // Few events, most of them delivered as often as can be: so near the formula does a run come.
+        // Few events, most of them delivered as often as possible: so the run comes near to the formula.
         setting.invocations = u64::from(setting.workers) + random.below(6);
         let rates = Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() };
         return (rates, Promise::AnyEnd);
@@ -105,7 +105,7 @@ fn plan(seed: u64) -> Plan {
         }
         3 => {
             promise = Promise::EndOrRefusal;
-            // Several ways to end, at once: which of them is settled is what such a lock puts in doubt.
+            // Several ways to end, at once: such a lock makes it uncertain which of them is settled.
             for _ in 0..random.below(4) {
                 outside.push((random.below(20_000), stop()));
             }
@@ -162,13 +162,13 @@ fn plan(seed: u64) -> Plan {
     Plan { setting, rates, promise, watchdog, outside }
 }
 
-/// Runs a seed's schedule. What it found is in the world that it leaves.
+/// Runs a seed's schedule. The result is in the world that it returns.
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
     let Plan { setting, rates, promise, watchdog, outside } = plan(seed);
     let start = setting.start().to_string();
     let faulty_ms = match rates.budget {
         0 => 0,
-        // Long enough for a run to be given up, for its events vanish one after the other.
+        // Long enough for a run to be given up when one event after the other is lost.
         _ if rates.lose == MANY_LOST => 30_000_000,
         _ => 2_000_000,
     };
@@ -199,8 +199,8 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
             if w.clock_ms >= tick_ms {
                 tick_ms = w.clock_ms + TICK_MS;
                 if watchdog && w.truth.ending().is_none() {
-                    // The watchdog knows runs that were begun; until then somebody starts again, and when the
-                    // list of runs may have been written over as well.
+                    // The watchdog only knows runs that were begun. Until then somebody starts again, and
+                    // also if the list of runs may have been written over.
                     ticks += 1;
                     let again = w.truth.ledger.is_none() || (w.truth.unhonoured && ticks % 3 == 0);
                     let event = if again { start.clone() } else { r#"{"tick": true}"#.into() };
@@ -313,7 +313,7 @@ enum Found {
     Message(usize),
 }
 
-/// A process runs to its next step, unless something becomes of it.
+/// A process runs to its next step, unless a fault hits it.
 fn step(w: &mut World, number: usize) -> Next {
     w.clock_ms += w.random.below(4);
     if w.rates.budget > 0 {
@@ -341,13 +341,13 @@ fn step(w: &mut World, number: usize) -> Next {
     Next::Run(number)
 }
 
-/// Whether a process has the ledger's lock, has looked at the ledger,
-/// and has written what is to be durable next.
+/// Whether a process has the ledger's lock, has looked at the ledger, and has written data that must be
+/// durable next.
 fn writes_under_lock(w: &World, number: usize) -> bool {
     w.processes[number].point == Point::Sync && w.nfs.holder(w.truth.ledger_path()) == Some(number)
 }
 
-/// The process stands for some time with the lock.
+/// The process pauses for some time while it holds the lock.
 fn stall(w: &mut World, number: usize) {
     let ms = w.random.between(10, 5_000);
     w.note(|_| format!("p{number} stalls for {ms} ms under the lock"));
@@ -368,7 +368,7 @@ fn freeze(w: &mut World, number: usize) {
     if ms > LEASE_MS {
         let at = w.clock_ms + LEASE_MS;
         w.leases.push((at, number));
-        // The platform gives it up at its time limit; what thaws later is a ghost that may still write.
+        // The platform gives it up at its time limit; if it thaws later it is a ghost that may still write.
         if let Some(message) = w.processes[number].message.clone() {
             w.deliver_again(message.clone());
             w.processes[number].message = Some(world::Message { deliveries: DELIVERIES, ..message });
@@ -376,7 +376,7 @@ fn freeze(w: &mut World, number: usize) {
     }
 }
 
-/// The server frees the locks of clients that it has not heard of.
+/// The server frees the locks of clients that have been silent for too long.
 fn free_locks(w: &mut World) {
     while let Some(at) = w.leases.iter().position(|(at, _)| *at <= w.clock_ms) {
         let (_, number) = w.leases.swap_remove(at);

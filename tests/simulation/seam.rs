@@ -1,5 +1,5 @@
-//! The seam: the real storage's disk and the real handler's ports,
-//! each a step that the world may let fail or end.
+//! The interfaces: the real storage's disk and the real handler's ports; the world may let each step fail or
+//! end.
 
 use super::code::protocol::items::ModelItem;
 use super::code::protocol::{Event, Fact, Ledger, RunId};
@@ -19,14 +19,13 @@ fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
 }
 
-/// What the system may refuse a call with: EIO, and in random schedules as well EINTR, ENOMEM,
-/// EACCES, ESTALE.
+/// The system's errno for a refused call: EIO, and in random schedules also EINTR, ENOMEM, EACCES, ESTALE.
 fn refusal(w: &mut World) -> io::Error {
     let others = [5, 5, 5, 4, 12, 13, 116];
     io::Error::from_raw_os_error(if w.exhaustive { 5 } else { others[w.random.below(7) as usize] })
 }
 
-/// One step of the process that runs: it is suspended before it, and may not come back.
+/// One step of the running process: it is suspended before it, and may not come back.
 fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R>) -> io::Result<R> {
     if !arrive(point, path) {
         return Err(eio());
@@ -61,7 +60,7 @@ fn step<R>(point: Point, path: &Path, f: impl FnOnce(&mut World) -> io::Result<R
     })
 }
 
-/// Suspends the process before a step; false when it is dead and only unwinds.
+/// Suspends the process before a step; false if it is dead and only unwinds.
 fn arrive(point: Point, path: &Path) -> bool {
     let waits = with(|w| {
         let exhaustive = w.exhaustive;
@@ -109,7 +108,7 @@ fn failure(w: &mut World, point: Point) -> Option<Failure> {
     }
 }
 
-/// Whether the server keeps the lock of a file for its holder, who may be another.
+/// Whether the server respects the lock of a file, which another process may hold.
 fn honoured(w: &mut World, path: &Path) -> bool {
     let me = w.current;
     let Some(holder) = w.nfs.holder(path).filter(|holder| *holder != me) else { return true };
@@ -121,7 +120,7 @@ fn honoured(w: &mut World, path: &Path) -> bool {
     false
 }
 
-/// Works on the server with the client of the process that runs.
+/// Works on the server with the client of the running process.
 macro_rules! on_client {
     ($w:expr, $method:ident $(, $argument:expr)*) => {{
         let w: &mut World = $w;
@@ -190,7 +189,7 @@ impl Disk for Simulated {
         let ms = (time.as_millis() as u64).max(1);
         with(|w| {
             if w.exhaustive {
-                // A slow machine: whoever waits for something looks a few times only.
+                // A slow machine: a process that waits for something looks only a few times.
                 w.me().elapsed_ms += ms.max(10_000);
             } else {
                 w.me().wake_ms = w.clock_ms + ms;
@@ -247,7 +246,7 @@ impl OpenFile for Opened {
             if failure == Some(Failure::Answer) {
                 return locked.and(Err(eio()));
             }
-            // What it reads under the lock is all that it learns of the others.
+            // A process learns about the others only by reading under the lock.
             w.look();
             let seen = if w.exhaustive { w.truth.meaning(&w.live()) } else { 0 };
             w.me().observed = mix(w.me().observed, seen);
@@ -264,8 +263,8 @@ impl OpenFile for Opened {
 }
 
 impl Opened {
-    /// What a close or an unlock has to write may fail. Nobody hears that:
-    /// the answer of a close is not looked at.
+    /// The write at a close or an unlock may fail. Nobody learns this, because the answer of a close is not
+    /// checked.
     fn write_back(&self, w: &mut World) {
         let owes = w.processes[self.process].client.owes(self.number);
         if !owes || w.exhaustive || w.spared(self.process) || !w.goes_wrong(|rates| rates.close) {
@@ -335,7 +334,7 @@ impl Clock for SharedClock {
     }
 }
 
-/// Watches that nothing is reported which is not durable.
+/// Checks that only durable data is reported.
 pub(crate) struct Watched;
 
 impl Progress for Watched {

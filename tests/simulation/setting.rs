@@ -1,5 +1,5 @@
-//! What a simulated run is: its size, its pace, its limits; and what it must give,
-//! computed without any world.
+//! The setting of a simulated run: its size, its pace, its limits; and its expected results, computed without
+//! any world.
 
 use super::code::protocol::{Best, Course, Limits, Measure, Score, end_events};
 use super::random::{Random, mix};
@@ -34,17 +34,17 @@ pub(crate) struct Setting {
     pub(crate) sliced: bool,
     /// Steps of a combine, and of the end: from one to this.
     pub(crate) most_closing: u64,
-    /// Whether scoring at the end takes longer than any leg, or more memory than there is:
-    /// no attempt outlives it.
+    /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt
+    /// survives it.
     pub(crate) endless: bool,
 }
 
-/// In place of a worker's number, in what a file says: the combine, and the end.
+/// Numbers instead of a worker's in the content of a file: the combine, and the end.
 pub(crate) const COMBINE: u32 = 998;
 pub(crate) const END: u32 = 999;
 
 impl Setting {
-    /// A run of any size that a schedule takes well under a millisecond for.
+    /// A run of random size; its schedule takes well under a millisecond.
     pub(crate) fn random(seed: u64) -> Setting {
         let mut random = Random::new(mix(seed, 1));
         Setting {
@@ -94,7 +94,7 @@ impl Setting {
         }
     }
 
-    /// The same with workers of up to two steps, of which a leg has time for one.
+    /// The same with workers of up to two steps; a leg has time for one of them.
     pub(crate) fn smallest_with_legs() -> Setting {
         Setting { most_steps: 2, limit_ms: 2_500, ..Setting::smallest() }
     }
@@ -138,7 +138,7 @@ impl Setting {
         self.workers + if stage == 0 { self.more_shares } else { 0 }
     }
 
-    /// The most events that it may send, those of its end included.
+    /// The most events that it may send, including those of its end.
     pub(crate) fn most_sent(&self) -> u64 {
         self.invocations + end_events(&Limits { invocations: self.invocations, ..Limits::default() })
     }
@@ -148,7 +148,7 @@ impl Setting {
         1 + mix(mix(self.seed, stage.into()), 0xc105) % self.most_closing
     }
 
-    /// The number of a combine or of the end after so many steps from what they began with.
+    /// The number of a combine or of the end after `steps` steps from the number that it began with.
     pub(crate) fn closed(&self, stage: u32, begun: u64, steps: u64) -> u64 {
         (0..steps).fold(mix(begun, stage.into()), mix)
     }
@@ -158,37 +158,38 @@ impl Setting {
         1 + mix(mix(self.seed, stage.into()), worker.into()) % self.most_steps
     }
 
-    /// A worker's number after so many steps from what the stage began with.
+    /// A worker's number after `steps` steps from the number that the stage began with.
     pub(crate) fn worker(&self, stage: u32, worker: u32, before: u64, steps: u64) -> u64 {
         (0..steps).fold(mix(mix(before, stage.into()), worker.into()), mix)
     }
 }
 
-/// What a stage began with, and its workers' numbers, in one: any loss, double count or other order shows.
+/// The number that a stage began with, and its workers' numbers, in one: any loss, double count or other
+/// order shows.
 pub(crate) fn fold(before: u64, workers: impl IntoIterator<Item = u64>) -> u64 {
     workers.into_iter().fold(mix(before, 0xc0), mix)
 }
 
-/// How good a state is, by its number alone.
+/// The score of a state, which depends only on its number.
 pub(crate) fn score(number: u64) -> Score {
     Score { values: vec![(number % 97) as f64 / 97.0], of: 97 }
 }
 
-/// What a file says: what it is, of which stage and worker, after how many steps, and its number.
+/// The content of a file: its kind, stage and worker, the steps so far, and its number.
 pub(crate) fn contents(what: &str, stage: u32, worker: u32, steps: u64, number: u64) -> String {
     format!("{what} {stage} {worker} {steps} {number:016x}")
 }
 
-/// A checksum as files are named with.
+/// A checksum in the form of file names.
 pub(crate) fn checksum(bytes: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
-/// The numbers that the stages give when nothing fails.
+/// The results of the stages when nothing fails.
 pub(crate) struct Expected {
-    /// What the combine of each stage begins with.
+    /// The number that the combine of each stage begins with.
     pub(crate) folded: Vec<u64>,
-    /// What stage r begins with; the last is what the run ends with.
+    /// The number that stage r begins with; the run ends with the last one.
     pub(crate) before: Vec<u64>,
 }
 

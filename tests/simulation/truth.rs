@@ -1,4 +1,4 @@
-//! What is durable on the server, read as it comes: every fact is checked when it lands.
+//! The durable data on the server, read as it arrives: every fact is checked when it arrives.
 
 use super::code::protocol::{Fact, FileRef, Hold, Ledger, Piece, Reason, Target};
 use super::nfs::Nfs;
@@ -29,15 +29,15 @@ pub(crate) struct Truth {
     pub(crate) resent: u64,
     /// The ledger that they fold to.
     pub(crate) ledger: Option<Ledger>,
-    /// When it was seen to be durable that the run ends.
+    /// When the end of the run was first seen to be durable.
     pub(crate) ended_ms: Option<u64>,
     /// Whether a lock was given to two at once: from then on facts may be written over.
     pub(crate) unhonoured: bool,
-    /// Events that facts had counted which were written over.
+    /// Events counted by facts that were written over.
     pub(crate) lost_sends: u64,
-    /// Up to which byte the files that facts name were looked at.
+    /// The byte up to which the files named by facts were checked.
     checked: usize,
-    /// Whether the ledger was no history any more, as somebody read it.
+    /// Whether somebody has read a ledger that contradicts itself.
     pub(crate) broken: bool,
 }
 
@@ -63,14 +63,14 @@ impl Truth {
         }
     }
 
-    /// What whoever reads the ledger now can make of it, in one number;
-    /// `live` are the events that may still come.
+    /// Everything that a reader of the ledger can use, in one number; `live` are the events that may still
+    /// come.
     ///
-    /// No part of it are the order of facts that do not depend on each other, money, and which attempt a file
-    /// is of: every file that a fact names is checked to say the same.
+    /// Three things are left out: the order of independent facts, money, and the attempt that a file is from,
+    /// because every file that a fact names is checked to have the same content.
     pub(crate) fn meaning(&self, live: &[u32]) -> u64 {
         let Some(ledger) = &self.ledger else { return 0 };
-        // Who it is matters for those only whose events may be delivered again.
+        // The process matters only if its event may be delivered again.
         let by = |id: &str| id.parse().ok().filter(|id| live.contains(id)).map_or(0, u64::from);
         let hold = |hold: &Hold| {
             let lease = hold.lease.as_ref();
@@ -101,12 +101,12 @@ impl Truth {
         parts.chain(private).chain(idle).chain([queue]).fold(u64::from(ledger.stage), mix)
     }
 
-    /// Where the ledger lies.
+    /// The path of the ledger.
     pub(crate) fn ledger_path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads what is new on the server; says what is wrong with it.
+    /// Reads new data from the server; an error says what is wrong with it.
     pub(crate) fn look(&mut self, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
         let Some(bytes) = nfs.contents(&self.path) else { return Ok(()) };
         if Arc::ptr_eq(bytes, &self.bytes) {
@@ -114,7 +114,7 @@ impl Truth {
         }
         let bytes = bytes.clone();
         let before = std::mem::replace(&mut self.bytes, bytes.clone());
-        // A header is no fact.
+        // A header is not a fact.
         let known = if self.facts > 0 { self.at.min(before.len()) } else { 0 };
         if bytes.get(..known) == before.get(..known) {
             return self.read(&bytes, nfs, setting, now_ms);
@@ -122,7 +122,7 @@ impl Truth {
         if !self.unhonoured {
             return Err("facts that were durable were written over".into());
         }
-        // From here on everybody reads another history. What was checked of it may be removed by now.
+        // From here on everybody reads another history. Files that were checked for it may be removed by now.
         self.checked = bytes.iter().zip(before.iter()).take_while(|(now, then)| now == then).count();
         let sent = |ledger: &Option<Ledger>| ledger.as_ref().map_or(0, |ledger| ledger.spend.sent);
         let sent_before = sent(&self.ledger);
@@ -135,7 +135,7 @@ impl Truth {
         self.read(&bytes, nfs, setting, now_ms)
     }
 
-    /// Takes the whole frames behind those that are known.
+    /// Reads the whole frames after the known ones.
     fn read(&mut self, bytes: &[u8], nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
         while let Some((body, checksum, before)) = frame(bytes, self.at) {
             let at = self.at;
@@ -170,7 +170,7 @@ impl Truth {
             Some(ledger) => ledger.record(fact).map(|recorded| recorded.new),
         };
         match folded {
-            // What was recorded when its like had been written over in part counts once, or not at all.
+            // A fact recorded after a part of it had been written over counts once, or not at all.
             Ok(false) if self.unhonoured => return Ok(()),
             Ok(_) => {}
             Err(error) => return self.broken(error.to_string()),
@@ -235,7 +235,7 @@ impl Truth {
         }
     }
 
-    /// Whoever reads the ledger is told what is wrong with it, until it is written over again.
+    /// Every reader of the ledger gets the error, until it is written over again.
     pub(crate) fn broken(&mut self, what: String) -> Result<(), String> {
         if !self.unhonoured {
             return Err(what);
@@ -252,7 +252,7 @@ impl Truth {
         piece.map_or(0, |piece| piece.share)
     }
 
-    /// What a leg has left, or a share has given.
+    /// The file of a leg's place, or of a share's result.
     fn piece_file(
         &self,
         nfs: &Nfs,
@@ -278,8 +278,8 @@ impl Truth {
         self.check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
     }
 
-    /// A file that a fact names must be whole on the server when the fact is,
-    /// and say what a run without faults says.
+    /// A file that a fact names must be whole on the server when the fact is, and have the content of a run
+    /// without faults.
     fn check(&self, nfs: &Nfs, folder: &Path, file: &FileRef, text: &str) -> Result<(), String> {
         let path = folder.join(&file.name);
         if file.xxh3 != checksum(text.as_bytes()) {

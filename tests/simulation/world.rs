@@ -1,5 +1,4 @@
-//! The simulated world: time, the platform's queue, processes and their clients,
-//! and what is held against the truth.
+//! The simulated world: time, the platform's queue, processes and their clients, and the checks.
 
 use super::code::storage::disk::Disk;
 use super::code::trainer::services::{Invocation, Services};
@@ -18,17 +17,17 @@ pub(crate) use process::{Failure, Point, Process, kill};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
-/// The latest that a step may begin after the run's end: between two looks at the ledger,
-/// and what a step of others takes.
+/// The latest time at which a step may begin after the run's end: the time between two looks at the ledger,
+/// and a step of others.
 const LATE_MS: u64 = 2_100;
-/// After how many steps from event to event the platform's loop detection cuts a chain.
+/// The number of hops after which the platform's loop detection cuts a chain.
 const HOPS: u32 = 16;
 
 thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// Works on this thread's world, between two steps of whoever runs in it.
+/// Works on this thread's world, between two steps of the running process.
 pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with_borrow_mut(|world| f(world.as_mut().expect("a world")))
 }
@@ -38,7 +37,7 @@ pub(crate) fn begin(world: World) {
     WORLD.set(Some(world));
 }
 
-/// Takes the world away when its schedule is over: what is still suspended in it unwinds.
+/// Removes the world when its schedule is over: suspended invocations in it unwind.
 pub(crate) fn end() -> World {
     let processes = with(|w| w.processes.len());
     for process in 0..processes {
@@ -66,14 +65,14 @@ pub(crate) struct World {
     /// Locks of vanished clients, and when the server frees them.
     pub(crate) leases: Vec<(u64, usize)>,
     pub(crate) full_until_ms: u64,
-    /// What the last tick or start was refused with, if it was.
+    /// The error of the last tick or start, if it was refused.
     pub(crate) refused: Option<String>,
     messages: u32,
-    /// What was sent, when ids are made of that.
+    /// The events sent, if ids are made from them.
     sent: Vec<u32>,
 }
 
-/// How often things go wrong: once in so many chances; 0 is never.
+/// How often faults occur: once in this many chances; 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rates {
     pub(crate) kill: u64,
@@ -87,18 +86,18 @@ pub(crate) struct Rates {
     pub(crate) full: u64,
     /// A lock is given that another holds.
     pub(crate) unhonoured: u64,
-    /// Who has a lock, and has looked at what it guards, is slow to write.
+    /// A process that has a lock, and has looked at the guarded file, is slow to write.
     pub(crate) stall: u64,
-    /// What is written at a close or an unlock is lost.
+    /// The write at a close or an unlock is lost.
     pub(crate) close: u64,
     pub(crate) hops: bool,
-    /// Faults that are left before none happen any more.
+    /// Faults that may still occur.
     pub(crate) budget: u32,
-    /// An invocation whose event is not delivered again is spared.
+    /// An invocation whose event is not delivered again has no faults.
     pub(crate) spare_last: bool,
 }
 
-/// What has happened.
+/// The counts of a schedule.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,
@@ -146,7 +145,7 @@ impl World {
         }
     }
 
-    /// Writes down in words what happens, when somebody is to read it.
+    /// Notes an event of the history in words, if somebody wants to read it.
     pub(crate) fn note(&mut self, words: impl FnOnce(&World) -> String) {
         let Some(mut history) = self.history.take() else { return };
         history.push(format!("{:>9.3} s  {}", (self.clock_ms - 1_000_000) as f64 / 1000.0, words(self)));
@@ -167,7 +166,7 @@ impl World {
         &mut self.processes[self.current]
     }
 
-    /// Compares what is durable with what should be.
+    /// Compares the durable data with the expected data.
     pub(crate) fn look(&mut self) {
         if let Err(what) = self.truth.look(&self.nfs, &self.setting, self.clock_ms)
             && self.violation.is_none()
@@ -186,7 +185,7 @@ impl World {
         true
     }
 
-    /// Whether nothing may go wrong with what a process does: it is the last delivery of its event.
+    /// Whether a process must have no faults: it has the last delivery of its event.
     pub(crate) fn spared(&self, number: usize) -> bool {
         let last = |message: &Message| message.deliveries >= DELIVERIES;
         self.rates.spare_last && self.processes[number].message.as_ref().is_none_or(last)
@@ -226,7 +225,7 @@ impl World {
         self.queue.push(Message { copy: true, deliveries: DELIVERIES - 1, visible_ms, ..message.clone() });
     }
 
-    /// An event whose invocation came to nothing is delivered again, unless that was the last time.
+    /// An event whose invocation failed is delivered again, unless that was the last time.
     pub(crate) fn deliver_again(&mut self, mut message: Message) {
         if message.deliveries >= DELIVERIES {
             return self.note(|_| format!("i{} is given up by the platform", message.id));
@@ -237,7 +236,8 @@ impl World {
         self.queue.push(message);
     }
 
-    /// An id that does not depend on what else was sent before: what is sent, and how often it was.
+    /// An id that does not depend on other events sent before: it depends on the payload, and how often it
+    /// was sent.
     fn id_of(&mut self, payload: &str) -> u32 {
         let hash = twox_hash::XxHash3_64::oneshot(payload.as_bytes()) as u32 & !0xff;
         let before = self.sent.iter().filter(|sent| **sent == hash).count() as u32;
@@ -245,7 +245,7 @@ impl World {
         hash + before
     }
 
-    /// The events that are queued or in hand.
+    /// The events in the queue or in hand.
     pub(crate) fn live(&self) -> Vec<u32> {
         let in_hand = self.processes.iter().filter(|process| process.runs());
         let in_hand = in_hand.filter_map(|process| process.message.as_ref());
@@ -283,7 +283,7 @@ impl World {
         number
     }
 
-    /// The invocation that a process is to carry out.
+    /// The invocation for a process.
     pub(crate) fn job(&mut self) -> (Option<Arc<Services>>, Arc<str>, Invocation, Setting) {
         let setting = self.setting.clone();
         let process = self.me();
@@ -302,8 +302,8 @@ pub(crate) fn compute(ms: u64) {
     seam::Simulated.sleep(std::time::Duration::from_millis(ms));
 }
 
-/// A worker begins a step of its work: that is to end soon after the run has,
-/// as far as its ledger can still be read whole.
+/// A worker begins a step of its work: soon after the run has ended no step may begin, as long as its ledger
+/// can still be read.
 pub(crate) fn step_begins() {
     with(|w| {
         w.look();
@@ -319,7 +319,7 @@ pub(crate) fn step_begins() {
     });
 }
 
-/// What a process finds that must not be.
+/// Reports a forbidden observation of a process.
 pub(crate) fn violation(what: String) {
     with(|w| w.violate(what));
 }

@@ -1,4 +1,4 @@
-//! What the tests across the crates share: a small shared folder with real data and weights, and a run in it.
+//! Shared by the tests across crates: a small shared folder with real data and weights, and a run in it.
 
 pub mod tree;
 
@@ -18,7 +18,7 @@ pub struct World {
 }
 
 impl World {
-    /// A world with so many training images in each of ten classes, and half as many to validate.
+    /// A world with `per_class` training images in each of ten classes, and half as many to validate.
     pub fn new(per_class: u32) -> World {
         World::new_in(&std::env::temp_dir(), per_class)
     }
@@ -95,8 +95,8 @@ impl World {
         Ledger::fold(self.facts(run)).expect("a sound ledger").expect("a ledger")
     }
 
-    /// The bytes of a run's model, all its files in order of their names; but for those that a process which
-    /// was killed had only begun to write, whose names begin with a dot.
+    /// The bytes of a run's model, all its files in order of their names, except for files that a killed
+    /// process had only begun to write: their names begin with a dot.
     pub fn model(&self, run: &str) -> Vec<(String, Vec<u8>)> {
         let folder = self.root().join("runs").join(run).join("model");
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
@@ -139,7 +139,7 @@ pub fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The folder of real data and weights, if it is there; says loudly when not.
+/// The folder of real data and weights, if it exists; prints a note otherwise.
 pub fn real_data(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = std::env::var_os("BATON_DATA").map_or(beside, PathBuf::from);

@@ -1,4 +1,4 @@
-//! All files under a folder with their bytes, to see what a command has changed.
+//! All files under a folder with their bytes, to find the changes of a command.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn collect(top: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// The names of what differs between two trees, with what happened to each.
+/// The names that differ between two trees, with the kind of change.
 pub fn changes(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("- {name}"));
     let new_or_other = after.iter().filter_map(|(name, bytes)| match before.get(name) {

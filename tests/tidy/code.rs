@@ -1,6 +1,6 @@
 //! Rust as text: code without comments and literals, without its tests, and as words.
 
-/// The same text with blanks for comments and for what stands inside of literals; lines stay where they are.
+/// The same text with blanks for comments and for the content of literals; lines keep their places.
 pub(crate) fn code(text: &str) -> String {
     let all: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -71,7 +71,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Code without the items that only tests have; lines stay where they are.
+/// Code without the items that only tests have; lines keep their places.
 pub(crate) fn shipped(code: &str) -> String {
     let mut out = code.to_owned();
     while let Some(at) = ["#[cfg(test)]", "#[cfg(all(test"].iter().filter_map(|mark| out.find(mark)).min() {
@@ -99,7 +99,7 @@ fn item_end(code: &str) -> usize {
     code.len()
 }
 
-/// The words and marks of code: names, `::`, and every other character that is no blank; with their lines.
+/// The words and marks of code: names, `::`, and every other character that is not a blank; with their lines.
 pub(crate) fn words(code: &str) -> Vec<(String, usize)> {
     let mut found: Vec<(String, usize)> = Vec::new();
     for (line, text) in code.lines().enumerate() {

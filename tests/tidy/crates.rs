@@ -1,11 +1,11 @@
-//! What crates import of each other and of the world, and what their modules import.
+//! The imports of crates and of their modules.
 
 use crate::known::{CIRCLES, UNUSED, held};
 use crate::modules::{Imports, circles, imports, told};
 use crate::tree::{Crate, code_of, crates, of_manifest, read, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a crate may import of the others, outside its tests.
+/// The other crates that a crate may import, outside its tests.
 #[derive(Clone, Copy)]
 enum Below {
     These(&'static [&'static str]),
@@ -14,7 +14,7 @@ enum Below {
 
 use Below::{AllBut, These};
 
-/// What each crate of the workspace may import of the others.
+/// The allowed imports of each crate of the workspace.
 const MAY_IMPORT: &[(&str, Below)] = &[
     ("protocol", These(&[])),
     ("storage", These(&["protocol"])),
@@ -39,7 +39,7 @@ const MAY_IMPORT: &[(&str, Below)] = &[
 /// The crates whose sources `tests/mutants` compiles once more, with its own dependencies.
 const COPIED: [&str; 4] = ["protocol", "storage", "work", "trainer"];
 
-/// The imports that the table does not allow, and crates that it does not know or that are gone.
+/// The imports that the table does not allow, and crates that are missing in the table or gone.
 fn upward(crates: &[Crate], table: &[(&str, Below)]) -> Vec<String> {
     let names: BTreeSet<&str> = crates.iter().map(|of| of.name.as_str()).collect();
     let rows: BTreeMap<&str, Below> = table.iter().copied().collect();
@@ -75,7 +75,7 @@ fn names(code: &str, dependency: &str) -> bool {
     })
 }
 
-/// The dependencies of a manifest that the code does not name: what ships, and all of it.
+/// The dependencies of a manifest that the code does not name: in shipped code, and in all code.
 fn unused(of: &Crate, (ships, all): (&str, &str)) -> Vec<String> {
     let own = of.dependencies.iter().filter(|name| !names(ships, name));
     let tests = of.dev_dependencies.iter().filter(|name| !names(all, name));

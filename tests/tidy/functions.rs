@@ -35,7 +35,7 @@ pub(crate) fn functions(text: &str) -> Vec<Function> {
             };
             Some((place, *depth))
         });
-        // The first mark is the end of the arguments, so what is outside of brackets is one lower.
+        // The first mark is the end of the arguments, so outside of brackets the depth is one lower.
         let end = body.skip(1).find(|(place, depth)| *depth < 0 && matches!(word(*place), "{" | ";"));
         let lines = match end {
             Some((place, _)) if word(place) == "{" => words[closed(&words, place)].1 - words[at].1 + 1,
@@ -65,7 +65,7 @@ fn closed(words: &[(String, usize)], open: usize) -> usize {
     words.len() - 1
 }
 
-/// What stands between the commas outside of all brackets.
+/// The parts between the commas outside of all brackets.
 fn parts(words: &[(String, usize)]) -> Vec<Vec<&str>> {
     let mut found: Vec<Vec<&str>> = vec![Vec::new()];
     let mut depth = 0;
@@ -84,7 +84,7 @@ fn parts(words: &[(String, usize)]) -> Vec<Vec<&str>> {
     found.into_iter().filter(|part| !part.is_empty()).collect()
 }
 
-/// As how many arguments one counts.
+/// The number of arguments that one counts as.
 fn weight(part: &[&str]) -> usize {
     let pattern: Vec<&str> = part.iter().take_while(|word| **word != ":").copied().collect();
     if pattern.contains(&"self") {

@@ -5,7 +5,7 @@ use crate::known::{KINDS, held};
 use crate::tree::sources;
 use std::collections::BTreeMap;
 
-/// What only a workload knows: the parts of its run, what it trains and how, and its name.
+/// Words that only a workload knows: the parts of its run, its heads and settings, and its name.
 const WORDS: [&str; 9] = [
     "Part::",
     "Head::",
@@ -18,8 +18,8 @@ const WORDS: [&str; 9] = [
     "\"transfer\"",
 ];
 
-/// Where a kind may be asked for: the workloads, the engine beneath them, all tests, the commands that serve
-/// one workload; and the crates that know no job, whose own names these are.
+/// The files that may ask for a kind: the workloads, the engine below them, all tests, the commands that
+/// serve one workload; and the crates without jobs, which use these words for other things.
 const MAY_ASK: [&str; 14] = [
     "trainer/workloads/",
     "trainer/rounds/",
@@ -37,7 +37,7 @@ const MAY_ASK: [&str; 14] = [
     "trainer/networks/",
 ];
 
-/// The lines of what a file ships that ask for a kind.
+/// The lines of shipped code that ask for a kind.
 fn asks(text: &str) -> usize {
     let ships = shipped(&code(text));
     let lines = ships.lines().zip(text.lines());
@@ -51,7 +51,7 @@ fn asks(text: &str) -> usize {
         .count()
 }
 
-/// Whether `word` stands in a line, and is no part of a longer name.
+/// Whether a line has `word`, not as a part of a longer name.
 fn at_a_word(line: &str, word: &str) -> bool {
     let name = |character: char| character.is_alphanumeric() || character == '_';
     line.match_indices(word).any(|(at, _)| {

@@ -1,4 +1,4 @@
-//! What breaks a rule today: lists that only shrink.
+//! Known exceptions to the rules: lists that only shrink.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ pub(crate) const UNUSED: &[(&str, usize)] = &[];
 /// Files that ask for a kind of job or of training, and on how many lines.
 pub(crate) const KINDS: &[(&str, usize)] = &[("setup/src/failure.rs", 2), ("setup/src/lib.rs", 1)];
 
-/// What is wrong with what was found, beside what is known: more than that, or a known one that is gone.
+/// The differences between the findings and the known exceptions: a new one, or a known one that is gone.
 pub(crate) fn wrong(found: &BTreeMap<String, usize>, known: &[(&str, usize)]) -> Vec<String> {
     let known: BTreeMap<&str, usize> = known.iter().copied().collect();
     let most = |what: &str| known.get(what).copied().unwrap_or(0);
@@ -126,7 +126,7 @@ pub(crate) fn wrong(found: &BTreeMap<String, usize>, known: &[(&str, usize)]) ->
         .collect()
 }
 
-/// Holds a rule: nothing may break it but what is known, and what is known still does.
+/// Checks a rule: only known exceptions may break it, and each of them still must.
 pub(crate) fn held(rule: &str, found: &BTreeMap<String, usize>, known: &[(&str, usize)]) {
     let wrong = wrong(found, known);
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));

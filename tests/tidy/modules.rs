@@ -1,4 +1,4 @@
-//! The modules of a crate: which imports which, and who stands in a circle.
+//! The modules of a crate: their imports, and circles among them.
 
 use crate::code::{code, shipped, words};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A module's name: its path from the root of the crate, which is empty.
 type Name = Vec<String>;
 
-/// What each module imports of the others. A parent may declare its children and use them.
+/// The imports of each module. A parent may declare its children and use them.
 pub(crate) type Imports = BTreeMap<Name, BTreeSet<Name>>;
 
-/// One module: its words, and what its `use`s call things.
+/// One module: its words, and the names that its `use`s define.
 struct Module {
     words: Vec<String>,
     called: BTreeMap<String, Name>,
@@ -30,7 +30,7 @@ pub(crate) fn imports(root: &str, sources: &BTreeMap<String, String>) -> Imports
     let mut imports = Imports::new();
     for (name, paths) in paths {
         let targets = paths.iter().map(|path| resolve(path, &modules, 0));
-        // A parent holds its children: that is no import.
+        // A parent contains its children: that is not an import.
         let others = targets.filter(|target| !target.starts_with(&name));
         imports.insert(name.clone(), others.collect());
     }
@@ -57,7 +57,7 @@ fn collect(
     modules.insert(name.clone(), Module { words, called: BTreeMap::new() });
 }
 
-/// The paths that a module mentions, from the root on, and what it calls the ends of its `use`s.
+/// The paths that a module mentions, from the root on, and the names that its `use`s define.
 fn mentioned(name: &Name, words: &[String], names: &BTreeSet<Name>) -> (Vec<Name>, BTreeMap<String, Name>) {
     let (mut paths, mut called) = (Vec::new(), BTreeMap::new());
     let mut inline: Vec<(String, usize)> = Vec::new();
@@ -104,7 +104,7 @@ fn mentioned(name: &Name, words: &[String], names: &BTreeSet<Name>) -> (Vec<Name
     (paths, called)
 }
 
-/// A path of a `use`, seen from `here`, from the root on; none for what is of another crate.
+/// A path of a `use`, seen from `here`, from the root on; none if it is of another crate.
 fn absolute(here: &Name, path: &[String], names: &BTreeSet<Name>) -> Option<Name> {
     let (mut from, mut rest) = (here.clone(), path);
     match path.first().map(String::as_str) {
@@ -160,7 +160,7 @@ fn leaves(words: &[String]) -> Vec<(Name, String)> {
     found
 }
 
-/// The module that holds what a path from the root leads to, through the names that modules give.
+/// The module that a path from the root leads to, through the names that modules define.
 fn resolve(path: &[String], modules: &BTreeMap<Name, Module>, hops: usize) -> Name {
     let mut at = Name::new();
     for (place, word) in path.iter().enumerate() {
@@ -180,7 +180,7 @@ fn resolve(path: &[String], modules: &BTreeMap<Name, Module>, hops: usize) -> Na
     at
 }
 
-/// The circles: modules that lead to each other, as text.
+/// The circles: modules that import each other, as text.
 pub(crate) fn circles(imports: &Imports) -> Vec<String> {
     let reached: BTreeMap<&Name, BTreeSet<&Name>> =
         imports.keys().map(|from| (from, reachable(from, imports))).collect();
@@ -228,7 +228,7 @@ fn a_circle_is_found() {
     let d = |text| ("c/d.rs", text);
     let b = ("b.rs", "use super::{a::A, C};\n#[cfg(test)]\nmod tests { use crate::e::F; }\n");
     assert!(tree(&[root, ("a.rs", "use crate::C;"), b, c, d("// use crate::b::B;")]).is_empty());
-    // By a `use`, by a path in the code, through a name that the root gives, by a child.
+    // By a `use`, by a path in the code, through a name that the root defines, by a child.
     assert_eq!(tree(&[root, ("a.rs", "use crate::{C, b::B};"), b, c, d("")]), ["a b"]);
     assert_eq!(tree(&[root, ("a.rs", "fn f() { super::b::g() }"), b, c, d("")]), ["a b"]);
     assert_eq!(tree(&[root, ("a.rs", "use crate::E;"), b, c, d("use super::super::a::A;")]), ["a c::d"]);

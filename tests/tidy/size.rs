@@ -15,7 +15,7 @@ fn long_lines(text: &str) -> usize {
     text.lines().filter(|line| line.chars().count() > COLUMNS).count()
 }
 
-/// What is wrong with a file as a whole.
+/// The fault of a file as a whole.
 fn ill_formed(text: &str) -> Option<String> {
     let lines = text.lines().count();
     if !text.starts_with("//! ") {
@@ -24,7 +24,7 @@ fn ill_formed(text: &str) -> Option<String> {
     (lines > LINES_OF_A_FILE).then(|| format!("has {lines} lines; at most {LINES_OF_A_FILE} are allowed"))
 }
 
-/// Functions of which `count` gives more than `most`, by file and name.
+/// Functions whose `count` is more than `most`, by file and name.
 fn beyond(most: usize, count: impl Fn(&crate::functions::Function) -> usize) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for (file, text) in sources() {

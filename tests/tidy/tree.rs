@@ -1,4 +1,4 @@
-//! The workspace as text: its files, its sources, its crates with what their manifests name.
+//! The workspace as text: its files, its sources, its crates and the dependencies in their manifests.
 
 use crate::code::{code, shipped};
 use std::fs;

@@ -1,15 +1,15 @@
-//! The trainer with a file system in trouble: a library in C that is loaded into it, built here.
+//! The trainer with a file system in trouble: a library in C, built here, is loaded into it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What goes wrong, in how many of a million calls.
+/// The faults, and their rates in a million calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) seed: u64,
-    /// What a call that is refused answers.
+    /// The errnos of a refused call.
     pub(crate) errnos: Vec<i32>,
     pub(crate) refuse: u32,
     /// Reads and writes of fewer bytes than were asked for.
@@ -18,7 +18,7 @@ pub(crate) struct Trouble {
     pub(crate) hold: u32,
 }
 
-/// The library, or nothing where there is no C compiler, which is said loudly.
+/// The library; none if there is no C compiler, with a printed note.
 pub(crate) fn library(folder: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("trouble/shim.c");
     let library = folder.join("shim.so");
@@ -41,8 +41,8 @@ pub(crate) fn library(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// A program that is the trainer in such trouble on the files in `root`;
-/// `state` is an empty folder for its own use.
+/// A program that runs the trainer with this trouble on the files in `root`; `state` is an empty folder for
+/// its own use.
 pub(crate) fn trainer(library: &Path, state: &Path, root: &Path, trouble: &Trouble) -> PathBuf {
     let errnos: Vec<String> = trouble.errnos.iter().map(i32::to_string).collect();
     let Trouble { seed, refuse, cut, hold, .. } = trouble;

@@ -1,8 +1,7 @@
 //! The protocol, the storage and the handler once more, from the same sources,
 //! with mutations that tests switch on.
 //!
-//! Each mutation turns one safeguard off; the simulator is shown to find each.
-//! The crates that are shipped have none.
+//! Each mutation turns one safeguard off, and the simulator must find it. The shipped crates have none.
 
 mod list;
 pub mod mutation;

@@ -1,4 +1,4 @@
-//! The mutations: for each law of `docs/protocol.md`, what turns it off.
+//! The mutations: each turns off a law of `docs/protocol.md`.
 
 /// One safeguard turned off.
 #[derive(Clone, Copy, Debug)]
@@ -9,10 +9,9 @@ pub struct Mutation {
     pub name: &'static str,
     /// The source file.
     pub file: &'static str,
-    /// What stands there, once; nothing where another mutation of the same place has both.
+    /// The text in the source, which occurs once; empty if another mutation of the same place has both.
     pub original: &'static str,
-    /// What stands there instead; `MUTATED` says whether this mutation is on,
-    /// `MUTATED(name)` whether that one is.
+    /// The text that replaces it; `MUTATED` is true if this mutation is on, `MUTATED(name)` if that one is.
     pub mutant: &'static str,
 }
 

@@ -1,11 +1,11 @@
-//! One client of the simulated NFS: what it believes of the server, and what it has not written yet.
+//! One client of the simulated NFS: its cache of the server, and its unwritten data.
 
 use super::{EIO, errno};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a client believes and has not written yet.
+/// The cache of a client and its unwritten data.
 #[derive(Default)]
 pub(crate) struct Client {
     pub(super) number: usize,
@@ -17,7 +17,7 @@ pub(super) struct Handle {
     pub(super) inode: usize,
     /// The file as this client sees it.
     pub(super) view: Arc<Vec<u8>>,
-    /// What it has written and not synced.
+    /// Unsynced writes.
     pub(super) dirty: Vec<(usize, Vec<u8>)>,
     /// Whether it was given the lock, and whether that was lost since.
     pub(super) locked: bool,
@@ -44,7 +44,7 @@ impl Client {
         handle.is_some_and(|handle| !handle.dirty.is_empty() && !handle.lost)
     }
 
-    /// Which of its open files have lost their lock.
+    /// The open files that have lost their lock.
     pub(crate) fn lost(&self) -> u64 {
         self.handles.iter().flatten().fold(0, |lost, handle| lost << 1 | u64::from(handle.lost))
     }

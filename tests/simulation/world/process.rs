@@ -1,4 +1,4 @@
-//! A simulated process: a sandbox with a file system client of its own, where it stands, and its death.
+//! A simulated process: a sandbox with a file system client of its own, its position, and its death.
 
 use super::super::code::trainer::services::Services;
 use super::super::coroutine;
@@ -8,8 +8,7 @@ use super::{Message, with};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A sandbox: a process with a file system client of its own,
-/// that carries out one invocation after the other.
+/// A sandbox: a process with a file system client of its own that carries out one invocation after the other.
 pub(crate) struct Process {
     pub(crate) alive: bool,
     pub(crate) dying: bool,
@@ -24,17 +23,17 @@ pub(crate) struct Process {
     pub(crate) wake_ms: u64,
     pub(crate) frozen_until_ms: u64,
     pub(crate) was_frozen: bool,
-    /// How long it has stood under a lock.
+    /// How long it has paused while it held a lock.
     pub(crate) stalled_ms: u64,
     pub(crate) failure: Option<Failure>,
-    /// Its own time, when the world's stands still.
+    /// Its own time, if the world's stands still.
     pub(crate) elapsed_ms: u64,
     /// Everything that it has learned from outside, in one number.
     pub(crate) observed: u64,
     pub(super) names: u64,
 }
 
-/// What a process is about to do.
+/// The next step of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Point {
     Begin,
@@ -59,7 +58,7 @@ pub(crate) enum Point {
 pub(crate) enum Failure {
     /// The system refuses, and nothing was done.
     Io,
-    /// It was done, and EIO is the answer.
+    /// It was done, and the answer is EIO.
     Answer,
     /// The disk is full.
     Full,
@@ -88,7 +87,7 @@ impl Process {
         }
     }
 
-    /// A number that no other call gives, and that depends on nothing but what this process was called with.
+    /// A number that no other call returns, and that depends only on the process's own history.
     pub(crate) fn name(&mut self) -> u64 {
         self.names = mix(self.names, 1);
         self.names
@@ -99,7 +98,7 @@ impl Process {
     }
 }
 
-/// A process is no more. Its event will be delivered again.
+/// A process dies. Its event will be delivered again.
 pub(crate) fn kill(number: usize, tail: Tail) {
     let suspended = with(|w| {
         let process = &mut w.processes[number];
