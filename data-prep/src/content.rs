@@ -5,7 +5,7 @@ pub(crate) const ZIP: &str = "a zip archive";
 pub(crate) const GZIP: &str = "a gzipped file";
 pub(crate) const TAR: &str = "a tar archive";
 
-/// Beginnings of files and what they are; the first that fits counts.
+/// Beginnings of files and their kinds; the first that fits counts.
 const KINDS: [(usize, &[u8], &str); 33] = [
     // First: a tar begins with the name of its first member.
     (257, b"ustar", TAR),

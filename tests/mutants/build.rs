@@ -105,7 +105,7 @@ fn rewritten(name: &str, text: &str) -> String {
             _ if first && sibling => out += &format!("crate::{word}"),
             _ => out += word,
         }
-        // The colons themselves, so that what follows them is seen as no first word.
+        // The colons themselves, so that the next word does not count as a first one.
         out += "::";
         rest = &tail[2..];
         let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());

@@ -106,7 +106,7 @@ pub(crate) struct Tally {
     pub(crate) outside: u64,
     pub(crate) duplicates: u64,
     pub(crate) faults: u64,
-    /// The latest that a step of a worker began after the run had ended, in milliseconds.
+    /// The latest time at which a step of a worker began after the run had ended, in milliseconds.
     pub(crate) late_step_ms: u64,
 }
 

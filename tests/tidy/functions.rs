@@ -2,7 +2,7 @@
 
 use crate::code::{code, words};
 
-/// A function as it stands in a file.
+/// A function in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,

@@ -1,4 +1,5 @@
-//! Who may ask for a kind of job: the workloads, what trains in rounds, and the commands of one workload.
+//! The files that may ask for a kind of job: the workloads, the training in rounds, and the commands of one
+//! workload.
 
 use crate::code::{code, shipped};
 use crate::known::{KINDS, held};

@@ -172,7 +172,7 @@ impl<'a> Tree<'a> {
         Ok(sides)
     }
 
-    /// `training_set/training_set`: the side's folder once more.
+    /// `training_set/training_set`: the side's folder, nested in itself.
     fn same_again(&self, folder: &str, name: &str) -> Option<String> {
         let mut names = self.folders(folder);
         let inner = names.next().filter(|inner| *inner == name && names.next().is_none())?;

@@ -55,7 +55,7 @@ pub(super) enum Error {
 pub(super) struct Progress {
     /// Bytes downloaded.
     pub(super) done: u64,
-    /// Bytes in all, if the server tells.
+    /// Bytes in all, if the server says.
     pub(super) of: Option<u64>,
 }
 

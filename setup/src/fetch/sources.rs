@@ -10,7 +10,7 @@ pub(super) struct Source {
     pub(super) base: &'static str,
     /// The file's name there.
     pub(super) file: &'static str,
-    /// The beginning of the file's SHA-256 in hex: all of it, or as much as the publisher tells.
+    /// The beginning of the file's SHA-256 in hex: all of it, or as much as the publisher states.
     pub(super) sha256: &'static str,
     /// About how many bytes it has.
     pub(super) bytes: u64,

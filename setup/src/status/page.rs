@@ -302,7 +302,7 @@ fn events(view: &View) -> Markup {
     }
 }
 
-/// The event that starts the same job once more.
+/// The event that starts the same job again.
 fn again(view: &View, job: &str, form: Form) -> Markup {
     let job: serde_json::Value = serde_json::from_str(job).unwrap_or_default();
     let event = serde_json::json!({"start": true, "workers": view.state.workers, "job": job});

@@ -104,7 +104,7 @@ impl Isa {
     }
 }
 
-/// Floating-point operations per second of one thread on registers alone: what no kernel can exceed.
+/// Floating-point operations per second of one thread on registers alone: the upper bound for every kernel.
 ///
 /// None when this CPU does not have the instruction set.
 pub fn peak(isa: Isa) -> Option<f64> {
@@ -251,7 +251,7 @@ dispatch! {
     deposit(Deposit);
     /// Weighted sums.
     weighted(Weighted);
-    /// Derivatives by what a clamp was given.
+    /// Derivatives by a clamp's input.
     cut_off(CutOff);
     /// Sums of derivatives.
     channel_sums(ChannelSums);

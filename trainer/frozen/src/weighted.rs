@@ -1,4 +1,4 @@
-//! Weighted sums over arrays, for the reduction of what workers publish.
+//! Weighted sums over arrays, for the reduction of workers' results.
 
 use crate::kernels::{Target, Weighted};
 

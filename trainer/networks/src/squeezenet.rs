@@ -1,7 +1,7 @@
 //! SqueezeNet 1.0 and 1.1.
 //!
-//! Points: `pool1` … `pool3`, `fire2` … `fire9` (maps; `fire9` lies just below the last convolution),
-//! `logits`. Source: Iandola et al. 2016, as torchvision builds them.
+//! Points: `pool1` … `pool3`, `fire2` … `fire9` (maps; `fire9` is just below the last convolution), `logits`.
+//! Source: Iandola et al. 2016, as torchvision builds them.
 
 use crate::Network;
 use crate::build::{Builder, same};

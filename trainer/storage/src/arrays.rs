@@ -208,7 +208,7 @@ impl Npy {
         &self.path
     }
 
-    /// Checks type and shape; `None` stands for any length of that dimension.
+    /// Checks type and shape; `None` allows any length of that dimension.
     ///
     /// # Errors
     /// [`Error::Array`] with what was expected and found.

@@ -159,7 +159,7 @@ impl Error {
         Error::Array { file: file.to_owned(), expected: expected.into(), found: found.into() }
     }
 
-    /// Something given or asked for that does not fit.
+    /// An input or a request that does not fit.
     pub fn unfit(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Unfit { what: what.into(), expected: expected.into(), found: found.into() }
     }

@@ -239,7 +239,7 @@ fn jittered(pause: Duration) -> Duration {
     Duration::from_micros(half + disk::random() % (half + 1))
 }
 
-/// One update on a locked file: read what is new, ask `f`, append as one write, make it durable.
+/// One update on a locked file: read new records, ask `f`, append as one write, make it durable.
 fn transact<R, E: From<Error>>(
     path: &Path,
     file: &mut impl Medium,

@@ -202,7 +202,7 @@ impl Drop for Publication {
     }
 }
 
-/// Writes through to the file and hashes what was written.
+/// Writes through to the file and hashes the written bytes.
 struct Hashed {
     file: File,
     hash: Box<XxHash3_128>,

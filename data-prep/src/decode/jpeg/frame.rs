@@ -5,7 +5,7 @@
 pub(super) enum Fault {
     /// The file ends before its end marker.
     NoEnd,
-    /// A marker comes before all blocks have had their codes.
+    /// A marker comes before the codes of all blocks.
     Missing,
     /// Coefficients that no scan has, or not to their last bit.
     MissingScans,

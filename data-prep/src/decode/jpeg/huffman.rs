@@ -21,7 +21,7 @@ pub(super) struct Code {
     pub(super) symbol: u8,
     /// Bits of the code and of its value.
     pub(super) bits: u8,
-    /// How many coefficients it stands for; 64 ends the block.
+    /// How many coefficients it covers; 64 ends the block.
     pub(super) passes: u8,
 }
 

@@ -151,7 +151,7 @@ fn links_and_ways_out_are_refused_and_special_files_left_out() {
 #[test]
 fn a_zip_whose_members_share_their_bytes_is_refused() {
     let mut bytes = zip(&[("1.jpg", &[7; 400]), ("2.jpg", &[7; 400])]);
-    // Both claim so many packed bytes that they must be the same bytes.
+    // Both claim so many packed bytes that they must share them.
     let central = |bytes: &[u8]| {
         let places = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"PK\x01\x02");
         places.map(|(at, _)| at).collect::<Vec<_>>()

@@ -59,7 +59,7 @@ impl Vector for Avx512 {
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         unsafe { Avx512(_mm512_fmadd_ps(a.0, b.0, self.0)) }
     }
-    // The instruction gives its second operand when one is NaN.
+    // The instruction returns its second operand if one is NaN.
     #[inline(always)]
     unsafe fn max(self, low: Self) -> Self {
         unsafe { Avx512(_mm512_max_ps(low.0, self.0)) }

@@ -5,7 +5,7 @@
 //! lanes in the same order whatever the batch.
 use super::vector::{LANES, Vector};
 
-/// Outputs of a group, whose weights lie together: six rows by two images are twelve sums in registers.
+/// Outputs of a group, whose weights are contiguous: six rows by two images are twelve sums in registers.
 pub(crate) const GROUP: usize = 6;
 /// Images of a register tile.
 const IMAGES: usize = 2;

@@ -13,7 +13,7 @@ const BLOCK: usize = 256;
 
 /// `c[c_rows[m]..] = clamp(residual[m] + Σ a[rows[m]..] · b + bias)`.
 pub(crate) struct Multiply<'a> {
-    /// Where the rows lie.
+    /// The array of the rows.
     pub(crate) a: &'a [f32],
     /// Offset in `a` of each row's first segment.
     pub(crate) rows: &'a [usize],
@@ -48,7 +48,7 @@ pub(crate) struct Finish<'a> {
 }
 
 impl Multiply<'_> {
-    /// Panics unless every access of the kernel lies inside its slice.
+    /// Panics unless every access of the kernel is inside its slice.
     pub(super) fn check(&self) {
         let (rows, columns) = (self.rows.len(), self.columns);
         assert!(rows > 0 && columns > 0 && columns.is_multiple_of(LANES) && self.segments > 0);
@@ -199,7 +199,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
     block: &Block,
     row: usize,
 ) {
-    // Both vectors of a row lie in one panel, or each in its own.
+    // Both vectors of a row are in one panel, or each in its own.
     let apart = if P == N * V::LANES { V::LANES } else { block.panel };
     // SAFETY: `check` bounds a by rows and segments, b by columns, c, bias and residual by rows and columns.
     unsafe {

@@ -30,7 +30,7 @@ pub(crate) struct Outer<'a> {
 }
 
 impl Outer<'_> {
-    /// Panics unless every access of the kernel lies inside its slice.
+    /// Panics unless every access of the kernel is inside its slice.
     pub(super) fn check(&self) {
         let Outer { segments, depth, rows, columns, .. } = *self;
         assert!(segments > 0 && depth > 0 && rows > 0 && columns > 0);

@@ -37,7 +37,7 @@ pub(crate) struct InputTile<'a> {
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) pitch: usize,
-    /// The tile's first row and column; what lies outside the image is zero.
+    /// The tile's first row and column; pixels outside the image are zero.
     pub(crate) y: isize,
     pub(crate) x: isize,
     /// Channels, a multiple of [`LANES`].

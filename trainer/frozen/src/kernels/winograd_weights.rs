@@ -122,7 +122,7 @@ pub(super) unsafe fn sums<V: Vector>(job: &mut WeightSums) {
 
 /// A δ Aᵀ of one 4×4 tile of derivatives.
 pub(crate) struct DeltaTile<'a> {
-    /// From the tile's first pixel: rows and pixels so many floats apart.
+    /// From the tile's first pixel, with these pitches of rows and pixels.
     pub(crate) delta: &'a [f32],
     pub(crate) row_pitch: usize,
     pub(crate) pixel_pitch: usize,

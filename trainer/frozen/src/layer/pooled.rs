@@ -29,7 +29,7 @@ impl Pooled {
         ((self.chunk - 1) * self.pool.window.stride + self.pool.window.size) * self.pool.input.row()
     }
 
-    /// Output rows `rows` of the batch, which lie in one image.
+    /// Output rows `rows` of the batch, which are in one image.
     fn run_strip(
         &self,
         crew: &Crew,

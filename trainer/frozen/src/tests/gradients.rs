@@ -178,7 +178,7 @@ fn convolutions() {
     }
 }
 
-/// Maps of so many tiles that weights' gradients come from Winograd's points.
+/// Maps with enough tiles for weights' gradients from Winograd's points.
 #[test]
 fn convolutions_of_many_tiles() {
     for (inputs, outputs, padding, side, n) in

@@ -205,7 +205,7 @@ fn whatever_fails_the_log_keeps_its_records_and_the_next_holder_goes_on() {
             let error = append_to(&mut medium).unwrap_err();
             let lost = matches!(error, Error::LockLost { .. });
             assert_eq!(lost, errno != 28, "EIO and ESTALE mean that the lock is lost: {error}");
-            // The holder may have died before it could cut what it had written.
+            // The holder may have died before it could cut off its own write.
             let mut next = Faulty::new(&medium.bytes, 0, 0, 0);
             let before =
                 frames::decode(Path::new("ledger"), Known::default(), &next.bytes).unwrap().records.len();
@@ -290,7 +290,7 @@ fn a_reader_that_knows_a_part_gets_only_what_is_new() {
     // A process knows the records that it appended in its own update.
     log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((vec![b"three".to_vec()], ())) }).unwrap();
     assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
-    // A torn tail behind the known part is cut, and another file of the name is read from its start.
+    // A torn tail after the known part is cut, and another file of the name is read from its start.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.extend([9; 7]);
     std::fs::write(&path, &bytes).unwrap();
