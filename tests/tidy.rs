@@ -21,6 +21,8 @@ mod modules;
 mod size;
 #[path = "tidy/tree.rs"]
 mod tree;
+#[path = "tidy/words.rs"]
+mod words;
 
 use std::fs;
 use tree::{files, sources, workspace};
