@@ -1,10 +1,10 @@
-# What the emulated machines of tests/nfs and tests/avx512 are made of, all of it Debian's packages; tests/run installs with it, too.
+# Parts of the emulated machines of tests/nfs and tests/avx512, all from Debian's packages; tests/run also installs with it.
 # Sourced, not run.
 #
-#   stop WORDS…             says why it cannot go on, and ends
-#   packages PROGRAM=PACKAGE…   installs the packages of the programs that are not there
+#   stop WORDS…             prints why it cannot go on, and ends
+#   packages PROGRAM=PACKAGE…   installs the packages of missing programs
 #   kernel                  unpacks the stock kernel into the cache, never into the system; sets image, version, modules
-#   with_libraries FILE TO  copies a program and the libraries that it asks for into $root
+#   with_libraries FILE TO  copies a program and the libraries that it needs into $root
 #   BATON_NFS_CACHE         where the kernel stays (default ~/.cache/baton-nfs)
 PATH=$PATH:/usr/sbin:/sbin
 stop() { echo "${0%/*}: $*" >&2; exit 2; }

@@ -34,7 +34,7 @@ class Table:
     def begin(self):
         command = [BINARIES / "baton", "local", "--root", self.root, "--listen", self.listen]
         self.cloud = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.cloud.stdout.readline()  # it listens, and its address is there
+        self.cloud.stdout.readline()  # then it listens, and has written its address
         address = json.loads((Path(self.root) / "local-cloud.json").read_text())
         endpoint = address["endpoint"]
         self.listen = endpoint.removeprefix("http://")
@@ -106,7 +106,7 @@ def quiet(request):
 
 @pytest.fixture
 def picture(browser):
-    """Leaves a picture of the page, if one was asked for."""
+    """Saves a picture of the page, if one was requested."""
     def take(name, whole=True):
         if folder := os.environ.get("BATON_SCREENSHOTS"):
             browser.screenshot(Path(folder) / f"{name}.png", whole)

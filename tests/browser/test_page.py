@@ -1,4 +1,4 @@
-"""The status page as its reader meets it."""
+"""The status page as its reader sees it."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ def plain(browser):
 
 
 def shown(names):
-    """What a classifier shows: what it takes for what, and two of its answers."""
+    """A classifier's product: its confusion matrix, and two of its predictions."""
     counts = [[95, 2, 3, 0], [1, 99, 0, 0], [4, 0, 88, 8], [1, 0, 9, 90]]
     rows = [[name, *row, row[place] / sum(row)] for place, (name, row) in enumerate(zip(names, counts))]
     right = {"caption": f"{names[1]} 98\u00a0%", "image": 25}
@@ -91,7 +91,7 @@ def test_64_workers_and_200_stages_are_smooth(table, browser, picture):
             time.sleep(0.3)
         browser.run("document.body.getBoundingClientRect()")
         after = browser.metrics()
-        # All that the page's thread did meanwhile: the exchange with its style and layout, and this test's own looking on.
+        # All work of the page's thread in this time: the update with its style and layout, and this test's own reading.
         took.append([1_000 * (after[name] - before[name]) for name in ("TaskDuration", "RecalcStyleDuration", "LayoutDuration")])
     worst = max(took)
     print(f"{WIDE} workers, {LONG} stages: first paint {paint:.0f} ms; of {len(took)} updates the longest {worst[0]:.0f} ms "

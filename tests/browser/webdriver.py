@@ -1,4 +1,4 @@
-"""Just enough of WebDriver to look at a page: chromedriver is asked by plain HTTP."""
+"""Just enough of WebDriver to read a page, by plain HTTP to chromedriver."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import urllib.request
 
 
 class Browser:
-    """A headless Chromium with one tab. What it says in its console, errors of the policy among it, is kept."""
+    """A headless Chromium with one tab. It keeps the lines of its console, including errors of the policy."""
 
     def __init__(self, folder):
         self.process = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -55,7 +55,7 @@ class Browser:
         return value
 
     def complaints(self):
-        """What was written to the console since this was asked last."""
+        """The console's lines since the last call."""
         return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
 
     def metrics(self):

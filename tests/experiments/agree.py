@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DILOCO = {"times": 3, "outer": {"rate": 1.0, "momentum": 0.6}}
-# Name, workers, what the job says; `times` multiplies its learning rate.
+# Name, workers, changes of the job; `times` multiplies its learning rate.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
     ("one worker, 3 x rate", 1, {"agree": "average", "times": 3}),
@@ -67,7 +67,7 @@ def train(options, job, name, workers, images):
     job.update({"rounds": options.epochs * each, "score_every": each})
     job["warmup_rounds"] = job.get("warmup_rounds", 0) * each
     job["limits"] = {"invocations": 10_000_000, "dollars": 100.0, "hours": 20.0}
-    # Another job is another run; the same one is found as it ended.
+    # Another job is another run, and the same job finds its finished run.
     run = f"agree-{workers}-{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]}"
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(job, file)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures training more than one layer beside PyTorch: the same threads, in turn.
+"""Compares training more than one layer with PyTorch: the same threads, in turn.
 
     python3 tests/peers/deeper.py --venv ENVIRONMENT [--threads 2] [--batch 8 32] [--optimizer sgd adamw]
     python3 tests/peers/deeper.py --venv ENVIRONMENT --train vgg19-block squeezenet --batch 8 --optimizer sgd
@@ -21,7 +21,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLASSES, STEPS = 10, 12
-# What Baton's benchmark is told, and the shape of an image's features.
+# The arguments of Baton's benchmark, and the shape of an image's features.
 TRAIN = {
     "classifier": (["vgg19"], [25_088]),
     "vgg19-block": (["vgg19", "--cut", "pool4", "--up-to", "pool5"], [512, 14, 14]),
@@ -68,7 +68,7 @@ def compare(options, train, batch, optimizer):
 
 
 def kinds(train):
-    """PyTorch's ways: its two optimizers and, for convolutions, maps whose channels come last."""
+    """PyTorch's variants: its two optimizers and, for convolutions, maps whose channels come last."""
     return ["plain", "fused"] + (["channels last"] if train != "classifier" else [])
 
 
@@ -114,7 +114,7 @@ def peer(train, threads, batch, optimizer, kind):
 
 
 def layers(train):
-    """What is trained, with a new last layer."""
+    """The trained layers, with a new last layer."""
     from torch import nn
     from torchvision import models
 

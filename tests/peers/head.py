@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures training a softmax layer on stored features beside PyTorch: one thread each, in turn.
+"""Compares training a softmax layer on stored features with PyTorch: one thread each, in turn.
 
     python3 tests/peers/head.py --venv ENVIRONMENT     50,000 images of 4,096 features, batches of 64
 

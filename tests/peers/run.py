@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Baton's frozen pass beside burn, PyTorch (eager, channels last) and ONNX Runtime on this machine.
+"""Compares Baton's frozen pass with burn, PyTorch (eager, channels last) and ONNX Runtime on this machine.
 
     python3 tests/peers/run.py                        # all networks, one and two threads
     python3 tests/peers/run.py vgg19 --threads 2 --rounds 5
@@ -75,7 +75,7 @@ def compare(python, network, threads, options):
         seen["baton"].append(baton(network, threads, options))
         for name in peers:
             if name.startswith("burn"):
-                # An order of magnitude behind: one turn tells it.
+                # An order of magnitude slower: one turn is enough.
                 seen[name] += [burn(name, network, threads, options)] if turn == 0 else []
             else:
                 seen[name].append(run_peer(python, name, network, threads, options))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Baton's frozen pass for transformers beside OpenVINO, ONNX Runtime and PyTorch on this machine.
+"""Compares Baton's frozen pass for transformers with OpenVINO, ONNX Runtime and PyTorch on this machine.
 
     python3 tests/peers/tokens.py                       # four networks, one and two threads
     python3 tests/peers/tokens.py minilm_l6 --threads 1 --rounds 5 --avx2
@@ -121,7 +121,7 @@ def peer(options):
 
 
 def made(network, batch, torch):
-    """The network up to Baton's default cut, and what it reads."""
+    """The network up to Baton's default cut, and its input."""
     import transformers
 
     class Cut(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""What the tests of the templates and the stand-ins share."""
+"""Shared by the tests of the templates and the stand-ins."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ def repository():
 
 @pytest.fixture(scope="session")
 def binaries(repository):
-    """Where `baton` and `trainer` lie: what cargo built, or what BATON_BINARIES says."""
+    """The folder of `baton` and `trainer`: cargo's, or that of BATON_BINARIES."""
     folder = Path(os.environ.get("BATON_BINARIES", repository / "target" / "release"))
     assert (folder / "baton").is_file(), "cargo build --release makes it"
     return folder

@@ -1,4 +1,4 @@
-"""The function's calls, recorded on their way, and held against the template's policies."""
+"""The function's calls, recorded on their way, and compared with the template's policies."""
 
 import contextlib
 import fnmatch
@@ -9,12 +9,12 @@ import re
 import threading
 import urllib.parse
 
-# What AWS does for the function with its role: no call of the code uses these.
+# Permissions that AWS itself uses with the function's role: no call of the code uses these.
 DONE_BY_AWS = {"JoinTheNetwork", "Mount", "Log", "KeepFailedEvents"}
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """Passes a call on as it is, signature and all, and notes which action it asks for on what."""
+    """Passes a call on unchanged, with its signature, and notes its action and resource."""
 
     protocol_version = "HTTP/1.1"
 
@@ -52,7 +52,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def recording(port, behind):
-    """A recorder on a port of the loopback, in front of the server at `behind`; gives the calls as they come."""
+    """A recorder on a port of the loopback, in front of the server at `behind`; yields the calls as they come."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Recorder)
     server.behind, server.calls = behind, []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -112,6 +112,6 @@ def refused(calls, granted):
 
 
 def unused(calls, granted):
-    """Grants that no call used, but for those that AWS uses."""
+    """Grants that no call used, except for those that AWS uses."""
     own = [grant for grant in granted if grant[0] not in DONE_BY_AWS]
     return {grant for grant in own if not any(allows(grant, call) for call in calls)}

@@ -130,7 +130,7 @@ class Rendering:
         return ["us-east-1a", "us-east-1b", "us-east-1c"]
 
 
-# What each parameter is tried with. What is not named here keeps its default.
+# The values that each parameter is tried with. A parameter that is not here keeps its default.
 ROLE = "arn:aws:iam::123456789012:role/LabRole"
 CHOICES = {
     "network.yaml": {

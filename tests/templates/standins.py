@@ -1,4 +1,4 @@
-"""The stand-ins for AWS that others wrote, as processes on the loopback, each with nothing in it."""
+"""The stand-ins for AWS that others wrote, as processes on the loopback, each empty at first."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ def environment(**more):
 
 @contextlib.contextmanager
 def serving(command, url, health, env):
-    """Runs a server until it is no longer needed; all that it started ends with it."""
+    """Runs a server until it is no longer needed; everything that it started ends with it."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:

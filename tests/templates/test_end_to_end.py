@@ -18,9 +18,9 @@ import standins
 from render import FOLDER, Rendering, load
 
 STACK = "baton"
-# Resources that MiniStack 1.5.33 does not know as types of their own, or at all. It is given a template without them.
+# Resources that MiniStack 1.5.33 does not know as types of their own, or at all. It gets a template without them.
 UNKNOWN = ["FunctionToFiles", "FilesFromFunction", "Budget"]
-# Refuses what is not encrypted, as it should: MiniStack is asked by plain HTTP here.
+# It refuses plain HTTP, as it should, but MiniStack is called by plain HTTP here.
 REFUSES_PLAIN = ["BucketPolicy"]
 UNKNOWN_OF_NETWORK = ["Internet", "NatAddress", "NatGateway", "PrivateToNat"]
 
@@ -45,7 +45,7 @@ class Cloud:
             made.mkdir()
         network = without((FOLDER / "network.yaml").read_text(), UNKNOWN_OF_NETWORK)
         trainer = without((FOLDER / "trainer.yaml").read_text(), UNKNOWN + REFUSES_PLAIN)
-        # MiniStack mounts nothing: the function is told the folder itself.
+        # MiniStack mounts nothing: the function gets the folder itself.
         told = trainer.replace("BATON_ROOT: /mnt/baton", f"BATON_ROOT: {self.efs}")
         # Its policies know a rule of the default bus as rule/default/NAME; the service's own ARN is rule/NAME.
         rule = "Resource: !Sub 'arn:aws:events:${AWS::Region}:${AWS::AccountId}:rule/default/${Watchdog}'"
@@ -78,7 +78,7 @@ class Cloud:
 def cloud(tmp_path_factory, binaries):
     folder = tmp_path_factory.mktemp("cloud")
     more = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1", "AUTH": "true"}
-    # What the functions call goes through a recorder.
+    # The functions' calls go through a recorder.
     port = standins.free_port()
     with standins.ministack(folder, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", **more) as url:
         with iam.recording(port, url.removeprefix("http://")) as calls:
@@ -92,7 +92,7 @@ def model(root, run):
 
 
 def test_a_run_from_deploy_to_destroy(cloud):
-    # The same job under `baton local`: what the model must be, to the byte.
+    # The same job under `baton local`: the model must have the same bytes.
     cloud.baton("demo", "--root", cloud.user, "--run", "demo", "--json")
     ledger = cloud.baton("start", "--root", cloud.user, "--run", "demo", "--print")
     assert json.loads(ledger)["run"] == "demo"
@@ -112,7 +112,7 @@ def test_a_run_from_deploy_to_destroy(cloud):
     assert cloud.rule() == "DISABLED"
 
     doctor = cloud.baton("doctor", wrong=True)
-    # MiniStack does not take RecursiveLoop from a template, and does not cut chains either.
+    # MiniStack does not read RecursiveLoop from a template, and does not cut chains either.
     assert re.search(r"WRONG  recursion", doctor) and doctor.count("WRONG") == 1, doctor
     assert re.search(r"ok     space +\d+\.\d GB free", doctor) and re.search(r"ok     memory +3008 MB", doctor), doctor
     for reached in ("file_system", "lambda", "watchdog", "table", "bucket"):
@@ -128,7 +128,7 @@ def test_a_run_from_deploy_to_destroy(cloud):
 
     a_large_file_goes_in_parts(cloud)
 
-    # Without a job in the event: the pushed one.
+    # Without a job in the event the pushed one is used.
     started = cloud.baton("start", "--run", "demo", "--workers", 3)
     assert '"sent"' in started and cloud.rule() == "ENABLED"
     watched = cloud.baton("watch", "--run", "demo")
@@ -165,7 +165,7 @@ def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud)
     about = cloud.client("lambda").get_function_configuration(FunctionName="lab")
     assert (about["Role"], about["MemorySize"]) == (role, 1024)
 
-    # What is not said again stays: the role and the memory, while the reserve is new.
+    # Options that are not repeated keep their value: the role and the memory; the reserve is new.
     assert "~ Function" in cloud.baton("deploy", "--reserve", 2, *lab)
     about = cloud.client("lambda").get_function_configuration(FunctionName="lab")
     assert (about["Role"], about["MemorySize"]) == (role, 1024)
@@ -179,14 +179,14 @@ def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud)
 
 
 def a_large_file_goes_in_parts(cloud):
-    """Those that a push before has left are not sent again; what arrives on the file system is the file."""
+    """Parts of an earlier push are not sent again; the file on the file system is the right one."""
     large = cloud.user / "datasets" / "patterns" / "large.npy"
     content = random.Random(1).randbytes(12 << 20)
     large.write_bytes(content)
     s3 = cloud.client("s3")
     [bucket] = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
     key = f"push/files/{hashlib.sha256(content).hexdigest()}"
-    for first in (4 << 20, 5 << 20):  # the first of them is divided otherwise
+    for first in (4 << 20, 5 << 20):  # the first one has other parts
         begun = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
         s3.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=1, Body=content[:first])
     said = cloud.baton("push", "--root", cloud.user, "--dataset", "patterns", "--part", 5)
@@ -196,7 +196,7 @@ def a_large_file_goes_in_parts(cloud):
 
 
 def starts_on_lambda(binary, said):
-    """What deploy says of the binary is what objdump finds, and no newer than Amazon Linux 2023."""
+    """deploy finds the same glibc in the binary as objdump, and it is not newer than Amazon Linux 2023's."""
     glibc = int(re.search(r"needs glibc 2\.(\d+);", said)[1])
     assert glibc <= 34
     if shutil.which("objdump"):
@@ -226,6 +226,6 @@ def allowed_and_used(cloud):
     assert len(cloud.calls) > 100 and len(calls) >= 10, calls
     assert not iam.refused(calls, granted)
     assert not iam.unused(calls, granted)
-    # The check itself: one grant less, and one more, are both seen.
+    # The check itself: it finds one grant less, and one more.
     assert iam.refused(calls, [grant for grant in granted if grant[1] != "dynamodb:PutItem"])
     assert iam.unused(calls, [*granted, ("More", "dynamodb:GetItem", arns["<Table.Arn>"])])

@@ -40,7 +40,7 @@ def test_what_a_lab_is_sent_is_clean_and_has_nothing_of_iam(binaries, tmp_path):
     (tmp_path / "trainer.yaml").write_text(printed)
     linter = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([linter, tmp_path / "trainer.yaml"], capture_output=True, text=True)
-    # That the conditions about roles are always false here is not worth another template.
+    # The conditions about roles are always false here; another template would not be worth it.
     assert "E" not in {line[0] for line in found.stdout.splitlines() if line}, found.stdout
 
 
@@ -49,7 +49,7 @@ def test_every_finding_of_checkov_is_answered():
     if not checkov:
         pytest.skip("checkov is not installed: tests/cloud puts it where BATON_CHECKOV says")
     command = [checkov, "--directory", FOLDER.name, "--framework", "cloudformation", "--output", "json", "--quiet", "--skip-download"]
-    # A whole path of forty letters and slashes, as some folder may make it, is a secret key to checkov.
+    # checkov takes a path of forty letters and slashes, which some folder may have, for a secret key.
     done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True)
     report = json.loads(done.stdout)
     results = report["results"]

@@ -1,4 +1,4 @@
-"""Both templates made, changed and deleted in moto. What moto does not do is named, and noticed when it begins to."""
+"""Both templates made, changed and deleted in moto. Its gaps are named, and a test fails when moto closes one."""
 
 import boto3
 import pytest
@@ -6,7 +6,7 @@ import standins
 from botocore.exceptions import ClientError
 from render import FOLDER, ROLE
 
-# Types that moto 5.2.1 takes and ignores; the real ones are held to the rules of test_templates.py.
+# Types that moto 5.2.1 accepts and ignores; test_templates.py checks the real ones.
 IGNORED = {
     "AWS::Budgets::Budget",
     "AWS::EC2::SecurityGroupEgress",
@@ -62,7 +62,7 @@ def test_the_network_is_made_and_changed(clients):
     assert services == {"dynamodb": "Gateway", "s3": "Gateway", "lambda": "Interface"}
     outputs = stack.change({"Outbound": "nat"})
     assert "AWS::EC2::NatGateway" in stack.types() and outputs["Outbound"] == "nat"
-    # moto does not delete what a network consists of before the network; MiniStack does.
+    # moto does not delete the parts of a network before the network; MiniStack does.
     with pytest.raises(ClientError, match="has dependencies"):
         stack.delete()
 
@@ -72,7 +72,7 @@ def test_the_trainer_is_made_without_code_then_with_it_and_deleted(clients, role
     network = Stack(clients, "network", "network.yaml").change({}, make=True)
     given = {key: network[key] for key in ("VpcId", "SubnetA", "SubnetB")}
     given |= {"RoleArn": role, "BudgetEmail": "me@example.org"}
-    # With a given role no capability is passed, as a lab would pass none.
+    # With a given role no capability is passed, as in a lab.
     allowed = {} if role else {"Capabilities": ["CAPABILITY_IAM"]}
     if role:
         trust = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'

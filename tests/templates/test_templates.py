@@ -1,4 +1,4 @@
-"""What the linters miss: rules of this project, held against every combination of the parameters."""
+"""Rules of this project that the linters do not have, checked on every combination of the parameters."""
 
 import re
 
@@ -28,7 +28,7 @@ def listed(value):
 
 
 def statements(rendering):
-    """Every statement of every policy, with the resource it stands in."""
+    """Every statement of every policy, with its resource."""
     for name, role in rendering.of_type("AWS::IAM::Role").items():
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
@@ -202,7 +202,7 @@ def test_what_holds_data_goes_with_the_stack_unless_it_is_kept():
     rendering = rendered()
     for name in ("FileSystem", "Bucket", "Table", "LogGroup"):
         assert rendering.resources[name]["DeletionPolicy"] == "Delete"
-    # A change that would replace what holds data leaves the old one there.
+    # A change that would replace a resource with data keeps the old one.
     assert rendering.resources["FileSystem"]["UpdateReplacePolicy"] == "Retain"
     assert rendering.resources["Bucket"]["UpdateReplacePolicy"] == "Retain"
 

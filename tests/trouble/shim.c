@@ -1,8 +1,8 @@
-// A file system in trouble: loaded into the real trainer, it refuses, cuts short or holds up calls on files of one folder.
+// A file system in trouble: loaded into the real trainer, it refuses, cuts short or delays calls on files of one folder.
 //
-// What happens depends on the seed, the process's number (the first is 0) and the number of the call in it. Set by the
+// The faults depend on the seed, the process's number (the first is 0) and the number of the call in it. Settings from the
 // environment: SHIM_ROOT, the folder; SHIM_STATE, a folder for numbers and for `told`, a line for each refusal; SHIM_SEED;
-// SHIM_ERRNOS, "5,116"; SHIM_REFUSE, SHIM_CUT, SHIM_HOLD, in how many of a million calls.
+// SHIM_ERRNOS, "5,116"; SHIM_REFUSE, SHIM_CUT, SHIM_HOLD, rates in a million calls.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -28,7 +28,7 @@ static uint64_t stream;
 static atomic_uint_fast64_t calls;
 static unsigned refuse, cut, hold;
 static int errnos[ERRNOS], errno_count, told = -1;
-// Which open files lie in the folder.
+// The open files in the folder.
 static _Atomic unsigned char inside[FILES];
 
 // The C library's own function.
@@ -81,7 +81,7 @@ static int is_open_inside(int file) {
     return root_length && file >= 0 && file < FILES && inside[file];
 }
 
-// Holds the call up now and then; says whether it is refused, with errno set.
+// Sometimes delays the call; returns whether it is refused, with errno set.
 static int refused(const char *call, const char *path) {
     uint64_t drawn = mixed(stream + atomic_fetch_add(&calls, 1));
     if (drawn % 1000000 < hold) {
@@ -98,7 +98,7 @@ static int refused(const char *call, const char *path) {
     return 1;
 }
 
-// How much of a read arrives.
+// The length of a read after a cut.
 static size_t arrives(size_t bytes) {
     uint64_t drawn = mixed(stream + atomic_fetch_add(&calls, 1));
     return bytes > 1 && drawn % 1000000 < cut ? 1 + (drawn >> 24) % (bytes - 1) : bytes;
@@ -168,7 +168,7 @@ ON_PATH(lstat64, (const char *path, struct stat64 *found), (path, found))
 ON_PATH(linkat, (int a, const char *from, int b, const char *path, int flags), (a, from, b, path, flags))
 
 int statx(int file, const char *path, int flags, unsigned mask, struct statx *found) {
-    // The header promises that there is a path; the standard library of Rust asks without one.
+    // The header promises a path; the standard library of Rust calls it without one.
     const char *volatile name = path;
     int ours = is_inside(name) || (name && !*name && is_open_inside(file));
     return ours && refused("stat", name) ? -1 : REAL(statx)(file, path, flags, mask, found);
