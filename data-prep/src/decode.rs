@@ -106,8 +106,8 @@ pub fn decode(content: &[u8], reading: &Reading) -> Result<Image, String> {
 fn decode_rgb(content: &[u8], bits: Option<u8>) -> Result<RgbImage, String> {
     let kind = kind_of(content).unwrap_or("an image");
     let in_words = |error: ImageError| match error {
-        ImageError::Limits(_) => format!("{kind} that is larger than what is decoded of its length"),
-        ImageError::Unsupported(_) => format!("{kind} of a form that is not read"),
+        ImageError::Limits(_) => format!("{kind} that decodes to more bytes than allowed for its length"),
+        ImageError::Unsupported(_) => format!("{kind} of a form that is not supported"),
         _ => format!("{kind} that is damaged or truncated"),
     };
     let mut reader =
@@ -122,7 +122,7 @@ fn decode_rgb(content: &[u8], bits: Option<u8>) -> Result<RgbImage, String> {
     if decoder.total_bytes() > most {
         let ((width, height), bytes) = (decoder.dimensions(), content.len());
         return Err(format!(
-            "a claim to be {width} x {height} in {bytes} bytes; at most {most} are decoded of these"
+            "a claim to be {width} x {height} in {bytes} bytes; at most {most} may be decoded"
         ));
     }
     if format == ImageFormat::Jpeg {

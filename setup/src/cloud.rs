@@ -117,9 +117,10 @@ impl Cloud {
     pub(crate) async fn queue(&self, function: &str, event: &protocol::Event) -> Result<(), String> {
         match self.try_until(Instant::now() + QUEUED, function, event, false).await? {
             Some(_) => Ok(()),
-            None => {
-                Err(format!("{function} takes no event since {} minutes: throttled", QUEUED.as_secs() / 60))
-            }
+            None => Err(format!(
+                "{function} has accepted no event for {} minutes: throttled",
+                QUEUED.as_secs() / 60
+            )),
         }
     }
 

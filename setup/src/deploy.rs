@@ -26,7 +26,7 @@ use terminal::say;
 #[command(after_help = "Examples:\n  baton deploy --dry-run   what would be made, and what it costs\n  \
     baton deploy   in an account of your own\n  \
     baton deploy --role arn:aws:iam::123456789012:role/LabRole   in a lab that allows no new role\n  \
-    baton deploy --vpc vpc-1 --subnet-a subnet-1 --subnet-b subnet-2   into a network that is there\n  \
+    baton deploy --vpc vpc-1 --subnet-a subnet-1 --subnet-b subnet-2   into an existing network\n  \
     baton deploy --memory 10240 --throughput elastic --email me@example.org")]
 pub struct Deploy {
     /// The stack's name, which is also the function's and the table's.
@@ -233,7 +233,7 @@ impl Deploy {
             changes.discard(aws, wanted.name).await?;
             let lost = changes.lost.join(", ");
             return Err(Failure::input(format!(
-                "this removes or replaces {lost}: if that is meant, add --yes"
+                "this removes or replaces {lost}: add --yes if you want this"
             )));
         }
         changes.carry_out(aws, wanted.name).await?;
@@ -243,7 +243,7 @@ impl Deploy {
     /// The rest of a dry run whose network does not exist yet.
     fn dry_trainer(&self, templates: &Templates) -> Result<(), Failure> {
         let kinds = templates.trainer.lines().filter_map(|line| line.strip_prefix("    Type: "));
-        say!("{}: (when the network is there)", self.stack);
+        say!("{}: (when the network exists)", self.stack);
         kinds.filter(|kind| kind.starts_with("AWS::")).for_each(|kind| say!("  + {kind}"));
         self.tell_cost(Some(if self.nat { "nat" } else { "endpoints" }));
         Ok(())
@@ -261,7 +261,7 @@ impl Deploy {
     }
 
     fn tell_cost(&self, outbound: Option<&str>) {
-        say!("costs when nothing runs, a month:");
+        say!("costs when nothing runs, per month:");
         for item in cost::idle(outbound) {
             say!("  {:32} ${:.2}", item.what, item.dollars);
         }

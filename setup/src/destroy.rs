@@ -11,7 +11,7 @@ use terminal::say;
 
 /// Removes Baton from AWS. Without --yes it only lists what would be removed.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  baton destroy   what would go\n  baton destroy --yes\n  \
+#[command(after_help = "Examples:\n  baton destroy   lists what would be removed\n  baton destroy --yes\n  \
     baton destroy --keep files --yes   everything but the file system")]
 pub struct Destroy {
     /// The stack's name.

@@ -56,9 +56,7 @@ impl Doctor {
         findings.iter().for_each(|finding| self.tell(finding));
         match findings.iter().filter(|finding| finding.found.is_err()).count() {
             0 => Ok(()),
-            wrong => {
-                Err(Failure::from(format!("{wrong} of {} things are not as they should be", findings.len())))
-            }
+            wrong => Err(Failure::from(format!("{wrong} of {} checks failed", findings.len()))),
         }
     }
 
@@ -70,7 +68,7 @@ impl Doctor {
         let Some(function) = stack.outputs.get("Function") else {
             findings.push(Finding {
                 what: "function",
-                found: Err("not deployed to its end: baton deploy".into()),
+                found: Err("the deployment is not complete: run baton deploy".into()),
             });
             return findings;
         };
@@ -96,7 +94,7 @@ async fn credentials(aws: &Aws) -> Finding {
     let found = match aws.cloud.lambda.get_account_settings().send().await {
         Ok(_) => Ok(format!("accepted in {}", aws.region())),
         Err(error) => Err(format!(
-            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, anew in each session), \
+            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, a new one in each session), \
              or run `aws configure`",
             words(error)
         )),
@@ -115,7 +113,7 @@ async fn quota(aws: &Aws) -> Finding {
                 (Service Quotas, Lambda, Concurrent executions)"
         )),
         Some(free) => Ok(format!("{free} concurrent executions are free")),
-        None => Ok("the account's concurrency is not told".into()),
+        None => Ok("the account's concurrency is unknown".into()),
     };
     Finding { what: "concurrency", found }
 }
@@ -138,7 +136,9 @@ async fn state(aws: &Aws, function: &str) -> Finding {
                 "Inactive" => {
                     Ok(format!("{is}: idle for 14 days; the first call wakes it, which takes a minute"))
                 }
-                _ => Err(format!("{is} {why}: wait a minute and look again; if it stays, baton deploy")),
+                _ => {
+                    Err(format!("{is} {why}: wait a minute and try again; if it stays so, run baton deploy"))
+                }
             }
         }
     };
@@ -156,17 +156,19 @@ async fn memory(aws: &Aws, function: &str) -> Option<Finding> {
 
 fn memory_words(has_mb: i32, concurrency: Option<i32>) -> String {
     if has_mb > NEW_ACCOUNT_MB {
-        return format!("{has_mb} MB, so the account is not held to {NEW_ACCOUNT_MB}; 10240 give six CPUs");
+        return format!(
+            "{has_mb} MB, so the account is not limited to {NEW_ACCOUNT_MB}; 10240 give six CPUs"
+        );
     }
     let held = match concurrency {
         Some(limit) if limit < FULL_CONCURRENCY => format!(
-            "an account with {limit} concurrent executions is mostly held to {NEW_ACCOUNT_MB} MB as well"
+            "an account with {limit} concurrent executions is usually limited to {NEW_ACCOUNT_MB} MB as well"
         ),
-        _ => "Lambda does not tell what the account may have".into(),
+        _ => "Lambda does not report the account's limit".into(),
     };
     format!(
-        "{has_mb} MB; {held}. For more CPUs: baton deploy --memory 10240, which changes nothing where it is refused; then \
-         ask for it (AWS Support, service quota increase, Lambda, function memory)"
+        "{has_mb} MB; {held}. For more CPUs: baton deploy --memory 10240. If it is refused, nothing changes: \
+         ask for more (AWS Support, service quota increase, Lambda, function memory)"
     )
 }
 
@@ -220,7 +222,7 @@ fn space(file_system: &Value) -> Option<Finding> {
     let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
     let (free_gb, used_gb) = (gigabytes(free), gigabytes(used));
     let found = if free > BOUNDLESS {
-        Ok(format!("{used_gb} in use; EFS grows with what is written, and has no other end than its costs"))
+        Ok(format!("{used_gb} in use; EFS grows with its files, and only its costs limit it"))
     } else if free < LEAST_FREE {
         Err(format!(
             "{free_gb} free, {used_gb} in use: remove runs and features that nobody needs, or mount more"
@@ -257,8 +259,10 @@ mod tests {
 
     #[test]
     fn what_is_known_of_the_memory_quota_is_said() {
-        assert!(memory_words(10_240, Some(1_000)).contains("not held to 3008"));
-        assert!(memory_words(3_008, Some(10)).contains("10 concurrent executions is mostly held to 3008 MB"));
+        assert!(memory_words(10_240, Some(1_000)).contains("not limited to 3008"));
+        assert!(
+            memory_words(3_008, Some(10)).contains("10 concurrent executions is usually limited to 3008 MB")
+        );
         assert!(memory_words(1_769, None).contains("baton deploy --memory 10240"));
     }
 

@@ -37,8 +37,8 @@ pub enum Action {
     ///
     /// A store that an unfinished run uses is kept, unless --force says that the run is given up.
     #[command(
-        after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key will do\n  \
-        baton features rm --unfinished --root efs   what was begun and never finished"
+        after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key is enough\n  \
+        baton features rm --unfinished --root efs   stores that were begun and never finished"
     )]
     Rm {
         /// The keys, or the beginning of each.
@@ -199,7 +199,7 @@ impl Store {
 
     fn remove(&self, force: bool) -> Result<(), Failure> {
         if let (Some(run), false) = (self.runs.first(), force) {
-            let why = format!("run {run} works with {}: stop it first, or say --force", self.key);
+            let why = format!("run {run} works with {}: stop it first, or add --force", self.key);
             return Err(Failure::input(why));
         }
         if !remove_folder(&self.folder)? {

@@ -117,7 +117,7 @@ impl Outcome {
             Some(Reason::Failed(why)) => Err(format!("run {run} failed: {why}").into()),
             Some(Reason::GaveUp(why)) => {
                 let again =
-                    if self.ledger.may_reopen() { ". The same command takes it up again" } else { "" };
+                    if self.ledger.may_reopen() { ". Run the same command again to continue it" } else { "" };
                 Err(format!("run {run} was given up: {why}{again}").into())
             }
             _ => Ok(()),

@@ -43,7 +43,10 @@ impl Pull {
             // A function that is not ours must not be able to write elsewhere here.
             let plain = file.path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
             if !file.path.starts_with(&within) || !plain {
-                return Err(Failure::input(format!("the function gave {:?}, expected {within}…", file.path)));
+                return Err(Failure::input(format!(
+                    "the function returned {:?}, expected {within}…",
+                    file.path
+                )));
             }
             self.fetch(&aws, &bucket, file).await?;
         }
@@ -67,7 +70,7 @@ impl Pull {
             <sha2::Sha256 as sha2::Digest>::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
         if found != file.sha256 {
             return Err(Failure::input(format!(
-                "{} arrived with SHA-256 {found}, expected {}: do the same again",
+                "{} arrived with SHA-256 {found}, expected {}: run the same command again",
                 file.path, file.sha256
             )));
         }

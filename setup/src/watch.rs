@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(600);
     after_help = "Examples:\n  baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
     baton watch --run my-run --table baton   a run on AWS, with your own credentials\n  \
     baton watch --root efs --run my-run --json --once\n\
-    A run that stands still is asked to move, by a tick: an event that was lost is sent again."
+    If a run stands still, a tick is sent, which sends lost events again."
 )]
 pub struct Watch {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
@@ -90,7 +90,7 @@ impl Watch {
     async fn ask_to_move(&self, cloud: &Cloud, run: &RunId, screen: &Screen) {
         let tick = Event::Tick { run: Some(run.clone()) };
         match cloud.send(&self.function, &tick, false).await {
-            Ok(_) => screen.say("  nothing new for a while: a tick is sent, should an event be lost"),
+            Ok(_) => screen.say("  nothing new for a while: a tick is sent, in case an event was lost"),
             Err(error) => {
                 screen.say(&format!("  nothing new for a while, and a tick could not be sent: {error}"))
             }

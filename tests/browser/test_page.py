@@ -137,7 +137,7 @@ def test_a_table_that_does_not_answer_is_told_and_comes_back(table, browser, pic
     browser.open(f"{table.url}run/my-run")
     browser.wait("document.querySelector('#live').className.includes('on')")
     table.kill()
-    browser.wait("document.querySelector('#notice')?.innerText.includes('does not answer since')")
+    browser.wait("document.querySelector('#notice')?.innerText.includes('has not answered since')")
     assert "12 of 20" in browser.text("#state") or "13 of 20" in browser.text("#state"), "what was seen stays"
     assert "What you see was read at" in browser.text("#notice")
     picture("down", whole=False)

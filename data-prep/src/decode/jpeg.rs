@@ -29,10 +29,10 @@ const END_OF_IMAGE: u8 = 0xd9;
 pub(super) fn check(content: &[u8]) -> Result<(), &'static str> {
     match walk(content) {
         Ok(()) | Err(Fault::Unusual) => Ok(()),
-        Err(Fault::NoEnd) => Err("a JPEG that ends before its end marker: truncated"),
-        Err(Fault::Missing) => Err("a JPEG of which blocks of the picture are missing: truncated"),
-        Err(Fault::Damaged) => Err("a damaged JPEG: a code in it stands for nothing"),
-        Err(Fault::MissingScans) => Err("a JPEG of which whole scans of the picture are missing: truncated"),
+        Err(Fault::NoEnd) => Err("a truncated JPEG: it ends before its end marker"),
+        Err(Fault::Missing) => Err("a truncated JPEG: blocks of the picture are missing"),
+        Err(Fault::Damaged) => Err("a damaged JPEG: it has a code without a meaning"),
+        Err(Fault::MissingScans) => Err("a truncated JPEG: whole scans of the picture are missing"),
     }
 }
 

@@ -144,7 +144,7 @@ fn told(changes: &[Change]) -> (Vec<String>, Vec<String>) {
             .into_iter()
             .collect();
         let note = match (replaced, what.is_empty()) {
-            (true, _) => "   is replaced: what it holds is lost or left behind".to_owned(),
+            (true, _) => "   is replaced: its content is lost or left behind".to_owned(),
             (false, false) if sign == "~" => format!("   {}", what.join(", ")),
             _ => String::new(),
         };
@@ -188,7 +188,10 @@ pub async fn delete(aws: &Aws, stack: &str) -> Result<(), Failure> {
     call.send().await.map_err(|error| said("delete", stack, error))?;
     match events.follow(aws, stack).await?.as_str() {
         "DELETE_COMPLETE" => Ok(()),
-        status => Err(Failure::from(format!("{stack} is {status}: {}; do the same again", events.reason()))),
+        status => Err(Failure::from(format!(
+            "{stack} is {status}: {}; run the same command again",
+            events.reason()
+        ))),
     }
 }
 

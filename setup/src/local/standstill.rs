@@ -61,7 +61,7 @@ impl Standstill {
             Some(why) if cloud.outstanding == 0 && self.moved.elapsed() > self.give_up => Err(Failure {
                 code: if why.kind == "Storage" { 4 } else { 1 },
                 message: format!(
-                    "run {} stands still since {:.0} s: {}. The same command continues it",
+                    "run {} has stood still for {:.0} s: {}. Run the same command again to continue it",
                     ledger.run,
                     self.moved.elapsed().as_secs_f64(),
                     why.message

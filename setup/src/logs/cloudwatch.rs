@@ -88,7 +88,7 @@ impl CloudWatch {
             if !reply.status().is_success() {
                 return Err(format!("{}: {text}", reply.status()));
             }
-            serde_json::from_str(&text).map_err(|error| format!("an answer that is not understood: {error}"))
+            serde_json::from_str(&text).map_err(|error| format!("an answer that cannot be read: {error}"))
         };
         let page = tokio::task::spawn_blocking(call).await.map_err(|error| failed(error.to_string()))?;
         page.map_err(failed)

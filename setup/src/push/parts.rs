@@ -82,7 +82,7 @@ impl Upload<'_> {
     async fn begin(&self) -> Result<String, Failure> {
         let begun = self.aws.objects.create_multipart_upload().bucket(self.bucket).key(self.key).send().await;
         let id = begun.map_err(|error| said("begin to upload", self.key, error))?.upload_id;
-        id.ok_or_else(|| Failure::from(format!("S3 gave the upload of {} no id", self.key)))
+        id.ok_or_else(|| Failure::from(format!("S3 returned no id for the upload of {}", self.key)))
     }
 
     /// An interrupted upload of this object, with its parts. The key is the content's hash, so the parts are

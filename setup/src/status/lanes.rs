@@ -227,7 +227,7 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     let to = scale.x(view.stages.get(shown.end()).and_then(|stage| stage.ended_ms).unwrap_or(end));
     html! {
         div.wide {
-            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with what is shown below" {
+            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with the stages shown below" {
                 text.y x=(LEFT - 6.0) y="15" { "run" }
                 rect.window x=(from - 2.0) y="1" width=(tenth(to - from + 4.0)) height="20" {}
                 @for (number, stage) in view.stages.iter().step_by(every) {
@@ -258,7 +258,7 @@ fn told(view: &View) -> Markup {
     html! {
         p.note {
             @if died + twice + resent == 0 { "No attempt died, nothing was done twice." } @else {
-                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " for nothing, beside another · "
+                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " unneeded, beside another · "
                 (count(resent, "event")) " sent again"
             }
         }

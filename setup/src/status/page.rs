@@ -131,8 +131,8 @@ fn notice(failing: Option<&(u64, String)>, at_ms: u64) -> Markup {
     html! {
         @if let Some((since_ms, why)) = failing {
             section.notice id="notice" role="alert" data-v=(hash(&(since_ms, why, at_ms))) {
-                strong { "The table does not answer since " (clock(*since_ms)) " UTC." }
-                @if at_ms > 0 { " What you see was read at " (clock(at_ms)) " UTC. It is asked again all the time." }
+                strong { "The table has not answered since " (clock(*since_ms)) " UTC." }
+                @if at_ms > 0 { " What you see was read at " (clock(at_ms)) " UTC. The page keeps asking." }
                 p.why { (why) }
             }
         }

@@ -218,7 +218,7 @@ fn what_is_not_there_is_said() {
     let down = page::run("a", &looked, None, Form::Live);
     let since = words::clock(START + 3_000);
     assert!(
-        down.contains(&format!("does not answer since {since} UTC")) && down.contains("connection refused"),
+        down.contains(&format!("has not answered since {since} UTC")) && down.contains("connection refused"),
         "{down}"
     );
     let mut kept = seen(view(2, 3));

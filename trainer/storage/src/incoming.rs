@@ -147,7 +147,7 @@ fn check_path(path: &str) -> Result<()> {
         }
         _ => {
             let expected = "job.json, or <file> in datasets/<name>/, weights/<name>/ or programs/<name>/";
-            Err(Error::unfit("the path of what is brought in", expected, path))
+            Err(Error::unfit("the path of a pushed file", expected, path))
         }
     }
 }

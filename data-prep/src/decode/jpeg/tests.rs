@@ -107,7 +107,7 @@ fn bits_that_are_no_code_are_damage() {
     let (first, end) = codes(&jpeg);
     let ones = [0xff, 0x00].repeat((end - first) / 4);
     let damaged = [&jpeg[..first], &ones, &jpeg[first + ones.len()..]].concat();
-    assert!(check(&damaged).unwrap_err().contains("a code in it stands for nothing"));
+    assert!(check(&damaged).unwrap_err().contains("it has a code without a meaning"));
 }
 
 #[test]

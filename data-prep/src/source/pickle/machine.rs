@@ -131,11 +131,9 @@ impl<'a> Reader<'a> {
             0x93 => self.stack_global(),          // STACK_GLOBAL
             b'R' => self.reduce(),                // REDUCE
             b'b' => self.build(),                 // BUILD
-            other => Err(format!(
-                "opcode {:?} at byte {}, which a CIFAR pickle has not",
-                other as char,
-                self.at - 1
-            )),
+            other => {
+                Err(format!("opcode {:?} at byte {}, which no CIFAR pickle has", other as char, self.at - 1))
+            }
         }
     }
 
@@ -265,7 +263,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         match self.top()? {
             Value::Sequence(list) => list.extend(items),
-            _ => return Err(format!("items appended to something that is no list at byte {at}")),
+            _ => return Err(format!("items appended to something that is not a list at byte {at}")),
         }
         Ok(())
     }
@@ -274,7 +272,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         match self.top()? {
             Value::Dict(dict) => dict.extend(items.as_chunks().0.iter().map(|&[key, value]| (key, value))),
-            _ => return Err(format!("keys set in something that is no dict at byte {at}")),
+            _ => return Err(format!("keys set in something that is not a dict at byte {at}")),
         }
         Ok(())
     }
@@ -295,7 +293,7 @@ impl<'a> Reader<'a> {
         let names = self.pop_last(2)?;
         match (&self.values[names[0] as usize], &self.values[names[1] as usize]) {
             (Value::Bytes(module), Value::Bytes(name)) => self.push_name(module.clone(), name.clone()),
-            _ => Err(format!("a name that is no string at byte {}", self.at)),
+            _ => Err(format!("a name that is not a string at byte {}", self.at)),
         }
     }
 
@@ -314,7 +312,7 @@ impl<'a> Reader<'a> {
         match self.values[name as usize] {
             Value::Name(Name::Encode) => self.encode(args),
             Value::Name(_) => self.push(Value::Object { name, args, state: None }),
-            _ => Err(format!("a call of something that is no name at byte {}", self.at)),
+            _ => Err(format!("a call of something that is not a name at byte {}", self.at)),
         }
     }
 
@@ -337,7 +335,7 @@ impl<'a> Reader<'a> {
         let (new, at) = (self.pop()?, self.at);
         match self.top()? {
             Value::Object { state, .. } => *state = Some(new),
-            _ => return Err(format!("a state given to something that is no object at byte {at}")),
+            _ => return Err(format!("a state given to something that is not an object at byte {at}")),
         }
         Ok(())
     }
