@@ -1,8 +1,8 @@
 //! The published models of jobs of all kinds are those of the committed lists of checksums, bit for bit.
 //!
-//! The test touches only what a user has: the commands, the text of a job, and the files of a run's `model`
-//! folder. So it stays as it is while the crates inside move. A change that moves bits on purpose makes the
-//! lists anew with `BATON_SAME_MODELS=write`, and git then shows which models moved.
+//! The test uses only the commands, the text of a job, and the files of a run's `model` folder. So it stays
+//! the same while the crates inside change. A change that changes bits on purpose writes the lists again with
+//! `BATON_SAME_MODELS=write`, and git then shows which models changed.
 
 #[path = "same_models/list.rs"]
 mod list;
@@ -109,7 +109,7 @@ fn of_a_whole_classifier() {
 
 type Jobs = Vec<(&'static str, Value)>;
 
-/// Every way in which workers agree, who sums, and a tuning; the head is one linear layer.
+/// Every way of agreement, both ways to sum, and a tuning; the head is one linear layer.
 fn ways() -> Jobs {
     let adamw = json!({"kind": "adamw"});
     vec![
@@ -212,10 +212,10 @@ fn train(root: &Path, run: &str, base: &Value, changes: &Value) -> Vec<String> {
     model(root, run)
 }
 
-/// A line for each file of a run's model: its name, its checksum, and of `model.json` the score.
+/// A line for each file of a run's model: its name, its checksum, and the score of `model.json`.
 ///
-/// The whole of each file counts, because none names a time or the run. A name that begins with a dot belongs
-/// to a file that was not published.
+/// The whole of each file counts, because none names a time or the run. A file whose name begins with a dot
+/// was not published.
 fn model(root: &Path, run: &str) -> Vec<String> {
     let folder = root.join("runs").join(run).join("model");
     let line = |path: &Path| {

@@ -1,4 +1,4 @@
-//! A committed list of checksums: compares it with the models of this tree, or writes it anew.
+//! A committed list of checksums: compares it with the models of this tree, or writes it again.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -15,7 +15,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// The list of a source of data, for CPUs that round alike.
+    /// The list of a source of data, for CPUs that round in the same way.
     pub(crate) fn of(source: &str, rounding: &str) -> List {
         List { name: format!("{source}-{rounding}"), lines: Vec::new() }
     }
@@ -66,7 +66,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("same_models")
 }
 
-/// How this CPU rounds, by the name that the key of a feature store has.
+/// How this CPU rounds, by the name in the key of a feature store.
 pub(crate) fn rounding() -> &'static str {
     match burns_instructions() {
         "avx512" => "avx2", // the same bits
@@ -83,7 +83,7 @@ pub(crate) fn burns_instructions() -> &'static str {
     if cfg!(target_arch = "aarch64") { "neon" } else { "portable" }
 }
 
-/// Fails when a source is newer than a program that was built from it: the test would judge another tree.
+/// Fails if a source is newer than a program that was built from it: the test would judge another tree.
 pub(crate) fn programs_are_built() {
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
     for name in ["baton", "trainer", "data-prep"] {

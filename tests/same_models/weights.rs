@@ -1,4 +1,4 @@
-//! Noise for the weights of networks whose pretrained ones are not at hand, installed by the command.
+//! Noise for the weights of networks whose pretrained ones are missing, installed by the command.
 
 use networks::network;
 use serde_json::{Map, json};
@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use tests::stdout;
 
-/// Installs weights for all of a network but its last layer, whose name is given.
+/// Installs weights for all of a network except its last layer, whose name is given.
 pub(crate) fn install_noise(root: &Path, name: &str, last: &str) {
     let file = root.join(format!("{name}.safetensors"));
     write(&file, name, last).unwrap();

@@ -66,7 +66,7 @@ impl Setting {
         .cut_finer(&mut random)
     }
 
-    /// Of some runs the first stage has more shares than workers.
+    /// The first stage of some runs has more shares than workers.
     fn cut_finer(mut self, random: &mut Random) -> Setting {
         if random.one_in(3) {
             self.more_shares = random.between(1, 5) as u32;
@@ -99,7 +99,7 @@ impl Setting {
         Setting { most_steps: 2, limit_ms: 2_500, ..Setting::smallest() }
     }
 
-    /// The same with a share more than workers.
+    /// The same with one share more than workers.
     pub(crate) fn smallest_with_shares() -> Setting {
         Setting { more_shares: 1, ..Setting::smallest() }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Truth {
     /// The checksum of the last frame.
     before: u64,
     expected: Expected,
-    /// The share that the last fact is about.
+    /// The share of the last fact.
     share: u32,
     results: HashSet<(u32, u32)>,
     pub(crate) combined: Vec<u32>,

@@ -19,8 +19,8 @@ pub trait Workload: Send + Sync {
     /// [`Failed`] names the key of the job, or the file.
     fn plan(&self, root: &Root, job: &Job, workers: u32) -> Result<Plan, Failed>;
 
-    /// Opens a share of a stage where its last leg left it: `place`, in the stage's folder. A stage has a share
-    /// for each worker, in their order, or the number of shares in the course.
+    /// Opens a share of a stage where its last leg left it: `place`, in the stage's folder. A stage has a
+    /// share for each worker, in their order, or the number of shares in the course.
     ///
     /// # Errors
     /// [`Failed`].
