@@ -23,7 +23,7 @@ pub struct Doctor {
     /// The stack's name.
     #[arg(long, default_value = crate::cloud::FUNCTION)]
     pub stack: String,
-    /// Say it as JSON, an object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }

@@ -34,7 +34,7 @@ pub struct Evaluate {
     /// Compute threads; without it as many as there are cores.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }

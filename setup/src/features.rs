@@ -29,7 +29,7 @@ pub enum Action {
         /// The folder that stands for EFS.
         #[arg(long)]
         root: PathBuf,
-        /// Say it as JSON, an object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },

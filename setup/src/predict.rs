@@ -56,7 +56,7 @@ pub struct Predict {
     /// Compute threads; without it as many as there are cores.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Say it as JSON, an object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }

@@ -43,7 +43,7 @@ pub enum Action {
         /// The deviations that the difference is divided by.
         #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
         std: Option<Vec<f32>>,
-        /// Say it as JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -53,7 +53,7 @@ pub enum Action {
         /// The folder that stands for EFS.
         #[arg(long)]
         root: PathBuf,
-        /// Say it as JSON, an object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
