@@ -45,7 +45,7 @@ impl Doing for Squaring {
     }
 }
 
-/// What all stages of a run have.
+/// The parts of a run that all its stages share.
 struct Of {
     job: Job,
     course: Course,
