@@ -2,7 +2,7 @@
 //! the answer is the same to the last bit, or refused with the file's name. It is never used.
 //!
 //! ```text
-//! BATON_DAMAGE=100 cargo test --release -p tests --test damage          so many bytes of each file
+//! BATON_DAMAGE=100 cargo test --release -p tests --test damage          this many bytes of each file
 //! BATON_DAMAGE_SEED=7 cargo test --release -p tests --test damage       others
 //! ```
 

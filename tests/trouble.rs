@@ -4,7 +4,7 @@
 //! trouble is over, the same command makes the same bytes.
 //!
 //! ```text
-//! BATON_TROUBLE=1000 cargo test --release -p tests --test trouble -- --nocapture            so many runs
+//! BATON_TROUBLE=1000 cargo test --release -p tests --test trouble -- --nocapture            this many runs
 //! BATON_TROUBLE=1 BATON_SEED=7 cargo test --release -p tests --test trouble -- --nocapture  one run again
 //! ```
 
