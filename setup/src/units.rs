@@ -14,7 +14,7 @@ use units::Index;
 /// and their index `results.json`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  baton units my-run --root efs   how many have a result, and where the results are\n  \
+    after_help = "Examples:\n  baton units my-run --root efs   the counts, and the files of the results\n  \
     baton units my-run --root efs --dead   the dead letters, each with its reason\n  \
     baton units my-run --root efs --dead --json   one line of JSON for each\n\
     To try the dead ones again: a job with \"again\": \"my-run\"."
