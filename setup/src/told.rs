@@ -26,7 +26,7 @@ pub(crate) fn round(course: &Course, run: &RunItem) -> u32 {
     if course.at(run.stage) == At::End { run.rounds_done } else { course.at(run.stage).round() }
 }
 
-/// How much of the stage at hand is done: "2 of 5 workers done".
+/// The progress of the current stage: "2 of 5 workers done".
 pub(crate) fn done(run: &RunItem) -> String {
     match run.shares {
         0 => format!("{} of {} workers done", run.workers_done, run.workers),

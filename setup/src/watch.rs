@@ -254,7 +254,7 @@ fn pace(view: &View) -> String {
     let rate = view.units_per_second();
     let at = view.course.at(view.state.stage);
     let mut pace = String::new();
-    // Shares differ in size: what is done of those at hand says little of the others.
+    // Shares differ in size: the progress of the current shares does not predict that of the others.
     if view.state.shares > 0 {
         return format!(", {rate:.1} {}/s", view.course.unit);
     }

@@ -35,10 +35,10 @@ pub struct RunItem {
     pub workers: u32,
     /// Workers that are done with the stage.
     pub workers_done: u32,
-    /// Shares of the stage, where they are more than the workers; else 0.
+    /// The number of shares of the stage, if there are more shares than workers; otherwise 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub shares: u32,
-    /// Shares that are done, where there are more than workers.
+    /// The number of shares that are done, if there are more shares than workers.
     #[serde(skip_serializing_if = "is_zero")]
     pub shares_done: u32,
     /// When it started, in milliseconds since 1970.
