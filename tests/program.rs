@@ -1,5 +1,5 @@
-//! A user's program over units, with the real binaries: the results are the same whatever is killed and however
-//! legs are cut, and every bad unit is a dead letter with its own reason.
+//! A user's program over units, with the real binaries. The results are the same whatever is killed and
+//! however legs are cut, and every bad unit becomes a dead letter with its own reason.
 
 use local_cloud::Faults;
 use protocol::Job;
@@ -24,7 +24,7 @@ while read -r n; do
 done
 "#;
 
-/// A world with a program and so many units, the numbers from 0.
+/// A world with a program and this many units, the numbers from 0.
 fn world(units: u64, program: &str) -> World {
     let world = World::new(1);
     install(world.root(), "squares", program);
@@ -117,12 +117,15 @@ fn dead_letters_are_listed_and_done_again_by_a_better_program() {
     let results = lines(&world, "second", "results-00000.jsonl");
     let found: Vec<_> = results.iter().map(|line| (line["unit"].clone(), line["result"].clone())).collect();
     assert_eq!(found, units.iter().map(|unit| (json!(unit), json!(unit * unit))).collect::<Vec<_>>());
-    // Nothing is left to do again.
+    // No unit is left to try again.
     let file = world.root().join("again.json");
     fs::write(&file, serde_json::to_vec(&job(json!({"again": "second"}))).unwrap()).unwrap();
     let refused = baton(&["local", "--root", &root, "--job", &file.display().to_string(), "--run", "third"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(3) && said.contains("job.again") && said.contains("second"), "{said}");
+    assert!(
+        refused.status.code() == Some(3) && said.contains("job.again") && said.contains("second"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn what_cannot_run_is_refused_by_name_before_anything_is_sent() {
     assert!(refused(json!({"program": "none"})).contains("job.program"));
     assert!(refused(json!({"dataset": "none"})).contains("data-prep units"));
     assert!(refused(json!({"dataset": "patterns"})).contains("units"));
-    // An ELF file for a processor of its own: RISC-V.
+    // An ELF file for another processor: RISC-V.
     let mut elf = vec![0u8; 64];
     elf[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
     (elf[16], elf[18], elf[20]) = (2, 243, 1);

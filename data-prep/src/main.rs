@@ -15,11 +15,10 @@ use std::process::ExitCode;
 use terminal::{note, say};
 use units_form::UnitsForm;
 
-/// Makes a dataset folder for Baton from images in the forms in which data sets come, or of units for a
-/// program.
+/// Makes a dataset folder for Baton: of images, from the usual forms of data sets, or of units for a program.
 ///
-/// The folder appears when it is complete. The same command again continues after an interruption (units:
-/// begins anew), and does nothing but verify when the folder is there. numpy opens every file of images.
+/// The folder appears when it is complete. After an interruption the same command continues; with units it
+/// starts over. If the folder exists, the command only verifies it. numpy opens every file of images.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -131,9 +130,9 @@ enum Form {
     },
     /// Units for a program: lines of JSON, the rows of a table, or the files of a folder.
     ///
-    /// Each line is a JSON value; each row becomes an object of strings, by the names in the heading; of each
-    /// file a copy lies in the data set, and the unit is {"file": "files/...", "bytes": ..., "xxh3": ...}. A unit
-    /// has at most 1048576 bytes.
+    /// Each line is a JSON value. Each row becomes an object of strings, by the names in the heading. Each
+    /// file is copied into the data set, and its unit is {"file": "files/...", "bytes": ..., "xxh3": ...}.
+    /// A unit has at most 1048576 bytes.
     Units(#[command(flatten)] UnitsForm),
 }
 
@@ -209,7 +208,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a form makes, and from what.
+/// The product of a form, and its source.
 enum Made {
     Images(Source, Box<Common>),
     Units(UnitsForm),

@@ -330,14 +330,14 @@ fn units_come_from_standard_input_and_say_so() {
         "{stderr}"
     );
     assert!(!root.path().join("b").exists() && !root.path().join(".b.partial").exists());
-    // A data set of one kind is in the way of another, which says so.
+    // A data set of one kind blocks the output of another kind, with a clear error.
     photos(root.path(), 4, 20);
     let (status, _, stderr) =
         run(&["folder", "photos", "--out", "data/a", "--val-share", "0.25"], root.path());
     assert!(status == 5 && stderr.contains("expected a data set of images, found one of units"), "{stderr}");
 }
 
-/// What is half written is never a data set, and does not hinder the next one.
+/// A half-written folder is never a data set, and does not block the next one.
 #[test]
 fn units_that_are_interrupted_are_made_anew() {
     let root = tempfile::tempdir().unwrap();

@@ -284,7 +284,7 @@ mod tests {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o111;
         assert_eq!(mode(&folder.path().join(files[1].0)), 0);
         assert_eq!(std::process::Command::new(&run).output().unwrap().stdout, b"7\n");
-        // The right comes back to a file that is there without it.
+        // A file that exists without the right receives it again.
         std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["bytes"], 0);
         assert_eq!(mode(&run), 0o110);

@@ -46,7 +46,7 @@ pub struct Pushed {
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
-    /// Whether it is a program that can be run.
+    /// Whether it is executable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
 }
