@@ -105,7 +105,7 @@ fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), 
 #[test]
 fn smallest_of_every_kernel() {
     if cfg!(target_arch = "x86_64") && !Isa::Avx512.exists() {
-        println!("SKIPPED: AVX-512: this CPU has none; tests/avx512 emulates one that has");
+        println!("SKIPPED: AVX-512: this CPU has none; tests/suites/avx512 emulates one that has");
     }
     let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };
     let linear = Op::Linear { inputs: 16, outputs: 7 };
