@@ -1,14 +1,14 @@
-//! The place at `--out`: its name, and whether a data set is there already.
+//! The output at `--out`: its name, and whether it already has a data set.
 
 use crate::{Error, Result};
 use datasets::MANIFEST;
 use std::path::Path;
 
-/// Why a data set that is there is not the one that a command makes.
+/// The reason why an existing data set is not the one that a command makes.
 pub(crate) const OTHER_RECIPE: &str =
     "a dataset made from other files, with other options or by another version";
 
-/// The dataset's name: the last one of the output's path.
+/// The dataset's name: the last part of the output's path.
 pub(crate) fn dataset_name(out: &Path) -> Result<String> {
     let name = out.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     storage::check_name("data set", name).map_err(|_| {
@@ -18,16 +18,16 @@ pub(crate) fn dataset_name(out: &Path) -> Result<String> {
     Ok(name.into())
 }
 
-/// Whether a data set is at the output that is not to be replaced, and may be the one that is asked for.
+/// Whether the output has a data set that is not replaced and may be the requested one.
 ///
 /// # Errors
-/// [`Error::Exists`] when something else is there.
+/// [`Error::Exists`], if something else is there.
 pub(crate) fn is_taken(out: &Path, replace: bool) -> Result<bool> {
     let is_empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     if !out.exists() || is_empty() {
         return Ok(false);
     }
-    // Even --replace removes nothing but datasets: a mistyped --out must not cost a folder of photos.
+    // Even --replace removes only datasets: a mistyped --out must not cost a folder of photos.
     if !out.join(MANIFEST).exists() {
         let found = format!("no {MANIFEST} in it, so even --replace keeps it");
         return Err(Error::Exists { folder: out.to_owned(), found });

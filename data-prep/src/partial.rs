@@ -13,14 +13,14 @@ use storage::{create_folder, sync_folder};
 const LOCK: &str = "lock";
 const RECIPE: &str = "recipe";
 
-/// A finished shard, as its record tells a later run.
+/// A finished shard, as its record describes it to a later run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
     pub(crate) entry: ShardEntry,
     pub(crate) labels: Vec<u32>,
     pub(crate) sums: Sums,
     pub(crate) unreadable: Vec<Unreadable>,
-    /// Files that are no images and do not say that they are.
+    /// Files that are not images and do not claim to be.
     #[serde(default)]
     pub(crate) strays: Vec<Unreadable>,
 }
@@ -64,7 +64,7 @@ impl Partial {
         &self.folder
     }
 
-    /// A shard that an earlier run finished, when its record and all its files are whole.
+    /// A shard that an earlier run finished, if its record and all its files are whole.
     pub(crate) fn finished(&self, shard: &str) -> Option<Finished> {
         let record = fs::read(self.record(shard)).ok()?;
         let finished: Finished = serde_json::from_slice(&record).ok()?;
@@ -94,7 +94,7 @@ impl Partial {
             fs::rename(&self.out, &old).map_err(Error::io("rename", &self.out))?;
         }
         fs::rename(&self.folder, &self.out).map_err(Error::io("rename to", &self.out))?;
-        // Last, because the lock lies in the folder: nobody starts anew before the name is given.
+        // Last, because the lock is in the folder: nobody begins anew before the folder has its name.
         let lock = self.out.join(LOCK);
         fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
         sync_folder(&self.out)?;
@@ -105,9 +105,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Removes the folder, when what it was made from turned out to be wrong.
+    /// Removes the folder, if its source turned out to be wrong.
     pub(crate) fn discard(self) {
-        // What stays is found and emptied by the next run.
+        // The next run finds and empties the rest.
         let _ = fs::remove_dir_all(&self.folder);
     }
 

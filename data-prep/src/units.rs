@@ -1,4 +1,5 @@
-//! Units for a program: lines of JSON, rows of a table, or the files of a folder, into a dataset folder.
+//! Makes a dataset folder of units for a program from lines of JSON, rows of a table, or the files of a
+//! folder.
 
 mod folder;
 mod lines;
@@ -16,34 +17,34 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use text::Text;
 
-/// Raised when the same source would give other units.
+/// It is raised when the same source would become other units.
 const RECIPE_VERSION: u32 = 1;
 
-/// How a data set of units is made.
+/// Options of a data set of units.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The dataset folder to make; its last name is the dataset's.
+    /// The dataset folder to make; the last part of its path is the dataset's name.
     pub out: PathBuf,
     /// Whether links that lead out of a folder of files are followed.
     pub links: Links,
-    /// Replace what is at `out`, should it be another data set.
+    /// Whether another data set at `out` is replaced.
     pub replace: bool,
 }
 
-/// News from [`prepare`] while it works.
+/// A report of [`prepare`] while it works.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    /// So many bytes will be read.
+    /// The number of bytes that will be read.
     Planned {
         /// Bytes of the source.
         bytes: u64,
     },
-    /// So many more bytes are read.
+    /// The number of bytes that were read since the last report.
     Done {
-        /// How many.
+        /// The number of bytes.
         bytes: u64,
     },
-    /// How the source was understood, and what of it is left out.
+    /// A note on how the source was read or what was left out.
     Note(&'a str),
 }
 
@@ -52,34 +53,34 @@ pub enum Progress<'a> {
 pub struct Summary {
     /// The dataset folder.
     pub folder: PathBuf,
-    /// Whether it was there already, made by the same command from the same source.
+    /// Whether the same command had already made it from the same source.
     pub was_there: bool,
-    /// The hash over all units and their order.
+    /// The hash of all units and their order.
     pub key: String,
     /// Bytes of all files.
     pub bytes: u64,
-    /// All that `dataset.json` says.
+    /// The content of `dataset.json`.
     pub manifest: Manifest,
 }
 
-/// Where units come from.
+/// The source of units.
 enum Source {
     Text(Text),
     Folder(Folder),
 }
 
-/// News for whoever watches.
+/// The receiver of reports.
 type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
 
 /// Makes a dataset folder of units: from a `.jsonl` or `.ndjson` file or, for `-`, from standard input; from
-/// a `.csv` or `.tsv` file with a heading; from a folder, whose files are copied. The same source gives the
+/// a `.csv` or `.tsv` file with a heading; from a folder, whose files are copied. The same source becomes the
 /// same bytes.
 ///
-/// The same call after an interruption begins anew; after completion it compares the source with what is
-/// there, verifies that, and returns it.
+/// After an interruption the same call starts over. After completion it compares the source with the data
+/// set, verifies the data set, and returns it.
 ///
 /// # Errors
-/// [`Error`]; nothing is ever at `options.out` but a complete data set.
+/// [`Error`]; only a complete data set ever appears at `options.out`.
 pub fn prepare(source: &Path, options: &Options, progress: Watch) -> Result<Summary> {
     let name = dataset_name(&options.out)?;
     let source = Source::open(source, options.links)?;
@@ -106,7 +107,7 @@ pub fn prepare(source: &Path, options: &Options, progress: Watch) -> Result<Summ
     summary(&options.out, false)
 }
 
-/// The data set that is at the output already, when it was made from this source and all of it is whole.
+/// The data set at the output, if it was made from this source and is whole.
 fn existing(source: Source, out: &Path, progress: Watch) -> Result<Summary> {
     let in_the_way = |found: String| Error::Exists { folder: out.to_owned(), found };
     let there = Units::open(out).map_err(|error| in_the_way(error.to_string()))?;
@@ -167,7 +168,7 @@ impl Source {
     }
 }
 
-/// A hash of the form of a source and of what decides its units.
+/// A hash of the form of a source and of everything that determines its units.
 fn recipe(kind: &str, content: impl Serialize) -> String {
     let bytes = serde_json::to_vec(&("units", RECIPE_VERSION, kind, content)).expect("only string keys");
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(&bytes))

@@ -13,13 +13,13 @@ pub(crate) struct UnitsForm {
     /// JSON from standard input.
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// The dataset folder to make; its last name is the dataset's.
+    /// The dataset folder to make; the last part of its path is the dataset's name.
     #[arg(long)]
     out: PathBuf,
     /// Follow links that lead out of the folder.
     #[arg(long)]
     follow_links: bool,
-    /// Make it anew in place of the dataset at --out, also when files changed but kept names and lengths.
+    /// Replace the dataset at --out, also if files changed but kept names and lengths.
     #[arg(long)]
     replace: bool,
     /// Print a summary as JSON, and no progress.
@@ -30,7 +30,7 @@ pub(crate) struct UnitsForm {
 /// Makes the data set and prints the summary.
 pub(crate) fn run(form: UnitsForm) -> Result<(), Error> {
     let UnitsForm { source, out, follow_links, replace, json } = form;
-    // indicatif draws nothing when standard error is not a terminal.
+    // indicatif draws nothing if standard error is not a terminal.
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::no_length() };
     let style = "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));

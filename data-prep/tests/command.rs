@@ -1,5 +1,4 @@
-//! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the
-//! right stream.
+//! The command as a process: exit codes, kills, full and read-only folders, and output on the right stream.
 
 #[allow(dead_code)]
 #[path = "../src/samples.rs"]
@@ -137,7 +136,7 @@ fn a_killed_job_continues_to_the_same_bytes() {
     assert!(!root.path().join(".data.partial").exists());
 }
 
-/// Kills a job when so many shards are finished; its exit code when it ended before.
+/// Kills a job when `shards` shards are finished; returns its exit code if it ended before.
 fn kill_after(mut child: Child, partial: &Path, shards: usize) -> Option<i32> {
     let since = Instant::now();
     loop {
@@ -196,7 +195,7 @@ fn a_folder_that_cannot_be_written_is_told() {
     }
 }
 
-/// Lines that standard error cannot take are lost, and nothing else.
+/// Lines that standard error cannot take are lost, and nothing else is.
 #[test]
 fn a_closed_or_full_standard_error_stops_no_work() {
     let root = tempfile::tempdir().unwrap();
@@ -331,14 +330,14 @@ fn units_come_from_standard_input_and_say_so() {
         "{stderr}"
     );
     assert!(!root.path().join("b").exists() && !root.path().join(".b.partial").exists());
-    // A data set of one kind is in the way of another, which says so.
+    // A data set of one kind blocks the output of another kind, with a clear error.
     photos(root.path(), 4, 20);
     let (status, _, stderr) =
         run(&["folder", "photos", "--out", "data/a", "--val-share", "0.25"], root.path());
     assert!(status == 5 && stderr.contains("expected a data set of images, found one of units"), "{stderr}");
 }
 
-/// What is half written is never a data set, and does not hinder the next one.
+/// A half-written folder is never a data set, and does not block the next one.
 #[test]
 fn units_that_are_interrupted_are_made_anew() {
     let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `baton demo`: the whole job on data and weights that need no download, beside two baselines.
+//! `baton demo`: the whole job on data and weights that need no download, with two baselines.
 
 use crate::Failure;
 use crate::assets::install_baton_small;
@@ -31,7 +31,7 @@ pub struct Demo {
     /// The run's id; another one trains anew.
     #[arg(long, default_value = "demo")]
     pub run: String,
-    /// Say what came out as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use storage::{FactLog, Root};
 use terminal::say;
 
-/// How often a run in the local cloud is looked at.
+/// How often the state of a run in the local cloud is read.
 const LOOK: Duration = Duration::from_millis(400);
-/// How long the ledger may not be read, and how long a view may take, before a run in the local cloud is
-/// given up or shown no more: a full disk becomes free again, and a table that hangs is only a view.
+/// How long the ledger may be unreadable, and how long a view may take, before a run in the local cloud is
+/// given up or no longer shown: a full disk becomes free again, and a table that hangs is only a view.
 const UNREADABLE: Duration = Duration::from_secs(120);
 const VIEW: Duration = Duration::from_secs(2);
-/// How often a `start` is sent whose function dies on it.
+/// How often a `start` is sent if its function dies.
 const START_TRIES: usize = 6;
 
 /// Runs the function on this machine, as Lambda would.
@@ -54,10 +54,10 @@ pub struct Local {
     /// Time limit of an invocation: 20s, 5m.
     #[arg(long, default_value = "900s", value_parser = duration)]
     pub time_limit: Duration,
-    /// How often the watchdog looks, and how long after its time it holds work to be lost.
+    /// How often the watchdog ticks, and how long after its due time it counts work as lost.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub tick: Duration,
-    /// End when nothing has moved for so long after an event was given up, a full disk for instance.
+    /// End when nothing has moved for this long after an event was given up, on a full disk for instance.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub give_up: Duration,
     /// Functions that run at the same time; without it as many as there are cores.
@@ -66,16 +66,16 @@ pub struct Local {
     /// Where to listen; only the loopback is allowed.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// What carries out the events.
+    /// The function that carries out the events.
     #[command(flatten)]
     pub function: Function,
     /// Cut a chain of invocations after 16, as Lambda does unless the function allows recursion.
     #[arg(long)]
     pub no_recursion: bool,
-    /// What goes wrong on purpose, as JSON: {"seed": 1, "kill": 0.1, "kill_ms": 3000}.
+    /// Faults on purpose, as JSON: {"seed": 1, "kill": 0.1, "kill_ms": 3000}.
     #[arg(long, value_parser = faults)]
     pub faults: Option<Faults>,
-    /// Say what happens as JSON, one object a line.
+    /// Print events as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
 }
@@ -83,7 +83,7 @@ pub struct Local {
 /// The function as the local cloud runs it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Function {
-    /// Compute threads of a function; without it the cores are shared out.
+    /// Compute threads of a function; without it the cores are shared among the functions.
     #[arg(long)]
     pub threads: Option<usize>,
     /// The function's binary; without it the one beside this command.
@@ -91,7 +91,7 @@ pub struct Function {
     pub trainer: Option<PathBuf>,
 }
 
-/// How a run in the local cloud came out.
+/// The result of a run in the local cloud.
 #[derive(Debug)]
 pub struct Outcome {
     /// The run.
@@ -100,24 +100,24 @@ pub struct Outcome {
     pub ledger: Ledger,
     /// The model's file, if there is one.
     pub model: Option<PathBuf>,
-    /// What the local cloud counted.
+    /// The counts of the local cloud.
     pub counts: Counts,
     /// The processes that its faults killed.
     pub kills: Vec<Kill>,
 }
 
 impl Outcome {
-    /// Whether the run came to an end that is no failure.
+    /// Whether the run ended without a failure.
     ///
     /// # Errors
-    /// Why it cannot go on, or why it was given up.
+    /// Why it cannot continue, or why it was given up.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let run = &self.run;
         match self.ledger.ending.as_ref().map(|ending| &ending.why) {
             Some(Reason::Failed(why)) => Err(format!("run {run} failed: {why}").into()),
             Some(Reason::GaveUp(why)) => {
                 let again =
-                    if self.ledger.may_reopen() { ". The same command takes it up again" } else { "" };
+                    if self.ledger.may_reopen() { ". Run the same command again to continue it" } else { "" };
                 Err(format!("run {run} was given up: {why}{again}").into())
             }
             _ => Ok(()),
@@ -197,8 +197,8 @@ impl Local {
         Ok(Outcome { run, ledger, model, counts, kills })
     }
 
-    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting
-    /// twice is safe. One whose process dies is asked until that has lasted too long.
+    /// Sends the `start` event and waits for its answer. A function that fails is asked again: starting twice
+    /// is safe. If its process dies, it is asked again until that has lasted too long.
     async fn insist(&self, client: &Cloud, start: &Event) -> Result<String, String> {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {
@@ -255,7 +255,7 @@ impl Local {
         }
     }
 
-    /// Starts the local cloud; the folder is its own as long as what is given back lives.
+    /// Starts the local cloud; the folder is locked as long as the returned value lives.
     fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, Place), Failure>>, Failure> {
         std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
         let root = self.root.canonicalize().map_err(Failure::io("open", &self.root))?;
@@ -287,7 +287,7 @@ impl Local {
         })
     }
 
-    /// Says how the run came out.
+    /// Prints the result of the run.
     fn tell(&self, outcome: &Outcome) {
         let (ledger, counts) = (&outcome.ledger, &outcome.counts);
         let course = &ledger.course;
@@ -357,7 +357,7 @@ pub(crate) fn beside() -> Result<PathBuf, String> {
     ))
 }
 
-/// Ctrl-C, or the polite signal of a service manager.
+/// Ctrl-C, or the terminate signal of a service manager.
 pub(crate) async fn interrupted() {
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     let Ok(mut terminate) = terminate else {

@@ -81,7 +81,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Carries out a command that talks to a cloud.
+/// Runs a command that talks to a cloud.
 fn on_runtime<E: Into<Failure>>(command: impl Future<Output = Result<(), E>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::from(error.to_string()))?;
     runtime.block_on(command).map_err(Into::into)

@@ -1,4 +1,4 @@
-//! `baton pull`: a run's model and ledger from the function's file system, by way of the bucket.
+//! `baton pull`: a run's model and ledger from the function's file system, via the bucket.
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -8,7 +8,7 @@ use protocol::{Errand, Pushed, RunId};
 use std::path::PathBuf;
 use terminal::say;
 
-/// Brings a run's model here, for `baton predict`, `evaluate` and `export`.
+/// Copies a run's model here, for `baton predict`, `evaluate` and `export`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  baton pull --run my-run --root efs && baton predict --run my-run --root efs photo.jpg"
@@ -17,7 +17,7 @@ pub struct Pull {
     /// The run.
     #[arg(long)]
     pub run: String,
-    /// The folder whose runs/ it goes to; what was pushed from there fits.
+    /// The folder whose runs/ it is copied to; use the folder that was pushed from.
     #[arg(long)]
     pub root: PathBuf,
     /// The stack's name.
@@ -26,10 +26,10 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Does it.
+    /// Pulls.
     ///
     /// # Errors
-    /// No such run, damage on the way, what AWS said.
+    /// No such run, damage on the way, AWS's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let run = RunId::new(&self.run).map_err(Failure::input)?;
         let aws = Aws::connect().await?;
@@ -40,10 +40,13 @@ impl Pull {
             .map_err(|error| Failure::from(format!("the function's answer: {error}")))?;
         let within = format!("runs/{run}/");
         for file in &delivered {
-            // A function that is not ours must not write elsewhere here.
+            // A function that is not ours must not be able to write elsewhere here.
             let plain = file.path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
             if !file.path.starts_with(&within) || !plain {
-                return Err(Failure::input(format!("the function gave {:?}, expected {within}…", file.path)));
+                return Err(Failure::input(format!(
+                    "the function returned {:?}, expected {within}…",
+                    file.path
+                )));
             }
             self.fetch(&aws, &bucket, file).await?;
         }
@@ -67,7 +70,7 @@ impl Pull {
             <sha2::Sha256 as sha2::Digest>::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
         if found != file.sha256 {
             return Err(Failure::input(format!(
-                "{} arrived with SHA-256 {found}, expected {}: do the same again",
+                "{} arrived with SHA-256 {found}, expected {}: run the same command again",
                 file.path, file.sha256
             )));
         }

@@ -1,5 +1,5 @@
-//! `baton push`: datasets, weights, programs and a job to the bucket, and from there, by the function,
-//! onto its file system.
+//! `baton push`: copies datasets, weights, programs and a job to the bucket, from where the function copies
+//! them to its file system.
 
 mod parts;
 mod sources;
@@ -17,15 +17,15 @@ use std::path::{Path, PathBuf};
 use storage::Root;
 use terminal::{note, say};
 
-/// How often the function is asked again after an answer that was an error.
+/// How often the function is asked again after an error.
 const TRIES: usize = 5;
-/// S3 takes an object of 5 TB.
+/// S3 accepts an object of 5 TB.
 const LARGEST: u64 = 5 << 40;
 
-/// Brings datasets, weights, programs and a job from a folder onto the function's file system.
+/// Copies datasets, weights, programs and a job from a folder to the function's file system.
 ///
-/// What the bucket or the file system has already, with the same content, is not sent again: the same command
-/// goes on where it was interrupted.
+/// A file that the bucket or the file system already has, with the same content, is not sent again: the same
+/// command continues where it was interrupted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json\n  baton push --root efs --program geocode --dataset addresses"
@@ -40,13 +40,13 @@ pub struct Push {
     /// Weights, by name.
     #[arg(long)]
     pub weights: Vec<String>,
-    /// Programs, by name: all of programs/NAME/, executable files as such.
+    /// Programs, by name: all of programs/NAME/; executable files stay executable.
     #[arg(long)]
     pub program: Vec<String>,
-    /// A job, which a `start` without one then takes.
+    /// A job, for a `start` without one.
     #[arg(long)]
     pub job: Option<PathBuf>,
-    /// Larger files go in parts of so many MB, of which those that arrived are not sent again.
+    /// Larger files are sent in parts of this many MB; parts that have arrived are not sent again.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(5..=5_000))]
     pub part: u64,
     /// The stack's name.
@@ -55,10 +55,10 @@ pub struct Push {
 }
 
 impl Push {
-    /// Does it.
+    /// Pushes.
     ///
     /// # Errors
-    /// A file that cannot be read, another content under the same name over there, what AWS said.
+    /// A file that cannot be read, another content under the same name on the file system, AWS's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let files = self.files()?;
         if files.is_empty() {
@@ -84,8 +84,8 @@ impl Push {
         prepare(&aws, &function, &key).await
     }
 
-    /// What is to be pushed: paths under the root over there, and the files here.
-    /// What makes a folder visible is last.
+    /// The files to push: paths under the function's root, and the files here. The files that make a folder
+    /// visible are last.
     fn files(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
         let root = Root::open(&self.root)?;
         let mut files = Vec::new();
@@ -140,7 +140,7 @@ fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
     Ok(Pushed { path: path.to_owned(), bytes, sha256, executable })
 }
 
-/// Uploads a file unless the bucket has its content; says whether it did.
+/// Uploads a file unless the bucket has its content; returns whether it did.
 async fn upload(
     aws: &Aws,
     bucket: &str,
@@ -163,7 +163,7 @@ async fn upload(
     put.send().await.map(|_| true).map_err(|error| said("upload", &pushed.path, error))
 }
 
-/// Asks the function to bring everything in, again and again until all is there.
+/// Asks the function to copy the files in, again and again until all are there.
 async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failure> {
     let mut from = 0;
     let mut failed = 0;
@@ -171,7 +171,7 @@ async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failur
         let errand = Errand::Prepare { manifest: manifest.to_owned(), from };
         let reply = match aws.ask(function, &errand).await {
             Ok(reply) => reply,
-            // A refusal (code 3) stays one; a file system that is slow to answer does not.
+            // A refusal (code 3) is final; a file system that is slow to answer is not.
             Err(failure) if failure.code != 3 && failed + 1 < TRIES => {
                 failed += 1;
                 note!("  {failure}; again");

@@ -60,16 +60,16 @@ pub struct TuneCommand {
     /// Points to cut the network at, each a tuning of its own; without it the job's.
     #[arg(long, requires = "job", value_delimiter = ',')]
     pub cut: Vec<String>,
-    /// Of so many trials one goes on to the next rung.
+    /// One in this many trials goes on to the next rung.
     #[arg(long, requires = "job")]
     pub keep: Option<u32>,
     /// Passes over the training images in the first rung.
     #[arg(long, requires = "job")]
     pub epochs: Option<u32>,
-    /// What carries out the events.
+    /// The function that carries out the events.
     #[command(flatten)]
     pub function: Function,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -107,7 +107,7 @@ impl TuneCommand {
         self.tell(&all)
     }
 
-    /// The job with what is to be tried, and without what is about many workers of one training.
+    /// The job with the combinations to try, and without the keys about many workers of one training.
     fn tuned(&self, job: Job) -> Job {
         let mut tune = job.training.tune.clone().unwrap_or_default();
         let Tune { trials, rates, weight_decay, label_smoothing, keep, epochs } = &mut tune;

@@ -1,4 +1,4 @@
-//! `baton units`: what became of the units of a run, and which are dead letters.
+//! `baton units`: the outcomes of the units of a run, and its dead letters.
 
 use crate::Failure;
 use protocol::RunId;
@@ -8,16 +8,16 @@ use storage::Root;
 use terminal::{say, shown};
 use units::Index;
 
-/// Shows what became of the units of a run that has ended.
+/// Shows the outcomes of the units of a run that has ended.
 ///
-/// The results lie in the run's `model` folder: `results-*.jsonl` in the order of the units, `dead.jsonl`,
+/// The results are in the run's `model` folder: `results-*.jsonl` in the order of the units, `dead.jsonl`,
 /// and their index `results.json`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  baton units my-run --root efs   how many have a result, and where they lie\n  \
+    after_help = "Examples:\n  baton units my-run --root efs   the counts, and the files of the results\n  \
     baton units my-run --root efs --dead   the dead letters, each with its reason\n  \
-    baton units my-run --root efs --dead --json   a line of JSON for each\n\
-    To do the dead ones again: a job with \"again\": \"my-run\"."
+    baton units my-run --root efs --dead --json   one line of JSON for each\n\
+    To try the dead ones again: a job with \"again\": \"my-run\"."
 )]
 pub struct UnitsCommand {
     /// The run.
@@ -28,7 +28,7 @@ pub struct UnitsCommand {
     /// Lists the dead letters.
     #[arg(long)]
     pub dead: bool,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -37,7 +37,7 @@ impl UnitsCommand {
     /// Prints the counts, or the dead letters.
     ///
     /// # Errors
-    /// A run that is no run of units or has not ended; a damaged file.
+    /// A run that is not a run of units or has not ended; a damaged file.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
         let run = RunId::new(&self.run).map_err(Failure::input)?;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the benchmarks of two checkouts against each other: has a change made anything slower?
+"""Compares the benchmarks of two checkouts: has a change made anything slower?
 
     python3 tests/experiments/paired.py OLD NEW [--rounds 7] [--only deeper] [--most 1.02]
 

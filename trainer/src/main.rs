@@ -69,7 +69,7 @@ fn span(event: &Value, invocation: &Invocation) -> tracing::Span {
     )
 }
 
-/// The function: what events are carried out with, and errands.
+/// The function: the services of events and of errands.
 struct Function {
     services: Services,
     bucket: Option<S3Bucket>,
@@ -116,7 +116,7 @@ impl Function {
     }
 }
 
-/// The services as the environment says.
+/// The services, configured by the environment.
 fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, lambda_runtime::Error> {
     let root = env::var("BATON_ROOT").unwrap_or_else(|_| "/mnt/baton".into());
     let progress: Box<dyn Progress> = match &names.table {
@@ -140,12 +140,12 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
     })
 }
 
-/// A name from the environment, if it is there and not empty.
+/// A name from the environment, unless it is missing or empty.
 fn name(key: &str) -> Option<String> {
     env::var(key).ok().filter(|name| !name.is_empty())
 }
 
-/// A number from the environment, if it is there.
+/// A number from the environment, unless it is missing.
 fn number<T: std::str::FromStr>(key: &str) -> Result<Option<T>, lambda_runtime::Error> {
     let Ok(text) = env::var(key) else { return Ok(None) };
     let refused = || json!({"key": key, "found": text, "expected": "a whole number"}).to_string();

@@ -1,4 +1,4 @@
-//! The files of a folder, each a unit: copied into the data set, and named by a line.
+//! The files of a folder. Each file is a unit: it is copied into the data set, and a line names it.
 
 use super::push::{CHUNK, Push};
 use super::{Progress, Watch, recipe};
@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use storage::{check_file_name, create_folder, sync_folder};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
-/// The folder in the data set where the copies lie.
+/// The folder of the copies in the data set.
 pub(super) const FILES: &str = "files";
 
 /// Files that are copied before the next ones are handed to threads.
 const AT_ONCE: usize = 1024;
-/// Longest name of a copy, in bytes, before what makes it unique.
+/// The longest name of a copy, in bytes, without the part that makes it unique.
 const LONGEST: usize = 96;
 
 /// A folder before it is copied.
@@ -32,7 +32,7 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), listing: list_folder(path, links)? })
     }
 
-    /// Where it lies, for errors.
+    /// Its path, for errors.
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
     }
@@ -42,7 +42,7 @@ impl Folder {
         self.listing.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// What is left out.
+    /// Notes on the files that were left out.
     pub(super) fn notes(&self) -> Vec<String> {
         let told = self.listing.left_out.iter().map(|(path, why)| format!("{path}: {why}"));
         let told: Vec<String> = told.collect();
@@ -55,7 +55,7 @@ impl Folder {
         recipe("folder", files)
     }
 
-    /// Copies all files, and hands out their lines in the order of their names.
+    /// Copies all files, and passes their lines to `push` in the order of their names.
     pub(super) fn copy(&self, to: &Path, push: &mut Push, progress: Watch) -> Result<()> {
         let mut folders = BTreeSet::new();
         for files in self.listing.files.chunks(AT_ONCE) {
@@ -72,7 +72,7 @@ impl Folder {
                 push(&unit.to_line())?;
             }
         }
-        // The copies are durable; now their names.
+        // The copies are durable; now their names are made durable.
         folders.iter().try_for_each(|folder| Ok(sync_folder(folder)?))
     }
 
@@ -100,7 +100,8 @@ impl Folder {
     }
 }
 
-/// The path of a copy: the file's own, or one that every system takes, made unique by a hash of the file's.
+/// The path of a copy: the file's own path, or one that every system accepts, made unique by a hash of the
+/// own path.
 fn copy_name(path: &str) -> String {
     let own = format!("{FILES}/{path}");
     if check_file_name(&own).is_ok() {
@@ -117,7 +118,7 @@ fn copy_name(path: &str) -> String {
     if let Some(last) = parts.last_mut() {
         *last = format!("{hash:016x}-{last}");
     }
-    // A folder's name may have been nothing but dots and what is cut off.
+    // A folder's name may have had only dots and characters that were cut off.
     let parts: Vec<&str> = parts.iter().map(|part| if part.is_empty() { "_" } else { part }).collect();
     format!("{FILES}/{}", parts.join("/"))
 }

@@ -8,14 +8,14 @@ use serde::de::IgnoredAny;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Hands out each line, without white space around it; notes for the user.
+/// Passes each line, without white space around it, to `push`; returns notes for the user.
 ///
 /// # Errors
-/// [`Error::Input`] names the line that is too long, no UTF-8 or no JSON.
+/// [`Error::Input`] names the line that is too long, not UTF-8 or not JSON.
 pub(super) fn read(path: &Path, text: impl Read, push: &mut Push) -> Result<Vec<String>> {
     let mut text = BufReader::with_capacity(CHUNK, text);
     let (mut line, mut number, mut blank) = (Vec::new(), 0_u64, 0_u64);
-    // One more than a line with its end may have.
+    // One byte more than a line with its end may have.
     let most = MAX_UNIT_BYTES + 3;
     loop {
         line.clear();
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, text: impl Read, push: &mut Push) -> Result<Vec<
     Ok(if blank > 0 { vec![format!("left out {blank} blank {lines}")] } else { vec![] })
 }
 
-/// The text of a line that is one JSON value; else what is wrong with it.
+/// The text of a line that is one JSON value; otherwise the error in it.
 fn check(line: &[u8]) -> Result<&str, String> {
     if line.contains(&0) {
         return Err("a zero byte; a text in UTF-16 is to be saved as UTF-8".into());

@@ -11,15 +11,17 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-/// A row of its own behind the text. It is missing at the end where a quote was opened and not closed: then
-/// it lies within that quote.
+/// A separate row after the text. If a quote was opened and not closed, this row is part of the quote, and so
+/// it is missing at the end.
 const END: &[u8] = b"\n\0";
 
-/// Hands out each row as JSON. Columns are parted by `mark`, or by what parts the heading.
+/// Passes each row to `push` as JSON. `mark` separates the columns; without it, the separator of the heading
+/// does.
 ///
 /// # Errors
 /// [`Error::Input`] names the line of a row that has another number of columns than the heading, is too long,
-/// no UTF-8, or has a zero byte or a quote without an end; and a heading with a name twice.
+/// is not UTF-8, or has a zero byte or a quote without an end. It also reports a heading that has a name
+/// twice.
 pub(super) fn read(path: &Path, text: impl Read, mark: Option<u8>, push: &mut Push) -> Result<Vec<String>> {
     let mut text = BufReader::with_capacity(CHUNK, text);
     let head = text.fill_buf().map_err(Error::io("read", path))?;
@@ -50,7 +52,7 @@ pub(super) fn read(path: &Path, text: impl Read, mark: Option<u8>, push: &mut Pu
     Ok(vec![])
 }
 
-/// Of comma, tab and semicolon the one that the first line has most of.
+/// The most frequent one of comma, tab and semicolon in the first line.
 fn mark_of(line: &[u8]) -> u8 {
     let count = |mark: &&u8| line.iter().filter(|byte| byte == mark).count();
     b",\t;".iter().rev().max_by_key(count).map_or(b',', |mark| *mark)
@@ -63,12 +65,12 @@ struct Table<'a, R> {
     row: ByteRecord,
     /// The line in which the row begins.
     line: u64,
-    /// Lines that the reader is ahead when it has read a row: none where a carriage return has ended it.
+    /// The number of lines that the reader is ahead after a row: none if a carriage return ended the row.
     ahead: u64,
 }
 
 impl<R: Read> Table<'_, R> {
-    /// Reads the next row; there is none behind the last one of the text.
+    /// Reads the next row; false after the last row of the text.
     fn next(&mut self) -> Result<bool> {
         if !self.read_row()? {
             return Ok(false);
@@ -83,7 +85,7 @@ impl<R: Read> Table<'_, R> {
                 return Ok(false);
             }
             if is_last {
-                // No line end has ended it.
+                // No line end ended the row.
                 self.line += self.ahead;
                 return Err(self.refused("rows of texts", "a quote without an end"));
             }
@@ -107,7 +109,7 @@ impl<R: Read> Table<'_, R> {
         })
     }
 
-    /// The columns' names as JSON, each with a colon behind it.
+    /// The columns' names as JSON, each followed by a colon.
     fn keys(&self) -> Result<Vec<Vec<u8>>, String> {
         let mut seen = HashSet::new();
         let key = |name: &[u8]| {
@@ -150,7 +152,7 @@ impl<R: Read> Table<'_, R> {
     }
 }
 
-/// A text of which only so many bytes may be read before somebody allows more.
+/// A text with a limit on the bytes that may be read; the limit can be raised.
 struct Bounded<R> {
     text: R,
     left: Rc<Cell<u64>>,

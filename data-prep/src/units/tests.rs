@@ -1,4 +1,4 @@
-//! Each input that people have is right, or refused by name; nothing is left of what was refused.
+//! Each common input is read correctly or refused by name; a refused input leaves nothing behind.
 
 use super::*;
 use std::fs;
@@ -35,7 +35,7 @@ impl Place {
         units.lines(0..units.count()).unwrap()
     }
 
-    /// Why a source is refused; nothing is left.
+    /// The reason why a source is refused; it leaves nothing behind.
     fn refusal(&self, source: &str) -> String {
         let error = self.make(source, |_| ()).expect_err(source);
         assert!(error.is_bad_input(), "{error}");
@@ -104,7 +104,7 @@ fn lines_that_are_no_json_are_refused_by_their_number() {
     }
 }
 
-/// One line of a gigabyte, most of which lies nowhere on the disk.
+/// One line of a gigabyte, most of which takes no space on the disk.
 #[test]
 fn a_line_without_an_end_is_refused_at_the_bound() {
     let place = Place::new();
@@ -249,7 +249,7 @@ fn the_same_command_does_nothing_and_another_source_is_refused() {
     let before = modified("units-00000.jsonl");
     let again = place.make("a.jsonl", |_| ()).unwrap();
     assert!(again.was_there && again.key == first.key && modified("units-00000.jsonl") == before);
-    // A content of the same length is another source, too.
+    // Another content of the same length is also another source.
     for (name, text) in [("a.jsonl", "1\n3\n"), ("a.csv", "1\n2\n")] {
         place.write(name, text);
         let error = place.make(name, |_| ()).unwrap_err();

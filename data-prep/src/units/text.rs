@@ -1,4 +1,5 @@
-//! Texts of which each line or row is a unit: told by their ending, read once, hashed on the way.
+//! Texts in which each line or row is a unit. The file's ending determines the form. A text is read once and
+//! hashed at the same time.
 
 use super::push::{CHUNK, Push};
 use super::{Progress, Watch, lines, recipe, rows};
@@ -38,7 +39,7 @@ impl Text {
             "csv" => Kind::Csv,
             "tsv" => Kind::Tsv,
             _ => {
-                // A source that is not there is told as such.
+                // Reports a missing source as missing.
                 drop(open_plain(path)?);
                 let way_out = match &ending[..] {
                     "json" => "; make a line of each element with jq -c '.[]'",
@@ -52,7 +53,7 @@ impl Text {
         Ok(Text { path: path.to_owned(), kind, file: Some(open_plain(path)?) })
     }
 
-    /// Where it lies, for errors.
+    /// Its path, for errors.
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
     }
@@ -66,12 +67,12 @@ impl Text {
         }
     }
 
-    /// Its length, where that is known.
+    /// Its length, if it is known.
     pub(super) fn bytes(&self) -> Option<u64> {
         Some(self.file.as_ref()?.metadata().ok()?.len())
     }
 
-    /// Hands out each unit; notes for the user, and the recipe.
+    /// Passes each unit to `push`; returns notes for the user, and the recipe.
     pub(super) fn read(self, push: &mut Push, progress: Watch) -> Result<(Vec<String>, String)> {
         let (path, kind, name) = (self.path.clone(), self.kind, self.kind());
         let mut hashed = self.hashed(progress);
@@ -84,7 +85,7 @@ impl Text {
         Ok((notes, hashed.recipe(name)))
     }
 
-    /// The recipe, of the content alone: the text may lie anywhere.
+    /// The recipe. It depends only on the content, not on the text's place.
     pub(super) fn recipe(self, progress: Watch) -> Result<String> {
         let (path, name) = (self.path.clone(), self.kind());
         let mut hashed = self.hashed(progress);
@@ -102,7 +103,7 @@ impl Text {
     }
 }
 
-/// Hashes all that is read.
+/// Hashes everything that is read.
 struct Hashed<'a> {
     text: Box<dyn Read>,
     hash: Box<XxHash3_128>,
@@ -129,7 +130,7 @@ impl Read for Hashed<'_> {
     }
 }
 
-/// The text behind the byte order mark of UTF-8, if it has one; UTF-16 is refused.
+/// The text without the byte order mark of UTF-8, if it has one; UTF-16 is refused.
 fn without_mark<R: Read>(path: &Path, mut text: R) -> Result<impl Read> {
     let mut head = Vec::new();
     text.by_ref().take(HEAD).read_to_end(&mut head).map_err(Error::io("read", path))?;

@@ -1,4 +1,4 @@
-//! The local cloud as its user holds it: start, send, watch, stop.
+//! The local cloud for its user: start, send, watch, stop.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ impl LocalCloud {
     /// Starts to listen; processes are started when events come.
     ///
     /// # Errors
-    /// A setting that Lambda would not accept, an address that is not the loopback or is taken,
-    /// or a binary that cannot be run.
+    /// A setting that Lambda would not accept, an address that is not the loopback or is in use, or a binary
+    /// that cannot be run.
     pub async fn start(options: Options) -> Result<Self, Error> {
         options.check()?;
         let address = options.listen;
@@ -37,13 +37,13 @@ impl LocalCloud {
         Ok(Self { address, queue, server })
     }
 
-    /// Where it is, and what opens it.
+    /// Its address and token.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does,
-    /// and gives its request id.
+    /// Sends an event from outside, as Invoke with `X-Amz-Invocation-Type: Event` does, and returns its
+    /// request id.
     ///
     /// # Errors
     /// The payload is not JSON or larger than 1 MB, or the local cloud is shut down.
@@ -63,12 +63,12 @@ impl LocalCloud {
         self.queue.status().counts
     }
 
-    /// Everything that `GET /_baton/status` tells.
+    /// The content of `GET /_baton/status`.
     pub fn status(&self) -> Status {
         self.queue.status()
     }
 
-    /// Changes what goes wrong on purpose, from now on; the draws start anew from its seed.
+    /// Changes the faults from now on; the draws begin again from the seed.
     ///
     /// # Errors
     /// A chance outside of 0 to 1.

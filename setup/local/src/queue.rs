@@ -1,4 +1,4 @@
-//! The event queue: which event runs when, in which process, and what is put aside.
+//! The event queue: when and in which process each event runs, and which events are set aside.
 
 use std::{
     collections::VecDeque,
@@ -36,7 +36,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
-    /// Events accepted and not yet ended, those that wait for a retry included.
+    /// Events accepted and not yet ended, including those that wait for a retry.
     outstanding: usize,
     /// Sandboxes at work, or between an answer and the next poll.
     busy: usize,
@@ -63,7 +63,7 @@ struct Job {
     held_back: bool,
 }
 
-/// Why a request that would wait for its answer is not taken.
+/// Why a synchronous request is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// All of the concurrency is in use.
@@ -95,7 +95,7 @@ impl Queue {
         &self.options
     }
 
-    /// Takes an event, to be delivered at least once, and gives its request id.
+    /// Accepts an event, to be delivered at least once, and returns its request id.
     pub(crate) fn event(
         self: &Arc<Self>,
         payload: Bytes,
@@ -134,7 +134,7 @@ impl Queue {
         Ok(id)
     }
 
-    /// Takes a request whose sender waits; it runs at once or not at all, and once.
+    /// Accepts a request whose sender waits; it runs at once or not at all, and once.
     pub(crate) fn call(
         self: &Arc<Self>,
         payload: Bytes,
@@ -162,7 +162,7 @@ impl Queue {
         Ok((id, told))
     }
 
-    /// Whether the faults want this Invoke answered 429, and whether they want its reply lost.
+    /// Whether the faults answer this Invoke with 429, and whether they lose its reply.
     pub(crate) fn invoke_faults(&self) -> (bool, bool) {
         let State { faults, dice, counts, .. } = &mut *self.state();
         let throttled = dice.hit(Draw::Throttle, faults.throttle);
@@ -183,11 +183,11 @@ impl Queue {
 
     /// Waits until no event is queued, running, or waiting for a retry.
     pub(crate) async fn idle(&self) {
-        // The sender lives in this very struct, so the wait cannot fail.
+        // The sender is a field of this struct, so the wait cannot fail.
         let _ = self.load.subscribe().wait_for(|load| load.outstanding == 0).await;
     }
 
-    /// Ends every process and takes no more events.
+    /// Ends every process and accepts no more events.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -246,7 +246,7 @@ impl Queue {
         }
     }
 
-    /// Gives waiting events to processes for as long as the concurrency allows.
+    /// Passes waiting events to processes for as long as the concurrency allows.
     fn launch_what_fits(self: &Arc<Self>, state: &mut State) {
         while self.load.borrow().busy < self.options.concurrency && !state.closed {
             let Some(job) = state.waiting.pop_front() else { return };

@@ -311,14 +311,14 @@ async fn a_process_stopped_past_its_time_limit_goes_on_where_it_was() {
     let cloud = start(|options| {
         options.time_limit = Duration::from_millis(500);
         options.retry_waits.clear();
-        // With the seed 0 that is after 227 ms, and for 695 ms past the limit.
+        // With seed 0 this is after 227 ms, and for 695 ms past the limit.
         options.faults = Faults { freeze: 1.0, freeze_ms: 400, thaw_ms: 2_000, ..Faults::default() };
     })
     .await;
     let notes = Notes::new();
     cloud.invoke_event(notes.event(json!({ "do": "sleep then note", "ms": 400 }))).unwrap();
     idle(&cloud).await;
-    // The event is given up, and only then its process comes to its second line.
+    // The event is given up, and only then does its process reach its second line.
     assert_eq!((cloud.counts().frozen, cloud.counts().timeouts, cloud.failures().len()), (1, 1, 1));
     assert_eq!(notes.runs().len(), 1);
     eventually("it goes on", || notes.runs().len() == 2);

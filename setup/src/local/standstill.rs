@@ -1,5 +1,5 @@
-//! When a run in the local cloud stands still: events that were given up are told,
-//! and after a while it is left alone.
+//! A run in the local cloud that stands still: events that were given up are reported, and after a while the
+//! command stops waiting.
 
 use crate::Failure;
 use local_cloud::Status;
@@ -7,19 +7,19 @@ use protocol::{Event, Ledger};
 use std::time::{Duration, Instant};
 use terminal::note;
 
-/// What was seen of a run so far.
+/// The state of a run as it was last seen.
 pub(super) struct Standstill {
     give_up: Duration,
-    /// Events given up, of which the user knows.
+    /// Events given up that the user was told of.
     told: usize,
-    /// Why the last of them was, since the run moved.
+    /// The reason of the last of them since the run moved.
     why: Option<Trouble>,
-    /// Stage, workers that are done, legs: what changes when a run moves.
+    /// Stage, workers that are done, legs: these change when a run moves.
     place: (u32, usize, u32),
     moved: Instant,
 }
 
-/// What a function said of an event that it failed at for the last time.
+/// The function's last error for an event.
 struct Trouble {
     message: String,
     /// `Storage`, `Ahead` and so on; the platform's own kinds have a dot: `Sandbox.Timedout`.
@@ -31,10 +31,10 @@ impl Standstill {
         Standstill { give_up, told: 0, why: None, place: (0, 0, 0), moved: Instant::now() }
     }
 
-    /// Looks at the run and its cloud.
+    /// Reads the state of the run and its cloud.
     ///
     /// # Errors
-    /// When nothing moves, nothing is on its way, and that has lasted too long after an event was given up.
+    /// If nothing moves, nothing is on its way, and that has lasted too long after an event was given up.
     pub(super) fn look(&mut self, ledger: &Ledger, cloud: &Status) -> Result<(), Failure> {
         let done = ledger.workers.iter().filter(|worker| worker.result.is_some()).count();
         let place = (ledger.stage, done, ledger.workers.iter().map(|worker| worker.leg).sum());
@@ -51,7 +51,7 @@ impl Standstill {
                     trouble.message
                 );
             }
-            // A process that crashed or ran out of time is the watchdog's: it sends the event again.
+            // The watchdog sends an event again whose process crashed or ran out of time.
             if !trouble.is_the_platforms() {
                 self.why = Some(trouble);
             }
@@ -61,7 +61,7 @@ impl Standstill {
             Some(why) if cloud.outstanding == 0 && self.moved.elapsed() > self.give_up => Err(Failure {
                 code: if why.kind == "Storage" { 4 } else { 1 },
                 message: format!(
-                    "run {} stands still since {:.0} s: {}. The same command continues it",
+                    "run {} has stood still for {:.0} s: {}. Run the same command again to continue it",
                     ledger.run,
                     self.moved.elapsed().as_secs_f64(),
                     why.message
@@ -72,7 +72,7 @@ impl Standstill {
     }
 }
 
-/// Why the function did not answer, with the exit code that goes with it.
+/// Why the function did not answer, with the matching exit code.
 pub(super) fn unanswered(words: String) -> Failure {
     let why = words.find('{').map(|at| trouble(&words[at..])).filter(|why| !why.message.is_empty());
     match why {
@@ -82,12 +82,12 @@ pub(super) fn unanswered(words: String) -> Failure {
     }
 }
 
-/// Whether the function's process died or ran out of time, by what was said of it.
+/// Whether the function's process died or ran out of time, according to the message.
 pub(super) fn died(words: &str) -> bool {
     words.find('{').is_some_and(|at| trouble(&words[at..]).is_the_platforms())
 }
 
-/// What an event is, in a few words.
+/// A short name of an event.
 fn name(event: &str) -> String {
     match Event::parse(event.as_bytes()) {
         Ok(Event::Worker(worker)) => format!("worker {}", worker.worker),
@@ -98,7 +98,7 @@ fn name(event: &str) -> String {
 }
 
 impl Trouble {
-    /// Whether the function itself said nothing: its process crashed or ran out of time.
+    /// Whether the function itself reported nothing: its process crashed or ran out of time.
     fn is_the_platforms(&self) -> bool {
         self.kind.contains('.')
     }

@@ -26,7 +26,7 @@ pub(super) struct CloudWatch {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
-    /// What it is known by; MiniStack leaves it out.
+    /// Its id; MiniStack leaves it out.
     #[serde(default)]
     pub(super) event_id: String,
     /// In milliseconds since 1970.
@@ -50,7 +50,7 @@ impl CloudWatch {
         Ok(CloudWatch { config: config.clone(), region, endpoint, group })
     }
 
-    /// All events since a time, of one run if it is given.
+    /// All events since a time; with `run` only those of one run.
     pub(super) async fn events(&self, since_ms: u64, run: Option<&str>) -> Result<Vec<Event>, Failure> {
         let mut ask = json!({"logGroupName": self.group, "startTime": since_ms});
         if let Some(run) = run {
@@ -61,7 +61,7 @@ impl CloudWatch {
             let page = self.call(&ask).await?;
             events.extend(page.events);
             match page.next_token {
-                // A token that stays the same is the end, too.
+                // A token that stays the same also means the end.
                 Some(token) if ask.get("nextToken").and_then(Value::as_str) != Some(&token) => {
                     ask["nextToken"] = json!(token);
                 }
@@ -88,7 +88,7 @@ impl CloudWatch {
             if !reply.status().is_success() {
                 return Err(format!("{}: {text}", reply.status()));
             }
-            serde_json::from_str(&text).map_err(|error| format!("an answer that is not understood: {error}"))
+            serde_json::from_str(&text).map_err(|error| format!("an answer that cannot be read: {error}"))
         };
         let page = tokio::task::spawn_blocking(call).await.map_err(|error| failed(error.to_string()))?;
         page.map_err(failed)

@@ -1,4 +1,4 @@
-//! The files of what is pushed besides images and weights: programs, and data sets of units.
+//! The files of programs and of data sets of units that are pushed.
 
 use crate::Failure;
 use data_prep::is_litter;
@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use terminal::note;
 
-/// Paths over there, and the files here.
+/// The paths on the function's file system, and the local files.
 type Files = Vec<(String, PathBuf)>;
 
-/// The files of a data set of units, its manifest at the end; none for a data set of another kind.
+/// The files of a data set of units, with the manifest last; none for a data set of another kind.
 ///
-/// Only what the manifest lists is sent, and a file that lies there as a link is refused.
+/// Only the files in the manifest are sent, and a link in place of a file is refused.
 pub(super) fn units(folder: &Path, path: &str) -> Result<Option<Files>, Failure> {
     if Kind::of(folder)? != Kind::Units {
         return Ok(None);
@@ -34,8 +34,8 @@ pub(super) fn units(folder: &Path, path: &str) -> Result<Option<Files>, Failure>
     names.into_iter().map(file).collect::<Result<_, _>>().map(Some)
 }
 
-/// All files of a program's folder. Hidden files are left out and told; a link is refused, since what it
-/// leads to may be anything of this machine.
+/// All files of a program's folder. Hidden files are left out with a note. A link is refused, because it may
+/// lead to any file of this machine.
 pub(super) fn program(folder: &Path, path: &str) -> Result<Files, Failure> {
     let mut files = Vec::new();
     walk(folder, path, &mut files)?;

@@ -1,4 +1,4 @@
-//! Kinds of data sets: which one a manifest is of, so that one kind is never read as another.
+//! The kind of a data set, which its manifest names, so that one kind is never read as another.
 
 use serde::Deserialize;
 use std::fmt::{self, Display};
@@ -26,7 +26,7 @@ impl Display for Kind {
     }
 }
 
-/// The fields that tell how the rest of a manifest is to be read; those of images name no kind.
+/// The fields that determine how the rest of a manifest is read; manifests of images name no kind.
 #[derive(Deserialize)]
 struct Head {
     schema: u32,
@@ -45,7 +45,7 @@ impl Kind {
         head(&path, &text).map(|(kind, _)| kind)
     }
 
-    /// Reads the text of a manifest, without its seal, as one of this kind and of a schema that is known.
+    /// Reads the text of a manifest, without its seal, as a manifest of this kind with a known schema.
     pub(crate) fn parse<T: for<'a> Deserialize<'a>>(self, path: &Path, text: &[u8], known: u32) -> Result<T> {
         let (kind, schema) = head(path, text)?;
         if kind != self {

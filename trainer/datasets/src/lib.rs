@@ -1,4 +1,4 @@
-//! Data sets: how each kind lies in its folder, and how it is read.
+//! Data sets: how each kind is stored in its folder, and how it is read.
 
 pub mod images;
 mod kind;

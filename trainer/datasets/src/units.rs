@@ -1,7 +1,7 @@
 //! Dataset folders of units: lines of JSON in shards, cut into blocks that are read and verified one by one.
 //!
-//! A folder is written once, by `data-prep`, and never changed. A unit is one line. Where the units are
-//! files, these lie in the data set too, and a unit's line names one with its length and checksum.
+//! `data-prep` writes a folder once, and nothing changes it afterwards. A unit is one line. If the units are
+//! files, these are in the data set too, and a unit's line names one file with its length and checksum.
 
 mod blocks;
 mod file;
@@ -24,7 +24,8 @@ use twox_hash::XxHash3_64;
 /// The longest unit, in bytes.
 pub const MAX_UNIT_BYTES: usize = 1 << 20;
 
-/// How long a file is awaited that is not to be seen: data sets are complete long before they are used.
+/// The time to wait for a file that is not visible. It is short: data sets are complete long before they are
+/// used.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An open data set of units.
@@ -37,7 +38,7 @@ pub struct Units {
     last: Mutex<Last>,
 }
 
-/// The shard and the block that were read last: who reads on needs them again.
+/// The shard and the block that were read last: the next read mostly needs them again.
 #[derive(Debug, Default)]
 struct Last {
     shard: Option<(usize, Arc<Opened>)>,
@@ -48,8 +49,8 @@ impl Units {
     /// Opens a data set: reads its manifest and its list of blocks, and no unit.
     ///
     /// # Errors
-    /// [`Error::Missing`] and [`Error::Io`] for what is not to be seen or read, [`Error::Damaged`],
-    /// [`Error::Schema`] when a later version wrote it, [`Error::Array`] for a data set of another kind.
+    /// [`Error::Missing`] and [`Error::Io`] if a file is not visible or cannot be read, [`Error::Damaged`],
+    /// [`Error::Schema`] if a later version wrote it, [`Error::Array`] for a data set of another kind.
     pub fn open(folder: &Path) -> Result<Units> {
         let manifest = Manifest::read(folder)?;
         let blocks = Blocks::read(folder, &manifest)?;
@@ -57,12 +58,12 @@ impl Units {
         Ok(Units { folder, manifest, key, blocks, last })
     }
 
-    /// How many units it has.
+    /// The number of its units.
     pub fn count(&self) -> u64 {
         self.manifest.units
     }
 
-    /// A hash over all units and their order, 64 hexadecimal digits: equal keys mean equal units.
+    /// A hash of all units and their order, 64 hexadecimal digits: equal keys mean equal units.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -72,12 +73,12 @@ impl Units {
         self.manifest.form
     }
 
-    /// Where it lies.
+    /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All that `dataset.json` says.
+    /// The content of `dataset.json`.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -85,8 +86,8 @@ impl Units {
     /// The lines of the units of a range, without line ends. Only their blocks are read; each is verified.
     ///
     /// # Errors
-    /// [`Error::Missing`] and [`Error::Io`], when a shard is not to be seen or read; [`Error::Damaged`];
-    /// [`Error::Unfit`] for a range that is outside.
+    /// [`Error::Missing`] and [`Error::Io`] if a shard is not visible or cannot be read; [`Error::Damaged`];
+    /// [`Error::Unfit`] for a range outside the data set.
     pub fn lines(&self, range: Range<u64>) -> Result<Vec<String>> {
         if range.start > range.end || range.end > self.count() {
             let expected = format!("a range within 0..{}", self.count());
@@ -102,10 +103,10 @@ impl Units {
         Ok(lines)
     }
 
-    /// The files that make the data set, but for `dataset.json`: blocks, shards, and the units' own.
+    /// The files of the data set except `dataset.json`: blocks, shards, and the units' own files.
     ///
     /// # Errors
-    /// As [`Units::lines`].
+    /// The same as [`Units::lines`].
     pub fn files(&self) -> Result<Vec<FileRef>> {
         let shards = self.manifest.shards.iter().map(|shard| shard.lines.clone());
         let mut files: Vec<FileRef> = [self.manifest.blocks.clone()].into_iter().chain(shards).collect();
@@ -130,7 +131,7 @@ impl Units {
     /// The file that a unit's line names, in a data set of files.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a line that names none.
+    /// [`Error::Damaged`] for a line that names no file.
     pub fn file(&self, line: &str) -> Result<FileUnit> {
         FileUnit::parse(&self.folder, line)
     }

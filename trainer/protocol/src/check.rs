@@ -1,4 +1,4 @@
-//! Checks of a job's numbers and names, for whoever reads its keys.
+//! Checks of a job's numbers and names, for the readers of its keys.
 
 use crate::Error;
 

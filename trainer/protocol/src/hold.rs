@@ -1,5 +1,5 @@
-//! A piece of work from the moment that it is due: who holds it, how often it was tried,
-//! and when it is held to be lost.
+//! A piece of work from the moment that it is due: who holds it, how often it was tried, and when it counts
+//! as lost.
 
 use crate::fact::Lease;
 
@@ -8,15 +8,15 @@ const MOST_BEGINNINGS: u32 = 12;
 /// Times that work which does not move is sent again before the run is given up.
 const MOST_RESENDS: u32 = 6;
 
-/// Who decides, and when.
+/// The invocation that decides, and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,
     /// Lambda's request id of this invocation.
     pub invocation: &'a str,
-    /// How long an event may take to begin before a tick holds it to be lost;
-    /// doubled each time that it is sent again.
+    /// How long an event may take to begin before a tick counts it as lost; doubled each time that it is sent
+    /// again.
     pub patience_ms: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct Hold {
     pub resent: u32,
     /// How often it was sent again, one after the other, and nobody has begun it since.
     pub unheard: u32,
-    /// Why the last attempt failed that could say so.
+    /// Why the last attempt failed that could record its reason.
     trouble: Option<String>,
 }
 
@@ -88,11 +88,11 @@ impl Hold {
         now_ms > expected_ms.saturating_add(grace_ms)
     }
 
-    /// Whether a tick holds the work to be lost, which could have begun since `free_ms`.
+    /// Whether a tick counts the work as lost, which could have begun since `free_ms`.
     ///
-    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform
-    /// may still deliver: that is ignored then. An event that nobody has begun has some patience to arrive,
-    /// and twice as much each time that it was sent again.
+    /// If it was begun, the tick waits as long as a living leg takes to hand over. Later deliveries by the
+    /// platform are then ignored. An event that nobody has begun has a patience to arrive, and twice as much
+    /// each time that it was sent again.
     pub(crate) fn lost(&self, free_ms: u64, moment: Moment<'_>) -> bool {
         let patience_ms = moment.patience_ms << self.unheard.min(16);
         match &self.lease {
@@ -104,7 +104,8 @@ impl Hold {
         }
     }
 
-    /// Who else has it in hand: it began by another event, may still run, and was not sent again since.
+    /// The other holder of the work: it was begun by another event, may still run, and was not sent again
+    /// since.
     pub(crate) fn in_hand(&self, moment: Moment<'_>) -> Option<&Lease> {
         let alive = |lease: &&Lease| lease.invocation != moment.invocation && lease.until_ms > moment.now_ms;
         self.lease.as_ref().filter(alive).filter(|_| self.unheard == 0)

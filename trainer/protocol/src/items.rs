@@ -1,7 +1,7 @@
-//! What the progress table's items hold, without their keys; docs/progress.md describes the table.
+//! The items of the progress table, without their keys; docs/progress.md describes the table.
 //!
-//! Who writes an item and who reads it use the same type. A reader takes what is missing as the default: an
-//! item may be of an older version.
+//! Writers and readers of an item use the same type. A reader uses the default for a missing field: an item
+//! may be of an older version.
 
 use crate::timeline::{StageTimes, Timeline, write_rows};
 use crate::{Course, Ledger, Score};
@@ -11,11 +11,11 @@ mod shown;
 
 pub use shown::{Cell, Sample, Samples, Shown, Table};
 
-/// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
+/// The most bytes of an item, four write units: two hundred items fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
-/// Bytes that the longest text of an item may have.
+/// The most bytes of an item's longest text.
 const MOST_TEXT: usize = LARGEST_ITEM - 496;
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunItem {
@@ -25,7 +25,7 @@ pub struct RunItem {
     pub ended: bool,
     /// The run in a few words.
     pub title: String,
-    /// The stage at hand, as the course counts.
+    /// The current stage, as the course counts.
     pub stage: u32,
     /// Rounds that are complete.
     pub rounds_done: u32,
@@ -35,10 +35,10 @@ pub struct RunItem {
     pub workers: u32,
     /// Workers that are done with the stage.
     pub workers_done: u32,
-    /// Shares of the stage, where they are more than the workers; else 0.
+    /// The number of shares of the stage, if there are more shares than workers; otherwise 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub shares: u32,
-    /// Shares that are done, where there are more than workers.
+    /// The number of shares that are done, if there are more shares than workers.
     #[serde(skip_serializing_if = "is_zero")]
     pub shares_done: u32,
     /// When it started, in milliseconds since 1970.
@@ -82,7 +82,7 @@ pub struct StageItem {
     /// When it was combined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
-    /// The score of its combine, as JSON; empty where there is none.
+    /// The score of its combine, as JSON; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub score: String,
     /// Events that were sent again in it.
@@ -93,7 +93,7 @@ pub struct StageItem {
     pub bars: String,
 }
 
-/// How far a worker said that it was.
+/// A worker's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerItem {
@@ -101,9 +101,9 @@ pub struct WorkerItem {
     pub stage: u32,
     /// Its leg then.
     pub leg: u32,
-    /// How much was done, in the course's units.
+    /// Units done.
     pub done: u64,
-    /// Of how much.
+    /// Units in all.
     pub of: u64,
     /// Units per second in this leg.
     pub units_per_second: f64,
@@ -113,7 +113,7 @@ pub struct WorkerItem {
     pub leg_ended: bool,
 }
 
-/// What the run was asked to do.
+/// The job of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobItem {
@@ -121,7 +121,7 @@ pub struct JobItem {
     pub job: String,
 }
 
-/// What people are shown of the run's product.
+/// Tables and samples of the run's product, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelItem {
@@ -134,7 +134,7 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl RunItem {
-    /// What a ledger says.
+    /// The item of a ledger.
     pub fn of(ledger: &Ledger, now_ms: u64) -> RunItem {
         let limits = &ledger.job.limits;
         let value = |score: &Score| score.values.first().copied();
@@ -169,14 +169,14 @@ impl RunItem {
         }
     }
 
-    /// The run's stages; none of an item that does not say them.
+    /// The run's stages; none if the item does not have them.
     pub fn course(&self) -> Option<Course> {
         serde_json::from_str(&self.course).ok()
     }
 }
 
 impl StageItem {
-    /// What a timeline says of one of its stages.
+    /// The item of one stage of a timeline.
     pub fn of(timeline: &Timeline, stage: &StageTimes) -> StageItem {
         let (share, bars) = write_rows(stage, timeline.workers(), MOST_TEXT);
         StageItem {
@@ -209,12 +209,12 @@ impl JobItem {
 }
 
 impl ModelItem {
-    /// As much of it as an item holds.
+    /// As much of it as fits into an item.
     pub fn of(shown: Shown) -> ModelItem {
         ModelItem { shown: serde_json::to_string(&shown.bounded()).unwrap_or_default() }
     }
 
-    /// What is shown; nothing of an item that does not say it.
+    /// The tables and samples; empty if the item does not have them.
     pub fn shown(&self) -> Shown {
         serde_json::from_str(&self.shown).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! A job: the work of a run, and its limits. Fixed for the life of a run.
 //!
-//! The protocol knows the keys of this page. All other keys belong to the workload that the kind names.
+//! The protocol knows the keys of this file. All other keys belong to the workload that the kind names.
 
 use crate::Error;
 use crate::check::{name, number, whole};
@@ -23,7 +23,7 @@ pub struct Job {
     /// The workload that carries it out; none means the registry's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Number of workers, if the `start` event does not say.
+    /// Number of workers, if the `start` event has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
     /// The most that the run may cost.
@@ -34,7 +34,7 @@ pub struct Job {
     pub keys: Map<String, Value>,
 }
 
-/// What a run may cost. At a limit the run ends with its best model so far.
+/// The limits of a run's cost. At a limit the run ends with its best model so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -55,7 +55,7 @@ impl Default for Limits {
 }
 
 impl Job {
-    /// Takes and checks a job, but not the keys of its workload.
+    /// Reads and checks a job, but not the keys of its workload.
     ///
     /// # Errors
     /// [`Error::Schema`] for a later schema, [`Error::Refused`] with the key for anything else.
@@ -89,13 +89,13 @@ impl Job {
         Job { keys, ..self.clone() }.read_back()
     }
 
-    /// The job as everybody reads it: JSON may move the last bit of a number, and then the same text, read
-    /// and written once more, would be another job.
+    /// The job in the form that everybody reads: JSON may change the last bit of a number, and then the same
+    /// text, read and written again, would be another job.
     fn read_back(self) -> Job {
         let read =
             |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };
         let mut job = self;
-        // Each reading moves a number by one bit at most, to one that is written shorter.
+        // Each reading changes a number by at most one bit, to one with a shorter text.
         for _ in 0..8 {
             match read(&job) {
                 Some(again) if again != job => job = again,

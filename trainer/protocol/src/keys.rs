@@ -13,7 +13,7 @@ pub trait Keys: Serialize + DeserializeOwned {
     /// Names that others use for them, each with the key that is meant.
     const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
-    /// Takes its keys out of those of a job.
+    /// Removes its keys from those of a job and reads them.
     ///
     /// # Errors
     /// [`Error::Refused`] with the key whose value is not allowed.
@@ -35,7 +35,7 @@ fn parsed<K: Keys>(keys: &Map<String, Value>) -> Result<K, String> {
     serde_json::from_value(Value::Object(keys.clone())).map_err(|error| error.to_string())
 }
 
-/// Names the key because of which `keys` cannot be read: the one without which the error is another.
+/// Finds the key because of which `keys` cannot be read: without it the error is another.
 fn refused<K: Keys>(keys: &Map<String, Value>, error: &str) -> Error {
     let without = |key: &&String| {
         let mut less = keys.clone();
@@ -51,7 +51,7 @@ fn refused<K: Keys>(keys: &Map<String, Value>, error: &str) -> Error {
     }
 }
 
-/// Refuses keys that nobody has taken. `known` has the names of all keys, `aliases` what others call them.
+/// Refuses keys that nobody has read. `known` has the names of all keys, `aliases` other names for them.
 ///
 /// # Errors
 /// [`Error::Refused`] with the key, and the one that may be meant.
@@ -75,7 +75,8 @@ pub fn refuse_rest(
     Err(Error::refused(&format!("job.{key}"), short(value), expected))
 }
 
-/// Characters to change, add or leave out until one text is the other (Levenshtein's distance).
+/// The number of characters to change, add or remove until one text equals the other (Levenshtein's
+/// distance).
 fn edits(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

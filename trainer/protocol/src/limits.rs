@@ -1,4 +1,4 @@
-//! What a run has cost by the ledger's own account, and the limits that this is held against.
+//! The cost of a run by the ledger's own account, and the comparison with its limits.
 
 use crate::fact::Lease;
 use crate::{Limits, Target};
@@ -8,7 +8,7 @@ const DOLLARS_PER_GB_SECOND: f64 = 0.000_016_666_7;
 /// Lambda's price per request.
 const DOLLARS_PER_REQUEST: f64 = 0.000_000_2;
 
-/// What a run has cost so far.
+/// The cost of a run so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spend {
     /// Events that were sent, or are recorded as about to be.
@@ -22,7 +22,7 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// An invocation begins; what is past its time is closed at its full length.
+    /// An invocation begins; invocations past their time are closed at their full length.
     pub(crate) fn begin(&mut self, target: Target, lease: Lease) {
         self.begun += 1;
         let now = lease.at_ms;
@@ -56,7 +56,7 @@ impl Spend {
         });
     }
 
-    /// GB-seconds up to now: what has ended, and the time so far of what has not.
+    /// GB-seconds up to now: ended invocations, and the time so far of the others.
     pub fn gb_seconds(&self, now_ms: u64) -> f64 {
         let open: u64 = self.open.iter().map(|(_, lease)| cost_mb_ms(lease, now_ms)).sum();
         (self.closed_mb_ms.saturating_add(open)) as f64 / 1_024.0 / 1_000.0

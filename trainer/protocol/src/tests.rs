@@ -1,6 +1,6 @@
 //! The protocol in a small world of its own: a queue that repeats, drops and reorders events, invocations
-//! that die at any point, and a watchdog. Whatever happens, the run ends,
-//! counts each worker once and combines each stage once.
+//! that die at any point, and a watchdog. In every case the run ends, counts each worker once and combines
+//! each stage once.
 
 use crate::*;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn file(name: String) -> FileRef {
     FileRef { name, bytes: 1, xxh3: "0".repeat(32) }
 }
 
-/// A course of features and rounds, each of these stages.
+/// A course of features and rounds with these stages.
 pub(crate) fn course(round: &[&str], rounds: u32) -> Course {
     let measure = |name: &str, higher| Measure { name: name.into(), higher, share: higher };
     Course {
@@ -214,7 +214,7 @@ impl World {
         self.record(fact);
     }
 
-    /// Runs with faults for a while, then without, and checks what must hold.
+    /// Runs with faults for a while, then without, and checks the promises.
     fn run(mut self, faulty_steps: u64) -> World {
         for step in 0..20_000 {
             self.faults = step < faulty_steps;

@@ -1,4 +1,4 @@
-//! Who worked on what, and when: the fold of a run's facts for people to look at. Nothing is decided by it.
+//! The attempts of a run and their times, computed from its facts, for people. No decision depends on it.
 
 mod text;
 
@@ -7,10 +7,10 @@ pub use text::{Bar, Row, rows, write_rows};
 use crate::{Fact, Score, Target};
 use std::collections::BTreeMap;
 
-/// The attempts at a run's stages, as far as its facts were taken.
+/// The attempts at a run's stages, as far as its facts were read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    /// What is known of each stage.
+    /// The stages.
     pub stages: BTreeMap<u32, StageTimes>,
     /// When the run started.
     pub started_ms: u64,
@@ -44,25 +44,25 @@ pub struct Attempt {
     pub target: Target,
     /// When it began.
     pub began_ms: u64,
-    /// When it ended; while it runs, when the platform will end it.
+    /// When it ended; while it runs, the time at which the platform will end it.
     pub until_ms: u64,
-    /// What became of it.
+    /// Its end.
     pub end: AttemptEnd,
     invocation: String,
 }
 
-/// What became of an attempt.
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttemptEnd {
     /// Its fact counts.
     Done,
-    /// It is under way, as far as anybody knows.
+    /// It is running, as far as anybody knows.
     Running,
     /// It ended without a fact: killed, crashed or out of time. The work was begun again.
     Died,
     /// Another attempt at the same work was first.
     Duplicate,
-    /// The run ended meanwhile.
+    /// The run ended in the meantime.
     Stopped,
 }
 
@@ -128,8 +128,8 @@ impl Timeline {
         self.stages = self.stages.split_off(&stage);
     }
 
-    /// Which of two timelines is the newer: facts, counted on from the run's start, so that a run which is
-    /// later given the id of one that was removed is the newer, too.
+    /// The version of a timeline; of two the larger is the newer. It is the number of facts added to the
+    /// run's start, so that a run that reuses the id of a removed run counts as newer, too.
     pub fn version(&self) -> u64 {
         self.started_ms + self.facts
     }
@@ -162,7 +162,7 @@ impl Timeline {
         self.stages.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// The end is done: of its attempts that run, the last one has published the model.
+    /// The end is done: the last of its running attempts has published the model.
     fn published(&mut self, at_ms: u64) {
         let Some(stage) = self.stages.get_mut(&self.end) else { return };
         stage.ended_ms = Some(at_ms);
@@ -177,7 +177,7 @@ impl Timeline {
             attempt.end = if attempt.until_ms <= at_ms { AttemptEnd::Died } else { AttemptEnd::Stopped };
             attempt.until_ms = attempt.until_ms.min(at_ms);
         }
-        // A stage that was opened by the last combine and never begun is none.
+        // A stage that was opened by the last combine and never begun does not count.
         self.stages.retain(|_, stage| !stage.attempts.is_empty());
     }
 }

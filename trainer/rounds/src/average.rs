@@ -2,8 +2,8 @@
 //!
 //! In round r the examples are dealt by the permutation of (seed, r); a worker goes through its share
 //! `epochs_per_round` times, the first time as dealt, then in orders of (seed, r, worker, pass). The last
-//! batch of a pass may be smaller. With `rounds_per_epoch` that permutation is of so many rounds together,
-//! and each deals its part of it.
+//! batch of a pass may be smaller. With `rounds_per_epoch` that permutation covers this many rounds
+//! together, and each round deals its part of it.
 
 use super::chunked::{self, Notes};
 use super::optimizer::State;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use work::Failed;
 use work::{Progress, Stage, Work};
 
-/// Multiply-adds of one call of `step`, about: some milliseconds.
+/// Approximate multiply-adds of one call of `step`: some milliseconds.
 const STEP_WORK: usize = 20_000_000;
 
 /// Optimizer steps of one call of `step`.
@@ -40,7 +40,7 @@ pub(super) struct AverageWork<T: Trainable> {
     done: usize,
     /// Sum of the losses of this round's examples.
     loss: f64,
-    /// The pass that is under way, and its number in this round.
+    /// The current pass, and its number in this round.
     pass: Option<(usize, T::Pass)>,
 }
 
@@ -155,7 +155,7 @@ impl<T: Trainable> AverageWork<T> {
         Ok(())
     }
 
-    /// The text of a file, with some more.
+    /// The text of a file, with one more entry.
     fn notes(&self, (key, number): (&str, u64)) -> Notes {
         notes([
             ("worker", self.origin.worker.to_string()),

@@ -1,5 +1,5 @@
-//! The combine of a round: one state of what all workers published, scored; or, where the workers make it in
-//! slices themselves, the list of what there is to sum, and a stage later the index of the slices.
+//! The combine of a round: one state from all workers' results, scored. If the workers make the state in
+//! slices, it is the list of the files to sum, and a stage later the index of the slices.
 
 use super::chunked::{self, Notes};
 use super::merge::merge;
@@ -37,7 +37,7 @@ pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc
     Ok(Combined { state: Some(file), features: None, score: Some(score) })
 }
 
-/// The whole state in one file, and the parameters in it that are scored.
+/// The whole state in one file, and its parameters that are scored.
 fn whole<T: Trainable>(
     at: &Stage<'_>,
     results: &[FileRef],
@@ -52,7 +52,7 @@ fn whole<T: Trainable>(
     Ok((file, merged.arrays.swap_remove(of_model)))
 }
 
-/// What the workers of the next stage are to sum.
+/// The list of the files that the workers of the next stage sum.
 fn list(at: &Stage<'_>, results: &[FileRef]) -> Result<Notes> {
     Ok(notes([
         (RESULTS, json(&results)?),
@@ -62,7 +62,7 @@ fn list(at: &Stage<'_>, results: &[FileRef]) -> Result<Notes> {
     ]))
 }
 
-/// The index of the slices that the workers made, and the parameters in these that are scored.
+/// The index of the workers' slices, and the parameters in them that are scored.
 fn index<T: Trainable>(
     at: &Stage<'_>,
     results: &[FileRef],

@@ -18,7 +18,7 @@ use work::{Progress, Stage, Work};
 
 /// Name of the array of summed gradients.
 pub(super) const GRADIENT: &str = "gradient";
-/// Examples of one piece: fixed, so that sums are made in one order wherever a leg is cut.
+/// Examples of one piece: fixed, so that the order of sums does not depend on the cuts of legs.
 const PIECE: usize = 256;
 
 /// A worker's round.
@@ -28,7 +28,7 @@ pub(super) struct GradientWork<T> {
     stage: PathBuf,
     /// The worker's part of the batch.
     rows: Vec<u32>,
-    /// The pass that the batch is of.
+    /// The pass of the batch.
     pass: u64,
     parameters: Vec<f32>,
     gradient: Vec<f32>,
@@ -76,7 +76,7 @@ impl<T: Trainable> GradientWork<T> {
         Ok(())
     }
 
-    /// The sum so far, its text, and the name that its file begins with.
+    /// The sum so far, its text, and the beginning of its file's name.
     fn file(&self) -> ([Tensor<'_>; 1], Notes, String) {
         let gradient = Tensor::f32(GRADIENT, &[self.gradient.len()], &self.gradient[..]);
         let notes = notes([
@@ -88,7 +88,7 @@ impl<T: Trainable> GradientWork<T> {
     }
 }
 
-/// The pass that a round's batch is of, and its rows, in order.
+/// The pass of a round's batch, and the batch's rows, in order.
 fn batch<T>(round: &Round<T>) -> (u64, Vec<u32>) {
     let Round { training, examples, .. } = round;
     let size = (training.batch as usize).min(examples.count);

@@ -1,4 +1,4 @@
-//! The keys of a job that say how something is trained in rounds.
+//! The keys of a job about training in rounds.
 
 pub use agreement::{Agreement, Outer, Precision, Reduce};
 pub use tune::Tune;
@@ -13,28 +13,27 @@ mod tune;
 #[cfg(test)]
 mod tests;
 
-/// How something is trained: the keys of a job that rounds read. Each has a default.
+/// The settings of training: the keys of a job that rounds read. Each has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
     /// How workers agree at the end of a round.
     pub agree: Agreement,
-    /// In what precision a worker publishes what it has changed.
+    /// The precision in which a worker publishes its change.
     pub precision: Precision,
-    /// With `diloco`: the step that all make along the mean of what workers have changed.
+    /// With `diloco`: the step that all workers make along their mean change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outer: Option<Outer>,
-    /// Who sums what workers publish; none means what is faster for the size of it,
-    /// which is settled at the start.
+    /// Who sums the workers' results; none means the faster way for their size, which the start settles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduce: Option<Reduce>,
-    /// Rounds to train: with `average` and `diloco` passes of each worker over its share, several or a part
-    /// of one where the next two keys say so; with `gradient` optimizer steps.
+    /// Rounds to train. With `average` and `diloco` a round is a pass of each worker over its share, or
+    /// several or a part of one by the next two keys; with `gradient` it is an optimizer step.
     pub rounds: u32,
     /// With `average` and `diloco`: passes of a worker over its share of the images in one round.
     pub epochs_per_round: u32,
-    /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of
-    /// them. Not with `epochs_per_round` above 1.
+    /// With `average` and `diloco`: rounds in one pass over the images; each round has a part of them. Not
+    /// with `epochs_per_round` above 1.
     pub rounds_per_epoch: u32,
     /// Images in a step: of one worker with `average`, of all together with `gradient`.
     pub batch: u32,
@@ -48,11 +47,12 @@ pub struct Training {
     pub warmup_rounds: u32,
     /// Weight decay: added to the gradient with SGD, decoupled with AdamW; not on biases.
     pub weight_decay: f64,
-    /// The longest gradient of a step: a longer one is made that long; none means any. Not with `gradient`.
+    /// The longest gradient of a step: a longer one is scaled down to it; none means any. Not with
+    /// `gradient`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
-    /// Decay of the weights' moving average over rounds, which is then what is scored and published; none
-    /// means that the weights themselves are.
+    /// Decay of the weights' moving average over rounds. The average is then scored and published; none means
+    /// that the weights themselves are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_decay: Option<f64>,
     /// Label smoothing, 0 to below 1.
@@ -103,7 +103,7 @@ impl Training {
         self.tune.as_ref().map_or(self.rounds, Tune::rungs)
     }
 
-    /// The stages of a run that trains so, after those in `before`; scores have these measures of `unit`.
+    /// The stages of a run with this training, after those in `before`; scores have these measures of `unit`.
     pub fn course(&self, title: String, before: &[&str], unit: &str, measures: Vec<Measure>) -> Course {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let sliced = self.reduce == Some(Reduce::Sliced);
@@ -116,7 +116,7 @@ impl Training {
             called: if self.tune.is_some() { "rung" } else { "round" }.into(),
             unit: unit.into(),
             measures,
-            // Rungs are no rounds of one model: each compares what the one before has left.
+            // Rungs are not rounds of one model: each compares the trials that the one before has kept.
             best: if self.tune.is_some() { Best::Last } else { Best::Measured },
             score_every: self.score_every,
             patience: self.patience,
@@ -202,7 +202,7 @@ pub enum Schedule {
     /// Half a cosine down to 0.
     #[default]
     Cosine,
-    /// Times `factor` every `every` rounds.
+    /// Multiplied by `factor` every `every` rounds.
     Step {
         /// Rounds between two changes.
         every: u32,

@@ -1,5 +1,5 @@
 //! Rounds of training, of anything that is [`Trainable`]: each worker's share, and the combine that makes one
-//! state of what all of them published; and the rungs of a tuning, which are its rounds.
+//! state from all results; and the rungs of a tuning, which are its rounds.
 
 mod average;
 mod chunked;
@@ -40,10 +40,10 @@ use work::{Combined, Failed, Opened, Stage};
 
 type Result<T, E = Failed> = std::result::Result<T, E>;
 
-/// Takes up a worker's stage of a round, of whatever is trained, where its last leg left it.
+/// Opens a worker's stage of a round where its last leg left it.
 ///
 /// # Errors
-/// When a file is damaged, cannot be read or cannot be written.
+/// If a file is damaged, cannot be read or cannot be written.
 pub fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, of: Arc<T>) -> Opened {
     match at.course.at(at.number) {
         At::Round { step: 1.., .. } => Ok(Box::new(SliceWork::open(at, worker, of)?)),
@@ -52,10 +52,10 @@ pub fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, 
     }
 }
 
-/// Combines what the workers of a stage of a round published, in worker order, and scores the result.
+/// Combines the results of the workers of a stage of a round, in worker order, and scores the state.
 ///
 /// # Errors
-/// When training has diverged; when a file is damaged, cannot be read or cannot be written.
+/// If training has diverged; if a file is damaged, cannot be read or cannot be written.
 pub fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
     match of.training().tune {
         Some(_) => tuning::combine(at, results, of),

@@ -1,5 +1,4 @@
-//! A worker's reduction in a stage of its own: one slice of the parameters, summed over what all workers
-//! published.
+//! A worker's reduction in a stage of its own: one slice of the parameters, summed over all workers' results.
 
 use super::chunked::{self, Notes};
 use super::merge::{Merged, merge};
@@ -17,10 +16,10 @@ use std::sync::Arc;
 use storage::Root;
 use work::{Failed, Progress, Stage, Work, on_results};
 
-/// Key of the list of what workers published.
+/// Key of the list of the workers' results.
 pub(super) const RESULTS: &str = "results";
 
-/// A worker's reduction: its slice of the parameters, of what all workers published in the round.
+/// A worker's reduction: its slice of the parameters of all workers' results in the round.
 pub(super) struct SliceWork<T> {
     round: Round<T>,
     root: Root,
@@ -97,7 +96,7 @@ impl<T: Trainable> Work for SliceWork<T> {
         Progress { done: u64::from(self.merged.is_some()), of: 1 }
     }
 
-    /// Nothing: a slice that was not finished is begun again.
+    /// Nothing is saved: a slice that was not finished is begun again.
     fn save(&mut self) -> Result<FileRef> {
         let folder = self.root.run(&self.run).stage(self.stage);
         let text = notes([("worker", self.worker.to_string())]);

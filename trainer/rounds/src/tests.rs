@@ -1,4 +1,4 @@
-//! Rounds of something that is no head: a line through points, which has a gradient and nothing else.
+//! Rounds of something that is not a head: a line through points, which has a gradient and nothing else.
 
 use super::random::{Purpose, Stream};
 use super::round::Round;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use storage::Root;
 use tempfile::TempDir;
 
-/// Points to train on, and points that are held out.
+/// Training points, and held-out points.
 const POINTS: [usize; 2] = [120, 40];
 /// Coefficients, and one number that is added.
 const INPUTS: usize = 20;
 
-/// A plane through points, found by the squares of what is missed.
+/// A plane through points, found by least squares.
 struct Line {
     training: Training,
     layout: Layout,
@@ -64,7 +64,7 @@ impl Line {
         Line { training: training.clone(), layout: Layout::new(arrays), rows }
     }
 
-    /// What parameters miss a point by.
+    /// The error of parameters at a point.
     fn missed(parameters: &[f32], row: &[f32]) -> f32 {
         let sum: f32 = parameters.iter().zip(&row[..INPUTS]).map(|(w, x)| w * x).sum();
         sum + parameters[INPUTS] - row[INPUTS]
@@ -141,7 +141,7 @@ impl Place {
         Place { _folder: folder, root, run }
     }
 
-    /// What the combine of each round gave, of workers with legs of `leg_steps` steps; 0 means one leg.
+    /// The result of each round's combine, with legs of `leg_steps` steps; 0 means one leg.
     fn rounds(&self, training: &Training, workers: u32, leg_steps: usize) -> Vec<Combined> {
         let (line, mut combined) = (Arc::new(Line::new(training)), Vec::<Combined>::new());
         let features = protocol::FeatureStore { key: "none".into(), manifest: None };

@@ -1,4 +1,4 @@
-//! A worker's training in a round, by whichever way the job's workers agree.
+//! A worker's training in a round, for each way of agreement.
 
 use super::average::AverageWork;
 use super::gradient::GradientWork;
@@ -8,7 +8,7 @@ use protocol::FileRef;
 use std::sync::Arc;
 use work::{Opened, Stage};
 
-/// Takes up a worker's training where its last leg left it.
+/// Opens a worker's training where its last leg left it.
 pub(super) fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, of: Arc<T>) -> Opened {
     Ok(match of.training().agree {
         Agreement::Gradient => Box::new(GradientWork::open(at, worker, place, of)?),

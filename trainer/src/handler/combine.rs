@@ -1,4 +1,4 @@
-//! The combine of a stage: reduce what its workers published, score it, open the next stage.
+//! The combine of a stage: reduce the results of its workers, score them, open the next stage.
 
 use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};
@@ -29,8 +29,7 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
     Ok(reply)
 }
 
-/// Removes what nobody reads any more. What stays because this was cut short is a leak of some kilobytes,
-/// no harm.
+/// Removes files that nobody reads any more. If it is cut short, some kilobytes are left, which does no harm.
 fn tidy_up(turn: &Turn<'_>, ledger: &Ledger, stage: u32, retired: &[u32]) {
     let folder = turn.services.root.run(&ledger.run);
     let combined = retired.iter().map(|&old| folder.remove_combined(old, &[]));

@@ -1,5 +1,5 @@
-//! The end of a run: the product of its best state is scored and published, in legs;
-//! then the end is recorded.
+//! The end of a run: the product of its best state is scored and published, in legs; then the end is
+//! recorded.
 
 use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};

@@ -1,4 +1,4 @@
-//! What an invocation answers: JSON for who looks at the test console, never needed by the protocol.
+//! The answer of an invocation: JSON for people at the test console, never needed by the protocol.
 
 use protocol::{Ledger, RunId, Target};
 use serde_json::{Value, json};

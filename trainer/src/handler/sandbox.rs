@@ -1,5 +1,5 @@
-//! One sandbox for the handler's tests: a workload that works as it is told,
-//! and a clock that stands until it is moved.
+//! One sandbox for the handler's tests: a workload that does what the test says, and a clock that stands
+//! still until it is moved.
 
 use crate::Error;
 use crate::cloud::NoProgress;
@@ -17,7 +17,7 @@ use work::{Combined, Failed, Last, Plan, Registry, Stage, Work, Workload};
 /// How a worker's work begins.
 pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
 
-/// Plans, begins a worker's work as it is told, and does nothing else.
+/// Plans, begins a worker's work as the test says, and does nothing else.
 struct Begins(Box<Begin>);
 
 impl Workload for Begins {
@@ -88,7 +88,7 @@ pub(super) fn sandbox(
     }
 }
 
-/// Delivers an event; what the handler answers.
+/// Delivers an event and returns the handler's answer.
 pub(super) fn deliver(services: &Services, event: &Value) -> Result<Value, Error> {
     let invocation = Invocation {
         id: event.to_string(),

@@ -28,7 +28,7 @@ pub(super) fn start(
                 opened => opened?,
             };
             watch(services, true);
-            // Of a run without a fact there is nothing to say but why it cannot be planned.
+            // For a run without a fact the only answer is why it cannot be planned.
             return act(turn, event).map_err(|acted| match acted {
                 Error::NoRun { .. } => error,
                 acted => acted,
@@ -51,7 +51,7 @@ pub(super) fn start(
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
     let turn = Turn::with(services, invocation, &run, log);
-    // After the ledger is there and before anything is sent: see `tick` for who switches it off.
+    // After the ledger exists and before anything is sent; `tick` switches it off.
     watch(services, true);
     if !new {
         same_job(&turn, start, &first)?;
@@ -63,7 +63,7 @@ pub(super) fn start(
     turn.send(&ledger, &ledger.due())
 }
 
-/// What the run will do, and its number of workers, after everything that its job names has been checked.
+/// The plan of the run and its number of workers, after a check of everything that its job names.
 fn plan(services: &Services, start: &StartEvent) -> Result<(Plan, u32), Error> {
     let job = match &start.job {
         Some(job) => job.clone(),
@@ -84,7 +84,7 @@ fn default_job(services: &Services) -> Result<Job, Error> {
     Ok(Job::parse(&text)?)
 }
 
-/// A run's job and its number of workers are fixed: a start that brings others is refused.
+/// A run's job and its number of workers are fixed: a start with others is refused.
 fn same_job(turn: &Turn<'_>, start: &StartEvent, first: &Fact) -> Result<(), Error> {
     let Fact::Started { job, .. } = first else { return Ok(()) };
     let ledger = turn.read()?;
@@ -115,7 +115,7 @@ impl Record for Enlisted {
     const SCHEMA: u32 = 1;
 }
 
-/// Enters a run into the index, and names it if the event did not.
+/// Adds a run to the index, and names it if the event did not.
 fn enlist(
     services: &Services,
     start: &StartEvent,
@@ -143,8 +143,7 @@ pub(super) fn runs(services: &Services) -> Result<Vec<RunId>, Error> {
     Ok(entries.into_iter().map(|entry| entry.run).collect())
 }
 
-/// Switches the watchdog. When that fails the run goes on: what it guards against is rare,
-/// and a `start` tries again.
+/// Switches the watchdog. If this fails the run goes on: lost events are rare, and a `start` tries again.
 pub(super) fn watch(services: &Services, on: bool) {
     if let Err(error) = services.invoke.watch(on) {
         tracing::warn!(on, %error, "the watchdog was not switched");

@@ -1,4 +1,5 @@
-//! One leg of one worker: compute until the work or the time ends, publish, record, pass the baton on.
+//! One leg of one worker: compute until the work or the time ends, publish, record, hand over to the next
+//! leg.
 
 use super::leg::{self, Ended};
 use super::pace::Pace;

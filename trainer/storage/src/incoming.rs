@@ -1,9 +1,9 @@
-//! Files that are brought in from outside, by several invocations if need be,
-//! and get their name when they are whole.
+//! Files that are copied in from outside, by several invocations if necessary. A file gets its name when it
+//! is whole.
 //!
-//! Until then a file lies in `incoming/` under its content's checksum. So whoever goes on with it, and two
-//! that bring it in at once, write the same bytes to the same places;
-//! and it is read back whole before it gets its name.
+//! Until then it is in `incoming/` under its content's checksum. So an invocation that continues it, or two
+//! that copy it at once, write the same bytes to the same places. The file is read back whole before it gets
+//! its name.
 
 use crate::disk::{self, Access, File};
 use crate::folder::{create_folder, sync_folder};
@@ -36,12 +36,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for what has arrived of it.
+    /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for the part that has
+    /// arrived.
     ///
     /// # Errors
-    /// [`Error::Name`] for a path that is no data set's, weights', program's or `job.json`;
-    /// [`Error::Unfit`] when another content has the name, which only `job.json` may be given up for;
-    /// [`Error::Io`].
+    /// [`Error::Name`] for a path that is not a data set's, weights', a program's or `job.json`;
+    /// [`Error::Unfit`] if another content has the name (only `job.json` may be replaced); [`Error::Io`].
     pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
         check_path(path)?;
         check_sha256(sha256)?;
@@ -77,7 +77,7 @@ impl Incoming {
         self.have == self.bytes
     }
 
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     ///
     /// # Errors
     /// [`Error::Unfit`] for more than the file has, [`Error::Io`].
@@ -95,10 +95,11 @@ impl Incoming {
     /// Makes the bytes durable, checks them all and gives the file its name.
     ///
     /// # Errors
-    /// [`Error::Damaged`], after which it is brought in from its beginning; [`Error::Io`].
+    /// [`Error::Damaged`], after which it is copied again from its beginning; [`Error::Io`].
     pub fn finish(self) -> Result<()> {
         if let Err(source) = self.file.sync() {
-            // This machine's cache may show what the disk has not: none of it is to be counted on.
+            // This machine's cache may show bytes that the disk does not have, so none of them can be
+            // trusted.
             self.file.set_length(0).map_err(Error::io("empty", &self.part))?;
             return Err(Error::io("sync", &self.part)(source));
         }
@@ -111,7 +112,7 @@ impl Incoming {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         create_folder(folder)?;
         match disk::on(|disk| disk.rename(&self.part, &self.target)) {
-            // Another that brought in the same was first.
+            // Another invocation that copied the same file was first.
             Err(error) if error.kind() == io::ErrorKind::NotFound => match content(&self.target)? {
                 Some(found) if found == (self.bytes, self.sha256) => {}
                 _ => return Err(Error::io("publish", &self.target)(error)),
@@ -124,10 +125,10 @@ impl Incoming {
 
 const JOB: &str = "job.json";
 
-/// Lets a file that was brought in be run as a program.
+/// Makes a file that was copied in executable.
 ///
 /// # Errors
-/// As [`Incoming::begin`], [`Error::Io`].
+/// [`Error::Name`], as [`Incoming::begin`]; [`Error::Io`].
 pub fn allow_running(root: &Root, path: &str) -> Result<()> {
     check_path(path)?;
     let target = root.path().join(path);
@@ -135,7 +136,7 @@ pub fn allow_running(root: &Root, path: &str) -> Result<()> {
     file.allow_running().map_err(Error::io("let run", &target))
 }
 
-/// What may be brought in: `job.json`, and files of data sets, weights and programs.
+/// The paths that may be copied in: `job.json`, and files of data sets, weights and programs.
 fn check_path(path: &str) -> Result<()> {
     check_file_name(path)?;
     let mut parts = path.split('/');
@@ -146,7 +147,7 @@ fn check_path(path: &str) -> Result<()> {
         }
         _ => {
             let expected = "job.json, or <file> in datasets/<name>/, weights/<name>/ or programs/<name>/";
-            Err(Error::unfit("the path of what is brought in", expected, path))
+            Err(Error::unfit("the path of a pushed file", expected, path))
         }
     }
 }
@@ -159,7 +160,7 @@ fn check_sha256(sha256: &str) -> Result<()> {
     Err(Error::unfit("a SHA-256", "64 hex digits", sha256))
 }
 
-/// Length and SHA-256 of a file, if it is there.
+/// Length and SHA-256 of a file, if it exists.
 fn content(path: &Path) -> Result<Option<(u64, String)>> {
     match disk::open(path, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

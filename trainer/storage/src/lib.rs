@@ -1,8 +1,7 @@
 //! Every byte on the shared file system: the ledger and its lock, atomic publication, arrays, features.
 //!
-//! Invariants: what is shared is never rewritten in place, but for the log, which is appended to under its
-//! own lock; a name is published once; nothing is decided by listing a folder
-//! or by asking whether a file exists.
+//! Invariants: no shared file is rewritten in place, except that logs are appended to under their own lock; a
+//! name is published once; nothing is decided by listing a folder or by asking whether a file exists.
 
 pub mod arrays;
 pub mod disk;

@@ -1,4 +1,4 @@
-//! The combine of a stage of units: one list of what all shares have given.
+//! The combine of a stage of units: one list of the results of all shares.
 
 use crate::state::{Share, State};
 use crate::{Units, open};
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use work::{Combined, Failed, Stage, on_results};
 
-/// Combines what the shares of a stage have given.
+/// Combines the results of the shares of a stage.
 ///
 /// # Errors
 /// [`Failed`], when a file is damaged, cannot be read or cannot be written.

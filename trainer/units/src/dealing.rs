@@ -1,17 +1,18 @@
 //! How units are dealt in shares: large ones first, then smaller and smaller ones (factoring; Hummel,
 //! Schonberg and Flynn, 1992).
 //!
-//! A level has a share for each worker, and all its shares together have half of the units that are left. A
-//! worker that has done a share takes the next, by the ledger. So whoever had cheap units takes more, and at
-//! the end nobody waits for longer than a small share takes. The cut depends on the numbers of units and of
-//! workers alone. Within a level units are dealt in short runs, round robin: a level whose units grow dearer
-//! one after the other has even shares.
+//! A level has one share for each worker, and its shares together have half of the units that are left. The
+//! ledger assigns the next share to a worker that has done one. So a worker with cheap units takes more
+//! shares, and at the end no worker waits for longer than a small share takes. The cut depends only on the
+//! number of units and the number of workers. Within a level, units are dealt in short runs, round robin, so
+//! that the shares are even if the units of a level become more expensive one after the other.
 
 use std::ops::Range;
 
-/// A share is not smaller than this part of what each worker has on average, for each costs an event.
+/// A share is not smaller than this part of a worker's average number of units, because each share costs an
+/// event.
 const SMALLEST: u64 = 256;
-/// The most units of a run, and the least runs that a share has where it can.
+/// The most units of a run, and the least number of runs in a share if the share is large enough.
 const LONGEST_RUN: u64 = 256;
 const RUNS: u64 = 64;
 
@@ -26,12 +27,12 @@ pub(crate) struct Dealing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Level {
     units: Range<u64>,
-    /// Units that lie side by side in a share.
+    /// The number of consecutive units in a share.
     run: u64,
 }
 
 impl Dealing {
-    /// Deals so many units to so many workers.
+    /// Deals this many units to this many workers.
     pub(crate) fn new(units: u64, workers: u32) -> Dealing {
         let workers = u64::from(workers.max(1));
         let smallest = (units / (workers * SMALLEST)).max(1);
@@ -52,7 +53,7 @@ impl Dealing {
         Dealing { workers, levels }
     }
 
-    /// How many shares there are: as many as workers, or a multiple of that.
+    /// The number of shares: the number of workers, or a multiple of it.
     pub(crate) fn shares(&self) -> u32 {
         (self.levels.len() as u64 * self.workers) as u32
     }
@@ -94,7 +95,8 @@ mod tests {
         assert!(million.shares() <= 10_000, "{}", million.shares());
     }
 
-    /// When the last worker ends, and the sum of all costs: who is done takes the next share.
+    /// The time at which the last worker ends, and the sum of all costs. A worker that is done takes the next
+    /// share.
     fn simulated(costs: &[f64], workers: u32) -> (f64, f64) {
         let dealing = Dealing::new(costs.len() as u64, workers);
         let mut free = vec![0.0_f64; workers as usize];
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn nobody_is_idle_at_the_end_though_units_differ_a_thousandfold() {
-        // Costs from 1 to 1000, as many of each order of magnitude, in four orders.
+        // Costs from 1 to 1000, the same number of each order of magnitude, in four orders.
         let cost = |n: u64| {
             10f64.powf(3.0 * ((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1u64 << 24) as f64))
         };
@@ -124,7 +126,7 @@ mod tests {
                 let (ends, all) = simulated(&costs, workers);
                 let idle = ends - all / f64::from(workers);
                 println!("{name}, {workers} workers: idle {idle:.0} of {ends:.0}");
-                // The dearest unit costs 1000, and a smallest share has two of them at the most.
+                // The most expensive unit costs 1000, and a smallest share has at most two of them.
                 assert!(idle <= 2_000.0 + 0.01 * ends, "{name}, {workers} workers: {idle} of {ends}");
             }
         }

@@ -12,35 +12,36 @@ use std::io::Write;
 use std::path::PathBuf;
 use work::{Failed, Last, Progress, Stage, Work};
 
-/// Units whose results a file of the product has; fixed, so that the files depend on the units alone.
+/// Units whose results are in one file of the product. It is fixed, so that the files depend only on the
+/// units.
 const UNITS: u64 = 16_384;
 
 /// Publishes the product of a run of units.
 pub struct Ending {
-    /// Where the place lies, the results, and the product.
+    /// The folders of the place, the results and the product.
     folders: [PathBuf; 3],
     numbers: Numbers,
     dealing: Dealing,
     state: State,
     made_of: Value,
-    /// In one step: then nothing of it is saved.
+    /// Whether it is done in one step: then no place is saved.
     at_once: bool,
     merge: Option<Merge>,
     place: Place,
 }
 
-/// How far it is.
+/// The progress of the end.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Place {
-    /// Files whose checksums are right.
+    /// The number of files whose checksums are right.
     checked: u64,
     /// Files of the product.
     shards: Vec<FileRef>,
 }
 
 impl Ending {
-    /// Takes up the end where its last leg left it. `made_of` tells what the results were made of.
+    /// Continues the end where its last leg stopped. `made_of` names the sources of the results.
     ///
     /// # Errors
     /// [`Failed`], when the last state or the place is damaged or cannot be read.
@@ -72,7 +73,7 @@ impl Ending {
         self.numbers.count().div_ceil(UNITS)
     }
 
-    /// Checks a file, or publishes one of the product.
+    /// Checks one file of results, or publishes one file of the product.
     fn advance(&mut self) -> Result<(), Failed> {
         let [_, results, product] = &self.folders;
         let next = self.files().nth(self.place.checked as usize).cloned();
@@ -90,7 +91,7 @@ impl Ending {
         };
         let number = self.place.shards.len() as u64;
         let number_at = |place| if place < self.numbers.count() { self.numbers.at(place) } else { u64::MAX };
-        // A leg that goes on passes over what is published.
+        // A leg that continues skips the results that are published.
         merge.below(number_at(number * UNITS))?;
         let lines = merge.below(number_at((number + 1) * UNITS))?;
         let name = format!("results-{number:05}.jsonl");

@@ -9,7 +9,7 @@ use work::Failed;
 
 /// The index's file.
 pub const INDEX: &str = "results.json";
-/// The file of the dead letters, if there are some.
+/// The file of the dead letters, if there are any.
 pub const DEAD: &str = "dead.jsonl";
 /// The newest schema of the index.
 const SCHEMA: u32 = 1;
@@ -18,9 +18,9 @@ const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
     schema: u32,
-    /// What the results were made of, by the workload.
+    /// The sources of the results, as the workload describes them.
     pub made_of: Value,
-    /// How many units there are of each sort.
+    /// The number of units of each sort.
     #[serde(flatten)]
     pub counts: Counts,
     /// The files of the results, in the order of the units: a line of JSON each.
@@ -30,14 +30,14 @@ pub struct Index {
     pub dead_letters: Option<FileRef>,
 }
 
-/// How many units a run had.
+/// The number of units of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Units.
+    /// All units.
     pub units: u64,
-    /// Those that have a result.
+    /// Units with a result.
     pub done: u64,
-    /// Those that have none, after the last try.
+    /// Units without a result after the last try.
     pub dead: u64,
 }
 
@@ -50,7 +50,7 @@ impl Index {
     /// Reads the index of a run's `model` folder.
     ///
     /// # Errors
-    /// [`Failed`]: it is not there, cannot be read, is damaged, or of a later schema.
+    /// [`Failed`], if it is missing, cannot be read, is damaged, or has a later schema.
     pub fn open(folder: &Path) -> Result<Index, Failed> {
         let path = folder.join(INDEX);
         let (text, _) = storage::read_whole(&path)?;

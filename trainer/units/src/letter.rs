@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A unit that is lost; after the last try it is dead.
+/// A unit without a result; after the last try it is dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Letter {
     /// The unit's number.
     pub unit: u64,
-    /// Why it has no result.
+    /// The reason why it has no result.
     pub why: String,
-    /// The end of what was written to standard error.
+    /// The end of the program's standard error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub said: String,
-    /// How often it was tried.
+    /// The number of tries.
     pub tries: u32,
 }

@@ -1,9 +1,9 @@
 //! Units: pieces of work that are independent of each other, thousands or millions of them.
 //!
-//! The first stage deals all units in shares. A unit that is lost is tried again in the next stage, by
-//! another leg; after the last try it is a dead letter, with its reason, and the run ends all the same. The
-//! end joins the results in the order of the units. A result depends on its unit alone, so the files of a run
-//! are the same however its legs were cut.
+//! The first stage deals all units in shares. If a unit is lost, another leg tries it again in the next
+//! stage. After the last try it becomes a dead letter with its reason, and the run still ends. The end joins
+//! the results in the order of the units. A result depends only on its unit, so the files of a run are the
+//! same wherever its legs were cut.
 //!
 //! ```text
 //! units ─ shares ─▶ results + lost ─ tries ─▶ results + lost
@@ -36,19 +36,19 @@ pub trait Units: Send + Sync {
     /// The numbers of the units.
     fn numbers(&self) -> &Numbers;
 
-    /// Takes up these units, to be settled in this order; `tries` tells which try it is, from 1.
+    /// Begins these units, which are settled in this order; `tries` is the number of this try, from 1.
     ///
     /// # Errors
-    /// [`Failed`], when none of them can be begun.
+    /// [`Failed`], if none of them can begin.
     fn begin(&self, units: Vec<u64>, tries: u32) -> Result<Box<dyn Doing>, Failed>;
 }
 
 /// Units that are being done.
 pub trait Doing {
-    /// Works for some hundredths of a second, and adds what became of the next units, if they are settled.
+    /// Works for some hundredths of a second, and adds the outcomes of the next units that are settled.
     ///
     /// # Errors
-    /// [`Failed`], for a trouble that is no unit's own; nothing of it is settled then.
+    /// [`Failed`], for a failure that no unit caused; then this step settles no unit.
     fn step(&mut self, settled: &mut Vec<Settled>) -> Result<(), Failed>;
 }
 
@@ -57,18 +57,18 @@ pub trait Doing {
 pub enum Settled {
     /// Its result: one line of JSON.
     Done(String),
-    /// It has none.
+    /// It has no result.
     Lost {
-        /// Why, in words that depend on the unit alone.
+        /// The reason, in words that depend only on the unit.
         why: String,
         /// The end of what was written to standard error.
         said: String,
     },
 }
 
-/// The most stages of units.
+/// The largest number of stages of units.
 pub const MOST_TRIES: u32 = 10;
-/// The stages, by their names.
+/// The names of the stages.
 const STAGES: [&str; MOST_TRIES as usize] = [
     "units",
     "second try",
@@ -82,7 +82,7 @@ const STAGES: [&str; MOST_TRIES as usize] = [
     "tenth try",
 ];
 
-/// The stages of a run with so many units, each tried at most `tries` times, from 1 to [`MOST_TRIES`].
+/// The stages of a run with this many units, each tried at most `tries` times, from 1 to [`MOST_TRIES`].
 pub fn course(title: String, units: u64, tries: u32, workers: u32) -> Course {
     let stages = STAGES.iter().take(tries.max(1) as usize);
     Course {

@@ -44,7 +44,7 @@ impl Merge {
         Ok(merge)
     }
 
-    /// The lines of all units below `end` that were not given before.
+    /// The lines of all units below `end` that were not returned before.
     pub(crate) fn below(&mut self, end: u64) -> Result<BTreeMap<u64, Vec<u8>>, Failed> {
         let later = self.again.split_off(&end);
         let mut all = std::mem::replace(&mut self.again, later);
@@ -69,14 +69,14 @@ impl Merge {
     }
 }
 
-/// The lines of files that follow one another.
+/// The lines of consecutive files.
 struct Lines {
     folder: PathBuf,
-    /// The files to come, the next one last.
+    /// The files that were not read yet, the next one last.
     files: Vec<FileRef>,
     at_hand: Option<(Opened, u64)>,
     buffer: Vec<u8>,
-    /// Where the line at hand begins in the buffer, and where it ends.
+    /// The begin and the end of the current line in the buffer.
     begin: usize,
     end: usize,
 }
@@ -88,7 +88,7 @@ impl Lines {
         Ok(Lines { folder, files, at_hand: None, buffer: Vec::new(), begin: 0, end: 0 })
     }
 
-    /// The unit of the line at hand; none when there is no more.
+    /// The unit of the current line; none if no line is left.
     fn unit(&mut self) -> Result<Option<u64>, Failed> {
         while self.begin == self.end {
             match self.buffer[self.begin..].iter().position(|byte| *byte == b'\n') {
@@ -105,14 +105,14 @@ impl Lines {
         unit.map(Some).ok_or_else(damaged)
     }
 
-    /// The line at hand; the next one is at hand then.
+    /// Returns the current line and moves to the next one.
     fn take(&mut self) -> Vec<u8> {
         let line = self.buffer[self.begin..self.end].to_vec();
         self.begin = self.end;
         line
     }
 
-    /// Reads on; false when there is no more.
+    /// Reads more of the files; false if nothing is left.
     fn fill(&mut self) -> Result<bool, Failed> {
         self.buffer.drain(..self.begin);
         (self.begin, self.end) = (0, 0);

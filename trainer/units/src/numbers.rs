@@ -1,16 +1,16 @@
-//! Which units a run does.
+//! The numbers of the units of a run.
 
 /// The numbers of a run's units, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Numbers {
-    /// All of so many, from 0.
+    /// All numbers from 0, below this count.
     All(u64),
-    /// These.
+    /// These numbers.
     These(Vec<u64>),
 }
 
 impl Numbers {
-    /// How many.
+    /// The number of units.
     pub fn count(&self) -> u64 {
         match self {
             Numbers::All(count) => *count,
@@ -26,7 +26,7 @@ impl Numbers {
         }
     }
 
-    /// How many are below a number.
+    /// The number of units below a number.
     pub fn below(&self, number: u64) -> u64 {
         match self {
             Numbers::All(count) => number.min(*count),

@@ -1,4 +1,4 @@
-//! A share of units: done one after the other, in legs.
+//! A share of units, which are done one after the other, in legs.
 
 use crate::state::{Share, State, stem};
 use crate::{Dealing, Doing, Letter, Settled, Units};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use work::{Failed, Opened, Progress, Stage, Work, resumed};
 
-/// Takes up a share of a stage of units where its last leg left it.
+/// Continues a share of a stage of units where its last leg stopped.
 ///
 /// # Errors
 /// [`Failed`], when a file is damaged, cannot be read or cannot be written.
@@ -31,15 +31,15 @@ fn numbers(at: &Stage<'_>, share: u32, units: &dyn Units) -> Result<Vec<u64>, Fa
 struct ShareWork {
     units: Arc<dyn Units>,
     numbers: Vec<u64>,
-    /// Taken up at the first step: a leg that only has to publish needs none.
+    /// Begun at the first step: a leg that only publishes does not need it.
     doing: Option<Box<dyn Doing>>,
     share: Share,
     /// Results of this leg, a line each.
     lines: Vec<u8>,
-    /// Where the share's own files lie, and the results.
+    /// The folders of the share's own files and of the results.
     stage: PathBuf,
     results: PathBuf,
-    /// Which try this is.
+    /// The number of this try.
     tries: u32,
 }
 
@@ -78,7 +78,7 @@ impl ShareWork {
         }
     }
 
-    /// Publishes the results of this leg, and then what the share has so far.
+    /// Publishes the results of this leg, and then the share's progress.
     fn write(&mut self) -> Result<FileRef, Failed> {
         let stem = stem(self.share.stage, self.share.share);
         if !self.lines.is_empty() {
@@ -116,7 +116,7 @@ impl Work for ShareWork {
     }
 
     fn save(&mut self) -> Result<FileRef, Failed> {
-        // Units that are at hand are begun again by the next leg.
+        // The next leg begins unfinished units again.
         self.doing = None;
         self.write()
     }

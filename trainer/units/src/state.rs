@@ -1,4 +1,4 @@
-//! What a share has given so far, and what all shares of a run have given together.
+//! The results of a share so far, and the results of all shares of a run together.
 
 use crate::Letter;
 use protocol::FileRef;
@@ -8,29 +8,29 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use work::{Failed, Stage};
 
-/// What a share has given: its place while it is done, its result in the end.
+/// The results of a share: its place while it is computed, and its result at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Share {
     pub(crate) stage: u32,
     pub(crate) share: u32,
-    /// Units that are settled, of those that the share has, in their order.
+    /// The number of the share's units that are settled, in their order.
     pub(crate) settled: usize,
     pub(crate) lost: Vec<Letter>,
-    /// The results, in the run's results: a file for each leg that had some, in the order of the units.
+    /// The files in the run's results: one for each leg that had some, in the order of the units.
     pub(crate) files: Vec<FileRef>,
 }
 
-/// What the stages so far have given.
+/// The results of the stages so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    /// The files of each share of the first stage, and then those of the others, as far as they have some.
+    /// The files of each share of the first stage, and then those of the other stages, if they have any.
     pub(crate) files: Vec<Vec<FileRef>>,
     pub(crate) again: Vec<FileRef>,
-    /// Units that have a result.
+    /// Units with a result.
     pub(crate) done: u64,
-    /// The others, by their numbers.
+    /// The other units, in the order of their numbers.
     pub(crate) lost: Vec<Letter>,
 }
 
@@ -49,7 +49,7 @@ impl Share {
         read(folder, file, "what a share has given")
     }
 
-    /// The share, if it is the one that `begun` is, with as many units.
+    /// Returns the share if it is the same one as `begun` and at most `units` of its units are settled.
     pub(crate) fn checked(self, begun: &Share, units: usize, path: &Path) -> Result<Share, Failed> {
         if (self.stage, self.share) == (begun.stage, begun.share) && self.settled <= units {
             return Ok(self);
@@ -65,7 +65,7 @@ impl Share {
 }
 
 impl State {
-    /// What the stages before have given.
+    /// The results of the stages before.
     pub(crate) fn open(at: &Stage<'_>) -> Result<State, Failed> {
         let folder = at.root.run(at.run).combined();
         match at.state {

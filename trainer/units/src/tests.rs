@@ -1,4 +1,4 @@
-//! Units of numbers: squared, but for some that are lost for a while, or for good.
+//! Units that are numbers to be squared. Some are lost for a while, others for good.
 
 use super::*;
 use crate::state::results;
@@ -12,7 +12,7 @@ use work::{Last, Stage, Work};
 /// Numbers that are squared, a few in a step.
 struct Squares {
     numbers: Numbers,
-    /// Of which try a unit is done: 1 for most, more than there are for the dead.
+    /// The try in which a unit is done: 1 for most units, more than all tries for the dead ones.
     done_in: fn(u64) -> u32,
 }
 
@@ -45,7 +45,7 @@ impl Doing for Squaring {
     }
 }
 
-/// What all stages of a run have.
+/// The parts of a run that all its stages share.
 struct Of {
     job: Job,
     course: Course,
@@ -80,7 +80,8 @@ impl Run {
         Run { _folder: folder, root, run, numbers, done_in }
     }
 
-    /// All stages and the end, in legs of so many steps (0: one leg). Gives the files of the product.
+    /// Runs all stages and the end, in legs of this many steps (0: one leg). Returns the files of the
+    /// product.
     fn carry_out(&self, workers: u32, tries: u32, leg_steps: usize) -> BTreeMap<String, String> {
         let of = Of::new(self.numbers.count(), tries, workers);
         let course = &of.course;
@@ -134,7 +135,7 @@ impl Run {
     }
 }
 
-/// Most at once; multiples of 10 in the second try; of 25 never.
+/// Most units are done at once, multiples of 10 in the second try, multiples of 25 never.
 fn some_fail(unit: u64) -> u32 {
     match unit {
         unit if unit % 25 == 0 => 9,

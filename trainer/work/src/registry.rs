@@ -1,9 +1,9 @@
-//! The workloads that there are, by the kinds that jobs name.
+//! The workloads, by the kinds in jobs.
 
 use crate::{Failed, Workload};
 use protocol::Job;
 
-/// Every kind of job, with the workload that carries it out. A job without a kind is of the first.
+/// Every kind of job, with its workload. A job without a kind is of the first.
 pub struct Registry(Vec<(&'static str, Box<dyn Workload>)>);
 
 impl Registry {
@@ -15,7 +15,7 @@ impl Registry {
     /// The workload of a job.
     ///
     /// # Errors
-    /// [`Failed`] names the kind when there is no such one.
+    /// [`Failed`] names the kind if there is no such workload.
     pub fn find(&self, job: &Job) -> Result<&dyn Workload, Failed> {
         let asked = |(kind, _): &&(&str, _)| job.kind.as_deref().is_none_or(|asked| asked == *kind);
         match self.0.iter().find(asked) {

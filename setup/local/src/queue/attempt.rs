@@ -1,4 +1,4 @@
-//! One attempt at an event: the sandbox that serves it, what it took, and what follows from how it ended.
+//! One attempt at an event: the sandbox that serves it, its cost, and the consequence of its result.
 
 use super::{Job, Queue, State, failure};
 use crate::{
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Queue {
-    /// Serves one attempt, puts the sandbox back when it has asked for more, and draws the consequence.
+    /// Serves one attempt, puts the sandbox back when it has asked for more, and acts on the result.
     ///
-    /// The consequence comes last, so that whoever has an answer finds the concurrency free again.
+    /// The action comes last, so that the concurrency is free again when the caller has the answer.
     pub(super) async fn run(self: Arc<Self>, job: Job, idle: Option<Sandbox>) {
         let (outcome, sandbox) = self.attempt(&job.invocation, idle).await;
         let rested = match sandbox {
@@ -101,8 +101,7 @@ impl Queue {
         dice.plan(faults)
     }
 
-    /// Draws the consequence of an attempt: the answer goes to its caller;
-    /// an event that failed is tried again.
+    /// Acts on the result of an attempt: the answer goes to its caller; an event that failed is tried again.
     fn settle(self: &Arc<Self>, mut job: Job, outcome: Outcome) {
         let mut state = self.state();
         if let Outcome::Failed(failed) = &outcome {

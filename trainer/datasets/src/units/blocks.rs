@@ -1,4 +1,4 @@
-//! The list of blocks: which bytes of which shard hold which units, each with a checksum.
+//! The list of blocks: the bytes of a shard that hold certain units, each block with a checksum.
 
 use super::{MAX_UNIT_BYTES, Manifest, PATIENCE};
 use protocol::FileRef;
@@ -8,15 +8,15 @@ use std::path::Path;
 use storage::arrays::{Dtype, write_npy};
 use storage::{Error, Publication, Result, open_within};
 
-/// The most units of a block.
+/// The largest number of units in a block.
 pub(super) const MOST_UNITS: u64 = 256;
-/// The most bytes of a block that has more than one unit; a unit's newline is one of them.
+/// The largest number of bytes in a block with more than one unit, newlines included.
 pub(super) const MOST_BYTES: usize = 1 << 20;
 
 const NAME: &str = "units-blocks.npy";
 const COLUMNS: usize = 5;
 
-/// Where a block lies.
+/// The place of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) shard: usize,
@@ -45,7 +45,7 @@ pub(super) fn write_blocks(folder: &Path, blocks: &[Block]) -> Result<FileRef> {
 }
 
 impl Blocks {
-    /// Reads a data set's list, and checks that its blocks are all that the manifest names.
+    /// Reads a data set's list, and checks that its blocks are exactly those of the manifest.
     pub(super) fn read(folder: &Path, manifest: &Manifest) -> Result<Blocks> {
         let path = folder.join(&manifest.blocks.name);
         let most = manifest.units.saturating_mul(COLUMNS as u64 * 8).saturating_add(4096);
@@ -97,7 +97,7 @@ impl Blocks {
         first..first + block.units
     }
 
-    /// The blocks that have units of a range.
+    /// The blocks that contain units of a range.
     pub(super) fn overlapping(&self, range: &Range<u64>) -> Range<usize> {
         if range.is_empty() {
             return 0..0;
@@ -108,7 +108,7 @@ impl Blocks {
     }
 }
 
-/// Where the blocks do not cover the shards one after the other.
+/// The first place where the blocks do not cover the shards one after the other.
 fn contradiction(manifest: &Manifest, blocks: &[Block]) -> Option<String> {
     let mut rest = blocks.iter().peekable();
     for (number, shard) in manifest.shards.iter().enumerate() {

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use storage::{Error, Result, check_file_name};
 
-/// A file of the data set, as its unit's line has it.
+/// A file of the data set, as its unit's line describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileUnit {
     /// Its path below the data set's folder: `files/a/b.png`.
     pub file: String,
-    /// Its path in the source, where that is no name that every system takes.
+    /// Its path in the source, if some systems do not accept that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its length.
@@ -26,7 +26,7 @@ impl FileUnit {
         serde_json::to_string(self).expect("a unit has only string keys")
     }
 
-    /// The file, to be opened and verified.
+    /// A reference by which the file is opened and verified.
     pub fn reference(&self) -> FileRef {
         FileRef { name: self.file.clone(), bytes: self.bytes, xxh3: self.xxh3.clone() }
     }

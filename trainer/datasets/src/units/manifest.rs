@@ -10,7 +10,7 @@ use storage::{Error, Result, check_file_name, read_whole, seal, unseal};
 /// The schema that this version writes; a later one is refused by name.
 pub const UNITS_SCHEMA: u32 = 1;
 
-/// What a unit is.
+/// The form of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
@@ -30,11 +30,11 @@ pub struct Manifest {
     pub kind: String,
     /// The data set's name, which is its folder's.
     pub name: String,
-    /// The form of the data it was made from: "jsonl", "csv", "folder".
+    /// The form of its source: "jsonl", "csv", "folder".
     pub source: String,
-    /// A hash that decides the units' bytes: the same command on the same source has the same one.
+    /// A hash that determines the units' bytes: the same command on the same source has the same hash.
     pub recipe: String,
-    /// What a unit is.
+    /// The form of a unit.
     pub form: Form,
     /// Units in all shards.
     pub units: u64,
@@ -42,7 +42,7 @@ pub struct Manifest {
     pub shards: Vec<ShardEntry>,
     /// The list of blocks, `<i8` `[blocks, 5]`: shard, offset, bytes, units, and the bits of xxh3-64.
     pub blocks: FileRef,
-    /// How the source was understood, and what of it is left out.
+    /// Notes on how the source was read and what was left out.
     pub notes: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct Manifest {
 pub struct ShardEntry {
     /// Lines of JSON, each with a newline at its end.
     pub lines: FileRef,
-    /// How many.
+    /// The number of units.
     pub units: u64,
 }
 
@@ -72,12 +72,12 @@ impl Manifest {
         }
     }
 
-    /// The manifest's text; the same data set gives the same bytes.
+    /// The manifest's text; the same data set always has the same bytes.
     pub fn to_json(&self) -> String {
         seal(&serde_json::to_string_pretty(self).expect("a manifest has only string keys"))
     }
 
-    /// A hash over all units and their order, 64 hexadecimal digits.
+    /// A hash of all units and their order, 64 hexadecimal digits.
     pub fn key(&self) -> String {
         let bytes = serde_json::to_vec(&(UNITS_SCHEMA, self.form, &self.shards));
         let digest = Sha256::digest(bytes.expect("a manifest has only string keys"));

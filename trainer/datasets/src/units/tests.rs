@@ -1,4 +1,4 @@
-//! What is written is read back, damage is found and named, and trouble is not called damage.
+//! Written units are read back, damage is found and named, and a failed read is not called damage.
 
 use super::*;
 use crate::images::Dataset;
@@ -15,7 +15,7 @@ fn line(unit: u64) -> String {
     format!("{{\"unit\":{unit},\"text\":\"{}\"}}", "ä".repeat((unit * 7 % 40) as usize))
 }
 
-/// A data set of so many units in shards of 20 kB.
+/// A data set of this many units in shards of 20 kB.
 fn made(units: u64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(folder.path(), Form::Lines).with_shards_of(20_000);
@@ -66,7 +66,7 @@ fn a_block_has_at_most_256_units_or_a_mebibyte_and_at_least_one_unit() {
     assert!(nothing.contains("expected one unit or more, found none"), "{nothing}");
 }
 
-/// A read of all that can be read.
+/// Reads the whole data set.
 fn read(folder: &Path) -> Result<Vec<String>> {
     let units = Units::open(folder)?;
     units.lines(0..units.count())

@@ -1,4 +1,4 @@
-//! Writes a data set of units: lines come in one by one, and go out as shards of whole blocks.
+//! Writes a data set of units: it receives lines one by one and writes shards of whole blocks.
 
 use super::blocks::{Block, MOST_BYTES, MOST_UNITS, write_blocks};
 use super::{Form, MAX_UNIT_BYTES, Manifest, ShardEntry, UNITS_SCHEMA};
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use storage::{Error, Publication, Result};
 use twox_hash::XxHash3_64;
 
-/// The most bytes of a shard.
+/// The largest number of bytes in a shard.
 const SHARD_BYTES: u64 = 64 << 20;
 
-/// What a manifest says besides its files.
+/// The manifest's entries besides its files.
 #[derive(Clone, Debug)]
 pub struct About {
     /// The data set's name.
     pub name: String,
-    /// The form of the data it was made from.
+    /// The form of its source.
     pub source: String,
-    /// A hash of all that decides its units.
+    /// A hash of everything that determines its units.
     pub recipe: String,
-    /// How the source was understood, and what of it is left out.
+    /// Notes on how the source was read and what was left out.
     pub notes: Vec<String>,
 }
 
-/// Writes shards into a folder, which becomes a data set when a manifest is put into it.
+/// Writes shards into a folder, which becomes a data set when a manifest is written into it.
 pub struct Writer {
     folder: PathBuf,
     form: Form,
@@ -32,12 +32,12 @@ pub struct Writer {
     open: Option<(Publication, u64, u64)>,
     shards: Vec<ShardEntry>,
     blocks: Vec<Block>,
-    /// The block that is being filled: lines with their ends, and how many.
+    /// The current block: lines with their ends, and the number of lines.
     block: (Vec<u8>, u64),
 }
 
 impl Writer {
-    /// Begins in a folder that is there and is nobody else's.
+    /// Begins in a folder that exists and has no other writer.
     pub fn new(folder: &Path, form: Form) -> Writer {
         Writer {
             folder: folder.to_owned(),
@@ -71,11 +71,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes everything durable. The manifest that is returned makes the folder a data set once it is
-    /// written into it, under the name [`crate::MANIFEST`].
+    /// Makes everything durable and returns the manifest. The folder is a data set once the manifest is
+    /// written into it under the name [`crate::MANIFEST`].
     ///
     /// # Errors
-    /// [`Error::Unfit`] without a unit; [`Error::Io`].
+    /// [`Error::Unfit`] if there is no unit; [`Error::Io`].
     pub fn finish(mut self, about: About) -> Result<Manifest> {
         self.end_block()?;
         self.end_shard()?;

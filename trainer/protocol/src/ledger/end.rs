@@ -1,7 +1,7 @@
 //! The end of a run is work like any other: begun, cut into legs, counted, bounded.
 //!
-//! The product of the best state is scored and published. Where scores cannot be had within the end's own
-//! bounds, it is published without them, in one step; where that fails too often, the run ends without it.
+//! The product of the best state is scored and published. If scoring does not fit into the end's own bounds,
+//! it is published without scores, in one step. If this fails too often, the run ends without it.
 
 use super::{Ledger, Piece, Shares};
 use crate::{Ending, FileRef, Limits, Reason, Target};
@@ -13,18 +13,18 @@ const EVENTS_UNSCORED: u64 = 8;
 /// The part of a run's limits in dollars and hours that its end may use for scores.
 const PART: f64 = 0.1;
 
-/// How far the end is.
+/// The state of the end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct End {
     /// Why the product is published without scores, if it is.
     pub unscored: Option<String>,
     /// Why the product cannot be published.
     lost: Option<String>,
-    /// When the end was opened, and what the run had sent and spent by then.
+    /// When the end was opened, and the events and money that the run had used by then.
     opened_ms: u64,
     sent: u64,
     dollars: f64,
-    /// The stage that was at hand, to go on with if the run is taken up again.
+    /// The stage that was current, to continue if the run is reopened.
     suspended: Option<Box<(u32, Vec<Piece>, Shares, Piece)>>,
 }
 
@@ -34,13 +34,13 @@ pub fn end_events(limits: &Limits) -> u64 {
 }
 
 impl Ledger {
-    /// The state of which the product is made; none while no round is complete.
+    /// The state that the product is made from; none while no round is complete.
     pub fn product(&self) -> Option<&FileRef> {
         self.best.as_ref().and_then(|best| best.state.as_ref())
     }
 
-    /// How the run ends, if nothing is left to do for it: it has no state to publish,
-    /// or publishing was given up.
+    /// The ending of the run, if nothing is left to do: it has no state to publish, or publishing was given
+    /// up.
     pub fn ready(&self) -> Option<Ending> {
         let why = self.over.clone().filter(|_| self.ending.is_none())?;
         match (&self.end.lost, self.product()) {
@@ -57,9 +57,9 @@ impl Ledger {
         Ending { why, model: None, unscored: None }
     }
 
-    /// Why the end is to go on without scores: a bound of its own that it has reached.
+    /// Why the end must continue without scores: it has reached a bound of its own.
     ///
-    /// Its first leg always has its chance.
+    /// Its first leg always runs.
     pub fn must_cut(&self, now_ms: u64) -> Option<String> {
         let first = self.combine.leg == 0 && self.combine.hold.resent == 0;
         if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() || first {
@@ -98,7 +98,7 @@ impl Ledger {
         self.spend.sent += u64::from(self.product().is_some());
     }
 
-    /// Goes on without scores; false if that is settled already, or the run does not end.
+    /// Continues without scores; false if this is settled already, or the run does not end.
     pub(super) fn cut(&mut self, why: &str, by: &str, at_ms: u64) -> bool {
         if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() {
             return false;
@@ -110,7 +110,8 @@ impl Ledger {
         true
     }
 
-    /// The work of the end is given up as it is done now: without scores first, then without a product.
+    /// Gives up the work of the end in its present form: it continues without scores first, then without a
+    /// product.
     pub(super) fn give_up_end(&mut self, why: &str, by: &str, at_ms: u64) {
         if !self.cut(why, by, at_ms) {
             self.end.lost.get_or_insert_with(|| why.to_owned());
@@ -123,15 +124,15 @@ impl Ledger {
         if due { self.due() } else { Vec::new() }
     }
 
-    /// Whether a `start` takes the run up again: it was given up for trouble that may have passed.
+    /// Whether a `start` reopens the run: it was given up because of trouble that may have passed.
     ///
-    /// A run that has published a model is not: that model is its last word.
+    /// A run that has published a model is final.
     pub fn may_reopen(&self) -> bool {
         let given_up = |ending: &Ending| ending.model.is_none() && matches!(ending.why, Reason::GaveUp(_));
         self.ending.as_ref().is_some_and(given_up)
     }
 
-    /// Takes up a run that was given up, where it stood; false if there is none to take up.
+    /// Reopens a run that was given up, where it stopped; false if it cannot be reopened.
     pub(super) fn reopen(&mut self, by: &str, at_ms: u64) -> bool {
         if !self.may_reopen() {
             return false;

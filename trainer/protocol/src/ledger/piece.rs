@@ -1,4 +1,4 @@
-//! A piece of the stage at hand: a worker's share, or the combine. It is done in legs, one after the other.
+//! A piece of the current stage: a worker's share, or the combine. It is done in legs, one after the other.
 
 use super::Ledger;
 use crate::fact::Lease;
@@ -8,20 +8,20 @@ use crate::{Error, Fact, FileRef, Reason, Target};
 /// Legs without progress, one after the other, before the run is given up.
 const MOST_IDLE_LEGS: u32 = 2;
 
-/// One piece of the stage at hand.
+/// One piece of the current stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// The leg that is due or in hand, from 0.
     pub leg: u32,
     /// The share of the stage that a worker has, from 0.
     pub share: u32,
-    /// Where that leg goes on.
+    /// Where that leg continues.
     pub place: Option<FileRef>,
-    /// How much is done, in the course's units.
+    /// Units done, as the course counts.
     pub done: u64,
     /// A worker's last result, once it has published it and no share is left.
     pub result: Option<FileRef>,
-    /// Who holds the leg.
+    /// The holder of the leg.
     pub hold: Hold,
     /// Legs without progress, one after the other.
     idle_legs: u32,
@@ -45,7 +45,7 @@ impl Piece {
         Piece { leg: self.leg + 1, ..Piece::sent(at_ms) }
     }
 
-    /// The same piece where it stands, as if its leg was sent just now.
+    /// The same piece at its place, as if its leg was sent just now.
     pub(super) fn held_anew(&self, at_ms: u64) -> Piece {
         Piece { hold: Hold::sent(at_ms), idle_legs: 0, ..self.clone() }
     }
@@ -65,7 +65,7 @@ impl Piece {
         *self = Piece { leg: self.leg + 1, leg_by: by.into(), ..Piece::of_share(share, at_ms) };
     }
 
-    /// Why the piece is given up, if it is: too many legs, or too many that moved nothing.
+    /// Why the piece is given up, if it is: too many legs, or too many without progress.
     fn given_up(&self, target: Target, most_legs: u32) -> Option<Reason> {
         if self.leg >= most_legs {
             let what =
@@ -84,7 +84,7 @@ impl Piece {
 }
 
 impl Ledger {
-    /// The piece of a worker, or of the combine, in the stage at hand.
+    /// The piece of a worker, or of the combine, in the current stage.
     pub(crate) fn piece(&self, worker: Option<u32>) -> Option<&Piece> {
         match worker {
             None => Some(&self.combine),
@@ -116,8 +116,8 @@ impl Ledger {
         self.piece_mut(target.worker).map(|piece| &mut piece.hold)
     }
 
-    /// An invocation begins a piece of work; gives what is due if the run ends by that,
-    /// for it has begun too often.
+    /// An invocation begins a piece of work. If it has begun too often, the run ends, and the work that is
+    /// then due is returned.
     pub(super) fn begun(&mut self, target: Target, lease: &Lease) -> Vec<Target> {
         self.spend.begin(target, lease.clone());
         let Some(hold) = self.hold_mut(target) else { return Vec::new() };
@@ -138,7 +138,7 @@ impl Ledger {
         }
     }
 
-    /// The pieces in hand of somebody whose time is not over.
+    /// The pieces in the hands of an invocation whose time is not over.
     pub(super) fn held(&self, now_ms: u64) -> Vec<Target> {
         let alive = |lease: &Lease| lease.handed_over_ms() > now_ms;
         let held = |(target, hold): &(Target, &Hold)| {
@@ -183,7 +183,7 @@ impl Ledger {
         piece.hand_over(place, done, by, at_ms);
         let given_up = piece.given_up(target, most_legs);
         if self.over.is_some() {
-            // Publishing alone has no legs: it is one step.
+            // Publishing without scores has no legs: it is one step.
             let slow = || format!("{target} did not end in one leg");
             let why = given_up.map(|why| why.to_string());
             if let Some(why) = why.or_else(|| self.end.unscored.is_some().then(slow)) {
@@ -214,7 +214,7 @@ impl Ledger {
         }
     }
 
-    /// What the end of a leg, or of a worker's share, makes due for the invocation that recorded it.
+    /// The work that the end of a leg, or of a worker's share, makes due for the invocation that recorded it.
     pub(crate) fn due_after_piece(&self, target: Target, by: &str) -> Vec<Target> {
         if self.ending.is_some() || target.stage != self.stage {
             return Vec::new();

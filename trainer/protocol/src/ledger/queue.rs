@@ -1,8 +1,8 @@
-//! The platform's queue, as far as the ledger shows it:
-//! an event that nobody begins may wait behind a full house.
+//! The platform's queue, as far as the ledger shows it: an event that nobody begins may wait for a free
+//! place.
 //!
-//! How many places the platform gives is not known. As many as were ever taken at once there are; while so
-//! many are taken, an event that nobody has begun is not lost: it waits.
+//! The number of the platform's places is unknown. There are at least as many as were ever taken at once.
+//! While this many are taken, an event that nobody has begun is not lost: it waits.
 
 use super::Ledger;
 use crate::hold::Hold;
@@ -13,7 +13,7 @@ use crate::{Moment, Target};
 pub(super) struct Queue {
     /// The most pieces that were in hand at once.
     most: usize,
-    /// When so many were last in hand.
+    /// When this many were last in hand.
     full_ms: u64,
     /// When something was last begun.
     pub(super) begun_ms: u64,

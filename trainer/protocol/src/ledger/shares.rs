@@ -1,8 +1,9 @@
-//! The shares of the stage at hand: its work is cut into so many, and a worker that has done one takes the
-//! next that nobody has taken.
+//! The shares of the current stage: its work is cut into them, and a worker that has done one takes the next
+//! free one.
 //!
-//! Most stages have a share for each worker. Where there are more, a worker with cheap ones takes more of
-//! them than the others. The results are kept in the order of the shares: no result shows who did which.
+//! Most stages have a share for each worker. If there are more, a worker with cheap shares does more of them
+//! than the others. The results are kept in the order of the shares: no result depends on which worker did
+//! which.
 
 use crate::FileRef;
 
@@ -37,7 +38,7 @@ impl Shares {
         self.results.iter().flatten()
     }
 
-    /// How many there are.
+    /// The number of shares.
     pub fn count(&self) -> usize {
         self.results.len()
     }

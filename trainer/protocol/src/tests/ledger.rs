@@ -17,7 +17,7 @@ fn legs_without_progress_end_the_run() {
     assert!(matches!(&ledger.over, Some(Reason::Failed(why)) if why.contains("no progress")));
 }
 
-/// A ledger whose one worker's first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
+/// A ledger of one worker whose first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
 fn begun() -> (Ledger, Target) {
     let target = Target::worker(0, 0, 0);
     let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
@@ -130,7 +130,7 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
         Fact::CombineDone { combined, .. } => combined.score.as_ref().unwrap().values[0],
         _ => unreachable!(),
     };
-    // 12 of 97: JSON gives it back one bit smaller.
+    // 12 of 97: JSON returns it one bit smaller.
     let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).read_back());
     let text = serde_json::to_string(&ours).unwrap();
     assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
@@ -138,8 +138,7 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     assert!(!course(&["train"], 1).beats(&score(top1(&read)), &again));
 }
 
-/// The ledger of one worker's run of some rounds, with a changed course;
-/// its stages are to be ended one by one.
+/// The ledger of one worker's run of some rounds, with a changed course; tests end its stages one by one.
 fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
     let mut first = started(1, rounds, json!({}));
     let Fact::Started { course, .. } = &mut first else { unreachable!() };
@@ -147,7 +146,7 @@ fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
     Ledger::start(first).unwrap()
 }
 
-/// Ends a stage with a top-1, or without a score; gives the best one then.
+/// Ends a stage with a top-1, or without a score; returns the best stage then.
 fn end(ledger: &mut Ledger, stage: u32, top1: Option<f64>) -> Option<u32> {
     assert_eq!((ledger.stage, ledger.over.as_ref()), (stage, None));
     let (invocation, at_ms) = (format!("i{stage}"), 0);

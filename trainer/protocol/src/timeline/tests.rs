@@ -47,7 +47,8 @@ fn timeline(facts: &[Fact]) -> Timeline {
     timeline
 }
 
-/// A stage whose worker 0 has two legs and whose worker 1 dies, is begun again and, once more, beside itself.
+/// A stage whose worker 0 has two legs and whose worker 1 dies, is begun again, and then once more at the
+/// same time.
 fn eventful() -> Vec<Fact> {
     let (first, second) = (Target::worker(0, 0, 0), Target::worker(0, 0, 1));
     let other = Target::worker(0, 1, 0);

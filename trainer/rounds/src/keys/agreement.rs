@@ -1,5 +1,5 @@
-//! How the workers of a run come to one state after a round: what they publish, who sums it,
-//! what is done with the sum.
+//! How the workers of a run agree on one state after a round: their results, who sums them, and the use of
+//! the sum.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,12 @@ pub enum Agreement {
     Average,
     /// The sum of gradients, one optimizer step in the combine: equal to one machine on the whole batch.
     Gradient,
-    /// Local optimizer steps, then one outer step with Nesterov momentum along the mean of what they have
-    /// changed; each worker keeps its optimizer's memory to itself. Source: Douillard et al., "DiLoCo", 2023.
+    /// Local optimizer steps, then one outer step with Nesterov momentum along the mean change; each worker
+    /// keeps its optimizer's memory to itself. Source: Douillard et al., "DiLoCo", 2023.
     Diloco,
 }
 
-/// In what a worker's change is published. What rounding loses is added to the worker's next change.
+/// The precision of a worker's published change. The rounding error is added to the worker's next change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
@@ -46,7 +46,7 @@ impl Default for Outer {
     }
 }
 
-/// Who sums what workers publish.
+/// Who sums the workers' results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduce {

@@ -81,7 +81,7 @@ fn agreement(training: &Training) -> Result<(), Error> {
     number("outer.momentum", outer.momentum, "0 to below 1", |x| (0.0..1.0).contains(&x))
 }
 
-/// The most trials of a tuning, and the most passes that the last one left makes in a rung.
+/// The most trials of a tuning, and the most passes of the last trial in a rung.
 const MAX_TRIALS: u32 = 1_000;
 const MAX_EPOCHS: u32 = 10_000;
 
@@ -93,7 +93,7 @@ fn tuning(training: &Training, tune: &Tune) -> Result<(), Error> {
     }
     values("tune.weight_decay", &tune.weight_decay, "0 to 10", |x| (0.0..=10.0).contains(&x))?;
     values("tune.label_smoothing", &tune.label_smoothing, "0 to below 1", |x| (0.0..1.0).contains(&x))?;
-    // Each pair of these is tried with one rate at least.
+    // Each pair of these is tried with at least one rate.
     let pairs = tune.weight_decay.len().max(1) * tune.label_smoothing.len().max(1);
     whole("tune.trials", tune.trials, u32::try_from(pairs).unwrap_or(u32::MAX), MAX_TRIALS)?;
     whole("tune.keep", tune.keep, 2, 1_000)?;
@@ -105,7 +105,7 @@ fn tuning(training: &Training, tune: &Tune) -> Result<(), Error> {
     goes_with_tuning(training)
 }
 
-/// Checks the keys that a tuning has no use for: one worker trains a trial, from its first step to its last.
+/// Checks the keys that a tuning does not use: one worker trains a trial, from its first step to its last.
 fn goes_with_tuning(training: &Training) -> Result<(), Error> {
     let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let (key, found, expected) = if training.agree != Agreement::Average {

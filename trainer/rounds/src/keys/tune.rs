@@ -1,9 +1,9 @@
-//! A tuning: a run whose rounds are rungs. Rung 1 is a learning-rate range test, each later one trains what
-//! is left of the trials and keeps the best of them (successive halving; Jamieson and Talwalkar, 2016).
+//! A tuning: a run whose rounds are rungs. Rung 1 is a learning-rate range test. Each later one trains the
+//! remaining trials and keeps the best of them (successive halving; Jamieson and Talwalkar, 2016).
 
 use serde::{Deserialize, Serialize};
 
-/// What is tried, and for how long.
+/// The combinations to try, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tune {
@@ -15,7 +15,7 @@ pub struct Tune {
     pub weight_decay: Vec<f64>,
     /// The label smoothings to try; none means the job's own.
     pub label_smoothing: Vec<f64>,
-    /// Of so many trials one goes on to the next rung.
+    /// One in this many trials goes on to the next rung.
     pub keep: u32,
     /// Passes over the training images in the first rung of trials;
     /// each later one has `keep` times as many, for that many fewer trials.
@@ -71,7 +71,7 @@ impl Tune {
         rung
     }
 
-    /// A ledger may hold what no job was allowed to be: rungs end nevertheless.
+    /// A ledger may contain a value that no job may have: rungs end nevertheless.
     fn keep(&self) -> u32 {
         self.keep.max(2)
     }

@@ -1,5 +1,5 @@
-//! A rung of a tuning as workers and combine see it: the round, what is tried, and what the rung before has
-//! left.
+//! A rung of a tuning for workers and combine: the round, the combinations to try, and the results of the
+//! rung before.
 
 use super::super::average::steps_of_work;
 use super::super::round::Round;
@@ -19,12 +19,12 @@ use work::{Failed, Stage, Work};
 
 /// Key of the trials' files in a combined state's text.
 pub(super) const FILES: &str = "files";
-/// Key of the stage in whose folder these lie.
+/// Key of the stage in whose folder these are.
 pub(super) const TRAINED_IN: &str = "trained_in";
 
 /// A worker's part of a rung, which legs may cut.
 pub(super) trait RungWork: Work {
-    /// Goes on from a place that an earlier leg has saved.
+    /// Continues from a place that an earlier leg has saved.
     fn resume(&mut self, place: &FileRef) -> Result<()>;
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Rung<T> {
     run: RunId,
 }
 
-/// What a worker says of a trial that is through its rung.
+/// The outcome of a trial that has finished its rung.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Outcome {
     pub(super) trial: usize,
-    /// Its state, and its score as text that gives exactly the same numbers again; none when it diverged.
+    /// Its state, and its score as text from which exactly the same numbers can be read; none if it diverged.
     pub(super) result: Option<(FileRef, Vec<String>)>,
 }
 
@@ -73,7 +73,7 @@ impl<T: Trainable> Rung<T> {
         decays.iter().flat_map(|&decay| smoothings.iter().map(move |&smoothing| (decay, smoothing))).collect()
     }
 
-    /// What has not been trained yet, with such a weight decay and label smoothing.
+    /// An untrained trainee with this weight decay and label smoothing.
     pub(super) fn trainee(&self, (weight_decay, label_smoothing): (f64, f64)) -> Result<Trainee<T>> {
         Trainee::new(&self.round, weight_decay, label_smoothing)
     }
@@ -94,18 +94,18 @@ impl<T: Trainable> Rung<T> {
         Ok((parsed(&path, &notes, TABLE_KEY)?, parsed(&path, &notes, FILES)?, stage))
     }
 
-    /// Where combined states lie.
+    /// The folder of combined states.
     pub(super) fn combined(&self) -> PathBuf {
         self.root.run(&self.run).combined()
     }
 }
 
-/// The part of a list that is a worker's: every `workers`-th.
+/// A worker's part of a list: every `workers`-th.
 pub(super) fn dealt<T>(all: impl IntoIterator<Item = T>, workers: u32, worker: u32) -> Vec<T> {
     all.into_iter().skip(worker as usize).step_by(workers as usize).collect()
 }
 
-/// Reads a worker's file, which must be that worker's; gives its path, too.
+/// Reads a worker's file, which must be that worker's; returns its path, too.
 pub(super) fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Tensors, PathBuf)> {
     let (saved, path) = (storage::read_tensors(folder, file)?, folder.join(&file.name));
     let found: u32 = number(&path, &saved.metadata, "worker")?;
@@ -115,8 +115,8 @@ pub(super) fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Te
     Ok((saved, path))
 }
 
-/// A score as text that gives exactly the same numbers again, which JSON does not: its values,
-/// then of how many.
+/// A score as text from which exactly the same numbers can be read, unlike JSON: its values, then the number
+/// of images.
 pub(super) fn score_text(score: &Score) -> Vec<String> {
     score.values.iter().map(f64::to_string).chain([score.of.to_string()]).collect()
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use storage::{Tensor, TensorData};
 use work::{Failed, Progress, Stage, Work};
 
-/// What stands before a sweep's number in the name of its losses.
+/// The prefix of a sweep's number in the name of its losses.
 const LOSSES: &str = "losses.";
 
 /// A worker's sweeps.
@@ -21,9 +21,9 @@ pub(super) struct SweepWork<T: Trainable> {
     worker: u32,
     /// Number, weight decay and label smoothing of each.
     sweeps: Vec<(usize, (f64, f64))>,
-    /// The losses of those that are done and of the one at hand.
+    /// The losses of the finished sweeps and of the current one.
     losses: Vec<Vec<f32>>,
-    /// What the one at hand trains.
+    /// The trainee of the current one.
     trainee: Option<Trainee<T>>,
 }
 

@@ -1,4 +1,4 @@
-//! What is trained under one weight decay and label smoothing: by one worker, over all examples.
+//! A training under one weight decay and label smoothing: by one worker, over all examples.
 
 use super::super::optimizer::{Optimizer, State};
 use super::super::order::Examples;
@@ -18,7 +18,7 @@ pub(super) struct Trainee<T: Trainable> {
     batch: usize,
     pub(super) optimizer: Optimizer,
     pub(super) state: State,
-    /// The pass that is under way, and its number.
+    /// The current pass, and its number.
     pass: Option<(usize, T::Pass)>,
 }
 
@@ -40,7 +40,7 @@ impl<T: Trainable> Trainee<T> {
         })
     }
 
-    /// Takes up where a file left it.
+    /// Continues from a saved file.
     pub(super) fn resume(&mut self, saved: &mut Tensors, path: &Path) -> Result<()> {
         let length = [self.state.parameters.len()];
         self.state.parameters = saved.take_f32(PARAMETERS, &length)?;
@@ -51,7 +51,7 @@ impl<T: Trainable> Trainee<T> {
         Ok(())
     }
 
-    /// Makes the next step, at a rate; gives the mean loss of its batch before it.
+    /// Makes the next step, at a rate; returns the mean loss of its batch before it.
     pub(super) fn step(&mut self, rate: f64) -> Result<f64> {
         let (done, steps) = (self.state.steps as usize, self.examples.count.div_ceil(self.batch));
         let (number, step) = (done / steps, done % steps);

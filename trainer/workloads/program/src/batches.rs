@@ -1,8 +1,8 @@
-//! Units in batches: a process is given as many units as it does in about a second. A batch that fails is
+//! Units in batches: a process receives as many units as it does in about a second. A batch that fails is
 //! halved until the one bad unit is known.
 //!
-//! Only a unit that was alone in its process is lost. How units are batched depends on time; what becomes of
-//! them does not.
+//! A unit is lost only if it was alone in its process. The batches depend on time; the outcomes of the units
+//! do not.
 
 use crate::process::{Answers, Limits, Process};
 use std::collections::VecDeque;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use units::{Doing, Settled};
 use work::Failed;
 
-/// A process is to take about so long, or a quarter of what a unit may take.
+/// The intended time of a process: this, or a quarter of a unit's time limit.
 const TARGET: Duration = Duration::from_secs(1);
-/// A share whose first units are all lost, so many of them, is the sign of a program that does not work.
+/// If this many units at the start of a share are all lost, the program does not work.
 const HOPELESS: usize = 200;
 
-/// Lines that are given to a program, as texts.
+/// Lines that a program receives, as texts.
 pub(crate) trait Lines: Send + Sync {
     /// The lines of these units, each without a line end.
     ///
@@ -31,12 +31,13 @@ pub(crate) struct Batches {
     limits: Arc<Limits>,
     lines: Arc<dyn Lines>,
     units: Vec<u64>,
-    /// What is left, in the order of the units; halves of batches that failed are first.
+    /// The remaining units in their order; the halves of failed batches come first.
     left: VecDeque<Range<usize>>,
     running: Option<(Range<usize>, Process)>,
-    /// Units of the next batch.
+    /// The number of units in the next batch.
     size: usize,
-    /// Units that were lost before any was done; none once one was, or where that is no sign.
+    /// The number of units that were lost before one was done. None after one was done, or if losses are
+    /// expected.
     lost_first: Option<usize>,
 }
 
@@ -52,7 +53,7 @@ impl Batches {
         Batches { limits, lines, units, left, running: None, size: 1, lost_first }
     }
 
-    /// The units that the next process is given.
+    /// The units of the next process.
     fn next(&mut self) -> Option<Range<usize>> {
         let first = self.left.pop_front()?;
         let batch = first.start..first.end.min(first.start + self.size);
@@ -62,7 +63,7 @@ impl Batches {
         Some(batch)
     }
 
-    /// A batch has its answers: the next one is larger if this one was quick.
+    /// Takes the answers of a batch; the next batch is larger if this one was quick.
     fn done(&mut self, answers: Vec<String>, took: Duration) -> Vec<Settled> {
         let target = TARGET.min(self.limits.time / 4);
         let most = self.limits.batch;
@@ -76,7 +77,7 @@ impl Batches {
         answers.into_iter().map(Settled::Done).collect()
     }
 
-    /// A batch failed: it is halved, or its one unit is lost.
+    /// Halves a batch that failed, or loses its one unit.
     fn failed(&mut self, batch: Range<usize>, why: String, said: String) -> Result<Vec<Settled>, Failed> {
         if batch.len() > 1 {
             let middle = batch.start + batch.len() / 2;

@@ -1,4 +1,4 @@
-//! Whether this machine can run a program, told before anything is sent.
+//! Checks whether this machine can run a program, before anything is sent.
 
 mod elf;
 mod glibc;
@@ -12,21 +12,21 @@ use std::path::Path;
 use std::time::Duration;
 use work::Failed;
 
-/// How many interpreters may stand behind a script; the kernel takes no more.
+/// The longest chain of interpreters behind a script; the kernel accepts no longer one.
 const DEEPEST: usize = 4;
 
-/// Bytes of a file's beginning that decide what it is; of a script the kernel reads no more, either.
+/// The first bytes of a file, which determine its form. The kernel also reads no more of a script.
 const HEAD: usize = 256;
 
 /// Checks that this machine can run a program.
 ///
-/// Refused are an ELF program for another processor, one whose loader is not there or that needs a newer
-/// glibc than the machine's, a script whose interpreter is not there, what is no program, and, after all
+/// It refuses an ELF program for another processor, one whose loader is missing or that needs a newer glibc
+/// than the machine's, a script whose interpreter is missing, a file that is not a program, and, after all
 /// this, a file that is not executable.
 ///
 /// # Errors
-/// Says what was found, what is expected and what to do. [`work::Fate::Halt`] when the file was read and
-/// cannot be run; [`work::Fate::Retry`] when it could not be read or is not to be seen.
+/// Names what was found, what is expected and what to do. [`work::Fate::Halt`] if the file was read and
+/// cannot be run; [`work::Fate::Retry`] if it could not be read or is not visible.
 pub fn check(program: &Path) -> Result<(), Failed> {
     check_below(program, 0)
 }
@@ -51,7 +51,8 @@ fn check_below(program: &Path, depth: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Opens a file of the user's, freshly seen, or one of the system's; nothing but a plain file is opened.
+/// Opens a file of the user's after a fresh look at its folder, or a file of the system's. It opens only
+/// plain files.
 fn open(program: &Path, depth: usize) -> Result<(File, Metadata), Failed> {
     if depth == 0
         && let Some(folder) = program.parent()
@@ -118,12 +119,12 @@ fn check_elf(program: &Path, elf: &Elf) -> Result<(), Failed> {
     glibc::check(program, elf, loader)
 }
 
-/// Whether the system has a file; a look that failed is no absence.
+/// Whether the system has a file; a failed look does not count as absence.
 fn is_there(path: &Path) -> Result<bool, Failed> {
     match fs::metadata(path) {
         Ok(_) => Ok(true),
         Err(error) => match error.kind() {
-            // A name with a zero byte, or one that is too long, is nobody's.
+            // No file has a name with a zero byte, or a name that is too long.
             io::ErrorKind::NotFound
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::InvalidInput

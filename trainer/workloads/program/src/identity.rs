@@ -1,4 +1,4 @@
-//! What a program is: its files, by which a run is held to what it began with.
+//! The identity of a program: its files. A run must end with the files that it began with.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,16 +9,17 @@ use twox_hash::XxHash3_128;
 
 /// The executable of a program, in its folder.
 pub(crate) const RUN: &str = "run";
-/// Bytes of a file that count in full; of a longer one its length, its first and its last so many.
+/// A file of at most this many bytes counts in full; a longer one counts by its length, its first and its
+/// last bytes.
 const WHOLE: u64 = 8 << 20;
-/// The most files of a program, and the deepest folder.
+/// The largest number of files of a program, and the deepest folder.
 const MOST_FILES: usize = 100_000;
 const DEEPEST: usize = 32;
 
-/// A hash over the names, lengths and bytes of all files of a program.
+/// A hash of the names, lengths and bytes of all files of a program.
 ///
 /// # Errors
-/// [`Error::Io`], when a file cannot be read; [`Error::Unfit`] for too many.
+/// [`Error::Io`], if a file cannot be read; [`Error::Unfit`] for too many files.
 pub(crate) fn identity(folder: &Path) -> Result<String> {
     let mut files = BTreeMap::new();
     list(folder, PathBuf::new(), 0, &mut files)?;

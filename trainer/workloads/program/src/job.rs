@@ -8,34 +8,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Folder under `programs/`, with the executable `run`.
+    /// The folder under `programs/`, with the executable `run`.
     pub program: String,
     /// The units: a folder under `datasets/`.
     pub dataset: String,
     /// Arguments of the program.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// Seconds that a unit may take.
+    /// The time limit of a unit, in seconds.
     #[serde(default = "seconds")]
     pub seconds: f64,
-    /// MB of addresses that the program may have; none means as many as there are.
+    /// The program's limit of addresses, in MB; none means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u32>,
-    /// Units that one process is given at the most.
+    /// The largest number of units of one process.
     #[serde(default = "batch")]
     pub batch: u32,
-    /// Times that a unit is tried before it is a dead letter.
+    /// The number of tries before a unit is a dead letter.
     #[serde(default = "tries")]
     pub tries: u32,
-    /// A run whose dead letters are the units of this one.
+    /// A run whose dead letters are the units of this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<RunId>,
-    /// Whether the run goes on when nothing but failures is seen.
+    /// Whether the run continues when nothing but failures occurs.
     #[serde(default)]
     pub keep_going: bool,
 }
 
-/// The longest that a unit may take: a leg has to hold it.
+/// The largest time limit of a unit: the unit must fit into a leg.
 const MOST_SECONDS: f64 = 840.0;
 
 impl Keys for Job {
@@ -76,7 +76,7 @@ impl Job {
         Ok(job)
     }
 
-    /// The job with these keys, each written out.
+    /// The job with these keys, all of them explicit.
     #[must_use]
     pub fn written(&self, job: &protocol::Job) -> protocol::Job {
         let mut keys = job.keys.clone();

@@ -1,8 +1,8 @@
-//! The workload `program`: an executable of the user over many independent units of a data set.
+//! The workload `program`: it runs a user's executable over many independent units of a data set.
 //!
-//! The program lies in `programs/NAME/` as `run`. It reads units from its standard input, a line each, and
-//! writes one line of JSON for each to its standard output, in their order. Nothing else is asked of it. What
-//! it answers to a unit must depend on the unit alone.
+//! The program is `programs/NAME/run`. It reads units from its standard input, one per line, and writes one
+//! line of JSON per unit to its standard output, in the same order. It has to do nothing else. Its answer to
+//! a unit must depend only on that unit.
 
 mod batches;
 pub mod executable;

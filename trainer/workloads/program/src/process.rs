@@ -1,7 +1,7 @@
-//! One process of the user's program: it reads units from its standard input, a line each, and writes an
-//! answer for each to its standard output, one line of JSON, in the same order.
+//! One process of the user's program. It reads units from its standard input, one per line, and writes one
+//! line of JSON per unit to its standard output, in the same order.
 //!
-//! A process has a time limit, a limit of memory, and no more room in ours than its batch needs.
+//! A process has a time limit and a memory limit. In our memory it takes no more than its batch needs.
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use std::collections::VecDeque;
@@ -15,11 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 use work::{Failed, Fate};
 
-/// Bytes that an answer may have.
+/// The largest number of bytes in an answer.
 const LONGEST_ANSWER: u64 = 1 << 20;
-/// Bytes that are kept of the end of standard error.
+/// The number of bytes kept of the end of standard error.
 const MOST_SAID: usize = 2_000;
-/// A look at a process waits for so long at the most.
+/// The longest wait of one look at a process.
 const LOOK: Duration = Duration::from_millis(40);
 
 /// The program and its limits.
@@ -30,10 +30,10 @@ pub(crate) struct Limits {
     /// Its working folder, and the folder of the units' files.
     pub(crate) folder: PathBuf,
     pub(crate) dataset: PathBuf,
-    /// The time of a unit; a batch that takes longer is halved.
+    /// The time limit of a unit; a batch that takes longer is halved.
     pub(crate) time: Duration,
     pub(crate) memory_mb: Option<u32>,
-    /// Units of a process at the most.
+    /// The largest number of units of a process.
     pub(crate) batch: usize,
     pub(crate) threads: usize,
 }
@@ -43,11 +43,11 @@ pub(crate) struct Limits {
 pub(crate) enum Answers {
     /// An answer for each unit.
     All(Vec<String>),
-    /// It cannot be told which answers are right.
+    /// It failed; it is unknown which answers are right.
     Failed { why: String, said: String },
 }
 
-/// A line of the program, or the lack of one.
+/// A line of the program, or the end of its output.
 enum Line {
     Whole(Vec<u8>),
     TooLong,
@@ -70,7 +70,7 @@ impl Process {
     /// Starts the program on these units.
     ///
     /// # Errors
-    /// [`Failed`], when it cannot be started; of want of memory or of processes it is tried again.
+    /// [`Failed`], if it cannot be started; a lack of memory or of processes is a failure to retry.
     pub(crate) fn start(limits: &Limits, units: Vec<String>) -> Result<Process, Failed> {
         let mut command = Command::new(&limits.run);
         command.args(&limits.arguments).current_dir(&limits.folder).env("BATON_DATASET", &limits.dataset);
@@ -82,7 +82,7 @@ impl Process {
         }
         let count = units.len();
         if let Some(mut input) = child.stdin.take() {
-            // A program that stops reading has its reasons: its answers tell.
+            // If the program stops reading, its answers show whether that is a failure.
             thread::spawn(move || units.iter().try_for_each(|unit| writeln!(input, "{unit}")));
         }
         let (tell, lines) = sync_channel(1_024);
@@ -103,10 +103,10 @@ impl Process {
         self.begun.elapsed()
     }
 
-    /// Waits a little for its outcome.
+    /// Waits briefly for its outcome.
     ///
     /// # Errors
-    /// [`Failed`], when the system does not tell.
+    /// [`Failed`], if the system does not report it.
     pub(crate) fn look(&mut self) -> Result<Option<Answers>, Failed> {
         let until = Instant::now() + LOOK;
         while !self.silent {
@@ -130,7 +130,7 @@ impl Process {
         }
     }
 
-    /// Takes an answer; says what is wrong with it.
+    /// Takes an answer; returns the reason if it is wrong.
     fn take(&mut self, line: Line) -> Option<String> {
         let Line::Whole(line) = line else {
             return Some(format!("an answer has more than {LONGEST_ANSWER} bytes"));
@@ -169,7 +169,7 @@ impl Process {
 
     fn fail(&mut self, why: String) -> Answers {
         self.kill();
-        // What it wrote last arrives a moment later.
+        // Its last output arrives a moment later.
         for _ in 0..20 {
             if Arc::strong_count(&self.said) == 1 {
                 break;
@@ -180,7 +180,7 @@ impl Process {
         Answers::Failed { why, said: String::from_utf8_lossy(&said).trim().to_owned() }
     }
 
-    /// Ends the process and what it has started.
+    /// Ends the process and the processes that it has started.
     fn kill(&mut self) {
         if let Some(group) = Pid::from_raw(self.child.id() as i32) {
             let _ = kill_process_group(group, Signal::KILL);
@@ -197,7 +197,7 @@ impl Drop for Process {
 
 /// Sets the limits of a process that has read nothing yet.
 ///
-/// The limit of processor time ends a program that outlives us: nobody else would.
+/// The limit of processor time ends a program that outlives this process: nothing else would end it.
 fn bound(child: &Child, limits: &Limits) -> std::io::Result<()> {
     let pid = Pid::from_raw(child.id() as i32);
     let both = |most| Rlimit { current: Some(most), maximum: Some(most) };
@@ -244,7 +244,7 @@ fn not_started(limits: &Limits, error: &std::io::Error) -> Failed {
     trouble(&format!("start {}", limits.run.display()), error)
 }
 
-/// Want of memory, processes or files may pass; anything else lasts.
+/// A lack of memory, processes or files may pass; any other failure lasts.
 fn trouble(action: &str, error: &std::io::Error) -> Failed {
     let passes = matches!(
         error.kind(),

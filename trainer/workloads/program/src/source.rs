@@ -1,4 +1,4 @@
-//! What a run of a program works with: the program, the units, and which of them.
+//! The input of a run of a program: the program, the data set, and the numbers of its units.
 
 use crate::batches::{Batches, Lines};
 use crate::executable;
@@ -27,7 +27,7 @@ impl Source {
     /// Opens the program and the units of a job.
     ///
     /// # Errors
-    /// [`Failed`] names the key of the job, or the file.
+    /// [`Failed`], with the key of the job, or the file.
     pub(crate) fn open(root: &Root, job: Job, threads: usize) -> Result<Source, Failed> {
         let folder = root.program(&job.program)?;
         let dataset = root.dataset(&job.dataset)?;
@@ -50,13 +50,13 @@ impl Source {
     /// Checks that this machine can run the program.
     ///
     /// # Errors
-    /// [`Failed`] says what was found and what is expected.
+    /// [`Failed`], with what was found and what is expected.
     pub(crate) fn check(&self) -> Result<(), Failed> {
         make_executable(&self.limits.run);
         executable::check(&self.limits.run)
     }
 
-    /// What the results are made of.
+    /// The sources of the results.
     pub(crate) fn made_of(&self) -> Value {
         let Job { program, dataset, arguments, again, .. } = &self.job;
         json!({
@@ -65,7 +65,7 @@ impl Source {
         })
     }
 
-    /// The key by which a run is held to the program and the units that it began with.
+    /// A key of the program and the units, which must stay the same during a run.
     pub(crate) fn key(&self) -> String {
         let start = |text: &str| text.chars().take(40).collect::<String>();
         let Job { program, dataset, .. } = &self.job;
@@ -74,7 +74,7 @@ impl Source {
     }
 }
 
-/// The units of a job: all, or those that another run could not do.
+/// The units of a job: all units, or the dead letters of another run.
 fn numbers(root: &Root, job: &Job, data: &Data, program: &str) -> Result<Numbers, Failed> {
     let Some(run) = &job.again else { return Ok(Numbers::All(data.count())) };
     let folder = root.run(run).model();
@@ -95,7 +95,7 @@ fn numbers(root: &Root, job: &Job, data: &Data, program: &str) -> Result<Numbers
     Ok(Numbers::These(dead))
 }
 
-/// Lets everybody run it who may read it. Where that is not allowed, the check says so.
+/// Makes it executable for everybody who may read it. If that is not allowed, the check reports it.
 fn make_executable(run: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let Ok(found) = std::fs::metadata(run) else { return };
@@ -112,14 +112,14 @@ impl Units for Source {
     }
 
     fn begin(&self, units: Vec<u64>, tries: u32) -> Result<Box<dyn Doing>, Failed> {
-        // Of those that were lost before, many may be again: that is no sign.
+        // Of units that were lost before, many may be lost again: that does not mean that the program fails.
         let keep_going = self.job.keep_going || self.job.again.is_some() || tries > 1;
         let lines = Arc::new(Of(self.data.clone()));
         Ok(Box::new(Batches::new(self.limits.clone(), lines, units, keep_going)))
     }
 }
 
-/// Lines of a data set; where its units are files, each of these is checked first.
+/// Lines of a data set; if its units are files, each file is checked first.
 struct Of(Arc<Data>);
 
 impl Lines for Of {

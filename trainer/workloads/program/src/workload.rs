@@ -1,4 +1,4 @@
-//! The workload as the handler sees it: stages of units, and the index of their results.
+//! The workload for the handler: stages of units, and the index of their results.
 
 use crate::job::Job;
 use crate::source::Source;
@@ -11,10 +11,10 @@ use storage::Root;
 use units::{Counts, Ending, Index, Units, course};
 use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once};
 
-/// Reasons that are shown.
+/// The number of reasons that are shown.
 const MOST_REASONS: usize = 20;
 
-/// An executable of the user over independent units.
+/// A user's executable over independent units.
 #[derive(Clone, Copy, Debug)]
 pub struct Program;
 
@@ -73,7 +73,7 @@ impl Workload for Program {
     }
 }
 
-/// The program and the units of a stage, which must be those that the run began with.
+/// The program and the units of a stage, which must be the same as at the start of the run.
 fn source(stage: &Stage<'_>) -> Result<Arc<Source>, Failed> {
     let source = Source::open(stage.root, Job::of(stage.job)?, stage.threads)?;
     let (found, began_with) = (source.key(), &stage.features.key);
@@ -85,7 +85,7 @@ fn source(stage: &Stage<'_>) -> Result<Arc<Source>, Failed> {
     Ok(Arc::new(source))
 }
 
-/// What a job names and is not there was never put there, as far as a start can tell.
+/// At the start, a missing folder counts as never uploaded.
 fn refused(root: &Root, job: &Job, failed: Failed) -> Failed {
     let missing = |folder: storage::Result<PathBuf>| {
         let found = folder.map(std::fs::metadata);

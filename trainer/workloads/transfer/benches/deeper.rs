@@ -1,5 +1,5 @@
 //! Training more than one layer: seconds per step and peak memory, of a network's whole classifier (VGG19's
-//! has 119.6 million weights), or of what lies between two of its points.
+//! has 119.6 million weights), or of the layers between two of its points.
 //!
 //! `cargo bench -p transfer --bench deeper -- vgg19 --batch 8 --optimizer sgd --threads 2 --steps 12`, or
 //! `adamw`; `… -- vgg19 --cut images --up-to pool5 --side 224` trains its convolutions, all of them.

@@ -1,10 +1,10 @@
-//! Summing what many workers publish: VGG19's classifier, 478 MB from each, by one combine and by slices.
+//! Summing the results of many workers: VGG19's classifier, 478 MB from each, by one combine and by slices.
 //!
 //! `cargo bench -p transfer --bench reduce -- vgg19 --workers 16 --threads 2 --precision f32`. Every worker
 //! has trained on images of its own, so no two files are alike. Slices are made one after the other here; on
-//! Lambda side by side. Each is made twice and the second time counts: the files of 64 workers do not all fit
-//! this machine's memory, those parts of them that a slice has do. The first time, in which the disk has its
-//! say, is told, too.
+//! Lambda they run side by side. Each is made twice and the second time counts: the files of 64 workers do
+//! not all fit this machine's memory, but a slice's parts of them do. The first time is also printed; it
+//! includes the disk.
 
 use noise_weights::{features_at, install_noise};
 use protocol::{Course, FeatureStore, FileRef, Job, RunId};
@@ -107,7 +107,7 @@ impl Bench {
         Ok(Bench { root, run, features, workers, threads })
     }
 
-    /// What all workers publish in a round.
+    /// The results of all workers in a round.
     fn round(&self, job: &Job, stage: u32, state: Option<&FileRef>) -> Result<Vec<FileRef>, Failed> {
         (0..self.workers).map(|worker| made(self.work(job, stage, worker, state))).collect()
     }
@@ -152,7 +152,7 @@ fn held(stage: &Path) -> std::io::Result<u64> {
     std::fs::read_dir(stage)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Removes what the workers published in a stage; what is their own they read again.
+/// Removes the workers' results of a stage; their own files are kept, because they read them again.
 fn make_room(stage: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(stage)? {
         let entry = entry?;
@@ -163,7 +163,7 @@ fn make_room(stage: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does all steps; gives the seconds that they took.
+/// Does all steps; returns the seconds that they took.
 fn steps(work: &mut dyn Work) -> Result<f64, Failed> {
     let start = Instant::now();
     while !work.progress().finished() {
@@ -172,7 +172,7 @@ fn steps(work: &mut dyn Work) -> Result<f64, Failed> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// GB a second that threads read from files, each part into the same small buffer, the median of three.
+/// GB per second that threads read from files, each part into the same small buffer, the median of three.
 fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f64, Failure> {
     let open = |file: &FileRef| File::open(folder.join(&file.name));
     let open: Vec<File> = files.iter().map(open).collect::<Result<_, _>>()?;
@@ -197,7 +197,7 @@ fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f6
     Ok(median((0..3).map(|_| once()).collect()))
 }
 
-/// GB a second that threads copy from one large array to another, nine times.
+/// GB per second that threads copy from one large array to another, nine times.
 fn copy_bandwidth(threads: usize) -> Vec<f64> {
     let (from, mut to) = (vec![1.0_f32; 60_000_000], vec![0.0_f32; 60_000_000]);
     let part = from.len().div_ceil(threads);

@@ -1,4 +1,4 @@
-//! What the pretrained features are compared with: raw pixels, and the same network that nobody trained.
+//! The baselines for pretrained features: raw pixels, and the same network untrained.
 //!
 //! Each gets the job's own head, optimizer, schedule and seed, trained on one machine, so only the features
 //! differ.
@@ -28,20 +28,20 @@ struct Features {
     labels: Vec<u32>,
 }
 
-/// The job's head on the pixels themselves, as the network would have seen them.
+/// The job's head on the pixels themselves, prepared as for the network.
 ///
 /// # Errors
-/// Those of opening what the job names.
+/// Those of opening the files that the job names.
 pub fn raw_pixels(root: &Root, job: &Job) -> Result<Scored> {
     let recipe = Recipe::open(root, job)?;
     let columns = recipe.preprocessing.len();
     compare(&recipe, job, columns, |prepared, _| Ok(prepared))
 }
 
-/// The job's head on the same network with weights that nobody trained.
+/// The job's head on the same network with untrained weights.
 ///
 /// # Errors
-/// Those of opening what the job names.
+/// Those of opening the files that the job names.
 pub fn untrained_network(root: &Root, job: &Job, threads: usize) -> Result<Scored> {
     let recipe = Recipe::open(root, job)?;
     let side = recipe.preprocessing.size;
@@ -55,7 +55,7 @@ pub fn untrained_network(root: &Root, job: &Job, threads: usize) -> Result<Score
     })
 }
 
-/// Computes the features of both splits, trains on the one and scores on the other.
+/// Computes the features of both splits, trains on one and scores on the other.
 fn compare(
     recipe: &Recipe,
     job: &Job,
@@ -79,7 +79,7 @@ fn compare(
     fit(job, &shape, &train)?.score(&val)
 }
 
-/// Brings each column to mean 0 and deviation 1 over the training rows.
+/// Scales each column to mean 0 and deviation 1 over the training rows.
 fn standardise(train: &mut Features, val: &mut Features) {
     let (columns, n) = (train.columns, train.labels.len() as f64);
     let (mut sums, mut squares) = (vec![0.0_f64; columns], vec![0.0_f64; columns]);

@@ -14,7 +14,7 @@ pub fn device(named: crate::job::Device) -> Result<Device> {
     }
 }
 
-// Deprecated upstream in favour of flex and gone in burn 0.23; asked for all the same.
+// Deprecated upstream in favour of flex and removed in burn 0.23; it is still used here.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
 fn ndarray() -> Result<Device> {

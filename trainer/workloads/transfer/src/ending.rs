@@ -35,7 +35,7 @@ struct Scored {
 }
 
 impl<'a> Ending<'a> {
-    /// Takes up the end where its last leg left it; from its start when that place is damaged.
+    /// Opens the end where its last leg left it, or from its start if that place is damaged.
     ///
     /// # Errors
     /// Those of reading the best state and the features.
@@ -79,7 +79,7 @@ impl<'a> Ending<'a> {
         Ok(())
     }
 
-    /// The rows of each split that images of all of them are.
+    /// The rows in each split of a range of all images.
     fn rows(&self, images: Range<usize>) -> Vec<Range<usize>> {
         let mut first = 0;
         let rows = |scored: &Scored| {

@@ -21,7 +21,7 @@ use autodiff::Autodiff;
 use deep::Deep;
 use linear::Linear;
 
-/// What computes a job's head: burn's autodiff for an MLP, our own products for all else.
+/// The engine of a job's head: burn's autodiff for an MLP, our own products for everything else.
 ///
 /// # Errors
 /// [`crate::Error::Frozen`] for a layer that has no gradient; those of starting threads.

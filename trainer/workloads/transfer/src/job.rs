@@ -23,38 +23,39 @@ pub struct Job {
     /// The named point up to which the network is frozen; none means just below its last layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
-    /// What is done to a map at the cut before it is stored.
+    /// The pooling of a map at the cut before it is stored.
     #[serde(default)]
     pub pool: Pooling,
-    /// Side of the square that the network sees, in pixels.
+    /// Side of the network's square input, in pixels.
     #[serde(default = "image_size")]
     pub image_size: u32,
-    /// In what forms the training images are stored; none means as they are.
+    /// The forms in which the training images are stored; none means unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
-    /// How the stored features are written.
+    /// The number type of stored features.
     #[serde(default)]
     pub features: FeatureType,
-    /// Images in one feature shard, the unit that workers are dealt.
+    /// Images in one feature shard, the unit that is dealt to workers.
     #[serde(default = "unit_images")]
     pub unit_images: u32,
-    /// Whether features are brought to mean 0 and deviation 1 per column before the head; none means that
-    /// they are, but for layers that were pretrained on features as they come.
+    /// Whether each column of features is scaled to mean 0 and deviation 1 before the head. None means yes,
+    /// except for layers that were pretrained on unscaled features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardise: Option<bool>,
     /// The layers that are trained.
     #[serde(default)]
     pub head: Head,
-    /// A run whose trained layers this one begins with, where it has them; none means pretrained or new ones.
+    /// A run whose trained layers this one begins with, as far as it has them; none means pretrained or new
+    /// ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RunId>,
-    /// The chance of a value that a linear layer of the head reads to be dropped in training, 0 to below 1.
+    /// The probability that an input of a linear layer of the head is dropped in training, 0 to below 1.
     #[serde(default)]
     pub dropout: f64,
     /// burn's device for training an MLP.
     #[serde(default)]
     pub device: Device,
-    /// What computes the frozen layers.
+    /// The engine of the frozen layers.
     #[serde(default)]
     pub frozen: FrozenEngine,
     /// How the layers are trained.
@@ -62,7 +63,7 @@ pub struct Job {
     pub training: Training,
 }
 
-/// What is done to a map at the cut.
+/// The pooling of a map at the cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
@@ -99,14 +100,14 @@ pub enum Head {
     /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1,
     /// fc2 and head.
     Classifier,
-    /// The network's own layers above the cut, convolutions too, pretrained,
-    /// and one linear layer and softmax on what they give.
+    /// The network's own layers above the cut, with their convolutions, pretrained, and one linear layer and
+    /// softmax on their output.
     Layers {
-        /// The named point up to which they go, the mean of each of its maps taken;
-        /// none means just below the network's last layer.
+        /// The named point up to which they go; the mean of each of its maps is taken. None means just below
+        /// the network's last layer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         up_to: Option<String>,
-        /// What the learning rate is multiplied by for them, not for the linear layer; none means 1.
+        /// The factor of their learning rate, not of the linear layer's; none means 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rate: Option<f64>,
     },
@@ -123,7 +124,7 @@ pub enum Device {
     Ndarray,
 }
 
-/// What computes the frozen layers.
+/// The engine of the frozen layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FrozenEngine {

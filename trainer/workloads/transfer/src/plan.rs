@@ -1,4 +1,4 @@
-//! What a run will do, checked before anything is sent.
+//! The plan of a run, checked before anything is sent.
 
 use crate::features::{Recipe, manifest_reference};
 use crate::head::{HeadShape, check_start};
@@ -11,16 +11,16 @@ use rounds::result_bytes;
 use std::path::Path;
 use storage::{FeatureManifest, Root};
 
-/// Bytes of all results of a round from which on the workers sum them themselves, in slices. One combine
-/// reads so much in the time that another stage takes to begin and to end (docs/results.md).
+/// From this many bytes of a round's results on, the workers sum them themselves, in slices. One combine
+/// reads this much in the time that another stage takes to begin and to end (docs/results.md).
 const SLICED_FROM: u64 = 256 << 20;
 
-/// What a start settles of a job.
+/// The plan that a start makes for a job.
 #[derive(Debug)]
 pub struct Planned {
-    /// The job, with what it had left open.
+    /// The job, with its open keys filled in.
     pub job: Job,
-    /// Its feature store; with a manifest if it is there already.
+    /// Its feature store; with a manifest if it exists already.
     pub features: FeatureStore,
 }
 
@@ -52,8 +52,8 @@ pub fn course(job: &Job) -> Course {
     job.training.course(title, &["features"], "images", measures())
 }
 
-/// What a job names and is not there was never put there, as far as a start can tell: it is refused with what
-/// to do. Once a run has begun the same is trouble that may pass.
+/// If a file that a job names is missing at its start, it was probably never put there: the job is refused
+/// with advice. Once a run has begun the same is trouble that may pass.
 fn refused(root: &Root, job: &Job, error: Error) -> Error {
     let Error::Storage(storage::Error::Missing { path, .. }) = &error else { return error };
     let folder = path.parent().unwrap_or(path);
@@ -76,14 +76,14 @@ fn refused(root: &Root, job: &Job, error: Error) -> Error {
     Error::argument(key, expected, found)
 }
 
-/// The manifest of a store that is there; an error if some of its shards are not.
+/// The manifest of an existing store; an error if some of its shards are missing.
 fn whole_store(folder: &Path, key: &str) -> Result<Option<FileRef>> {
     let Some(manifest) = FeatureManifest::find(folder)? else { return Ok(None) };
     if manifest.key != key {
         let file = folder.join("features.json");
         return Err(Error::damaged(&file, format!("key {key}"), format!("key {}", manifest.key)));
     }
-    // The folder was looked at freshly just now: one glance at each file is enough.
+    // The folder was freshly read just now: one look at each file is enough.
     for file in manifest.shards.iter().map(|shard| &shard.file) {
         let path = folder.join(&file.name);
         let found = match std::fs::metadata(&path) {
@@ -92,7 +92,7 @@ fn whole_store(folder: &Path, key: &str) -> Result<Option<FileRef>> {
             Err(source) => return Err(storage::Error::io("look at", &path)(source).into()),
         };
         if found != format!("{} bytes", file.bytes) {
-            // A store is whole or of no use: the message is about its folder.
+            // A store is whole or useless: the message is about its folder.
             return Err(Error::damaged(folder, format!("{} of {} bytes", file.name, file.bytes), found));
         }
     }

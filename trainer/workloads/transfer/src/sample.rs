@@ -219,7 +219,7 @@ impl Sample {
         FeatureStore { manifest, ..features }
     }
 
-    /// Runs all rounds of a job on a ready store; gives what the combine of each round gave.
+    /// Runs all rounds of a job on a ready store; returns the result of each round's combine.
     pub(crate) fn rounds(
         &self,
         run: &str,
@@ -250,12 +250,12 @@ impl Sample {
     }
 }
 
-/// A job as a run has it.
+/// A job in the form of a run.
 pub(crate) fn written(job: &Job) -> protocol::Job {
     job.written(&protocol::Job::from_value(json!({})).unwrap())
 }
 
-/// What a piece of work gives.
+/// The result of a piece of work.
 pub(crate) fn made<Made>(mut work: Box<dyn work::Work<Made> + '_>) -> Result<Made, Failed> {
     while !work.progress().finished() {
         work.step()?;

@@ -30,7 +30,7 @@ pub(crate) struct TrainedHead {
 }
 
 impl TrainedHead {
-    /// The head of a job, on its feature store, which is there.
+    /// The head of a job, on its complete feature store.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Damaged`] name a file of the store; [`Error::Job`]; those of the head's
@@ -73,7 +73,7 @@ impl TrainedHead {
         &self.shape
     }
 
-    /// How good parameters are on a split of the store.
+    /// The score of parameters on a split of the store.
     ///
     /// # Errors
     /// Those of reading it; [`Error::Argument`] when a score is not finite.
@@ -106,7 +106,7 @@ impl TrainedHead {
     }
 }
 
-/// The same batch, as the head reads it.
+/// The same batch in the head's form.
 fn of(batch: &FeatureBatch) -> Batch<'_> {
     let FeatureBatch { features, labels, images, pass } = batch;
     Batch { features, labels, images, pass: *pass }

@@ -1,8 +1,7 @@
-//! The workload of transfer learning on images, as the handler sees it: features once, then rounds of
-//! training a head.
+//! The workload of transfer learning on images: features once, then rounds of training a head.
 //!
-//! Invariant: what is published depends only on (the job, stage, worker), never on when or how often it was
-//! computed, where legs were cut, how many threads there were, or who finished first.
+//! Invariant: results depend only on (the job, stage, worker), never on when or how often they were computed,
+//! where legs were cut, how many threads there were, or who finished first.
 
 use crate::ending::Ending;
 use crate::features::{self, FeatureWork};
@@ -57,7 +56,7 @@ impl Workload for Transfer {
     }
 }
 
-/// Takes up a worker's share of a stage.
+/// Opens a worker's share of a stage.
 fn open(stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
     match stage.number {
         0 => Ok(Box::new(FeatureWork::open(stage, worker, place)?)),
@@ -65,8 +64,8 @@ fn open(stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
     }
 }
 
-/// Combines what the workers of a stage published. A worker whose result is damaged has its share computed
-/// again here.
+/// Combines the results of a stage's workers. If a worker's result is damaged, its share is computed again
+/// here.
 fn combine(stage: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
     let again = |worker| open(stage, worker, None);
     on_results(stage, results, again, |results| match stage.number {

@@ -16,7 +16,7 @@ impl Lines for Counted {
     }
 }
 
-/// A program of this shell script, with a limit of so many seconds a unit.
+/// A program with this shell script and a limit of this many seconds per unit.
 fn program(script: &str, seconds: f64) -> (TempDir, Limits) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join(RUN);
@@ -47,7 +47,7 @@ fn settled(limits: &Limits, units: u64, keep_going: bool) -> Result<Vec<Settled>
     Ok(settled)
 }
 
-/// Runs a script on units from 0; the answers, and why there is none.
+/// Runs a script on units from 0; returns the answers, or the reason if there is none.
 fn run(script: &str, units: u64) -> Vec<Result<String, String>> {
     let (_folder, limits) = program(script, 2.0);
     let all = settled(&limits, units, true).unwrap();

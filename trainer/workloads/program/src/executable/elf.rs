@@ -1,7 +1,7 @@
-//! ELF files as far as it takes to tell whether they run: processor, loader, needed and defined versions.
+//! The parts of ELF files that determine whether they run: processor, loader, needed and defined versions.
 //!
-//! Every read is bounded, every sum is checked, and tables that lead nowhere are an error: the file may be
-//! anything.
+//! The file may contain anything. So every read is bounded, every sum is checked, and tables that lead
+//! nowhere are an error.
 
 use super::refused;
 use std::ffi::OsString;
@@ -15,11 +15,11 @@ use work::Failed;
 /// The first bytes of an ELF file.
 pub(super) const MAGIC: &[u8] = b"\x7fELF";
 
-/// Most program headers, entries of the dynamic section, and entries of version tables that are read.
+/// The most program headers, entries of the dynamic section, and entries of version tables that are read.
 const MOST_HEADERS: u16 = 1024;
 const MOST_DYNAMIC: u64 = 4096;
 const MOST_VERSIONS: usize = 4096;
-/// Longest name of a version, and of a loader.
+/// The longest name of a version, and of a loader.
 const LONGEST_NAME: u64 = 128;
 const LONGEST_PATH: u64 = 4096;
 
@@ -32,18 +32,18 @@ const DEFINED: (u64, u64) = (0x6fff_fffc, 0x6fff_fffd);
 const NEEDED: (u64, u64) = (0x6fff_fffe, 0x6fff_ffff);
 const WEAK: u16 = 2;
 
-/// What an ELF file says of itself.
+/// The parts of an ELF file that are read.
 #[derive(Debug, Default)]
 pub(super) struct Elf {
     /// The processor, by name.
     pub(super) architecture: String,
-    /// What it is when it is no linked program.
+    /// The kind of file, if it is not a linked program.
     pub(super) unlinked: Option<&'static str>,
-    /// The program that loads it with its libraries; none of a static program.
+    /// The program that loads it with its libraries; a static program has none.
     pub(super) loader: Option<PathBuf>,
-    /// Names of versions that it cannot run without, such as `GLIBC_2.34`.
+    /// Names of versions that it needs, such as `GLIBC_2.34`.
     pub(super) needs: Vec<String>,
-    /// Names of versions that it has for others.
+    /// Names of versions that it provides to other files.
     pub(super) defines: Vec<String>,
 }
 
@@ -57,10 +57,11 @@ pub(super) fn own_architecture() -> Option<&'static str> {
 }
 
 impl Elf {
-    /// Reads a file that begins as ELF files do; of one for another word length only the processor.
+    /// Reads a file that begins as ELF files do. Of a file for another word length it reads only the
+    /// processor.
     ///
     /// # Errors
-    /// Says where a file that is no whole ELF program ends or leads nowhere.
+    /// Names the place where a file that is not a whole ELF program ends or leads nowhere.
     pub(super) fn read(file: &File, path: &Path) -> Result<Elf, Failed> {
         let length = file.metadata().map_err(storage::Error::io("look at", path))?.len();
         let bytes = Bytes { file, path, length };
@@ -108,7 +109,7 @@ struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    /// So many bytes from an offset on.
+    /// Returns this many bytes from an offset on.
     fn at(&self, offset: u64, length: usize) -> Result<Vec<u8>, Failed> {
         let end = self.sum(offset, length as u64)?;
         let mut bytes = vec![0; length];
@@ -141,7 +142,7 @@ impl Bytes<'_> {
     }
 }
 
-/// The program headers: what is loaded from where.
+/// The program headers: the parts of the file that are loaded.
 struct Segments(Vec<Segment>);
 
 struct Segment {
@@ -181,7 +182,7 @@ impl Segments {
         Ok(Some(PathBuf::from(OsString::from_vec(path))))
     }
 
-    /// Where in the file lies what has an address in memory.
+    /// The offset in the file of an address in memory.
     fn place(&self, bytes: &Bytes, address: u64) -> Result<u64, Failed> {
         let inside = |segment: &&Segment| {
             segment.kind == LOAD && address.checked_sub(segment.address).is_some_and(|at| at < segment.bytes)
@@ -207,7 +208,7 @@ impl Segments {
     }
 }
 
-/// Where names and versions lie in the file; of each table of versions with the number of its entries.
+/// The offsets of names and versions in the file, each table of versions with the number of its entries.
 struct Tables {
     strings: Option<u64>,
     needed: Option<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! Whether the machine's glibc has all that a program needs of it.
+//! Checks whether the machine's glibc has all versions that a program needs.
 
 use super::elf::Elf;
 use super::{is_there, refused};
@@ -10,7 +10,7 @@ use work::Failed;
 /// Checks the versions that a program needs against those that the machine's libc defines.
 ///
 /// # Errors
-/// Names the version that is needed and the machine's; a libc that cannot be read is trouble.
+/// Names the version that is needed and the machine's; a libc that cannot be read is a failure to retry.
 pub(super) fn check(program: &Path, elf: &Elf, loader: &Path) -> Result<(), Failed> {
     let Some(needed) = highest(&elf.needs) else { return Ok(()) };
     let expected = |what: String| format!("a program that needs {what}, as this machine has");
@@ -32,7 +32,7 @@ pub(super) fn check(program: &Path, elf: &Elf, loader: &Path) -> Result<(), Fail
         let found = format!("one that needs {}{way_out}", told(&needed));
         return Err(refused(program, expected(format!("glibc {} or an older one", told(&has))), found));
     }
-    // Properties of the loader, such as GLIBC_ABI_DT_RELR, have no number to be compared.
+    // Properties of the loader, such as GLIBC_ABI_DT_RELR, have no number to compare.
     let property = |name: &&String| name.starts_with("GLIBC_ABI_") && !defined.contains(name);
     match elf.needs.iter().find(property) {
         Some(name) => Err(refused(
@@ -44,7 +44,7 @@ pub(super) fn check(program: &Path, elf: &Elf, loader: &Path) -> Result<(), Fail
     }
 }
 
-/// The libc that a loader would load: beside it, or where systems keep it.
+/// The libc that a loader would load: beside it, or in the usual folders.
 fn libc_of(loader: &Path) -> Result<Option<PathBuf>, Failed> {
     let real = fs::canonicalize(loader).map_err(storage::Error::io("look at", loader))?;
     let beside = real.parent().map(Path::to_owned);

@@ -12,7 +12,7 @@ use work::Failed;
 /// The program that runs a script: the path after `#!`, or the name after `env` as `PATH` has it.
 ///
 /// # Errors
-/// A first line that is too long, ends as Windows ends lines, names nothing, or names what is not there.
+/// A first line that is too long, ends as Windows ends lines, names nothing, or names a missing file.
 pub(super) fn interpreter(script: &Path, head: &[u8]) -> Result<PathBuf, Failed> {
     let Some(line) = head.split(|&byte| byte == b'\n').next().filter(|line| line.len() < HEAD) else {
         let expected = format!("a first line of at most {} bytes", HEAD - 1);
@@ -41,7 +41,7 @@ pub(super) fn interpreter(script: &Path, head: &[u8]) -> Result<PathBuf, Failed>
     }
 }
 
-/// The name that `env` is to look up; none when the interpreter is not `env`, or is told more than a name.
+/// The name that `env` looks up; none if the interpreter is not `env`, or receives more than a name.
 fn name_for_env<'a>(script: &Path, path: &Path, rest: &'a [u8]) -> Result<Option<&'a OsStr>, Failed> {
     if path.file_name() != Some(OsStr::new("env")) || rest.is_empty() {
         return Ok(None);
@@ -63,7 +63,7 @@ fn absent(script: &Path, what: &str) -> Failed {
     refused(script, expected, "none; install it, name another after #!, or push a program that needs none")
 }
 
-/// Where `PATH` has a program of this name first; folders that cannot be looked into are passed over.
+/// The first program of this name in `PATH`; folders that cannot be searched are skipped.
 fn in_path(name: &OsStr) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = if name.as_bytes().contains(&b'/') {

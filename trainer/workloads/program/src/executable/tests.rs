@@ -1,4 +1,4 @@
-//! What runs on this machine and what does not, on made ELF files, scripts, real programs and garbage.
+//! Tests on made ELF files, scripts, real programs and garbage: some run on this machine, others do not.
 
 use super::*;
 use std::env::consts::ARCH;
@@ -109,7 +109,7 @@ impl Place {
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
-        // A file system may wait for its disk when a file is written anew under its old name.
+        // A file system may wait for its disk if a file is overwritten under its old name.
         let _ = fs::remove_file(&path);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -120,7 +120,7 @@ impl Place {
         Some(self.path("ld.so").to_str().unwrap().to_owned())
     }
 
-    /// Why a file is refused.
+    /// The reason why a file is refused.
     fn refusal(&self, content: &[u8]) -> String {
         let path = self.file("program", content);
         let failed = check(&path).expect_err("a refusal");
@@ -240,8 +240,7 @@ fn what_is_no_plain_executable_file_is_refused() {
     assert!(told.words.contains("a socket"), "{told}");
 }
 
-/// The programs of this machine, and this test, run here; those that Baton was built into for another
-/// processor do not.
+/// The programs of this machine, and this test, run here. Baton's own programs for another processor do not.
 #[test]
 fn real_programs_are_told_apart() {
     let test = std::env::current_exe().unwrap();
@@ -267,7 +266,7 @@ fn real_programs_are_told_apart() {
     }
 }
 
-/// Changed files are taken or refused; none panics, hangs, or is called trouble.
+/// Changed files are accepted or refused; none panics, hangs, or counts as a failure to retry.
 #[test]
 fn garbage_is_refused_and_nothing_else() {
     let seed = std::env::var("BATON_SEED")
@@ -297,7 +296,7 @@ fn garbage_is_refused_and_nothing_else() {
                 _ => content.truncate(at.max(1)),
             }
         }
-        // As an interpreter: the folder is not looked at afresh each time.
+        // Checked as an interpreter, because then its folder is not read afresh each time.
         if let Err(failed) = check_below(&place.file("program", &content), 1) {
             assert_eq!(failed.fate, Fate::Halt, "round {round}: {failed}");
             refused += 1;

@@ -27,7 +27,7 @@ pub(super) struct Finished {
     pub(super) file: FileRef,
 }
 
-/// What a worker publishes: the shards of all its units.
+/// A worker's result: the shards of all its units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shards {
@@ -44,12 +44,12 @@ pub(crate) struct FeatureWork {
     recipe: Recipe,
     units: Vec<Unit>,
     step_images: usize,
-    /// Taken at the first step: a leg that only has to publish needs none.
+    /// Opened at the first step: a leg that only has to publish needs none.
     running: Option<(Engine, Prefetch)>,
     job: Job,
     threads: usize,
     finished: Vec<Finished>,
-    /// The finished rows of the unit at hand, `[n, columns]`.
+    /// The finished rows of the current unit, `[n, columns]`.
     rows: Vec<f32>,
 }
 
@@ -112,12 +112,12 @@ impl FeatureWork {
         Ok(())
     }
 
-    /// Rows of the unit at hand.
+    /// Finished rows of the current unit.
     fn done_rows(&self) -> usize {
         self.rows.len() / self.recipe.columns
     }
 
-    /// Every batch that is still to be computed.
+    /// Every batch that must still be computed.
     fn orders(&self) -> Vec<Order> {
         let left = self.units.iter().skip(self.finished.len()).enumerate();
         let batches = left.flat_map(|(ahead, unit)| {
@@ -190,7 +190,7 @@ impl Drop for FeatureWork {
     }
 }
 
-/// The batches of a unit of which so many images are done.
+/// The remaining batches of a unit, of which `begun` images are done.
 fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item = Order> {
     let Unit { split, copy, .. } = *unit;
     let end = unit.images.end;

@@ -1,4 +1,4 @@
-//! What computes the frozen layers: Baton's compiled network, or burn on the job's device.
+//! The engine of the frozen layers: Baton's compiled network, or burn on the job's device.
 
 use super::Recipe;
 use crate::burn_net::BurnNet;
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// A frozen network, ready to run.
 pub(super) struct Engine {
-    /// What it was made for.
+    /// The key of its recipe.
     key: String,
     columns: usize,
     kind: Kind,

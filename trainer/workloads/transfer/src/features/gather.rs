@@ -21,7 +21,7 @@ pub(crate) fn combine(at: &Stage<'_>, results: &[FileRef]) -> Result<Combined> {
     let folder = at.root.features(&at.features.key)?;
     let done = |manifest| Combined { state: None, features: Some(manifest), score: None };
     if FeatureManifest::find(&folder)?.is_some() {
-        // Another run, or this combine's first try, has made the same store: the first manifest stays.
+        // Another run, or this combine's first try, has made the same store: the first manifest is kept.
         return Ok(done(manifest_reference(&folder)?));
     }
     let shards = collect(at, results, &recipe)?;

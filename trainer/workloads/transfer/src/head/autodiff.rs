@@ -1,6 +1,7 @@
 //! Linear layers by burn's autodiff: an MLP's.
 //!
-//! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
+//! burn runs in a thread pool of one thread here, so that a sum does not depend on a worker's number of
+//! threads.
 
 use super::dropout::{Dropout, Masks};
 use super::engine::{Batch, Engine};
@@ -40,7 +41,7 @@ impl Autodiff {
         })
     }
 
-    /// Adds the gradient of the summed loss of a batch to `sum`; gives that loss.
+    /// Adds the gradient of the summed loss of a batch to `sum`; returns that loss.
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         let device = self.device.clone().autodiff();
         let loaded = self.load(parameters, &device, true);
@@ -96,7 +97,7 @@ impl Autodiff {
         x
     }
 
-    /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
+    /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as in PyTorch.
     fn targets(&self, labels: &[u32], device: &Device) -> Tensor<2> {
         let classes = self.shape.classes();
         let mut targets = vec![(self.smoothing / classes as f64) as f32; labels.len() * classes];

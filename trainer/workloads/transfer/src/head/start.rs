@@ -1,4 +1,4 @@
-//! What training begins with: what another run has trained, else what was pretrained, else what is drawn.
+//! The first parameters of training: those of another run, else pretrained ones, else random ones.
 
 use super::shape::HeadShape;
 use crate::job::Job;
@@ -13,8 +13,8 @@ use storage::{Root, Tensor, TensorData};
 /// Checks that a job's pretrained layers are among the weights, and that the run that it begins from fits.
 ///
 /// # Errors
-/// [`Error::Tensor`] or [`Error::WrongWeights`] names what is missing; [`Error::Argument`] says why another
-/// run does not fit.
+/// [`Error::Tensor`] or [`Error::WrongWeights`] names the missing tensor; [`Error::Argument`] says why
+/// another run does not fit.
 pub(crate) fn check_start(
     root: &Root,
     job: &Job,
@@ -72,7 +72,7 @@ fn own(shape: &HeadShape, array: &Array) -> bool {
     array.range.end <= shape.pretrained()
 }
 
-/// The model of another run, with its tensors: every array that is no pretrained one must be among these.
+/// The model of another run, with its tensors: every array that is not pretrained must be among them.
 fn trained(
     root: &Root,
     job: &Job,

@@ -1,4 +1,4 @@
-//! The head's training against PyTorch's, step by step, and burn's devices against each other.
+//! The head's training compared with PyTorch's, step by step, and burn's devices with each other.
 
 use super::*;
 use crate::testing::reference_path;
@@ -24,10 +24,10 @@ struct Size {
 }
 
 const SMALL: Size = Size { rows: ROWS, inputs: INPUTS, batch: 32, steps: 100 };
-/// What VGG19's whole classifier reads.
+/// The inputs of VGG19's whole classifier.
 const LARGE: Size = Size { rows: 40, inputs: 25_088, batch: 8, steps: 50 };
 
-/// What the last blocks of SqueezeNet 1.1, VGG19 and ResNet18 read of an image of 64 pixels.
+/// The inputs of the last blocks of SqueezeNet 1.1, VGG19 and ResNet18 for an image of 64 pixels.
 const FIRE: Size = Size { rows: 40, inputs: 512 * 3 * 3, batch: 8, steps: 50 };
 const CONV5: Size = Size { rows: 40, inputs: 512 * 4 * 4, batch: 8, steps: 50 };
 const LAYER: Size = Size { rows: 40, inputs: 256 * 4 * 4, batch: 8, steps: 50 };
@@ -72,7 +72,7 @@ fn curve(job: &Job, shape: &HeadShape, size: Size) -> Vec<f64> {
     (0..size.steps).map(step).collect()
 }
 
-/// The first parameters, those of a block drawn as the reference has them.
+/// The first parameters; those of a block are drawn as in the reference.
 fn first(shape: &HeadShape) -> Vec<f32> {
     let mut parameters = shape.initial(SEED);
     for (index, tensor) in shape.block_tensors().iter().enumerate() {
@@ -147,8 +147,8 @@ fn fire9() -> Job {
     )
 }
 
-/// At five times this rate PyTorch's own losses move by 2e-3 when its convolutions are rounded otherwise: its
-/// loss leaps to 6.
+/// At five times this rate PyTorch's own losses change by 2e-3 when its convolutions are rounded differently:
+/// its loss rises to 6.
 fn conv5() -> Job {
     job(
         json!({"network": "vgg19", "cut": "pool4", "image_size": 64, "head": {"kind": "layers", "up_to": "pool5"},
@@ -318,7 +318,7 @@ fn a_step_is_along_the_clipped_gradient_whether_that_is_there_or_not() {
             let expected = whole.iter().map(|x| x * share.min(1.0) as f32);
             let apart = clipped.iter().zip(expected).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
             assert!(apart < 1e-6 && length(&clipped) < most * 1.000_01, "{share}: {apart}");
-            // What has the whole gradient measures it, and takes the same step.
+            // An engine with the whole gradient measures it, and makes the same step.
             let mlp = clipped_at(most, Job { head: Head::Mlp { hidden: 50 }, ..plain.clone() });
             let measured = step(&mlp);
             let apart = clipped.iter().zip(&measured).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));

@@ -1,8 +1,8 @@
-//! What is done to the training images, so that a run learns from each in more than one form.
+//! The changes of training images, so that a run learns from each in more than one form.
 
 use serde::{Deserialize, Serialize};
 
-/// The forms of a training image: copy 0 is the image as it is, the others are drawn, each by itself.
+/// The forms of a training image: copy 0 is the unchanged image, the others are drawn, each independently.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -15,7 +15,7 @@ pub struct Augment {
     pub colour: f64,
     /// Forms of each image, itself included.
     pub copies: u32,
-    /// Seed of all that is drawn; not the job's, so that runs of many seeds share a store.
+    /// Seed of the drawn numbers; separate from the job's, so that runs with many seeds share a store.
     pub seed: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Dropout: trained with masks of the same numbers, losses are those of PyTorch; whom masks depend on.
+//! Dropout: with the same masks, losses are those of PyTorch; and what masks depend on.
 
 use super::super::dropout::Dropout;
 use super::*;

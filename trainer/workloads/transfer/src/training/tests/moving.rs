@@ -1,5 +1,5 @@
-//! The average against its formula, whoever sums, wherever legs are cut; and training, which must not notice
-//! it.
+//! The average compared with its formula, whoever sums, whatever the cuts of legs; and training, which must
+//! not change.
 
 use super::*;
 use crate::sample::{Sample, job};

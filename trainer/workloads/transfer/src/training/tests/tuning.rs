@@ -1,5 +1,5 @@
-//! Tunings on small stores: the same table and model however legs are cut and whoever trains what; what
-//! diverges is dropped; what is suggested is good.
+//! Tunings on small stores: the same table and model whatever the cuts of legs and the workers; diverging
+//! trials are dropped; the suggestion is good.
 
 use crate::job::Job;
 use crate::model::Model;
@@ -20,7 +20,7 @@ fn table(sample: &Sample, run: &str, combined: &Combined) -> Table {
     table_of(&folder, combined.state.as_ref().unwrap()).unwrap()
 }
 
-/// Content and score of what each rung gave.
+/// Content and score of each rung's result.
 fn content(rungs: &[Combined]) -> Vec<(u64, String, Option<protocol::Score>)> {
     let content = |rung: &Combined| {
         let state = rung.state.as_ref().unwrap();
@@ -159,8 +159,8 @@ fn the_suggested_rate_is_among_the_best_of_the_grid_and_clearly_better_than_its_
     assert!(suggested > low + 0.1 && suggested > high - 0.05, "{suggested} of {all:?}");
 }
 
-/// Runs a tuning from its plan to its model; gives the bytes of the table and of the model's description and
-/// tensors.
+/// Runs a tuning from its plan to its model; returns the bytes of the table and of the model's description
+/// and tensors.
 fn whole_tuning(sample: &Sample, run: &str, job: &Job, workers: u32, leg_steps: usize) -> [Vec<u8>; 3] {
     let plan = plan(&sample.root, job, 2).unwrap();
     let mut features = plan.features;

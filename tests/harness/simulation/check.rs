@@ -1,0 +1,144 @@
+//! The conditions at every step and at the end of every schedule.
+
+use super::code::protocol::{Decision, Event, Ledger, Moment, Reason};
+use super::world::World;
+
+/// The promised end of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// All rounds, or the job's patience; nothing was sent again.
+    Undisturbed,
+    /// All rounds, or the job's patience.
+    Done,
+    /// Or at a limit, or stopped.
+    DoneOrLimit,
+    /// Or it gave up with the reason.
+    AnyEnd,
+    /// All rounds, or the job's patience; with a model without scores, because scoring is impossible.
+    Unscored,
+    /// Or every reader of its ledger sees that it is wrong.
+    EndOrRefusal,
+}
+
+/// An event is sent: it must be due by durable facts, and counted, except for facts that were durable and
+/// were written over.
+pub(crate) fn sent(w: &mut World, event: &Event) {
+    let lost = w.truth.lost_sends;
+    if w.truth.broken {
+        return;
+    }
+    let Some(ledger) = &w.truth.ledger else {
+        // The start itself may have been written over: the events that it had counted are still sent, and no
+        // more.
+        if w.tally.sends > lost {
+            w.violate(format!("{event:?} is sent before the start"));
+        }
+        return;
+    };
+    let moment = Moment { now_ms: w.clock_ms, invocation: "nobody", patience_ms: 180_000 };
+    let wrong = match ledger.decide(event, moment) {
+        Ok(Decision::Ahead(why)) if !w.truth.unhonoured => {
+            Some(format!("an event is sent ahead of what is durable: {why}"))
+        }
+        Err(error) => Some(error.to_string()),
+        _ if w.tally.sends > ledger.spend.sent + lost => {
+            Some(format!("{} events are sent, {} are recorded", w.tally.sends, ledger.spend.sent))
+        }
+        _ if ledger.over.is_none() && w.tally.sends > w.setting.invocations + lost => Some(format!(
+            "{} events are sent in training, {} are allowed",
+            w.tally.sends, w.setting.invocations
+        )),
+        _ if w.tally.sends > w.setting.most_sent() + lost => {
+            Some(format!("{} events are sent, {} are allowed", w.tally.sends, w.setting.most_sent()))
+        }
+        _ => None,
+    };
+    if let Some(what) = wrong {
+        w.violate(what);
+    }
+}
+
+/// A ledger is reported: it must be durable.
+pub(crate) fn reported(w: &mut World, ledger: &Ledger) {
+    w.look();
+    if w.truth.unhonoured {
+        return;
+    }
+    let Some(durable) = &w.truth.ledger else {
+        return w.violate("a run is reported that is not durable".into());
+    };
+    let ahead = ledger.stage > durable.stage
+        || ledger.spend.begun > durable.spend.begun
+        || ledger.spend.sent > durable.spend.sent
+        || (ledger.ending.is_some() && durable.ending.is_none());
+    if ahead {
+        w.violate("what is reported is not durable".into());
+    }
+}
+
+/// The most invocations that a run may cause: the formula of `docs/protocol.md`.
+pub(crate) fn bound(w: &World, sent: u64) -> u64 {
+    3 * (sent + w.tally.outside) + w.tally.duplicates
+}
+
+/// The fault of the scores of a run that was trained to its end: they must be there, unless scoring is
+/// impossible.
+fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
+    let ending = ledger.ending.as_ref()?;
+    let unscored = ending.unscored.as_deref();
+    match promise {
+        Promise::Unscored if unscored.is_none() || ending.model.is_none() => {
+            Some("scores cannot be had, and the model has them or is not there".into())
+        }
+        Promise::Undisturbed | Promise::Done => unscored.map(|why| format!("the model has no scores: {why}")),
+        _ if w.setting.endless && unscored.is_none() => Some("scores that cannot be had are there".into()),
+        _ => None,
+    }
+}
+
+/// Checks the end of a schedule.
+pub(crate) fn ended(w: &mut World, promise: Promise) {
+    w.look();
+    if w.violation.is_some() {
+        return;
+    }
+    if promise == Promise::EndOrRefusal && w.refused.is_some() {
+        return;
+    }
+    let Some(ledger) = &w.truth.ledger else { return w.violate("the run was never begun".into()) };
+    let rounds = ledger.rounds_done();
+    let wrong = match w.truth.ending() {
+        None => Some("the run does not end".into()),
+        Some(Reason::Rounds) if rounds != w.setting.rounds => Some(format!("ended after {rounds} rounds")),
+        Some(Reason::Rounds | Reason::Patience) => unscored(w, ledger, promise),
+        Some(Reason::Limit(_) | Reason::Stopped) if promise == Promise::DoneOrLimit => None,
+        Some(_) if matches!(promise, Promise::AnyEnd | Promise::EndOrRefusal) => None,
+        Some(why) => Some(format!("the run ended: {why}")),
+    };
+    let guess = |why: &Reason| ledger.spend.begun > 0 && why.to_string().contains("does the function start");
+    let wrong = wrong.or_else(|| {
+        let why = w.truth.ending().filter(|why| guess(why))?;
+        Some(format!("the reason is not what was seen: {why}"))
+    });
+    let stages: Vec<u32> = (0..w.truth.combined.len() as u32).collect();
+    let lost = w.truth.lost_sends;
+    let most = w.setting.most_sent() + lost;
+    // Facts after a break in the ledger cannot be read any more: the events that were really sent count
+    // instead.
+    let recorded = ledger.spend.sent + lost;
+    let sent = if w.truth.broken { recorded.max(w.tally.sends) } else { recorded };
+    let wrong = wrong.or_else(|| {
+        if w.truth.combined != stages {
+            Some(format!("stages were combined in this order: {:?}", w.truth.combined))
+        } else if w.tally.invocations > bound(w, sent) || w.tally.invocations > bound(w, most) {
+            Some(format!("{} invocations, at most {} are possible", w.tally.invocations, bound(w, sent)))
+        } else if promise == Promise::Undisturbed && w.truth.resent > 0 {
+            Some(format!("{} events were sent again although nothing failed", w.truth.resent))
+        } else {
+            None
+        }
+    });
+    if let Some(what) = wrong {
+        w.violate(what);
+    }
+}

@@ -1,0 +1,392 @@
+//! One schedule from a seed: it decides who runs next, which event is delivered, which fault occurs. Then,
+//! without further faults, the run has to end.
+
+use super::check::{Promise, ended};
+use super::coroutine::resume;
+use super::nfs::Tail;
+use super::random::{Random, mix};
+use super::setting::{RUN, Setting};
+use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
+
+/// How long an NFS client may stay away before the server takes its locks.
+const LEASE_MS: u64 = 90_000;
+/// From one tick of the watchdog to the next.
+const TICK_MS: u64 = 60_000;
+/// One of this many events is lost, in schedules that lose many.
+const MANY_LOST: u64 = 2;
+/// Steps after which a schedule counts as stuck.
+const MOST_STEPS: u64 = 40_000;
+
+/// Kinds of schedules; a seed's place in the list is the seed modulo their number.
+pub(crate) const KINDS: [&str; 9] = [
+    "no faults",
+    "what redelivery heals, without a watchdog",
+    "a few faults of all kinds",
+    "locks that are not honoured",
+    "many faults of one kind",
+    "many faults of all kinds",
+    "a small limit on invocations",
+    "stopped, started and ticked from outside",
+    "an end that no attempt outlives",
+];
+
+/// The decisions of a seed before the first step.
+struct Plan {
+    setting: Setting,
+    rates: Rates,
+    promise: Promise,
+    watchdog: bool,
+    /// Events from outside, and their times.
+    outside: Vec<(u64, String)>,
+}
+
+/// Faults of all kinds at a moderate rate.
+fn all_kinds(random: &mut Random, budget: u32) -> Rates {
+    let mut rate = |from, to| if random.one_in(3) { 0 } else { random.between(from, to) };
+    Rates {
+        kill: rate(100, 1_500),
+        freeze: rate(200, 3_000),
+        duplicate: rate(4, 20),
+        delay: rate(4, 20),
+        lose: rate(8, 40),
+        throttle: rate(5, 20),
+        io: rate(100, 1_500),
+        answer: rate(50, 500),
+        full: rate(500, 5_000),
+        hops: rate(0, 1) == 1,
+        close: rate(2, 20),
+        unhonoured: 0,
+        stall: 0,
+        budget,
+        spare_last: false,
+    }
+}
+
+/// Faults beside an end that no attempt survives. There are no freezes, because a frozen process outlives its
+/// time limit.
+fn endless(random: &mut Random, setting: &mut Setting) -> (Rates, Promise) {
+    if random.one_in(2) {
+        // Few events, most of them delivered as often as possible: so the run comes near to the formula.
+        setting.invocations = u64::from(setting.workers) + random.below(6);
+        let rates = Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() };
+        return (rates, Promise::AnyEnd);
+    }
+    let budget = random.below(3) as u32;
+    (Rates { freeze: 0, ..all_kinds(random, budget) }, Promise::Unscored)
+}
+
+fn stop() -> String {
+    format!(r#"{{"stop": true, "run": "{RUN}"}}"#)
+}
+
+fn plan(seed: u64) -> Plan {
+    let mut random = Random::new(mix(seed, 2));
+    let mut setting = Setting::random(seed);
+    let (mut promise, mut watchdog, mut outside) = (Promise::Done, true, Vec::new());
+    let rates = match seed % KINDS.len() as u64 {
+        0 => {
+            promise = Promise::Undisturbed;
+            if random.one_in(3) {
+                // Legs of many minutes, and fewer places than workers:
+                // events wait for longer than any patience.
+                (setting.step_ms, setting.limit_ms) = (setting.step_ms * 100, setting.limit_ms * 50);
+                setting.concurrency = random.between(1, 2) as usize;
+            }
+            Rates::default()
+        }
+        1 => {
+            watchdog = false;
+            let rates = all_kinds(&mut random, u32::MAX);
+            Rates { freeze: 0, full: 0, lose: 0, hops: false, spare_last: true, ..rates }
+        }
+        2 => {
+            let budget = random.between(1, 5) as u32;
+            all_kinds(&mut random, budget)
+        }
+        3 => {
+            promise = Promise::EndOrRefusal;
+            // Several ways to end, at once: such a lock makes it uncertain which of them is settled.
+            for _ in 0..random.below(4) {
+                outside.push((random.below(20_000), stop()));
+            }
+            if random.one_in(3) {
+                setting.invocations = u64::from(setting.workers) + random.below(30);
+            }
+            let budget = random.between(1, 30) as u32;
+            let others = if random.one_in(2) { all_kinds(&mut random, budget) } else { Rates::default() };
+            let stall = random.below(12);
+            Rates { unhonoured: random.between(1, 12), stall, budget, ..others }
+        }
+        4 => {
+            promise = Promise::AnyEnd;
+            let all = all_kinds(&mut random, u32::MAX);
+            let mut one = Rates { budget: u32::MAX, ..Rates::default() };
+            match random.below(8) {
+                0 => one.kill = all.kill.max(60),
+                1 => one.freeze = all.freeze.max(100),
+                2 => one.duplicate = 2,
+                3 => one.delay = 3,
+                4 => one.lose = if random.one_in(2) { MANY_LOST } else { 6 },
+                5 => one.throttle = 4,
+                6 => one.io = all.io.max(60),
+                _ => one.hops = true,
+            }
+            one
+        }
+        5 => {
+            promise = Promise::AnyEnd;
+            all_kinds(&mut random, u32::MAX)
+        }
+        6 => {
+            promise = Promise::AnyEnd;
+            setting.invocations = u64::from(setting.workers) + random.below(30);
+            all_kinds(&mut random, u32::MAX)
+        }
+        8 => {
+            setting.endless = true;
+            let (rates, promised) = endless(&mut random, &mut setting);
+            promise = promised;
+            rates
+        }
+        _ => {
+            promise = Promise::DoneOrLimit;
+            for event in [stop(), setting.start().to_string(), r#"{"tick": true}"#.into()] {
+                if random.one_in(2) {
+                    outside.push((random.below(40_000), event));
+                }
+            }
+            let budget = random.below(4) as u32;
+            all_kinds(&mut random, budget)
+        }
+    };
+    Plan { setting, rates, promise, watchdog, outside }
+}
+
+/// Runs a seed's schedule. The result is in the world that it returns.
+pub(crate) fn run(seed: u64, recorded: bool) -> World {
+    let Plan { setting, rates, promise, watchdog, outside } = plan(seed);
+    let start = setting.start().to_string();
+    let faulty_ms = match rates.budget {
+        0 => 0,
+        // Long enough for a run to be given up when one event after the other is lost.
+        _ if rates.lose == MANY_LOST => 30_000_000,
+        _ => 2_000_000,
+    };
+    world::begin(World::new(setting, rates, mix(seed, 3), false, recorded));
+    let mut outside: Vec<_> = outside.into_iter().map(|(at, event)| (at + 1_000_000, event)).collect();
+    let (mut tick_ms, mut ticks) = (1_000_000 + TICK_MS, 0);
+    with(|w| {
+        w.note(|w| format!("{:?}, {:?}", w.setting, w.rates));
+        w.tally.outside += 1;
+        w.enqueue(start.clone(), 0);
+    });
+    loop {
+        let next = with(|w| {
+            w.tally.steps += 1;
+            if w.clock_ms > 1_000_000 + faulty_ms && w.rates.budget > 0 {
+                w.note(|_| "no more faults".into());
+                w.rates = Rates::default();
+            }
+            if w.nfs.full && w.clock_ms >= w.full_until_ms {
+                w.nfs.full = false;
+                w.note(|_| "the disk is free again".into());
+            }
+            if let Some(at) = outside.iter().position(|(at, _)| *at <= w.clock_ms) {
+                let (_, event) = outside.swap_remove(at);
+                w.tally.outside += 1;
+                w.enqueue(event, 0);
+            }
+            if w.clock_ms >= tick_ms {
+                tick_ms = w.clock_ms + TICK_MS;
+                if watchdog && w.truth.ending().is_none() {
+                    // The watchdog only knows runs that were begun. Until then somebody starts again, and
+                    // also if the list of runs may have been written over.
+                    ticks += 1;
+                    let again = w.truth.ledger.is_none() || (w.truth.unhonoured && ticks % 3 == 0);
+                    let event = if again { start.clone() } else { r#"{"tick": true}"#.into() };
+                    w.tally.outside += 1;
+                    w.enqueue(event, 0);
+                }
+            }
+            if w.violation.is_some() {
+                return Next::Over;
+            }
+            if w.tally.steps > MOST_STEPS {
+                w.violate(format!("the run does not end in {MOST_STEPS} steps"));
+                return Next::Over;
+            }
+            next(w, if watchdog { tick_ms } else { u64::MAX })
+        });
+        match next {
+            Next::Run(process) => resume(process),
+            Next::Kill(process, tail) => kill(process, tail),
+            Next::Wait => {}
+            Next::Over => break,
+        }
+    }
+    with(|w| {
+        ended(w, promise);
+    });
+    world::end()
+}
+
+enum Next {
+    Run(usize),
+    Kill(usize, Tail),
+    Wait,
+    Over,
+}
+
+fn next(w: &mut World, tick_ms: u64) -> Next {
+    free_locks(w);
+    let now = w.clock_ms;
+    let (mut found, mut running, mut soonest) = (None, 0, u64::MAX);
+    let mut candidates = 0;
+    for number in 0..w.processes.len() {
+        let process = &mut w.processes[number];
+        if process.frozen_until_ms > 0 && process.frozen_until_ms <= now {
+            process.frozen_until_ms = 0;
+            w.note(|_| format!("p{number} thaws"));
+        }
+        let process = &w.processes[number];
+        if !process.runs() {
+            continue;
+        }
+        running += 1;
+        if process.frozen_until_ms > 0 {
+            soonest = soonest.min(process.frozen_until_ms);
+            continue;
+        }
+        if now > process.deadline_ms && !process.was_frozen {
+            w.note(|_| format!("p{number} runs out of time and is killed"));
+            return Next::Kill(number, tail(w));
+        }
+        if process.wake_ms > now {
+            let late_ms = if process.was_frozen { u64::MAX } else { process.deadline_ms + 1 };
+            soonest = soonest.min(process.wake_ms).min(late_ms);
+            continue;
+        }
+        candidates += 1;
+        if w.random.below(candidates) == 0 {
+            found = Some(Found::Process(number));
+        }
+    }
+    for at in 0..w.queue.len() {
+        let visible_ms = w.queue[at].visible_ms;
+        if running >= w.setting.concurrency {
+            break;
+        }
+        if visible_ms > now {
+            soonest = soonest.min(visible_ms);
+            continue;
+        }
+        candidates += 1;
+        if w.random.below(candidates) == 0 {
+            found = Some(Found::Message(at));
+        }
+    }
+    match found {
+        Some(Found::Process(number)) => step(w, number),
+        Some(Found::Message(at)) => {
+            w.deliver(at);
+            Next::Wait
+        }
+        None => {
+            let idle = running == 0 && w.queue.is_empty();
+            w.look();
+            if idle && (w.truth.ending().is_some() || (w.truth.unhonoured && w.refused.is_some())) {
+                return Next::Over;
+            }
+            w.clock_ms =
+                soonest.min(tick_ms).min(w.leases.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX));
+            if w.clock_ms == u64::MAX {
+                w.clock_ms = now;
+                w.violate("stuck: nothing runs and nothing is queued".into());
+            }
+            Next::Wait
+        }
+    }
+}
+
+enum Found {
+    Process(usize),
+    Message(usize),
+}
+
+/// A process runs to its next step, unless a fault hits it.
+fn step(w: &mut World, number: usize) -> Next {
+    w.clock_ms += w.random.below(4);
+    if w.rates.budget > 0 {
+        if !w.spared(number) && w.goes_wrong(|rates| rates.kill) {
+            let tail = tail(w);
+            w.note(|w| {
+                format!("p{number} is killed before {:?}; unsynced: {tail:?}", w.processes[number].point)
+            });
+            return Next::Kill(number, tail);
+        }
+        if w.goes_wrong(|rates| rates.freeze) {
+            freeze(w, number);
+            return Next::Wait;
+        }
+        if writes_under_lock(w, number) && w.goes_wrong(|rates| rates.stall) {
+            stall(w, number);
+            return Next::Wait;
+        }
+        if w.goes_wrong(|rates| rates.full) {
+            w.nfs.full = true;
+            w.full_until_ms = w.clock_ms + w.random.between(10, 200_000);
+            w.note(|_| "the disk is full".into());
+        }
+    }
+    Next::Run(number)
+}
+
+/// Whether a process has the ledger's lock, has looked at the ledger, and has written data that must be
+/// durable next.
+fn writes_under_lock(w: &World, number: usize) -> bool {
+    w.processes[number].point == Point::Sync && w.nfs.holder(w.truth.ledger_path()) == Some(number)
+}
+
+/// The process pauses for some time while it holds the lock.
+fn stall(w: &mut World, number: usize) {
+    let ms = w.random.between(10, 5_000);
+    w.note(|_| format!("p{number} stalls for {ms} ms under the lock"));
+    let wake_ms = w.clock_ms + ms;
+    let process = &mut w.processes[number];
+    process.wake_ms = wake_ms;
+    process.stalled_ms += ms;
+}
+
+/// The process stops, for a short time or for longer than its lease and its time limit.
+fn freeze(w: &mut World, number: usize) {
+    let ms =
+        if w.random.one_in(2) { w.random.between(1_000, 60_000) } else { w.random.between(100_000, 900_000) };
+    w.note(|w| format!("p{number} freezes for {} s before {:?}", ms / 1_000, w.processes[number].point));
+    let process = &mut w.processes[number];
+    process.frozen_until_ms = w.clock_ms + ms;
+    process.was_frozen = true;
+    if ms > LEASE_MS {
+        let at = w.clock_ms + LEASE_MS;
+        w.leases.push((at, number));
+        // The platform gives it up at its time limit; if it thaws later it is a ghost that may still write.
+        if let Some(message) = w.processes[number].message.clone() {
+            w.deliver_again(message.clone());
+            w.processes[number].message = Some(world::Message { deliveries: DELIVERIES, ..message });
+        }
+    }
+}
+
+/// The server frees the locks of clients that have been silent for too long.
+fn free_locks(w: &mut World) {
+    while let Some(at) = w.leases.iter().position(|(at, _)| *at <= w.clock_ms) {
+        let (_, number) = w.leases.swap_remove(at);
+        if w.processes[number].alive && w.processes[number].frozen_until_ms > 0 {
+            w.note(|_| format!("the lease of p{number} ends"));
+            w.nfs.lease_ends(&mut w.processes[number].client);
+        }
+    }
+}
+
+fn tail(w: &mut World) -> Tail {
+    [Tail::Lost, Tail::Torn, Tail::Whole, Tail::Holed][w.random.below(4) as usize]
+}
