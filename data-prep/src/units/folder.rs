@@ -114,7 +114,7 @@ fn copy_name(path: &str) -> String {
         plain[plain.len().saturating_sub(LONGEST)..].trim_start_matches('.').to_owned()
     };
     let hash = XxHash3_64::oneshot(path.as_bytes());
-    let mut parts: Vec<String> = path.split('/').map(|part| plain(part)).collect();
+    let mut parts: Vec<String> = path.split('/').map(plain).collect();
     if let Some(last) = parts.last_mut() {
         *last = format!("{hash:016x}-{last}");
     }

@@ -25,8 +25,11 @@ pub struct End {
     sent: u64,
     dollars: f64,
     /// The stage that was current, to continue if the run is reopened.
-    suspended: Option<Box<(u32, Vec<Piece>, Shares, Piece)>>,
+    suspended: Option<Box<Suspended>>,
 }
+
+/// A stage that was at hand: its number, its workers, its shares, its combine.
+type Suspended = (u32, Vec<Piece>, Shares, Piece);
 
 /// The most events that the end of a run with these limits may send.
 pub fn end_events(limits: &Limits) -> u64 {

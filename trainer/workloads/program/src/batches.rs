@@ -48,7 +48,8 @@ impl Batches {
         units: Vec<u64>,
         keep_going: bool,
     ) -> Batches {
-        let left = VecDeque::from([0..units.len()]);
+        let all = 0..units.len();
+        let left = VecDeque::from_iter(std::iter::once(all));
         let lost_first = (!keep_going).then_some(0);
         Batches { limits, lines, units, left, running: None, size: 1, lost_first }
     }

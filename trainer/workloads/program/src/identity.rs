@@ -55,8 +55,8 @@ fn list(folder: &Path, below: PathBuf, depth: usize, files: &mut BTreeMap<PathBu
 fn read(path: &Path, bytes: u64, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; (1 << 16).min(bytes.max(1)) as usize];
-    let parts = if bytes <= WHOLE { vec![0..bytes] } else { vec![0..WHOLE, bytes - WHOLE..bytes] };
-    for part in parts {
+    let last = bytes.min(WHOLE.max(bytes.saturating_sub(WHOLE)));
+    for part in [0..bytes.min(WHOLE), last..bytes] {
         file.seek(SeekFrom::Start(part.start))?;
         let mut left = part.end - part.start;
         while left > 0 {
