@@ -331,7 +331,7 @@ pub(crate) struct SharedClock;
 
 impl Clock for SharedClock {
     fn now_ms(&self) -> u64 {
-        with(|w| w.now_ms())
+        with(|w| w.epoch_ms())
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 mod process;
 
-pub(crate) use process::{Failure, Point, Process, kill};
+pub(crate) use process::{Failure, GRACE_MS, Point, Process, kill, rests, tell};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
@@ -68,6 +68,15 @@ pub(crate) struct World {
     pub(crate) full_until_ms: u64,
     /// What the last tick or start was refused with, if it was.
     pub(crate) refused: Option<String>,
+    /// What everybody's clock shows beside the world's, in milliseconds.
+    pub(crate) shift_ms: i64,
+    /// Whether the cloud is away: nothing is delivered, and what is sent is lost.
+    pub(crate) away: bool,
+    /// Processes that were killed after they were told to end, since the cloud last left.
+    pub(crate) cut_off: u64,
+    /// How long invocations have lasted, and how much more may be billed, in milliseconds.
+    pub(crate) lasted_ms: u64,
+    pub(crate) forgiven_ms: u64,
     messages: u32,
     /// What was sent, when ids are made of that.
     sent: Vec<u32>,
@@ -91,6 +100,8 @@ pub(crate) struct Rates {
     pub(crate) stall: u64,
     /// What is written at a close or an unlock is lost.
     pub(crate) close: u64,
+    /// A process is told to end.
+    pub(crate) tell: u64,
     pub(crate) hops: bool,
     /// Faults that are left before none happen any more.
     pub(crate) budget: u32,
@@ -141,6 +152,11 @@ impl World {
             leases: Vec::new(),
             full_until_ms: 0,
             refused: None,
+            shift_ms: 40_000_000,
+            away: false,
+            cut_off: 0,
+            lasted_ms: 0,
+            forgiven_ms: 0,
             messages: 0,
             sent: Vec::new(),
         }
@@ -161,6 +177,18 @@ impl World {
     pub(crate) fn now_ms(&self) -> u64 {
         let own = self.processes.get(self.current).map_or(0, |process| process.elapsed_ms);
         self.clock_ms + own
+    }
+
+    /// What a clock shows.
+    pub(crate) fn epoch_ms(&self) -> u64 {
+        self.now_ms().saturating_add_signed(self.shift_ms)
+    }
+
+    /// The cloud is back. Of those that had to be killed the ledger knows that they were gone two seconds after
+    /// somebody was told to, if that was the last that was heard; otherwise they may be billed to their time limit.
+    pub(crate) fn forgive(&mut self) {
+        let each_ms = if self.truth.told { LATE_MS } else { self.setting.limit_ms };
+        self.forgiven_ms += std::mem::take(&mut self.cut_off) * each_ms;
     }
 
     pub(crate) fn me(&mut self) -> &mut Process {
@@ -195,6 +223,9 @@ impl World {
     /// An event from outside, or from a process.
     pub(crate) fn enqueue(&mut self, payload: String, hops: u32) {
         self.messages += 1;
+        if self.away {
+            return self.note(|_| format!("lost with its cloud: {payload}"));
+        }
         let id = if self.exhaustive { self.id_of(&payload) } else { self.messages };
         let now = self.clock_ms;
         let mut message =
@@ -228,6 +259,9 @@ impl World {
 
     /// An event whose invocation came to nothing is delivered again, unless that was the last time.
     pub(crate) fn deliver_again(&mut self, mut message: Message) {
+        if self.away {
+            return;
+        }
         if message.deliveries >= DELIVERIES {
             return self.note(|_| format!("i{} is given up by the platform", message.id));
         }
@@ -273,6 +307,7 @@ impl World {
         let process = &mut self.processes[number];
         process.message = Some(message);
         process.deadline_ms = deadline_ms;
+        process.begun_ms = deadline_ms - self.setting.limit_ms;
         process.point = Point::Begin;
         process.wake_ms = 0;
         process.elapsed_ms = 0;
@@ -285,11 +320,12 @@ impl World {
 
     /// The invocation that a process is to carry out.
     pub(crate) fn job(&mut self) -> (Option<Arc<Services>>, Arc<str>, Invocation, Setting) {
-        let setting = self.setting.clone();
+        let (setting, shift_ms) = (self.setting.clone(), self.shift_ms);
         let process = self.me();
         let message = process.message.as_ref().expect("a message");
         let id = format!("i{}", message.id);
-        let invocation = Invocation { id, deadline_ms: process.deadline_ms, memory_mb: 1_024 };
+        let deadline_ms = process.deadline_ms.saturating_add_signed(shift_ms);
+        let invocation = Invocation { id, deadline_ms, memory_mb: 1_024 };
         (process.services.clone(), message.payload.clone(), invocation, setting)
     }
 }

@@ -58,7 +58,7 @@ fn eventful() -> Vec<Fact> {
         leg_done(first, "a", 5_100),
         begun(second, "c", 5_200, 20_000),
         begun(other, "b", 6_000, 16_000),
-        Fact::SentAgain { targets: vec![other], at_ms: START + 7_000 },
+        Fact::SentAgain { targets: vec![other], forced: false, at_ms: START + 7_000 },
         begun(other, "d", 7_100, 17_000),
         done(second, "c", 8_000),
         done(other, "b", 9_000),
