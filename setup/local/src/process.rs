@@ -58,6 +58,12 @@ impl Process {
         exit.wait_for(Option::is_some).await.ok().and_then(|status| *status)
     }
 
+    /// Tells the whole group to end; it may take some time to save its work.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+        self.thaw();
+    }
+
     /// Ends the whole group at once; [`Process::exited`] tells when it is gone.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
