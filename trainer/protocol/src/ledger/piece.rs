@@ -64,7 +64,12 @@ impl Piece {
 
     /// The worker has done its share, and takes the next: its next leg is due.
     fn take(&mut self, share: u32, by: &str, at_ms: u64) {
-        *self = Piece { leg: self.leg + 1, leg_by: by.into(), interrupted: self.interrupted, ..Piece::of_share(share, at_ms) };
+        *self = Piece {
+            leg: self.leg + 1,
+            leg_by: by.into(),
+            interrupted: self.interrupted,
+            ..Piece::of_share(share, at_ms)
+        };
     }
 
     /// The leg was told to end; the next one is due where it stopped.

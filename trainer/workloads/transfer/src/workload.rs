@@ -4,8 +4,9 @@
 //! Invariant: what is published depends only on (the job, stage, worker), never on when or how often it was
 //! computed, where legs were cut, how many threads there were, or who finished first.
 
+use crate::combining::Combining;
 use crate::ending::Ending;
-use crate::features::{self, FeatureWork};
+use crate::features::FeatureWork;
 use crate::job::Job;
 use crate::model;
 use crate::plan::{Planned, course, plan};
@@ -14,7 +15,7 @@ use protocol::items::ModelItem;
 use protocol::{FileRef, RunId};
 use std::sync::Arc;
 use storage::Root;
-use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once, on_results, resumed};
+use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, resumed};
 
 /// Transfer learning on images.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +39,9 @@ impl Workload for Transfer {
         &'a self,
         stage: &Stage<'a>,
         results: &'a [FileRef],
-        _place: Option<&FileRef>,
+        place: Option<&FileRef>,
     ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
-        let stage = *stage;
-        Ok(at_once(move || combine(&stage, results)))
+        Ok(Box::new(Combining::open(*stage, results, place, open)?))
     }
 
     fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
@@ -59,16 +59,6 @@ fn open(stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
         0 => Ok(Box::new(FeatureWork::open(stage, worker, place)?)),
         _ => rounds::open(stage, worker, place, Arc::new(TrainedHead::open(stage)?)),
     }
-}
-
-/// Combines what the workers of a stage published. A worker whose result is damaged has its share computed
-/// again here.
-fn combine(stage: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
-    let again = |worker| open(stage, worker, None);
-    on_results(stage, results, again, |results| match stage.number {
-        0 => Ok(features::combine(stage, results)?),
-        _ => rounds::combine(stage, results, Arc::new(TrainedHead::open(stage)?)),
-    })
 }
 
 #[cfg(test)]
