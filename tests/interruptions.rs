@@ -1,5 +1,5 @@
-//! A run that is interrupted on purpose, as often as somebody likes, ends with the calm run's bytes, and is billed
-//! what ran.
+//! A run that is interrupted on purpose, as often as somebody likes, ends with the calm run's bytes,
+//! and is billed what ran.
 //!
 //! ```sh
 //! BATON_INTERRUPTIONS=200 cargo test --release -p tests --test interruptions -- --nocapture
@@ -97,8 +97,8 @@ fn a_run_that_is_interrupted_ends_as_a_calm_one_and_is_billed_what_ran() {
     let told = facts.iter().filter(|fact| matches!(fact, Fact::Interrupted { .. })).count();
     let billed = ledger.spend.gb_seconds(u64::MAX);
     println!(
-        "{count} interruptions, the first {AT_NOTHING} in stage {stage}: {told} legs were told to end, {saved} of them had \
-         done something; {billed:.0} GB-seconds billed, at most {:.0} can have run",
+        "{count} interruptions, the first {AT_NOTHING} in stage {stage}: {told} legs were told to end, \
+         {saved} of them had done something; {billed:.0} GB-seconds billed, at most {:.0} can have run",
         wall * PLACES * MEMORY
     );
     assert_eq!(ledger.ending.map(|ending| ending.why), Some(Reason::Rounds));

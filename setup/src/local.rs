@@ -5,18 +5,19 @@ mod standstill;
 
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION, TABLE};
+use crate::runs::{active, read_ledger};
 use crate::told;
 use crate::view::View;
 use crate::watch::{Screen, duration};
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use place::Place;
-use protocol::{Event, Fact, Ledger, Reason, RunId};
+use protocol::{Event, Ledger, Reason, RunId};
 use standstill::Standstill;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use storage::{FactLog, Root};
+use storage::Root;
 use terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -169,11 +170,25 @@ impl Local {
             "{}",
             serde_json::json!({"endpoint": cloud.address().endpoint, "function": FUNCTION, "table": TABLE})
         );
-        tokio::select! {
-            () = interrupted() => {}
-            never = self.watch(&cloud) => match never {},
-        }
+        let serve = async {
+            self.take_up(&cloud).await?;
+            match self.watch(&cloud).await {}
+        };
+        let served = tokio::select! {
+            served = serve => served,
+            () = interrupted() => Ok(()),
+        };
         cloud.shutdown().await;
+        served
+    }
+
+    /// Has every run that has not ended go on: whoever worked at it is gone with the cloud before this one.
+    async fn take_up(&self, cloud: &LocalCloud) -> Result<(), Failure> {
+        for ledger in active(&Root::open(&self.root)?)? {
+            let start = crate::start::event(None, Some(ledger.run.as_str()), None, true)?;
+            // What this fails at, ticks try again.
+            let _ = cloud.ask(start.to_json().to_string()).await;
+        }
         Ok(())
     }
 
@@ -344,18 +359,6 @@ impl Local {
             say!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
         }
     }
-}
-
-/// The ledger of a run in a folder.
-///
-/// # Errors
-/// In words: no such run, or a damaged ledger.
-pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
-    let root = Root::open(root).map_err(|error| error.to_string())?;
-    let log = FactLog::<Fact>::open(root.run(run).ledger()).map_err(|error| error.to_string())?;
-    let facts = log.read(Duration::from_secs(30)).map_err(|error| error.to_string())?;
-    let ledger = Ledger::fold(facts).map_err(|error| error.to_string())?;
-    ledger.ok_or_else(|| format!("run {run} has an empty ledger: start it again"))
 }
 
 /// The trainer binary beside this command.

@@ -96,7 +96,7 @@ impl Driver {
     /// The run's ledger, if it can be read.
     pub(crate) fn ledger(&self) -> Result<Ledger, String> {
         let run = protocol::RunId::new("run").expect("an id");
-        setup::local::read_ledger(self.services.root.path(), &run)
+        setup::runs::read_ledger(self.services.root.path(), &run)
     }
 
     /// Goes on until the run has ended, or nothing but words comes of starting it again.

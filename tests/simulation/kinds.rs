@@ -125,7 +125,8 @@ fn waiting(plan: &mut Plan, random: &mut Random) {
     }
 }
 
-/// Locks that two get at once, and several ways to end: which of them is settled is what such a lock puts in doubt.
+/// Locks that two get at once, and several ways to end:
+/// which of them is settled is what such a lock puts in doubt.
 fn unhonoured(plan: &mut Plan, random: &mut Random) {
     plan.promise = Promise::EndOrRefusal;
     for _ in 0..random.below(4) {

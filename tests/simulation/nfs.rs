@@ -255,7 +255,8 @@ impl Nfs {
         self.names.get(path).is_some_and(|&inode| self.inodes[inode].folder)
     }
 
-    /// Whether what has the name is a folder. A name that the client once found missing stays so, as for `open`.
+    /// Whether what has the name is a folder. A name that the client once found missing stays so,
+    /// as for `open`.
     pub(crate) fn look_at(
         &self,
         client: &mut Client,

@@ -1,4 +1,5 @@
-//! What happens to a world from outside: events, the watchdog, a cloud that leaves and comes back, clocks that jump.
+//! What happens to a world from outside: events, the watchdog, a cloud that leaves and comes back,
+//! clocks that jump.
 
 use super::nfs::Tail;
 use super::world::{self, GRACE_MS, World};
@@ -26,7 +27,7 @@ pub(crate) struct Outside {
 pub(crate) struct Comings {
     /// How often it still leaves.
     pub(crate) left: u32,
-    /// In so many turns it does so once; with 0 as soon as somebody is in a step that takes longer than two seconds.
+    /// In so many turns it does so once; with 0 as soon as somebody is in a step of more than two seconds.
     pub(crate) every: u64,
     /// How long it stays away at most, in milliseconds.
     pub(crate) pause_ms: u64,

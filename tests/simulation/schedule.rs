@@ -53,7 +53,10 @@ pub(crate) fn carry_out(plan: Plan, seed: u64, most_steps: u64, recorded: bool) 
                 w.violate(format!("the run does not end in {most_steps} steps"));
                 return Next::Over;
             }
-            next(w, outside.next_ms(w))
+            match cut_off(w) {
+                Some(number) => Next::Kill(number, tail(w)),
+                None => next(w, outside.next_ms(w)),
+            }
         });
         match next {
             Next::Run(process) => resume(process),
@@ -76,14 +79,7 @@ enum Next {
 fn next(w: &mut World, outside_ms: u64) -> Next {
     free_locks(w);
     let now = w.clock_ms;
-    let late = |process: &world::Process| process.runs() && process.told_ms.is_some_and(|told| told < now);
-    if let Some(number) = w.processes.iter().position(late) {
-        w.note(|_| format!("p{number} has had its two seconds and is killed"));
-        w.cut_off += 1;
-        return Next::Kill(number, tail(w));
-    }
-    let (mut found, mut running, mut soonest) = (None, 0, u64::MAX);
-    let mut candidates = 0;
+    let (mut found, mut running, mut soonest, mut candidates) = (None, 0, u64::MAX, 0);
     for number in 0..w.processes.len() {
         let process = &mut w.processes[number];
         if process.frozen_until_ms > 0 && process.frozen_until_ms <= now {
@@ -149,6 +145,16 @@ fn next(w: &mut World, outside_ms: u64) -> Next {
             Next::Wait
         }
     }
+}
+
+/// A process that was told to end and has had its two seconds.
+fn cut_off(w: &mut World) -> Option<usize> {
+    let now = w.clock_ms;
+    let late = |process: &world::Process| process.runs() && process.told_ms.is_some_and(|told| told < now);
+    let number = w.processes.iter().position(late)?;
+    w.note(|_| format!("p{number} has had its two seconds and is killed"));
+    w.cut_off += 1;
+    Some(number)
 }
 
 enum Found {

@@ -184,8 +184,8 @@ impl World {
         self.now_ms().saturating_add_signed(self.shift_ms)
     }
 
-    /// The cloud is back. Of those that had to be killed the ledger knows that they were gone two seconds after
-    /// somebody was told to, if that was the last that was heard; otherwise they may be billed to their time limit.
+    /// The cloud is back. Of those that had to be killed the ledger knows that they were gone two seconds
+    /// after the last fact, if that was a leg that was told to end; else they may be billed to their limit.
     pub(crate) fn forgive(&mut self) {
         let each_ms = if self.truth.told { LATE_MS } else { self.setting.limit_ms };
         self.forgiven_ms += std::mem::take(&mut self.cut_off) * each_ms;

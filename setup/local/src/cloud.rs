@@ -57,8 +57,8 @@ impl LocalCloud {
         self.queue.event(payload.into(), None)
     }
 
-    /// Sends a request and waits for its answer. It runs beside all others, whatever the concurrency is, so that
-    /// who owns the local cloud can always start and tick.
+    /// Sends a request and waits for its answer. It runs beside all others, whatever the concurrency is,
+    /// so that who owns the local cloud can always start and tick.
     ///
     /// # Errors
     /// The payload is not JSON or larger than 1 MB, the local cloud is shut down, or the function failed:

@@ -34,8 +34,8 @@ impl Standstill {
     /// Looks at the run and its cloud.
     ///
     /// # Errors
-    /// When nothing moves, nothing is at work or about to be but what has failed already, and that has lasted too long
-    /// after an event was given up.
+    /// When nothing moves, nothing is at work or about to be but what has failed already,
+    /// and that has lasted too long after an event was given up.
     pub(super) fn look(&mut self, ledger: &Ledger, cloud: &Status) -> Result<(), Failure> {
         let done = ledger.workers.iter().filter(|worker| worker.result.is_some()).count();
         let place = (ledger.stage, done, ledger.workers.iter().map(|worker| worker.leg).sum());

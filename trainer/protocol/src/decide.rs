@@ -43,7 +43,7 @@ impl Ledger {
         if let Some(ending) = self.ready() {
             return Ok(Decision::End(ending));
         }
-        // Who forces a start says until when somebody was at work. Limits are looked at once that is recorded.
+        // Who forces a start says until when somebody worked: limits are looked at when that is recorded.
         if !event.is_forced() {
             if let Some(reason) = self.must_end(moment.now_ms) {
                 return Ok(Decision::Close(reason));

@@ -90,8 +90,8 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
-    /// The watchdog saw work that was sent or begun in the future by its own clock: somebody's clock was ahead, or
-    /// its own went back. From here on it counts the time of such work from now.
+    /// The watchdog saw work that was sent or begun in the future by its own clock: somebody's was ahead,
+    /// or its own went back. From here on it counts the time of such work from now.
     Seen {
         /// When.
         at_ms: u64,

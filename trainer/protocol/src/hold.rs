@@ -56,8 +56,8 @@ impl Hold {
         (self.resent, self.unheard) = (self.resent + 1, self.unheard + 1);
     }
 
-    /// It is sent again by somebody who says that nobody has it in hand any more. Who had it was ended on purpose,
-    /// as far as anybody knows, and that is no crash.
+    /// It is sent again by somebody who says that nobody has it in hand any more. Who had it was ended on
+    /// purpose, as far as anybody knows, and that is no crash.
     pub(crate) fn send_anew(&mut self, at_ms: u64) {
         if self.unheard == 0 {
             self.begun = self.begun.saturating_sub(1);
@@ -82,8 +82,8 @@ impl Hold {
         future(begun_ms.max(free_ms)) && self.seen_ms.is_none_or(future)
     }
 
-    /// How long ago a time of this work was, in milliseconds. Of one in the future nothing is known but that it has
-    /// passed since somebody saw it.
+    /// How long ago a time of this work was, in milliseconds. Of one in the future nothing is known but that
+    /// it has passed since somebody saw it.
     fn since(&self, ms: u64, now_ms: u64) -> u64 {
         let seen = || self.seen_ms.map_or(0, |seen_ms| now_ms.saturating_sub(seen_ms));
         now_ms.checked_sub(ms).unwrap_or_else(seen)

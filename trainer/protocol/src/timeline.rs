@@ -73,7 +73,8 @@ impl Timeline {
     /// Takes the next fact. `started` begins anew.
     pub fn take(&mut self, fact: &Fact) {
         self.facts += 1;
-        let interrupted = std::mem::take(&mut self.interrupted);
+        let told = matches!(fact, Fact::Interrupted { .. });
+        let interrupted = std::mem::replace(&mut self.interrupted, told);
         match fact {
             Fact::Started { workers, course, features, at_ms, .. } => {
                 let (started_ms, workers) = (*at_ms, *workers);
@@ -93,11 +94,8 @@ impl Timeline {
                 stage.attempts.push(Attempt { target: *target, began_ms, until_ms, end, invocation });
             }
             Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::Interrupted { target, invocation, at_ms, .. }
             | Fact::WorkerDone { target, invocation, at_ms, .. } => self.done(*target, invocation, *at_ms),
-            Fact::Interrupted { target, invocation, at_ms, .. } => {
-                self.done(*target, invocation, *at_ms);
-                self.interrupted = true;
-            }
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.done(Target::combine(combined.stage), invocation, *at_ms);
                 if let Some(stage) = self.stages.get_mut(&combined.stage) {

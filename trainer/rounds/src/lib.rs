@@ -65,7 +65,8 @@ pub fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) ->
     Ok(combined)
 }
 
-/// The same without the score, for whoever scores in steps; gives the parameters that are to be scored, if they are.
+/// The same without the score, for whoever scores in steps; gives the parameters that are to be scored,
+/// if they are.
 ///
 /// # Errors
 /// When training has diverged; when a file is damaged, cannot be read or cannot be written.

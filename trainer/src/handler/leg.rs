@@ -1,5 +1,5 @@
-//! One leg of any work: steps until the work or the time ends, or the process is told to end; then the result,
-//! or the place for the next leg.
+//! One leg of any work: steps until the work or the time ends, or the process is told to end;
+//! then the result, or the place for the next leg.
 
 use super::Turn;
 use super::lookout::Lookout;

@@ -16,7 +16,8 @@ impl Pace {
         Pace { begun_ms: now_ms, deadline_ms, last_ms: now_ms, longest_step_ms: 0, steps: 0 }
     }
 
-    /// A step has ended. Where the clock went back meanwhile, the deadline goes back with it, as far as is known.
+    /// A step has ended. Where the clock went back meanwhile, the deadline goes back with it,
+    /// as far as is known.
     pub(super) fn stepped(&mut self, now_ms: u64) {
         let back_ms = self.last_ms.saturating_sub(now_ms);
         self.deadline_ms = self.deadline_ms.saturating_sub(back_ms);

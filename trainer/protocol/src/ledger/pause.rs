@@ -1,5 +1,5 @@
-//! Pauses: the times in which a run stood still on purpose. They do not count in its hours, and nobody is billed
-//! for them.
+//! Pauses: the times in which a run stood still on purpose. They do not count in its hours,
+//! and nobody is billed for them.
 //!
 //! A pause begins when a leg was told to end and nobody is at work any more, and ends with the next fact. Who
 //! forces a start says that nobody was at work: then it has lasted since the last sign of life.

@@ -1,4 +1,5 @@
-//! The combine of a stage: what its workers published becomes one state, in one step; that is scored, in legs.
+//! The combine of a stage: what its workers published becomes one state, in one step;
+//! that is scored, in legs.
 
 use crate::features;
 use crate::scoring::{Notes, Scoring};
