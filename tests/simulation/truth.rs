@@ -247,7 +247,12 @@ impl Truth {
 
     /// The share that a worker had until it recorded this.
     fn share_of(&self, fact: &Fact) -> u32 {
-        let (Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. }) = fact else { return 0 };
+        let (Fact::LegDone { target, .. }
+        | Fact::Interrupted { target, .. }
+        | Fact::WorkerDone { target, .. }) = fact
+        else {
+            return 0;
+        };
         let workers = self.ledger.as_ref().map(|ledger| &ledger.workers);
         let piece = workers.zip(target.worker).and_then(|(workers, number)| workers.get(number as usize));
         piece.map_or(0, |piece| piece.share)
