@@ -1,7 +1,7 @@
 //! `baton features`: lists the stored features of frozen layers, and removes them.
 
 use crate::Failure;
-use crate::local::read_ledger;
+use crate::runs::{active, names};
 use clap::Subcommand;
 use indicatif::HumanBytes;
 use protocol::RunId;
@@ -121,31 +121,10 @@ fn stores(root: &Root) -> Result<Vec<Store>, Failure> {
 /// The unfinished runs, by the key of the store that they use.
 fn users(root: &Root) -> Result<BTreeMap<String, Vec<RunId>>, Failure> {
     let mut users: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
-    for name in names(&root.path().join("runs"))? {
-        let Ok(run) = RunId::new(&name) else { continue };
-        if let Ok(ledger) = read_ledger(root.path(), &run)
-            && ledger.ending.is_none()
-        {
-            users.entry(ledger.features.key).or_default().push(run);
-        }
+    for ledger in active(root)? {
+        users.entry(ledger.features.key).or_default().push(ledger.run);
     }
     Ok(users)
-}
-
-/// The names of the folders in a folder, sorted; none if it is missing.
-fn names(folder: &Path) -> Result<Vec<String>, Failure> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
-        let entry = entry.map_err(Failure::io("list", folder))?;
-        if entry.path().is_dir() {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn bytes_in(folder: &Path) -> Result<u64, Failure> {

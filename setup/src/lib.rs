@@ -22,6 +22,7 @@ pub mod predict;
 pub mod pretrain;
 pub mod pull;
 pub mod push;
+pub mod runs;
 pub mod sheet;
 pub mod start;
 pub mod status;

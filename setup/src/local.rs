@@ -5,18 +5,22 @@ mod standstill;
 
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION, TABLE};
+use crate::runs::{active, read_ledger};
 use crate::told;
 use crate::view::View;
 use crate::watch::{Screen, duration};
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use place::Place;
-use protocol::{Event, Fact, Ledger, Reason, RunId};
+use protocol::{Event, Ledger, Reason, RunId};
 use standstill::Standstill;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use storage::{FactLog, Root};
+use storage::Root;
 use terminal::say;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 /// How often the state of a run in the local cloud is read.
 const LOOK: Duration = Duration::from_millis(400);
@@ -33,7 +37,7 @@ const START_TRIES: usize = 6;
     after_help = "Examples:\n  baton local --root efs --job job.json --run my-run --workers 4   a whole run, from start to model\n  \
     baton local --root efs --job job.json --run my-run --time-limit 20s   the same in many short legs\n  \
     baton local --root efs   only the cloud, for baton start, watch and stop in another terminal\n\
-    Ctrl-C ends every process; the same command again continues the run."
+    Ctrl-C has every process save its work and end; the same command again continues the run."
 )]
 pub struct Local {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
@@ -166,14 +170,25 @@ impl Local {
             "{}",
             serde_json::json!({"endpoint": cloud.address().endpoint, "function": FUNCTION, "table": TABLE})
         );
-        let mut tick = tokio::time::interval(self.tick.max(LOOK));
-        loop {
-            tokio::select! {
-                _ = interrupted() => break,
-                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
-            }
-        }
+        let serve = async {
+            self.take_up(&cloud).await?;
+            match self.watch(&cloud).await {}
+        };
+        let served = tokio::select! {
+            served = serve => served,
+            () = interrupted() => Ok(()),
+        };
         cloud.shutdown().await;
+        served
+    }
+
+    /// Has every run that has not ended go on: whoever worked at it is gone with the cloud before this one.
+    async fn take_up(&self, cloud: &LocalCloud) -> Result<(), Failure> {
+        for ledger in active(&Root::open(&self.root)?)? {
+            let start = crate::start::event(None, Some(ledger.run.as_str()), None, true)?;
+            // What this fails at, ticks try again.
+            let _ = cloud.ask(start.to_json().to_string()).await;
+        }
         Ok(())
     }
 
@@ -184,9 +199,17 @@ impl Local {
     pub async fn carry_out(&self, start: Event) -> Result<Outcome, Failure> {
         let (cloud, _place) = self.start()?.await?;
         let client = Cloud::local(cloud.address()).await;
+        let run = async {
+            let run = self.begin(&cloud, &start).await?;
+            // No tick comes before the start, which says when nobody worked at the run.
+            tokio::select! {
+                followed = self.follow(&cloud, &client, run) => followed,
+                never = self.watch(&cloud) => match never {},
+            }
+        };
         let followed = tokio::select! {
-            followed = self.follow(&cloud, &client, &start) => followed,
-            _ = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
+            followed = run => followed,
+            () = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
         };
         let Status { counts, kills, .. } = cloud.status();
         cloud.shutdown().await;
@@ -197,15 +220,26 @@ impl Local {
         Ok(Outcome { run, ledger, model, counts, kills })
     }
 
-    /// Sends the `start` event and waits for its answer. A function that fails is asked again: starting twice
-    /// is safe. If its process dies, it is asked again until that has lasted too long.
-    async fn insist(&self, client: &Cloud, start: &Event) -> Result<String, String> {
+    /// The watchdog: ticks, one after the other, for ever.
+    async fn watch(&self, cloud: &LocalCloud) -> Infallible {
+        let mut tick = tokio::time::interval(self.tick.max(LOOK));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            // What a tick fails at, the next one tries again.
+            let _ = cloud.ask(r#"{"tick":true}"#).await;
+        }
+    }
+
+    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting
+    /// twice is safe. One whose process dies is asked until that has lasted too long.
+    async fn insist(&self, cloud: &LocalCloud, start: &Event) -> Result<String, local_cloud::Error> {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {
-            let reply = client.send(FUNCTION, start, true).await;
-            let Err(words) = &reply else { return reply };
+            let reply = cloud.ask(start.to_json().to_string()).await;
+            let Err(error) = &reply else { return reply };
             tries += 1;
-            let patient = standstill::died(words) && begun.elapsed() < self.give_up;
+            let patient = standstill::died(error) && begun.elapsed() < self.give_up;
             if tries >= START_TRIES && !patient {
                 return reply;
             }
@@ -213,29 +247,29 @@ impl Local {
         }
     }
 
-    async fn follow(
-        &self,
-        cloud: &LocalCloud,
-        client: &Cloud,
-        start: &Event,
-    ) -> Result<(RunId, Ledger), Failure> {
-        let reply = self.insist(client, start).await.map_err(standstill::unanswered)?;
+    /// Starts the run, or makes it go on.
+    async fn begin(&self, cloud: &LocalCloud, start: &Event) -> Result<RunId, Failure> {
+        let reply = self.insist(cloud, start).await.map_err(standstill::unanswered)?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
             return Err(Failure::input(format!("refused: {why}")));
         }
         let named = reply.get("run").and_then(|run| run.as_str()).or(start.run().map(RunId::as_str));
-        let run = RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?;
+        Ok(RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?)
+    }
+
+    /// Shows a run until it has ended.
+    async fn follow(
+        &self,
+        cloud: &LocalCloud,
+        client: &Cloud,
+        run: RunId,
+    ) -> Result<(RunId, Ledger), Failure> {
         let mut screen = Screen::new(self.json);
         let mut standstill = Standstill::new(self.give_up);
-        let mut tick = tokio::time::interval(self.tick.max(LOOK));
-        tick.tick().await;
         let mut read = Instant::now();
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
-            }
+            tokio::time::sleep(LOOK).await;
             let view = View::read(&client.tables, TABLE, run.as_str());
             if let Ok(Ok(Some(view))) = tokio::time::timeout(VIEW, view).await {
                 screen.show(&view);
@@ -332,18 +366,6 @@ impl Local {
     }
 }
 
-/// The ledger of a run in a folder.
-///
-/// # Errors
-/// In words: no such run, or a damaged ledger.
-pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
-    let root = Root::open(root).map_err(|error| error.to_string())?;
-    let log = FactLog::<Fact>::open(root.run(run).ledger()).map_err(|error| error.to_string())?;
-    let facts = log.read(Duration::from_secs(30)).map_err(|error| error.to_string())?;
-    let ledger = Ledger::fold(facts).map_err(|error| error.to_string())?;
-    ledger.ok_or_else(|| format!("run {run} has an empty ledger: start it again"))
-}
-
 /// The trainer binary beside this command.
 pub(crate) fn beside() -> Result<PathBuf, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -359,8 +381,7 @@ pub(crate) fn beside() -> Result<PathBuf, String> {
 
 /// Ctrl-C, or the terminate signal of a service manager.
 pub(crate) async fn interrupted() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut terminate) = terminate else {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return drop(tokio::signal::ctrl_c().await);
     };
     tokio::select! {

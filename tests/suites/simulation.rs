@@ -17,6 +17,7 @@ mod code {
 mod simulation;
 
 use simulation::exhaustive::Search;
+use simulation::kinds::Plan;
 use simulation::setting::Setting;
 use std::time::Instant;
 
@@ -73,7 +74,17 @@ fn replay_a_seed_in_words() {
     assert!(!history.contains("VIOLATION"), "seed {seed} fails");
 }
 
-/// Explores a world and prints how large it is.
+#[test]
+fn sixty_four_workers_wait_for_two_places() {
+    let world = simulation::on_simulated_disk(|| {
+        simulation::schedule::carry_out(Plan::calm(Setting::crowded()), 1, 1_000_000, false)
+    });
+    let (steps, hours) = (world.tally.steps, (world.clock_ms - 1_000_000) as f64 / 3_600_000.0);
+    println!("{} invocations, {steps} steps, {hours:.1} hours", world.tally.invocations);
+    assert_eq!((world.violation, world.truth.resent), (None, 0));
+}
+
+/// Explores a world and says how large it is.
 fn explore(setting: Setting, faults: u32, reduced: bool) -> usize {
     let begun = Instant::now();
     let legs = setting.most_steps;

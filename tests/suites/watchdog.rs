@@ -96,7 +96,7 @@ fn an_event_lost_costs_a_tick() {
     let facts = world.facts("lossy");
     let mut late = Vec::new();
     for (number, fact) in facts.iter().enumerate() {
-        let Fact::SentAgain { targets, at_ms } = fact else { continue };
+        let Fact::SentAgain { targets, at_ms, .. } = fact else { continue };
         let before = Ledger::fold(facts[..number].to_vec()).unwrap().unwrap();
         for target in targets {
             let piece = target.worker.map_or(&before.combine, |worker| &before.workers[worker as usize]);

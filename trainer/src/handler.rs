@@ -64,7 +64,7 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         Decision::End(ending) => turn.end(&ledger, ending),
         Decision::Reopen => turn.reopen(),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
-        Decision::Ignore(why) => Ok(Reply::ignored(why)),
+        Decision::Wait(why) | Decision::Ignore(why) => Ok(Reply::ignored(why)),
         Decision::Ahead(why) => Err(Error::Ahead(why)),
     }
 }

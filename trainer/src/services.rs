@@ -5,6 +5,7 @@ use protocol::items::ModelItem;
 use protocol::{Event, Fact, Ledger, RunId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{Known, Root};
@@ -26,6 +27,24 @@ pub struct Services {
     pub settings: Settings,
     /// The ledgers that this process has read, so that a long one is read once.
     pub ledgers: Ledgers,
+    /// Whether this process was told to end.
+    pub notice: Notice,
+}
+
+/// Whether a process was told to end: it has two seconds then, in which a leg saves its place.
+#[derive(Clone, Debug, Default)]
+pub struct Notice(Arc<AtomicBool>);
+
+impl Notice {
+    /// Tells the process to end.
+    pub fn give(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to.
+    pub fn is_given(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Ledgers as this process last saw them, by their files. They are only a view: each is brought up to date

@@ -1,13 +1,17 @@
 //! The local cloud for its user: start, send, watch, stop.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use axum::body::Bytes;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 use crate::{
-    Address, Counts, Error, Failure, Faults, Options, Status, Token, api, dynamodb::Tables, invoke,
-    queue::Queue,
+    Address, Counts, Error, Failure, Faults, Options, Status, Token, api, dynamodb::Tables,
+    invocation::Outcome, invoke, queue::Queue,
 };
+
+/// What a process that is told to end is left to save its work, as on Lambda.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A running local cloud; dropping it ends every process that it started.
 #[derive(Debug)]
@@ -53,6 +57,23 @@ impl LocalCloud {
         self.queue.event(payload.into(), None)
     }
 
+    /// Sends a request and waits for its answer. It runs beside all others, whatever the concurrency is,
+    /// so that who owns the local cloud can always start and tick.
+    ///
+    /// # Errors
+    /// The payload is not JSON or larger than 1 MB, the local cloud is shut down, or the function failed:
+    /// [`Error::Failed`] with Lambda's error object.
+    pub async fn ask(&self, payload: impl Into<Vec<u8>>) -> Result<String, Error> {
+        let payload = payload.into();
+        invoke::check_event(&payload).map_err(Error::Event)?;
+        let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
+        match self.queue.ask(payload.into())?.await {
+            Ok(Outcome::Answered(answer)) => Ok(text(answer)),
+            Ok(Outcome::Failed(failed)) => Err(Error::Failed(text(failed.payload))),
+            Err(_) => Err(Error::Closed),
+        }
+    }
+
     /// The events that were given up, oldest first.
     pub fn failures(&self) -> Vec<Failure> {
         self.queue.status().failures
@@ -83,8 +104,10 @@ impl LocalCloud {
         self.queue.idle().await;
     }
 
-    /// Ends every process with SIGKILL and waits until they are gone.
+    /// Tells every process to end, and after two seconds ends it; waits until they are gone.
     pub async fn shutdown(self) {
+        self.queue.leave();
+        let _ = timeout(GRACE, self.queue.rested()).await;
         self.queue.close();
         self.queue.ended().await;
     }

@@ -45,6 +45,9 @@ pub enum Error {
     /// The event is not JSON or is too large.
     #[error("event refused: {0}")]
     Event(String),
+    /// The function failed at a request; Lambda's error object says how.
+    #[error("the function failed: {0}")]
+    Failed(String),
     /// The local cloud is shutting down.
     #[error("the local cloud is shut down and takes no more events")]
     Closed,

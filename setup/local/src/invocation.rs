@@ -33,6 +33,8 @@ pub(crate) enum Waiter {
     Nobody,
     /// A caller of `RequestResponse`, who gets the result of the one attempt.
     Caller(oneshot::Sender<Outcome>),
+    /// The owner of the local cloud, who has a place beside the others.
+    Owner(oneshot::Sender<Outcome>),
 }
 
 /// How one attempt ended.

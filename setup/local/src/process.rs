@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     io::retry_on_intr,
-    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid},
 };
 use tokio::sync::{oneshot, watch};
 
@@ -58,7 +58,19 @@ impl Process {
         exit.wait_for(Option::is_some).await.ok().and_then(|status| *status)
     }
 
-    /// Ends the whole group at once; [`Process::exited`] waits until it is gone.
+    /// Tells the process to end; it may take some time to save its work.
+    /// What it has started is its own business.
+    pub(crate) fn terminate(&self) {
+        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*reaped {
+            // It can have ended just now; then there is nobody to tell.
+            let _ = kill_process(self.pid, Signal::TERM);
+        }
+        drop(reaped);
+        self.thaw();
+    }
+
+    /// Ends the whole group at once; [`Process::exited`] tells when it is gone.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }

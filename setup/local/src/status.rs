@@ -89,6 +89,8 @@ pub struct Status {
     pub counts: Counts,
     /// Events accepted and not yet ended, including those that wait for a retry.
     pub outstanding: usize,
+    /// Those of them that have failed and wait for a retry.
+    pub retrying: usize,
     /// Those of them that wait for a process.
     pub queued: usize,
     /// The processes.

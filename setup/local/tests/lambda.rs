@@ -136,6 +136,18 @@ async fn no_more_run_at_a_time_than_the_concurrency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_owner_has_a_place_beside_a_full_house() {
+    let cloud = start(|options| options.concurrency = 1).await;
+    cloud.invoke_event(r#"{"do": "hang"}"#).unwrap();
+    assert_eq!(invoke(&cloud, "RequestResponse", r#"{"echo": 1}"#).await.status, 429);
+    let answer = tokio::time::timeout(Duration::from_secs(10), cloud.ask(r#"{"echo": 1}"#)).await;
+    assert!(answer.expect("within ten seconds").is_ok());
+    assert_eq!((cloud.status().outstanding, cloud.status().queued), (1, 0));
+    let failed = cloud.ask(r#"{"do": "error"}"#).await.unwrap_err().to_string();
+    assert!(failed.contains("as told"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_an_answer_finds_the_concurrency_free() {
     let cloud = start(|options| options.concurrency = 1).await;
     for _ in 0..50 {

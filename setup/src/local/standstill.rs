@@ -2,7 +2,7 @@
 //! command stops waiting.
 
 use crate::Failure;
-use local_cloud::Status;
+use local_cloud::{Error, Status};
 use protocol::{Event, Ledger};
 use std::time::{Duration, Instant};
 use terminal::note;
@@ -58,33 +58,39 @@ impl Standstill {
         }
         self.told = cloud.failures.len();
         match &self.why {
-            Some(why) if cloud.outstanding == 0 && self.moved.elapsed() > self.give_up => Err(Failure {
-                code: if why.kind == "Storage" { 4 } else { 1 },
-                message: format!(
-                    "run {} has stood still for {:.0} s: {}. Run the same command again to continue it",
-                    ledger.run,
-                    self.moved.elapsed().as_secs_f64(),
-                    why.message
-                ),
-            }),
+            Some(why) if cloud.outstanding == cloud.retrying && self.moved.elapsed() > self.give_up => {
+                Err(Failure {
+                    code: if why.kind == "Storage" { 4 } else { 1 },
+                    message: format!(
+                        "run {} has stood still for {:.0} s: {}. Run the same command again to continue it",
+                        ledger.run,
+                        self.moved.elapsed().as_secs_f64(),
+                        why.message
+                    ),
+                })
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// Why the function did not answer, with the matching exit code.
-pub(super) fn unanswered(words: String) -> Failure {
-    let why = words.find('{').map(|at| trouble(&words[at..])).filter(|why| !why.message.is_empty());
-    match why {
+/// Why the function did not answer, with the exit code that goes with it.
+pub(super) fn unanswered(error: Error) -> Failure {
+    match said(&error).filter(|why| !why.message.is_empty()) {
         Some(why) if why.kind == "Storage" => Failure { code: 4, message: why.message },
         Some(why) => Failure { code: 1, message: format!("the function failed: {}", why.message) },
-        None => words.into(),
+        None => error.to_string().into(),
     }
 }
 
-/// Whether the function's process died or ran out of time, according to the message.
-pub(super) fn died(words: &str) -> bool {
-    words.find('{').is_some_and(|at| trouble(&words[at..]).is_the_platforms())
+/// Whether the function's process died or ran out of time, by what was said of it.
+pub(super) fn died(error: &Error) -> bool {
+    said(error).is_some_and(|why| why.is_the_platforms())
+}
+
+/// What the function, or the platform in its place, said of its failure.
+fn said(error: &Error) -> Option<Trouble> {
+    if let Error::Failed(object) = error { Some(trouble(object)) } else { None }
 }
 
 /// A short name of an event.
@@ -155,6 +161,7 @@ mod tests {
             endpoint,
             counts,
             outstanding,
+            retrying: 0,
             queued: 0,
             processes: vec![],
             failures,
@@ -167,6 +174,8 @@ mod tests {
         let (mut ledger, mut standstill) = (ledger(), Standstill::new(Duration::ZERO));
         assert!(standstill.look(&ledger, &status(0, 0)).is_ok(), "nothing was given up");
         assert!(standstill.look(&ledger, &status(1, 1)).is_ok(), "another event is on its way");
+        let failing = Status { retrying: 1, ..status(1, 1) };
+        assert!(standstill.look(&ledger, &failing).is_err(), "what is on its way has failed as well");
         let failure = standstill.look(&ledger, &status(0, 1)).unwrap_err();
         assert!(failure.code == 4 && failure.message.contains("the disk is full"), "{failure}");
         let crashed = status_of("Runtime.ExitError", 0, 1);
@@ -177,10 +186,8 @@ mod tests {
 
     #[test]
     fn a_process_that_died_is_told_from_a_function_that_failed() {
-        let said = |kind: &str| {
-            format!("the function failed (Unhandled): {}", json!({"errorType": kind, "errorMessage": "x"}))
-        };
+        let said = |kind: &str| Error::Failed(json!({"errorType": kind, "errorMessage": "x"}).to_string());
         assert!(died(&said("Runtime.ExitError")) && died(&said("Sandbox.Timedout")));
-        assert!(!died(&said("Storage")) && !died("no such function"));
+        assert!(!died(&said("Storage")) && !died(&Error::Closed));
     }
 }

@@ -3,7 +3,11 @@
 use super::code::protocol::{Decision, Event, Ledger, Moment, Reason};
 use super::world::World;
 
-/// The promised end of a schedule.
+/// In which a run is done whose clocks jump, and by how much a bill may differ, in milliseconds.
+const SOON_MS: u64 = 40 * 60_000;
+const SLACK_MS: u64 = 1_000;
+
+/// How a schedule is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// All rounds, or the job's patience; nothing was sent again.
@@ -16,7 +20,11 @@ pub(crate) enum Promise {
     AnyEnd,
     /// All rounds, or the job's patience; with a model without scores, because scoring is impossible.
     Unscored,
-    /// Or every reader of its ledger sees that it is wrong.
+    /// All rounds, or the job's patience, however often its cloud left; and what is billed is what ran.
+    Interrupted,
+    /// All rounds, or the job's patience, in less than an hour, whatever the clocks show.
+    Soon,
+    /// Or whoever reads its ledger is told what is wrong with it.
     EndOrRefusal,
 }
 
@@ -35,7 +43,7 @@ pub(crate) fn sent(w: &mut World, event: &Event) {
         }
         return;
     };
-    let moment = Moment { now_ms: w.clock_ms, invocation: "nobody", patience_ms: 180_000 };
+    let moment = Moment { now_ms: w.epoch_ms(), invocation: "nobody", patience_ms: 180_000 };
     let wrong = match ledger.decide(event, moment) {
         Ok(Decision::Ahead(why)) if !w.truth.unhonoured => {
             Some(format!("an event is sent ahead of what is durable: {why}"))
@@ -90,10 +98,24 @@ fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
         Promise::Unscored if unscored.is_none() || ending.model.is_none() => {
             Some("scores cannot be had, and the model has them or is not there".into())
         }
-        Promise::Undisturbed | Promise::Done => unscored.map(|why| format!("the model has no scores: {why}")),
+        Promise::Undisturbed | Promise::Done | Promise::Interrupted | Promise::Soon => {
+            unscored.map(|why| format!("the model has no scores: {why}"))
+        }
         _ if w.setting.endless && unscored.is_none() => Some("scores that cannot be had are there".into()),
         _ => None,
     }
+}
+
+/// What is wrong with a run whose cloud has come and gone.
+fn interrupted(w: &World, ledger: &Ledger) -> Option<String> {
+    let billed_ms = ledger.spend.gb_seconds(u64::MAX) * 1_000.0;
+    let most_ms = w.lasted_ms + w.forgiven_ms + SLACK_MS;
+    if billed_ms > most_ms as f64 {
+        return Some(format!("{billed_ms:.0} ms are billed, {} ms have run", w.lasted_ms));
+    }
+    let worked_ms = ledger.worked_ms(w.epoch_ms());
+    let short = w.setting.step_ms <= 1_000 && w.forgiven_ms > 0;
+    short.then(|| format!("a leg of short steps did not end in two seconds; {worked_ms} ms of work"))
 }
 
 /// Checks the end of a schedule.
@@ -115,6 +137,14 @@ pub(crate) fn ended(w: &mut World, promise: Promise) {
         Some(_) if matches!(promise, Promise::AnyEnd | Promise::EndOrRefusal) => None,
         Some(why) => Some(format!("the run ended: {why}")),
     };
+    let wrong = wrong.or_else(|| match promise {
+        Promise::Interrupted => interrupted(w, ledger),
+        Promise::Soon => {
+            let late_ms = w.truth.ended_ms?.saturating_sub(1_000_000);
+            (late_ms > SOON_MS).then(|| format!("it has taken {} minutes", late_ms / 60_000))
+        }
+        _ => None,
+    });
     let guess = |why: &Reason| ledger.spend.begun > 0 && why.to_string().contains("does the function start");
     let wrong = wrong.or_else(|| {
         let why = w.truth.ending().filter(|why| guess(why))?;

@@ -8,7 +8,7 @@ use super::code::work::Registry;
 use super::learner::Hashing;
 use super::seam::{Sender, SharedClock, Watched};
 use super::setting::{ROOT, Setting};
-use super::world::with;
+use super::world::{rests, with};
 use generator::{Generator, Gn};
 use std::any::Any;
 use std::cell::RefCell;
@@ -71,6 +71,9 @@ fn invocation() {
     let answer = catch_unwind(AssertUnwindSafe(|| carry_out(services, &payload, &invocation, setting)));
     with(|w| {
         w.me().slot = None;
+        if !matches!(&answer, Err(payload) if payload.is::<Killed>()) {
+            rests(w, w.current);
+        }
         match answer {
             Ok(Ok(words)) => {
                 w.note(|w| format!("p{} answers {words}", w.current));
@@ -127,6 +130,7 @@ fn services_of(setting: Setting) -> Result<Services, String> {
         workloads: Registry::new(vec![("hashing", Box::new(Hashing(setting)))]),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
         ledgers: Ledgers::default(),
+        notice: with(|w| w.me().notice()),
     })
 }
 

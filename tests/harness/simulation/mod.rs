@@ -6,8 +6,10 @@
 pub(crate) mod check;
 pub(crate) mod coroutine;
 pub(crate) mod exhaustive;
+pub(crate) mod kinds;
 pub(crate) mod learner;
 pub(crate) mod nfs;
+pub(crate) mod outside;
 pub(crate) mod random;
 pub(crate) mod schedule;
 pub(crate) mod seam;

@@ -115,8 +115,7 @@ impl Nfs {
         now_ms: u64,
         forget_ms: u64,
     ) -> io::Result<usize> {
-        client.missing.retain(|(_, until)| *until > now_ms);
-        if !create && !new && client.missing.iter().any(|(missing, _)| missing == path) {
+        if client.misses(path, now_ms) && !create && !new {
             return kind(io::ErrorKind::NotFound);
         }
         let inode = match self.names.get(path) {
@@ -255,9 +254,20 @@ impl Nfs {
         self.names.get(path).is_some_and(|&inode| self.inodes[inode].folder)
     }
 
-    /// Whether the name is a folder's.
-    pub(crate) fn look_at(&self, path: &Path) -> io::Result<bool> {
-        if self.names.contains_key(path) { Ok(self.is_dir(path)) } else { kind(io::ErrorKind::NotFound) }
+    /// Whether what has the name is a folder. A name that the client once found missing stays so,
+    /// as for `open`.
+    pub(crate) fn look_at(
+        &self,
+        client: &mut Client,
+        path: &Path,
+        now_ms: u64,
+        forget_ms: u64,
+    ) -> io::Result<bool> {
+        if !client.misses(path, now_ms) && self.names.contains_key(path) {
+            return Ok(self.is_dir(path));
+        }
+        client.missing.push((path.to_owned(), now_ms + forget_ms));
+        kind(io::ErrorKind::NotFound)
     }
 
     pub(crate) fn list(&self, client: &mut Client, path: &Path) -> io::Result<Vec<String>> {

@@ -1,184 +1,38 @@
 //! One schedule from a seed: it decides who runs next, which event is delivered, which fault occurs. Then,
 //! without further faults, the run has to end.
 
-use super::check::{Promise, ended};
+use super::check::ended;
 use super::coroutine::resume;
+use super::kinds::Plan;
 use super::nfs::Tail;
-use super::random::{Random, mix};
-use super::setting::{RUN, Setting};
+use super::random::mix;
 use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 
 /// How long an NFS client may stay away before the server takes its locks.
 const LEASE_MS: u64 = 90_000;
-/// From one tick of the watchdog to the next.
-const TICK_MS: u64 = 60_000;
-/// One of this many events is lost, in schedules that lose many.
-const MANY_LOST: u64 = 2;
-/// Steps after which a schedule counts as stuck.
+/// Steps after which a schedule is held to be stuck.
 const MOST_STEPS: u64 = 40_000;
 
-/// Kinds of schedules; a seed's place in the list is the seed modulo their number.
-pub(crate) const KINDS: [&str; 9] = [
-    "no faults",
-    "what redelivery heals, without a watchdog",
-    "a few faults of all kinds",
-    "locks that are not honoured",
-    "many faults of one kind",
-    "many faults of all kinds",
-    "a small limit on invocations",
-    "stopped, started and ticked from outside",
-    "an end that no attempt outlives",
-];
-
-/// The decisions of a seed before the first step.
-struct Plan {
-    setting: Setting,
-    rates: Rates,
-    promise: Promise,
-    watchdog: bool,
-    /// Events from outside, and their times.
-    outside: Vec<(u64, String)>,
-}
-
-/// Faults of all kinds at a moderate rate.
-fn all_kinds(random: &mut Random, budget: u32) -> Rates {
-    let mut rate = |from, to| if random.one_in(3) { 0 } else { random.between(from, to) };
-    Rates {
-        kill: rate(100, 1_500),
-        freeze: rate(200, 3_000),
-        duplicate: rate(4, 20),
-        delay: rate(4, 20),
-        lose: rate(8, 40),
-        throttle: rate(5, 20),
-        io: rate(100, 1_500),
-        answer: rate(50, 500),
-        full: rate(500, 5_000),
-        hops: rate(0, 1) == 1,
-        close: rate(2, 20),
-        unhonoured: 0,
-        stall: 0,
-        budget,
-        spare_last: false,
-    }
-}
-
-/// Faults beside an end that no attempt survives. There are no freezes, because a frozen process outlives its
-/// time limit.
-fn endless(random: &mut Random, setting: &mut Setting) -> (Rates, Promise) {
-    if random.one_in(2) {
-        // Few events, most of them delivered as often as possible: so the run comes near to the formula.
-        setting.invocations = u64::from(setting.workers) + random.below(6);
-        let rates = Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() };
-        return (rates, Promise::AnyEnd);
-    }
-    let budget = random.below(3) as u32;
-    (Rates { freeze: 0, ..all_kinds(random, budget) }, Promise::Unscored)
-}
-
-fn stop() -> String {
-    format!(r#"{{"stop": true, "run": "{RUN}"}}"#)
-}
-
-fn plan(seed: u64) -> Plan {
-    let mut random = Random::new(mix(seed, 2));
-    let mut setting = Setting::random(seed);
-    let (mut promise, mut watchdog, mut outside) = (Promise::Done, true, Vec::new());
-    let rates = match seed % KINDS.len() as u64 {
-        0 => {
-            promise = Promise::Undisturbed;
-            if random.one_in(3) {
-                // Legs of many minutes, and fewer places than workers:
-                // events wait for longer than any patience.
-                (setting.step_ms, setting.limit_ms) = (setting.step_ms * 100, setting.limit_ms * 50);
-                setting.concurrency = random.between(1, 2) as usize;
-            }
-            Rates::default()
-        }
-        1 => {
-            watchdog = false;
-            let rates = all_kinds(&mut random, u32::MAX);
-            Rates { freeze: 0, full: 0, lose: 0, hops: false, spare_last: true, ..rates }
-        }
-        2 => {
-            let budget = random.between(1, 5) as u32;
-            all_kinds(&mut random, budget)
-        }
-        3 => {
-            promise = Promise::EndOrRefusal;
-            // Several ways to end, at once: such a lock makes it uncertain which of them is settled.
-            for _ in 0..random.below(4) {
-                outside.push((random.below(20_000), stop()));
-            }
-            if random.one_in(3) {
-                setting.invocations = u64::from(setting.workers) + random.below(30);
-            }
-            let budget = random.between(1, 30) as u32;
-            let others = if random.one_in(2) { all_kinds(&mut random, budget) } else { Rates::default() };
-            let stall = random.below(12);
-            Rates { unhonoured: random.between(1, 12), stall, budget, ..others }
-        }
-        4 => {
-            promise = Promise::AnyEnd;
-            let all = all_kinds(&mut random, u32::MAX);
-            let mut one = Rates { budget: u32::MAX, ..Rates::default() };
-            match random.below(8) {
-                0 => one.kill = all.kill.max(60),
-                1 => one.freeze = all.freeze.max(100),
-                2 => one.duplicate = 2,
-                3 => one.delay = 3,
-                4 => one.lose = if random.one_in(2) { MANY_LOST } else { 6 },
-                5 => one.throttle = 4,
-                6 => one.io = all.io.max(60),
-                _ => one.hops = true,
-            }
-            one
-        }
-        5 => {
-            promise = Promise::AnyEnd;
-            all_kinds(&mut random, u32::MAX)
-        }
-        6 => {
-            promise = Promise::AnyEnd;
-            setting.invocations = u64::from(setting.workers) + random.below(30);
-            all_kinds(&mut random, u32::MAX)
-        }
-        8 => {
-            setting.endless = true;
-            let (rates, promised) = endless(&mut random, &mut setting);
-            promise = promised;
-            rates
-        }
-        _ => {
-            promise = Promise::DoneOrLimit;
-            for event in [stop(), setting.start().to_string(), r#"{"tick": true}"#.into()] {
-                if random.one_in(2) {
-                    outside.push((random.below(40_000), event));
-                }
-            }
-            let budget = random.below(4) as u32;
-            all_kinds(&mut random, budget)
-        }
-    };
-    Plan { setting, rates, promise, watchdog, outside }
-}
-
-/// Runs a seed's schedule. The result is in the world that it returns.
+/// Runs a seed's schedule. What it found is in the world that it leaves.
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
-    let Plan { setting, rates, promise, watchdog, outside } = plan(seed);
-    let start = setting.start().to_string();
+    carry_out(Plan::of(seed), mix(seed, 3), MOST_STEPS, recorded)
+}
+
+/// Runs a schedule in at most so many steps.
+pub(crate) fn carry_out(plan: Plan, seed: u64, most_steps: u64, recorded: bool) -> World {
+    let Plan { setting, rates, promise, mut outside } = plan;
     let faulty_ms = match rates.budget {
         0 => 0,
-        // Long enough for a run to be given up when one event after the other is lost.
-        _ if rates.lose == MANY_LOST => 30_000_000,
+        // Long enough for a run to be given up, for its events vanish one after the other.
+        _ if rates.lose == 2 => 30_000_000,
         _ => 2_000_000,
     };
-    world::begin(World::new(setting, rates, mix(seed, 3), false, recorded));
-    let mut outside: Vec<_> = outside.into_iter().map(|(at, event)| (at + 1_000_000, event)).collect();
-    let (mut tick_ms, mut ticks) = (1_000_000 + TICK_MS, 0);
+    let start = outside.start.clone();
+    world::begin(World::new(setting, rates, seed, false, recorded));
     with(|w| {
         w.note(|w| format!("{:?}, {:?}", w.setting, w.rates));
         w.tally.outside += 1;
-        w.enqueue(start.clone(), 0);
+        w.enqueue(start, 0);
     });
     loop {
         let next = with(|w| {
@@ -191,31 +45,18 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
                 w.nfs.full = false;
                 w.note(|_| "the disk is free again".into());
             }
-            if let Some(at) = outside.iter().position(|(at, _)| *at <= w.clock_ms) {
-                let (_, event) = outside.swap_remove(at);
-                w.tally.outside += 1;
-                w.enqueue(event, 0);
-            }
-            if w.clock_ms >= tick_ms {
-                tick_ms = w.clock_ms + TICK_MS;
-                if watchdog && w.truth.ending().is_none() {
-                    // The watchdog only knows runs that were begun. Until then somebody starts again, and
-                    // also if the list of runs may have been written over.
-                    ticks += 1;
-                    let again = w.truth.ledger.is_none() || (w.truth.unhonoured && ticks % 3 == 0);
-                    let event = if again { start.clone() } else { r#"{"tick": true}"#.into() };
-                    w.tally.outside += 1;
-                    w.enqueue(event, 0);
-                }
-            }
+            outside.happen(w);
             if w.violation.is_some() {
                 return Next::Over;
             }
-            if w.tally.steps > MOST_STEPS {
-                w.violate(format!("the run does not end in {MOST_STEPS} steps"));
+            if w.tally.steps > most_steps {
+                w.violate(format!("the run does not end in {most_steps} steps"));
                 return Next::Over;
             }
-            next(w, if watchdog { tick_ms } else { u64::MAX })
+            match cut_off(w) {
+                Some(number) => Next::Kill(number, tail(w)),
+                None => next(w, outside.next_ms(w)),
+            }
         });
         match next {
             Next::Run(process) => resume(process),
@@ -224,9 +65,7 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
             Next::Over => break,
         }
     }
-    with(|w| {
-        ended(w, promise);
-    });
+    with(|w| ended(w, promise));
     world::end()
 }
 
@@ -237,11 +76,10 @@ enum Next {
     Over,
 }
 
-fn next(w: &mut World, tick_ms: u64) -> Next {
+fn next(w: &mut World, outside_ms: u64) -> Next {
     free_locks(w);
     let now = w.clock_ms;
-    let (mut found, mut running, mut soonest) = (None, 0, u64::MAX);
-    let mut candidates = 0;
+    let (mut found, mut running, mut soonest, mut candidates) = (None, 0, u64::MAX, 0);
     for number in 0..w.processes.len() {
         let process = &mut w.processes[number];
         if process.frozen_until_ms > 0 && process.frozen_until_ms <= now {
@@ -253,6 +91,7 @@ fn next(w: &mut World, tick_ms: u64) -> Next {
             continue;
         }
         running += 1;
+        soonest = soonest.min(process.told_ms.map_or(u64::MAX, |told_ms| told_ms + 1));
         if process.frozen_until_ms > 0 {
             soonest = soonest.min(process.frozen_until_ms);
             continue;
@@ -292,13 +131,13 @@ fn next(w: &mut World, tick_ms: u64) -> Next {
             Next::Wait
         }
         None => {
-            let idle = running == 0 && w.queue.is_empty();
+            let idle = running == 0 && w.queue.is_empty() && !w.away;
             w.look();
             if idle && (w.truth.ending().is_some() || (w.truth.unhonoured && w.refused.is_some())) {
                 return Next::Over;
             }
             w.clock_ms =
-                soonest.min(tick_ms).min(w.leases.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX));
+                soonest.min(outside_ms).min(w.leases.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX));
             if w.clock_ms == u64::MAX {
                 w.clock_ms = now;
                 w.violate("stuck: nothing runs and nothing is queued".into());
@@ -306,6 +145,16 @@ fn next(w: &mut World, tick_ms: u64) -> Next {
             Next::Wait
         }
     }
+}
+
+/// A process that was told to end and has had its two seconds.
+fn cut_off(w: &mut World) -> Option<usize> {
+    let now = w.clock_ms;
+    let late = |process: &world::Process| process.runs() && process.told_ms.is_some_and(|told| told < now);
+    let number = w.processes.iter().position(late)?;
+    w.note(|_| format!("p{number} has had its two seconds and is killed"));
+    w.cut_off += 1;
+    Some(number)
 }
 
 enum Found {
@@ -323,6 +172,10 @@ fn step(w: &mut World, number: usize) -> Next {
                 format!("p{number} is killed before {:?}; unsynced: {tail:?}", w.processes[number].point)
             });
             return Next::Kill(number, tail);
+        }
+        let told = w.processes[number].told_ms.is_some() || w.spared(number);
+        if !told && w.goes_wrong(|rates| rates.tell) {
+            world::tell(w, number);
         }
         if w.goes_wrong(|rates| rates.freeze) {
             freeze(w, number);

@@ -120,7 +120,12 @@ fn honoured(w: &mut World, path: &Path) -> bool {
     false
 }
 
-/// Works on the server with the client of the running process.
+/// How long a name stays missing that was once found so.
+fn forget_ms(w: &mut World) -> u64 {
+    if w.exhaustive { u64::MAX / 2 } else { w.random.between(24_000, 60_000) }
+}
+
+/// Works on the server with the client of the process that runs.
 macro_rules! on_client {
     ($w:expr, $method:ident $(, $argument:expr)*) => {{
         let w: &mut World = $w;
@@ -135,7 +140,7 @@ pub(crate) struct Simulated;
 impl Disk for Simulated {
     fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let number = step(Point::Open, path, |w| {
-            let forget_ms = if w.exhaustive { u64::MAX / 2 } else { w.random.between(24_000, 50_000) };
+            let forget_ms = forget_ms(w);
             let (create, new) = (access == Access::UpdateOrCreate, access == Access::CreateNew);
             let now_ms = w.clock_ms;
             let seen = u64::from(w.nfs.contents(path).is_some());
@@ -150,7 +155,10 @@ impl Disk for Simulated {
     }
 
     fn is_dir(&self, path: &Path) -> io::Result<bool> {
-        step(Point::Look, path, |w| w.nfs.look_at(path))
+        step(Point::Look, path, |w| {
+            let (now_ms, forget_ms) = (w.clock_ms, forget_ms(w));
+            on_client!(w, look_at, path, now_ms, forget_ms)
+        })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -170,7 +178,10 @@ impl Disk for Simulated {
     }
 
     fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool> {
-        step(Point::Look, b, |w| w.nfs.look_at(b).map(|_| w.nfs.same_file(a, b)))
+        step(Point::Look, b, |w| {
+            let (now_ms, forget_ms) = (w.clock_ms, forget_ms(w));
+            on_client!(w, look_at, b, now_ms, forget_ms).map(|_| w.nfs.same_file(a, b))
+        })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -330,7 +341,7 @@ pub(crate) struct SharedClock;
 
 impl Clock for SharedClock {
     fn now_ms(&self) -> u64 {
-        with(|w| w.now_ms())
+        with(|w| w.epoch_ms())
     }
 }
 

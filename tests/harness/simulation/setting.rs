@@ -34,8 +34,10 @@ pub(crate) struct Setting {
     pub(crate) sliced: bool,
     /// Steps of a combine, and of the end: from one to this.
     pub(crate) most_closing: u64,
-    /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt
-    /// survives it.
+    /// The job's limit on hours.
+    pub(crate) hours: u64,
+    /// Whether scoring at the end takes longer than any leg, or more memory than there is:
+    /// no attempt outlives it.
     pub(crate) endless: bool,
 }
 
@@ -61,6 +63,7 @@ impl Setting {
             sliced: random.one_in(3),
             score_every: if random.one_in(4) { 2 } else { 1 },
             most_closing: random.between(1, 4),
+            hours: 8_760,
             endless: false,
         }
         .cut_finer(&mut random)
@@ -90,6 +93,7 @@ impl Setting {
             seed: 7,
             sliced: false,
             most_closing: 1,
+            hours: 8_760,
             endless: false,
         }
     }
@@ -104,13 +108,34 @@ impl Setting {
         Setting { more_shares: 1, ..Setting::smallest() }
     }
 
+    /// 64 workers on two places, in legs of a quarter of an hour.
+    pub(crate) fn crowded() -> Setting {
+        let (step_ms, limit_ms) = (60_000, 900_000);
+        Setting {
+            workers: 64,
+            most_steps: 40,
+            step_ms,
+            limit_ms,
+            concurrency: 2,
+            most_closing: 30,
+            ..Setting::smallest()
+        }
+    }
+
+    /// The event that starts it in a cloud that knows that no function is alive.
+    pub(crate) fn forced_start(&self) -> String {
+        let mut start = self.start();
+        start["force"] = true.into();
+        start.to_string()
+    }
+
     /// The event that starts it.
     pub(crate) fn start(&self) -> Value {
         json!({
             "start": true, "run": RUN, "workers": self.workers,
             "job": {
                 "dataset": "d", "network": "vgg19",
-                "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": 8_760},
+                "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": self.hours},
             },
         })
     }

@@ -39,6 +39,8 @@ pub(crate) struct Truth {
     checked: usize,
     /// Whether somebody has read a ledger that contradicts itself.
     pub(crate) broken: bool,
+    /// Whether the last fact is a leg that was told to end.
+    pub(crate) told: bool,
 }
 
 impl Truth {
@@ -60,6 +62,7 @@ impl Truth {
             lost_sends: 0,
             checked: 0,
             broken: false,
+            told: false,
         }
     }
 
@@ -162,6 +165,7 @@ impl Truth {
 
     fn fact(&mut self, fact: &Fact, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
         self.facts += 1;
+        self.told = matches!(fact, Fact::Interrupted { .. });
         let folded = match &mut self.ledger {
             None => Ledger::start(fact.clone()).map(|ledger| {
                 self.ledger = Some(ledger);
@@ -179,7 +183,8 @@ impl Truth {
             self.ended_ms.get_or_insert(now_ms);
         }
         match fact {
-            Fact::LegDone { target, place, done, .. } => {
+            Fact::LegDone { target, place, done, .. }
+            | Fact::Interrupted { target, place: Some(place), done, .. } => {
                 self.piece_file(nfs, setting, *target, place, "place", *done)
             }
             Fact::WorkerDone { target, result, .. } => {
@@ -227,11 +232,7 @@ impl Truth {
                 self.ended_ms = None;
                 Ok(())
             }
-            Fact::Started { .. }
-            | Fact::Begun { .. }
-            | Fact::Hindered { .. }
-            | Fact::Closed { .. }
-            | Fact::Cut { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -246,7 +247,12 @@ impl Truth {
 
     /// The share that a worker had until it recorded this.
     fn share_of(&self, fact: &Fact) -> u32 {
-        let (Fact::LegDone { target, .. } | Fact::WorkerDone { target, .. }) = fact else { return 0 };
+        let (Fact::LegDone { target, .. }
+        | Fact::Interrupted { target, .. }
+        | Fact::WorkerDone { target, .. }) = fact
+        else {
+            return 0;
+        };
         let workers = self.ledger.as_ref().map(|ledger| &ledger.workers);
         let piece = workers.zip(target.worker).and_then(|(workers, number)| workers.get(number as usize));
         piece.map_or(0, |piece| piece.share)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 mod process;
 
-pub(crate) use process::{Failure, Point, Process, kill};
+pub(crate) use process::{Failure, GRACE_MS, Point, Process, kill, rests, tell};
 
 /// How often the platform delivers an event at most.
 pub(crate) const DELIVERIES: u32 = 3;
@@ -67,6 +67,15 @@ pub(crate) struct World {
     pub(crate) full_until_ms: u64,
     /// The error of the last tick or start, if it was refused.
     pub(crate) refused: Option<String>,
+    /// What everybody's clock shows beside the world's, in milliseconds.
+    pub(crate) shift_ms: i64,
+    /// Whether the cloud is away: nothing is delivered, and what is sent is lost.
+    pub(crate) away: bool,
+    /// Processes that were killed after they were told to end, since the cloud last left.
+    pub(crate) cut_off: u64,
+    /// How long invocations have lasted, and how much more may be billed, in milliseconds.
+    pub(crate) lasted_ms: u64,
+    pub(crate) forgiven_ms: u64,
     messages: u32,
     /// The events sent, if ids are made from them.
     sent: Vec<u32>,
@@ -90,6 +99,8 @@ pub(crate) struct Rates {
     pub(crate) stall: u64,
     /// The write at a close or an unlock is lost.
     pub(crate) close: u64,
+    /// A process is told to end.
+    pub(crate) tell: u64,
     pub(crate) hops: bool,
     /// Faults that may still occur.
     pub(crate) budget: u32,
@@ -140,6 +151,11 @@ impl World {
             leases: Vec::new(),
             full_until_ms: 0,
             refused: None,
+            shift_ms: 40_000_000,
+            away: false,
+            cut_off: 0,
+            lasted_ms: 0,
+            forgiven_ms: 0,
             messages: 0,
             sent: Vec::new(),
         }
@@ -160,6 +176,18 @@ impl World {
     pub(crate) fn now_ms(&self) -> u64 {
         let own = self.processes.get(self.current).map_or(0, |process| process.elapsed_ms);
         self.clock_ms + own
+    }
+
+    /// What a clock shows.
+    pub(crate) fn epoch_ms(&self) -> u64 {
+        self.now_ms().saturating_add_signed(self.shift_ms)
+    }
+
+    /// The cloud is back. Of those that had to be killed the ledger knows that they were gone two seconds
+    /// after the last fact, if that was a leg that was told to end; else they may be billed to their limit.
+    pub(crate) fn forgive(&mut self) {
+        let each_ms = if self.truth.told { LATE_MS } else { self.setting.limit_ms };
+        self.forgiven_ms += std::mem::take(&mut self.cut_off) * each_ms;
     }
 
     pub(crate) fn me(&mut self) -> &mut Process {
@@ -194,6 +222,9 @@ impl World {
     /// An event from outside, or from a process.
     pub(crate) fn enqueue(&mut self, payload: String, hops: u32) {
         self.messages += 1;
+        if self.away {
+            return self.note(|_| format!("lost with its cloud: {payload}"));
+        }
         let id = if self.exhaustive { self.id_of(&payload) } else { self.messages };
         let now = self.clock_ms;
         let mut message =
@@ -227,6 +258,9 @@ impl World {
 
     /// An event whose invocation failed is delivered again, unless that was the last time.
     pub(crate) fn deliver_again(&mut self, mut message: Message) {
+        if self.away {
+            return;
+        }
         if message.deliveries >= DELIVERIES {
             return self.note(|_| format!("i{} is given up by the platform", message.id));
         }
@@ -273,6 +307,7 @@ impl World {
         let process = &mut self.processes[number];
         process.message = Some(message);
         process.deadline_ms = deadline_ms;
+        process.begun_ms = deadline_ms - self.setting.limit_ms;
         process.point = Point::Begin;
         process.wake_ms = 0;
         process.elapsed_ms = 0;
@@ -285,11 +320,12 @@ impl World {
 
     /// The invocation for a process.
     pub(crate) fn job(&mut self) -> (Option<Arc<Services>>, Arc<str>, Invocation, Setting) {
-        let setting = self.setting.clone();
+        let (setting, shift_ms) = (self.setting.clone(), self.shift_ms);
         let process = self.me();
         let message = process.message.as_ref().expect("a message");
         let id = format!("i{}", message.id);
-        let invocation = Invocation { id, deadline_ms: process.deadline_ms, memory_mb: 1_024 };
+        let deadline_ms = process.deadline_ms.saturating_add_signed(shift_ms);
+        let invocation = Invocation { id, deadline_ms, memory_mb: 1_024 };
         (process.services.clone(), message.payload.clone(), invocation, setting)
     }
 }

@@ -34,7 +34,7 @@ struct HeldUp {
 
 fn held_up(kill: &Kill, facts: &[Fact]) -> Vec<HeldUp> {
     let Ok(event) = Event::parse(kill.request_payload.as_bytes()) else { return Vec::new() };
-    let until = |now_ms| facts.iter().take_while(|fact| at_ms(fact) <= now_ms).count();
+    let until = |now_ms| facts.iter().take_while(|fact| fact.at_ms() <= now_ms).count();
     let (until_begin, until_end) = (until(kill.started_ms), until(kill.at_ms));
     let (at_begin, at_end) = (ledger(&facts[..until_begin]), ledger(&facts[..until_end]));
     let all =
@@ -77,8 +77,8 @@ fn goes_on_ms(what: Target, since_ms: u64, facts: &[Fact]) -> u64 {
         Fact::CombineDone { combined, .. } => what == Target::combine(combined.stage),
         other => begins(other, what),
     };
-    let mut after = facts.iter().filter(|fact| at_ms(fact) > since_ms);
-    after.clone().find(shows).or(after.next_back()).map_or(since_ms, at_ms)
+    let mut after = facts.iter().filter(|fact| fact.at_ms() > since_ms);
+    after.clone().find(shows).or(after.next_back()).map_or(since_ms, Fact::at_ms)
 }
 
 fn target(event: &Event) -> Option<Target> {
@@ -91,20 +91,4 @@ fn target(event: &Event) -> Option<Target> {
 
 fn begins(fact: &Fact, what: Target) -> bool {
     matches!(fact, Fact::Begun { target, .. } if *target == what)
-}
-
-fn at_ms(fact: &Fact) -> u64 {
-    match fact {
-        Fact::Begun { lease, .. } => lease.at_ms,
-        Fact::Started { at_ms, .. }
-        | Fact::LegDone { at_ms, .. }
-        | Fact::WorkerDone { at_ms, .. }
-        | Fact::CombineDone { at_ms, .. }
-        | Fact::SentAgain { at_ms, .. }
-        | Fact::Hindered { at_ms, .. }
-        | Fact::Closed { at_ms, .. }
-        | Fact::Cut { at_ms, .. }
-        | Fact::Reopened { at_ms, .. }
-        | Fact::Ended { at_ms, .. } => *at_ms,
-    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use storage::{FactLog, Root, disk};
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
-use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use trainer::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
 
 /// A time limit, and how far a tick's clock is moved so that it has passed.
 const LIMIT_MS: u64 = 900_000;
@@ -155,6 +155,7 @@ fn carry_out(
         workloads: workloads::all(),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 1_000 },
         ledgers: Ledgers::default(),
+        notice: Notice::default(),
     };
     let disk = Arc::new(DyingDisk(steps.clone()));
     let reply = disk::within(disk, || handle(&services, delivery.payload.as_bytes(), &invocation))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use storage::Root;
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
-use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use trainer::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
 
 /// Events on their way.
 pub(crate) type Pending = VecDeque<Vec<u8>>;
@@ -60,6 +60,7 @@ impl Driver {
             workloads: workloads::all(),
             settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
             ledgers: Ledgers::default(),
+            notice: Notice::default(),
         };
         Driver { services, queue, time_ms: 900_000, number: 0, said: String::new() }
     }
@@ -95,7 +96,7 @@ impl Driver {
     /// The run's ledger, if it can be read.
     pub(crate) fn ledger(&self) -> Result<Ledger, String> {
         let run = protocol::RunId::new("run").expect("an id");
-        setup::local::read_ledger(self.services.root.path(), &run)
+        setup::runs::read_ledger(self.services.root.path(), &run)
     }
 
     /// Continues until the run has ended, or starting it again only returns words.

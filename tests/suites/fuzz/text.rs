@@ -93,7 +93,8 @@ fn facts() -> Vec<Fact> {
             let result = reference(&format!("worker-00{worker}.json"));
             facts.push(Fact::WorkerDone { target, result, invocation, at_ms: 40 });
         }
-        facts.push(Fact::SentAgain { targets: vec![Target::combine(stage)], at_ms: 45 });
+        facts.push(Fact::SentAgain { targets: vec![Target::combine(stage)], forced: stage == 0, at_ms: 45 });
+        facts.push(Fact::Seen { at_ms: 44 });
         let combined = Combined {
             stage,
             state: (stage > 0).then(|| reference("0001-0123456789abcdef.safetensors")),

@@ -9,8 +9,6 @@ pub(crate) const CIRCLES: &[(&str, usize)] = &[];
 pub(crate) const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("setup/local/tests/support/function.rs handle", 65),
     ("tests/harness/simulation/schedule.rs next", 70),
-    ("tests/harness/simulation/schedule.rs plan", 83),
-    ("tests/harness/simulation/schedule.rs run", 66),
     ("tests/harness/simulation/truth.rs fact", 74),
     ("trainer/frozen/src/kernels/multiply.rs tile_of", 68),
 ];

@@ -18,7 +18,9 @@ pub enum Decision {
     Reopen,
     /// Send these again.
     Resend(Vec<Target>),
-    /// A stale or duplicate event, or nothing to do: report it, send nothing.
+    /// Record that a clock went back, and wait.
+    Wait(String),
+    /// A stale or duplicate event, or nothing to do: say so, send nothing.
     Ignore(String),
     /// The event is newer than the ledger that this process sees: fail, so that it is delivered again.
     Ahead(String),
@@ -42,11 +44,14 @@ impl Ledger {
         if let Some(ending) = self.ready() {
             return Ok(Decision::End(ending));
         }
-        if let Some(reason) = self.must_end(moment.now_ms) {
-            return Ok(Decision::Close(reason));
-        }
-        if let Some(why) = self.must_cut(moment.now_ms) {
-            return Ok(Decision::Cut(why));
+        // Who forces a start says until when somebody worked: limits are looked at when that is recorded.
+        if !event.is_forced() {
+            if let Some(reason) = self.must_end(moment.now_ms) {
+                return Ok(Decision::Close(reason));
+            }
+            if let Some(why) = self.must_cut(moment.now_ms) {
+                return Ok(Decision::Cut(why));
+            }
         }
         match event {
             Event::Stop { .. } => Ok(match &self.over {
@@ -138,6 +143,9 @@ impl Ledger {
             Some(why) if self.over.is_none() => Decision::Close(Reason::GaveUp(why)),
             Some(why) if self.end.unscored.is_none() => Decision::Cut(why),
             Some(why) => Decision::End(self.without_product(&why)),
+            None if self.has_future(moment.now_ms) => {
+                Decision::Wait("work was begun in the future: a clock went back, or was ahead".into())
+            }
             None => self.move_on(lost),
         }
     }

@@ -96,6 +96,11 @@ impl Event {
         Keys { map }.read(kind)
     }
 
+    /// Whether it is a start of a cloud that knows that no function is alive.
+    pub fn is_forced(&self) -> bool {
+        matches!(self, Event::Start(StartEvent { force: true, .. }))
+    }
+
     /// The run that the event names, if it does.
     pub fn run(&self) -> Option<&RunId> {
         match self {

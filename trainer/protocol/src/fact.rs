@@ -46,6 +46,20 @@ pub enum Fact {
         /// When.
         at_ms: u64,
     },
+    /// A leg ended before its time, since its process was told to end. What it had done is kept.
+    Interrupted {
+        /// The leg that ended.
+        target: Target,
+        /// Where the next leg goes on, in the stage's folder; none if this one had not done a step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<FileRef>,
+        /// How much of the piece is done, in the course's units.
+        done: u64,
+        /// By which invocation.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
     /// A worker has published its result of a stage.
     WorkerDone {
         /// The leg that ended it.
@@ -70,6 +84,15 @@ pub enum Fact {
     SentAgain {
         /// The work that is sent.
         targets: Vec<Target>,
+        /// Whether the sender says that nobody works at it any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
+        /// When.
+        at_ms: u64,
+    },
+    /// The watchdog saw work that was sent or begun in the future by its own clock: somebody's was ahead,
+    /// or its own went back. From here on it counts the time of such work from now.
+    Seen {
         /// When.
         at_ms: u64,
     },
@@ -126,17 +149,23 @@ impl Fact {
             Fact::Begun { lease, .. } => (&lease.invocation, lease.at_ms),
             Fact::Started { invocation, at_ms, .. }
             | Fact::LegDone { invocation, at_ms, .. }
+            | Fact::Interrupted { invocation, at_ms, .. }
             | Fact::WorkerDone { invocation, at_ms, .. }
             | Fact::CombineDone { invocation, at_ms, .. }
             | Fact::Hindered { invocation, at_ms, .. }
             | Fact::Closed { invocation, at_ms, .. }
             | Fact::Cut { invocation, at_ms, .. }
             | Fact::Reopened { invocation, at_ms } => (invocation, *at_ms),
-            Fact::SentAgain { at_ms, .. } | Fact::Ended { at_ms, .. } => ("", *at_ms),
+            Fact::SentAgain { at_ms, .. } | Fact::Seen { at_ms } | Fact::Ended { at_ms, .. } => ("", *at_ms),
         }
     }
 
-    /// The fact in the form that all readers of the ledger see.
+    /// When, in milliseconds since 1970.
+    pub fn at_ms(&self) -> u64 {
+        self.by().1
+    }
+
+    /// The fact as all who read the ledger will see it.
     ///
     /// JSON may change the last bit of a number, and then two equal scores are not equal any more. The
     /// recorder of a score must judge it as everybody else does.
@@ -198,7 +227,12 @@ pub struct Lease {
 impl Lease {
     /// The time by which a living leg has handed over: the middle of its reserve.
     pub fn handed_over_ms(&self) -> u64 {
-        self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2)
+        self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2).max(self.at_ms)
+    }
+
+    /// How long it lasts at most, in milliseconds.
+    pub(crate) fn length_ms(&self) -> u64 {
+        self.until_ms.saturating_sub(self.at_ms)
     }
 }
 

@@ -5,11 +5,14 @@
 //! fact that was recorded before counts every event that is sent in [`Spend::sent`].
 
 mod end;
+mod pause;
 mod piece;
 mod queue;
 mod shares;
 
 pub use end::{End, end_events};
+pub(crate) use pause::GRACE_MS;
+use pause::Pauses;
 pub use piece::Piece;
 
 use crate::hold::Hold;
@@ -54,7 +57,8 @@ pub struct Ledger {
     pub ending: Option<Ending>,
     /// The known state of the platform's queue.
     queue: Queue,
-    /// Rounds whose combined state may still be read; [`Ledger::record`] returns older ones.
+    pauses: Pauses,
+    /// Rounds whose combined state may still be read; older ones are given back by [`Ledger::record`].
     kept: Vec<u32>,
     /// The invocation that opened the current stage, and the one that recorded the last worker's result.
     pub(crate) opened_by: String,
@@ -115,6 +119,7 @@ impl Ledger {
             end: End::default(),
             ending: None,
             queue: Queue::default(),
+            pauses: Pauses::default(),
             kept: Vec::new(),
             opened_by: String::new(),
             completed_by: String::new(),
@@ -132,10 +137,13 @@ impl Ledger {
         self.facts += 1;
         let mut recorded = Recorded { new: true, ..Recorded::default() };
         let trained = self.over.is_none();
+        let forced = matches!(fact, Fact::SentAgain { forced: true, .. });
+        self.goes_on(fact.at_ms(), matches!(fact, Fact::Interrupted { .. }), forced);
         match fact {
             Fact::Started { .. } => return Err(self.contradiction("a second `started`")),
             Fact::Begun { target, lease } => recorded.due = self.begun(*target, lease),
-            Fact::SentAgain { targets, at_ms } => self.sent_again(targets, *at_ms),
+            Fact::SentAgain { targets, at_ms, .. } => self.sent_again(targets, forced, *at_ms),
+            Fact::Seen { at_ms } => self.seen(*at_ms),
             Fact::Hindered { target, why, invocation, at_ms } => {
                 self.spend.end(*target, invocation, *at_ms);
                 let hold = self.hold_mut(*target);
@@ -160,6 +168,7 @@ impl Ledger {
                 recorded.due = self.due_after_opening(invocation);
             }
             Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::Interrupted { target, invocation, at_ms, .. }
             | Fact::WorkerDone { target, invocation, at_ms, .. } => {
                 self.spend.end(*target, invocation, *at_ms);
                 self.queue.ends(&self.held(*at_ms), *at_ms);
@@ -207,7 +216,7 @@ impl Ledger {
         if self.ending.is_some() || self.over.is_some() {
             return None;
         }
-        self.spend.over(&self.job.limits, self.started_ms, now_ms).map(Reason::Limit)
+        self.spend.over(&self.job.limits, self.worked_ms(now_ms), now_ms).map(Reason::Limit)
     }
 
     /// The work that is due in the current stage.
@@ -239,12 +248,13 @@ impl Ledger {
         self.spend.sent += self.workers.len() as u64;
     }
 
-    fn sent_again(&mut self, targets: &[Target], at_ms: u64) {
+    fn sent_again(&mut self, targets: &[Target], forced: bool, at_ms: u64) {
         self.spend.sent += targets.len() as u64;
         for target in targets {
             let Some(hold) = self.hold_mut(*target) else { continue };
-            hold.send_again(at_ms);
+            if forced { hold.send_anew(at_ms) } else { hold.send_again(at_ms) }
         }
+        self.bound_end();
     }
 
     /// Applies a combine's fact; false if it is known.

@@ -45,6 +45,16 @@ impl Spend {
         self.close(at_ms, |of, _| of.stage == stage);
     }
 
+    /// Everybody who was at work has ended, at `at_ms` at the latest.
+    pub(crate) fn end_everybody(&mut self, at_ms: u64) {
+        self.close(at_ms, |_, _| true);
+    }
+
+    /// Until when somebody may have been at work, if that was `at_ms` at the latest; 0 for nobody.
+    pub(crate) fn busy_ms(&self, at_ms: u64) -> u64 {
+        self.open.iter().map(|(_, lease)| lease.until_ms.min(at_ms)).max().unwrap_or(0)
+    }
+
     fn close(&mut self, now_ms: u64, ended: impl Fn(&Target, &Lease) -> bool) {
         let closed = &mut self.closed_mb_ms;
         self.open.retain(|(target, lease)| {
@@ -68,10 +78,10 @@ impl Spend {
             + self.begun.max(self.sent) as f64 * DOLLARS_PER_REQUEST
     }
 
-    /// The limit that is reached, in words, if one is.
-    pub(crate) fn over(&self, limits: &Limits, started_ms: u64, now_ms: u64) -> Option<String> {
+    /// The limit that is reached, in words, if one is. The run was at work for `worked_ms`.
+    pub(crate) fn over(&self, limits: &Limits, worked_ms: u64, now_ms: u64) -> Option<String> {
         let dollars = self.dollars(now_ms);
-        let hours = now_ms.saturating_sub(started_ms) as f64 / 3_600_000.0;
+        let hours = worked_ms as f64 / 3_600_000.0;
         if self.sent > limits.invocations {
             Some(format!("{} invocations, of {} allowed", self.sent, limits.invocations))
         } else if dollars > limits.dollars {

@@ -111,7 +111,8 @@ impl World {
         if recorded.new {
             self.facts.push(fact);
         } else if !recorded.due.is_empty() {
-            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms };
+            let (targets, at_ms) = (recorded.due.clone(), self.now_ms);
+            let again = Fact::SentAgain { targets, forced: false, at_ms };
             ledger.record(&again).unwrap();
             self.facts.push(again);
         }
@@ -158,10 +159,12 @@ impl World {
             Decision::End(ending) => self.end(ending),
             Decision::Reopen => panic!("nobody starts a run that has ended"),
             Decision::Resend(targets) => {
-                self.facts.push(Fact::SentAgain { targets: targets.clone(), at_ms: self.now_ms });
+                let (again, at_ms) = (targets.clone(), self.now_ms);
+                self.facts.push(Fact::SentAgain { targets: again, forced: false, at_ms });
                 let ledger = self.ledger();
                 self.send(&ledger, &targets);
             }
+            Decision::Wait(_) => self.record(Fact::Seen { at_ms: self.now_ms }),
             Decision::Ignore(_) => {}
             Decision::Ahead(why) => panic!("nothing is ahead of a ledger that is always seen: {why}"),
         }

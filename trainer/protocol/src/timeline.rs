@@ -4,6 +4,7 @@ mod text;
 
 pub use text::{Bar, Row, rows, write_rows};
 
+use crate::ledger::GRACE_MS;
 use crate::{Fact, Score, Target};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ pub struct Timeline {
     /// The stage of the end.
     end: u32,
     facts: u64,
+    /// Whether the last fact was a leg that was told to end.
+    interrupted: bool,
 }
 
 /// One stage, from its opening to its combine.
@@ -70,6 +73,8 @@ impl Timeline {
     /// Takes the next fact. `started` begins anew.
     pub fn take(&mut self, fact: &Fact) {
         self.facts += 1;
+        let told = matches!(fact, Fact::Interrupted { .. });
+        let interrupted = std::mem::replace(&mut self.interrupted, told);
         match fact {
             Fact::Started { workers, course, features, at_ms, .. } => {
                 let (started_ms, workers) = (*at_ms, *workers);
@@ -89,6 +94,7 @@ impl Timeline {
                 stage.attempts.push(Attempt { target: *target, began_ms, until_ms, end, invocation });
             }
             Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::Interrupted { target, invocation, at_ms, .. }
             | Fact::WorkerDone { target, invocation, at_ms, .. } => self.done(*target, invocation, *at_ms),
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.done(Target::combine(combined.stage), invocation, *at_ms);
@@ -97,7 +103,10 @@ impl Timeline {
                 }
                 self.open(combined.stage + 1, *at_ms);
             }
-            Fact::SentAgain { targets, at_ms } => {
+            Fact::SentAgain { targets, forced, at_ms } => {
+                if *forced {
+                    self.everybody_ended(if interrupted { self.last_ms + GRACE_MS } else { *at_ms });
+                }
                 self.last_ms = *at_ms;
                 for target in targets {
                     self.stages.entry(target.stage).and_modify(|stage| stage.resent += 1);
@@ -115,7 +124,7 @@ impl Timeline {
                 }
                 self.stop(*at_ms);
             }
-            Fact::Cut { at_ms, .. } => self.last_ms = *at_ms,
+            Fact::Cut { at_ms, .. } | Fact::Seen { at_ms } => self.last_ms = *at_ms,
             Fact::Reopened { at_ms, .. } => {
                 self.last_ms = *at_ms;
                 self.stages.entry(self.newest()).and_modify(|stage| stage.ended_ms = None);
@@ -154,6 +163,13 @@ impl Timeline {
                 false => AttemptEnd::Duplicate,
             };
             attempt.until_ms = attempt.until_ms.min(at_ms);
+        }
+    }
+
+    /// Whoever was at work has ended, at `at_ms` at the latest: its work is begun again.
+    fn everybody_ended(&mut self, at_ms: u64) {
+        for attempt in self.stages.values_mut().flat_map(StageTimes::running) {
+            (attempt.end, attempt.until_ms) = (AttemptEnd::Died, attempt.until_ms.min(at_ms));
         }
     }
 

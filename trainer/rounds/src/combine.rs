@@ -16,8 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 use work::{Combined, Failed, Stage};
 
-/// Combines a stage of a round.
-pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
+/// Combines a stage of a round, without a score; gives the parameters that are to be scored, if they are.
+pub(super) fn merge_stage<T: Trainable>(
+    at: &Stage<'_>,
+    results: &[FileRef],
+    of: Arc<T>,
+) -> Result<(Combined, Option<Buffer>)> {
     let folder = at.root.run(at.run).combined();
     let round = Round::at(at, of);
     let (file, parameters) = match at.course.at(at.number) {
@@ -25,16 +29,12 @@ pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc
         _ if at.course.completes(at.number).is_none() => {
             let text = list(at, results)?;
             let file = chunked::publish(&folder, &stem(at.number), &[], &text)?;
-            return Ok(Combined { state: Some(file), features: None, score: None });
+            return Ok((Combined { state: Some(file), features: None, score: None }, None));
         }
         _ => whole(at, results, &round, &folder)?,
     };
-    if !at.course.scores(at.number) {
-        return Ok(Combined { state: Some(file), features: None, score: None });
-    }
-    let score = round.of.score(&parameters)?;
-    let score = score.ok_or_else(|| round.not_finite("a score on the validation split", None))?;
-    Ok(Combined { state: Some(file), features: None, score: Some(score) })
+    let combined = Combined { state: Some(file), features: None, score: None };
+    Ok((combined, at.course.scores(at.number).then_some(parameters)))
 }
 
 /// The whole state in one file, and its parameters that are scored.

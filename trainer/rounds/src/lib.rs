@@ -33,6 +33,7 @@ pub use round::result_bytes;
 pub use schedule::rate;
 pub use trainable::{Batch, BatchOf, Pass, Trainable};
 
+use frozen::Buffer;
 use protocol::{At, FileRef};
 use slices::SliceWork;
 use std::sync::Arc;
@@ -57,10 +58,32 @@ pub fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, 
 /// # Errors
 /// If training has diverged; if a file is damaged, cannot be read or cannot be written.
 pub fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
-    match of.training().tune {
-        Some(_) => tuning::combine(at, results, of),
-        None => combine::combine(at, results, of),
+    let (mut combined, parameters) = merge(at, results, of.clone())?;
+    if let Some(parameters) = parameters {
+        combined.score = Some(of.score(&parameters)?.ok_or_else(|| not_finite(at, of.training()))?);
     }
+    Ok(combined)
+}
+
+/// The same without the score, for whoever scores in steps; gives the parameters that are to be scored,
+/// if they are.
+///
+/// # Errors
+/// When training has diverged; when a file is damaged, cannot be read or cannot be written.
+pub fn merge<T: Trainable>(
+    at: &Stage<'_>,
+    results: &[FileRef],
+    of: Arc<T>,
+) -> Result<(Combined, Option<Buffer>)> {
+    match of.training().tune {
+        Some(_) => Ok((tuning::combine(at, results, of)?, None)),
+        None => combine::merge_stage(at, results, of),
+    }
+}
+
+/// That the score of a round is not finite, and what to do.
+pub fn not_finite(at: &Stage<'_>, training: &Training) -> Failed {
+    round::not_finite(training, at.course.rounds_in(at.number), "a score on the validation split", None)
 }
 
 #[cfg(test)]

@@ -136,10 +136,15 @@ impl<T: Trainable> Round<T> {
 
     /// The failure of a value that is not finite, with its place.
     pub(super) fn not_finite(&self, what: &'static str, worker: Option<u32>) -> Failed {
-        let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
-        let (round, rate) = (self.number, self.training.learning_rate);
-        Failed::halt(format!(
-            "{what} is not finite in round {round}{worker}: lower the learning rate (it is {rate}), or add warm-up rounds"
-        ))
+        not_finite(&self.training, self.number, what, worker)
     }
+}
+
+/// What has left the finite numbers in a round, and where.
+pub(super) fn not_finite(training: &Training, round: u32, what: &str, worker: Option<u32>) -> Failed {
+    let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
+    let rate = training.learning_rate;
+    Failed::halt(format!(
+        "{what} is not finite in round {round}{worker}: lower the learning rate (it is {rate}), or add warm-up rounds"
+    ))
 }

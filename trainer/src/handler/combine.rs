@@ -14,7 +14,7 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
         services.workloads.find(&ledger.job)?.combine(&stage, &results, ledger.combine.place.as_ref())?;
     let fact = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => fact,
+        Ended::CutShort(fact) => fact,
         Ended::Finished(work::Combined { state, features, score }) => {
             let combined = Combined { stage: target.stage, state, features, score };
             let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());

@@ -19,7 +19,7 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Resul
         services.workloads.find(&ledger.job)?.finish(&stage(services, &ledger, target.stage), last)?;
     let model = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => {
+        Ended::CutShort(fact) => {
             let (recorded, ledger) = turn.record(fact)?;
             return turn.send(&ledger, &recorded.due);
         }

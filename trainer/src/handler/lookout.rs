@@ -18,7 +18,8 @@ impl Lookout {
     }
 
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        now_ms >= self.next_ms
+        // A look that is further away than any is one of a clock that went back.
+        now_ms >= self.next_ms || self.next_ms > now_ms + LONGEST_MS
     }
 
     pub(super) fn looked(&mut self, begun_ms: u64, ended_ms: u64) {
@@ -38,5 +39,6 @@ mod tests {
             lookout.looked(2_000, 2_000 + took_ms);
             assert!(lookout.is_due(next_ms) && !lookout.is_due(next_ms - 1), "after {took_ms} ms");
         }
+        assert!(lookout.is_due(100), "the clock went back");
     }
 }

@@ -4,7 +4,7 @@
 use crate::Error;
 use crate::cloud::NoProgress;
 use crate::handler::handle;
-use crate::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use crate::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
 use protocol::{Best, Course, FeatureStore, FileRef, Job};
 use serde_json::Value;
 use std::path::Path;
@@ -85,6 +85,7 @@ pub(super) fn sandbox(
         workloads: Registry::new(vec![("begins", Box::new(Begins(begin)))]),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
         ledgers: Ledgers::default(),
+        notice: Notice::default(),
     }
 }
 

@@ -56,8 +56,10 @@ impl<'a> Turn<'a> {
             let fact = match &decision {
                 Decision::Work(target) => Some(Fact::Begun { target: *target, lease: self.lease(now_ms) }),
                 Decision::Resend(targets) => {
-                    Some(Fact::SentAgain { targets: targets.clone(), at_ms: now_ms })
+                    let (targets, forced) = (targets.clone(), event.is_forced());
+                    Some(Fact::SentAgain { targets, forced, at_ms: now_ms })
                 }
+                Decision::Wait(_) => Some(Fact::Seen { at_ms: now_ms }),
                 _ => None,
             };
             let recorded = fact.as_ref().map(|fact| ledger.record(fact)).transpose()?;
@@ -87,8 +89,9 @@ impl<'a> Turn<'a> {
             if recorded.new {
                 return Ok((Some(fact.clone()), recorded));
             }
-            // The fact is known: only the sending is recorded, so that it is counted.
-            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms() };
+            // Known: only what is sent again is recorded, so that it is paid for.
+            let (targets, at_ms) = (recorded.due.clone(), self.now_ms());
+            let again = Fact::SentAgain { targets, forced: false, at_ms };
             if recorded.due.is_empty() {
                 return Ok((None, recorded));
             }

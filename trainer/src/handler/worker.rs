@@ -25,7 +25,7 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: 
     })?;
     let fact = match ended {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => fact,
+        Ended::CutShort(fact) => fact,
         Ended::Finished(result) => {
             let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
             Fact::WorkerDone { target, result, invocation, at_ms }

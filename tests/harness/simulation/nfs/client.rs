@@ -49,6 +49,12 @@ impl Client {
         self.handles.iter().flatten().fold(0, |lost, handle| lost << 1 | u64::from(handle.lost))
     }
 
+    /// Whether it still believes that a name is missing.
+    pub(super) fn misses(&mut self, path: &Path, now_ms: u64) -> bool {
+        self.missing.retain(|(_, until)| *until > now_ms);
+        self.missing.iter().any(|(missing, _)| missing == path)
+    }
+
     pub(super) fn touched(&mut self, folder: &Path) {
         self.missing.retain(|(path, _)| path.parent() != Some(folder));
     }

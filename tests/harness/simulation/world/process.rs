@@ -1,10 +1,10 @@
 //! A simulated process: a sandbox with a file system client of its own, its position, and its death.
 
-use super::super::code::trainer::services::Services;
+use super::super::code::trainer::services::{Notice, Services};
 use super::super::coroutine;
 use super::super::nfs::{Client, Tail};
 use super::super::random::mix;
-use super::{Message, with};
+use super::{Message, World, with};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ pub(crate) struct Process {
     pub(crate) slot: Option<usize>,
     pub(crate) message: Option<Message>,
     pub(crate) deadline_ms: u64,
+    pub(crate) begun_ms: u64,
+    /// Until when it may go on, once it was told to end.
+    pub(crate) told_ms: Option<u64>,
     pub(crate) point: Point,
     pub(crate) path: PathBuf,
     pub(crate) wake_ms: u64,
@@ -74,6 +77,8 @@ impl Process {
             slot: None,
             message: None,
             deadline_ms: 0,
+            begun_ms: 0,
+            told_ms: None,
             point: Point::Begin,
             path: PathBuf::new(),
             wake_ms: 0,
@@ -93,12 +98,45 @@ impl Process {
         self.names
     }
 
+    /// Whether it was told to end, for its services.
+    pub(crate) fn notice(&self) -> Notice {
+        let notice = Notice::default();
+        if self.told_ms.is_some() {
+            notice.give();
+        }
+        notice
+    }
+
     pub(crate) fn runs(&self) -> bool {
         self.alive && self.message.is_some()
     }
 }
 
-/// A process dies. Its event will be delivered again.
+/// What a process has from being told to end until it is killed, in milliseconds.
+pub(crate) const GRACE_MS: u64 = 2_000;
+
+/// A process is told to end.
+pub(crate) fn tell(w: &mut World, number: usize) {
+    w.note(|_| format!("p{number} is told to end"));
+    let until_ms = w.clock_ms + GRACE_MS;
+    let process = &mut w.processes[number];
+    if let Some(services) = &process.services {
+        services.notice.give();
+    }
+    process.told_ms.get_or_insert(until_ms);
+}
+
+/// An invocation of a process has ended. If that was told to end, it is no more.
+pub(crate) fn rests(w: &mut World, number: usize) {
+    let process = &mut w.processes[number];
+    w.lasted_ms += w.clock_ms - process.begun_ms;
+    if process.told_ms.is_some() && process.alive {
+        process.alive = false;
+        w.nfs.dies(&mut process.client, Tail::Whole);
+    }
+}
+
+/// A process is no more. Its event will be delivered again.
 pub(crate) fn kill(number: usize, tail: Tail) {
     let suspended = with(|w| {
         let process = &mut w.processes[number];
@@ -107,6 +145,9 @@ pub(crate) fn kill(number: usize, tail: Tail) {
         }
         process.alive = false;
         w.nfs.dies(&mut process.client, tail);
+        if process.message.is_some() {
+            w.lasted_ms += w.clock_ms.saturating_sub(process.begun_ms);
+        }
         process.dying = process.slot.is_some();
         let (message, dying) = (process.message.take(), process.dying);
         if let Some(message) = message {

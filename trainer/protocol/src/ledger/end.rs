@@ -20,8 +20,8 @@ pub struct End {
     pub unscored: Option<String>,
     /// Why the product cannot be published.
     lost: Option<String>,
-    /// When the end was opened, and the events and money that the run had used by then.
-    opened_ms: u64,
+    /// How long the run had worked when its end was opened, and what it had sent and spent by then.
+    worked_ms: u64,
     sent: u64,
     dollars: f64,
     /// The stage that was current, to continue if the run is reopened.
@@ -64,16 +64,17 @@ impl Ledger {
     ///
     /// Its first leg always runs.
     pub fn must_cut(&self, now_ms: u64) -> Option<String> {
-        let first = self.combine.leg == 0 && self.combine.hold.resent == 0;
-        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() || first {
+        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() {
             return None;
         }
         let limits = &self.job.limits;
         let sent = self.spend.sent - self.end.sent;
         let dollars = self.spend.dollars(now_ms) - self.end.dollars;
-        let hours = now_ms.saturating_sub(self.end.opened_ms) as f64 / 3_600_000.0;
+        let hours = self.worked_ms(now_ms).saturating_sub(self.end.worked_ms) as f64 / 3_600_000.0;
         if sent > limits.invocations / 10 + EVENTS {
             Some(format!("scoring took {sent} invocations, and more were needed"))
+        } else if self.combine.legs() == 0 && self.combine.hold.resent == 0 {
+            None
         } else if dollars > limits.dollars * PART {
             Some(format!("scoring took {dollars:.4} dollars, and more were needed"))
         } else if hours > limits.hours * PART {
@@ -90,7 +91,7 @@ impl Ledger {
         let shares = std::mem::take(&mut self.shares);
         let combine = std::mem::replace(&mut self.combine, Piece::sent(at_ms));
         self.end = End {
-            opened_ms: at_ms,
+            worked_ms: self.worked_ms(at_ms),
             sent: self.spend.sent,
             dollars: self.spend.dollars(at_ms),
             suspended: Some(Box::new((self.stage, workers, shares, combine))),
@@ -118,6 +119,16 @@ impl Ledger {
     pub(super) fn give_up_end(&mut self, why: &str, by: &str, at_ms: u64) {
         if !self.cut(why, by, at_ms) {
             self.end.lost.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// An end whose events were sent too often, whoever sent them, is given up.
+    pub(super) fn bound_end(&mut self) {
+        let sent = self.spend.sent - self.end.sent;
+        let over = self.over.is_some() && self.ending.is_none() && self.end.unscored.is_some();
+        if over && sent > end_events(&self.job.limits) {
+            let lost = || format!("{sent} events were sent for it, and it did not end");
+            self.end.lost.get_or_insert_with(lost);
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Piece {
     pub hold: Hold,
     /// Legs without progress, one after the other.
     idle_legs: u32,
+    /// Legs that ended since they were told to.
+    interrupted: u32,
     /// The invocation that recorded the leg before.
     pub(crate) leg_by: String,
 }
@@ -42,7 +44,7 @@ impl Piece {
 
     /// The same piece from its start, as a leg of its own.
     pub(super) fn sent_anew(&self, at_ms: u64) -> Piece {
-        Piece { leg: self.leg + 1, ..Piece::sent(at_ms) }
+        Piece { leg: self.leg + 1, interrupted: self.interrupted, ..Piece::sent(at_ms) }
     }
 
     /// The same piece at its place, as if its leg was sent just now.
@@ -62,14 +64,34 @@ impl Piece {
 
     /// The worker has done its share, and takes the next: its next leg is due.
     fn take(&mut self, share: u32, by: &str, at_ms: u64) {
-        *self = Piece { leg: self.leg + 1, leg_by: by.into(), ..Piece::of_share(share, at_ms) };
+        *self = Piece {
+            leg: self.leg + 1,
+            leg_by: by.into(),
+            interrupted: self.interrupted,
+            ..Piece::of_share(share, at_ms)
+        };
+    }
+
+    /// The leg was told to end; the next one is due where it stopped.
+    fn interrupt(&mut self, place: Option<&FileRef>, done: u64, by: &str, at_ms: u64) {
+        if let Some(place) = place {
+            self.idle_legs = if done > self.done { 0 } else { self.idle_legs };
+            (self.place, self.done) = (Some(place.clone()), done);
+        }
+        (self.leg, self.hold, self.leg_by) = (self.leg + 1, Hold::sent(at_ms), by.into());
+        self.interrupted += 1;
+    }
+
+    /// Legs that ended for want of time.
+    pub(super) fn legs(&self) -> u32 {
+        self.leg.saturating_sub(self.interrupted)
     }
 
     /// Why the piece is given up, if it is: too many legs, or too many without progress.
     fn given_up(&self, target: Target, most_legs: u32) -> Option<Reason> {
-        if self.leg >= most_legs {
+        if self.legs() >= most_legs {
             let what =
-                format!("{} legs of one worker in a stage, of {most_legs} allowed ({target})", self.leg);
+                format!("{} legs of one worker in a stage, of {most_legs} allowed ({target})", self.legs());
             return Some(Reason::Limit(what));
         }
         let words = || {
@@ -140,10 +162,7 @@ impl Ledger {
 
     /// The pieces in the hands of an invocation whose time is not over.
     pub(super) fn held(&self, now_ms: u64) -> Vec<Target> {
-        let alive = |lease: &Lease| lease.handed_over_ms() > now_ms;
-        let held = |(target, hold): &(Target, &Hold)| {
-            self.at_hand(*target) && hold.unheard == 0 && hold.lease.as_ref().is_some_and(alive)
-        };
+        let held = |(target, hold): &(Target, &Hold)| self.at_hand(*target) && hold.is_held(now_ms);
         self.unfinished().into_iter().filter(held).map(|(target, _)| target).collect()
     }
 
@@ -170,6 +189,13 @@ impl Ledger {
         }
         match fact {
             Fact::LegDone { place, done, .. } => self.leg_done(target, place, *done, (by, at_ms)),
+            Fact::Interrupted { place, done, .. } => {
+                self.spend.sent += 1;
+                if let Some(piece) = self.piece_mut(target.worker) {
+                    piece.interrupt(place.as_ref(), *done, by, at_ms);
+                }
+                self.bound_end();
+            }
             Fact::WorkerDone { result, .. } => self.share_done(target, result, (by, at_ms)),
             _ => {}
         }

@@ -54,6 +54,22 @@ impl Ledger {
         hold.lost(self.queue.free_ms(hold.sent_ms), moment) && (begun || !waits())
     }
 
+    /// Whether work that is due was sent or begun in the future by this clock.
+    pub(crate) fn has_future(&self, now_ms: u64) -> bool {
+        self.unfinished()
+            .into_iter()
+            .any(|(_, hold)| hold.is_future(self.queue.free_ms(hold.sent_ms), now_ms))
+    }
+
+    /// The watchdog has seen such work.
+    pub(super) fn seen(&mut self, at_ms: u64) {
+        let full_ms = self.queue.full_ms;
+        let pieces = self.workers.iter_mut().chain([&mut self.combine]);
+        for hold in pieces.map(|piece| &mut piece.hold) {
+            hold.see(full_ms.max(hold.sent_ms), at_ms);
+        }
+    }
+
     /// Whether anything of this run was ever begun: then the function starts.
     pub(crate) fn is_heard(&self) -> bool {
         self.spend.begun > 0

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod burn_net;
+mod combining;
 pub mod confusion;
 mod cut;
 pub mod device;
@@ -20,6 +21,7 @@ mod publish;
 #[cfg(test)]
 mod sample;
 pub mod score;
+mod scoring;
 pub mod shown;
 #[cfg(test)]
 mod testing;

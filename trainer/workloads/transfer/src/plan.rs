@@ -35,6 +35,11 @@ pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Planned> {
     let shape = HeadShape::new(job, recipe.columns, recipe.dataset.classes().len())?;
     check_start(root, job, &shape, &recipe.weights.weights, recipe.dataset.classes())
         .map_err(|error| refused(root, job, error))?;
+    let images = recipe.dataset.split("train")?.len();
+    if images < job.training.rounds_per_epoch as usize {
+        let expected = format!("at most {images}, the images to train on");
+        return Err(Error::argument("job.rounds_per_epoch", expected, job.training.rounds_per_epoch));
+    }
     let mut job = job.clone();
     if job.training.tune.is_none() {
         let all = result_bytes(&job.training, &shape.layout()) * u64::from(workers);

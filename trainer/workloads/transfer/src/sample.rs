@@ -152,23 +152,9 @@ impl Sample {
             state: stage.state,
             threads: stage.threads,
         };
-        let worker = |worker: u32| {
-            let mut place: Option<FileRef> = None;
-            loop {
-                let mut work = Transfer.open(&stage, worker, place.as_ref())?;
-                let mut steps = 0;
-                while !work.progress().finished() && (leg_steps == 0 || steps < leg_steps) {
-                    work.step()?;
-                    steps += 1;
-                }
-                if work.progress().finished() {
-                    return work.publish();
-                }
-                place = Some(work.save()?);
-            }
-        };
+        let worker = |worker: u32| in_legs(leg_steps, |place| Transfer.open(&stage, worker, place));
         let results = (0..stage.workers).map(worker).collect::<Result<Vec<_>, Failed>>()?;
-        made(Transfer.combine(&stage, &results, None)?)
+        in_legs(leg_steps, |place| Transfer.combine(&stage, &results, place))
     }
 
     /// Publishes the model of a run from a state; with one thread in legs of one step.
@@ -255,7 +241,27 @@ pub(crate) fn written(job: &Job) -> protocol::Job {
     job.written(&protocol::Job::from_value(json!({})).unwrap())
 }
 
-/// The result of a piece of work.
+/// What a piece of work gives in legs of so many steps; with 0 in one.
+fn in_legs<'a, Made: 'a>(
+    leg_steps: usize,
+    open: impl Fn(Option<&FileRef>) -> Result<Box<dyn work::Work<Made> + 'a>, Failed>,
+) -> Result<Made, Failed> {
+    let mut place: Option<FileRef> = None;
+    loop {
+        let mut work = open(place.as_ref())?;
+        let mut steps = 0;
+        while !work.progress().finished() && (leg_steps == 0 || steps < leg_steps) {
+            work.step()?;
+            steps += 1;
+        }
+        if work.progress().finished() {
+            return work.publish();
+        }
+        place = Some(work.save()?);
+    }
+}
+
+/// What a piece of work gives.
 pub(crate) fn made<Made>(mut work: Box<dyn work::Work<Made> + '_>) -> Result<Made, Failed> {
     while !work.progress().finished() {
         work.step()?;

@@ -79,8 +79,9 @@ impl TrainedHead {
     /// Those of reading it; [`Error::Argument`] when a score is not finite.
     pub(crate) fn scored(&self, rows: &Rows, parameters: &[f32]) -> Result<Scored> {
         let mut tally = Tally::new(self.store.classes());
-        for first in (0..rows.len()).step_by(ROWS) {
-            self.score_rows(rows, first..rows.len().min(first + ROWS), parameters, &mut tally)?;
+        let at_a_time = self.rows_at_a_time();
+        for first in (0..rows.len()).step_by(at_a_time) {
+            self.score_rows(rows, first..rows.len().min(first + at_a_time), parameters, &mut tally)?;
         }
         Ok(tally.scored())
     }

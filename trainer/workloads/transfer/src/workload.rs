@@ -3,8 +3,9 @@
 //! Invariant: results depend only on (the job, stage, worker), never on when or how often they were computed,
 //! where legs were cut, how many threads there were, or who finished first.
 
+use crate::combining::Combining;
 use crate::ending::Ending;
-use crate::features::{self, FeatureWork};
+use crate::features::FeatureWork;
 use crate::job::Job;
 use crate::model;
 use crate::plan::{Planned, course, plan};
@@ -13,7 +14,7 @@ use protocol::items::ModelItem;
 use protocol::{FileRef, RunId};
 use std::sync::Arc;
 use storage::Root;
-use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once, on_results, resumed};
+use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, resumed};
 
 /// Transfer learning on images.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +38,9 @@ impl Workload for Transfer {
         &'a self,
         stage: &Stage<'a>,
         results: &'a [FileRef],
-        _place: Option<&FileRef>,
+        place: Option<&FileRef>,
     ) -> Result<Box<dyn Work<Combined> + 'a>, Failed> {
-        let stage = *stage;
-        Ok(at_once(move || combine(&stage, results)))
+        Ok(Box::new(Combining::open(*stage, results, place, open)?))
     }
 
     fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
@@ -62,16 +62,6 @@ fn open(stage: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Opened {
         0 => Ok(Box::new(FeatureWork::open(stage, worker, place)?)),
         _ => rounds::open(stage, worker, place, Arc::new(TrainedHead::open(stage)?)),
     }
-}
-
-/// Combines the results of a stage's workers. If a worker's result is damaged, its share is computed again
-/// here.
-fn combine(stage: &Stage<'_>, results: &[FileRef]) -> Result<Combined, Failed> {
-    let again = |worker| open(stage, worker, None);
-    on_results(stage, results, again, |results| match stage.number {
-        0 => Ok(features::combine(stage, results)?),
-        _ => rounds::combine(stage, results, Arc::new(TrainedHead::open(stage)?)),
-    })
 }
 
 #[cfg(test)]

@@ -329,6 +329,7 @@ fn jobs_that_name_what_is_not_there_are_refused() {
         (json!({"dataset": "none"}), "job.dataset"),
         (json!({"weights": "none"}), "job.weights"),
         (json!({"network": "vgg13", "weights": "vgg11"}), "vgg13"),
+        (json!({"rounds_per_epoch": 10_000, "agree": "diloco"}), "job.rounds_per_epoch"),
         (json!({"network": "lenet"}), "vgg19"),
         (json!({"cut": "pool9"}), "pool1"),
         (json!({"cut": "pool3"}), "features.6"),
