@@ -59,7 +59,7 @@ impl Process {
     }
 
     /// Tells the process to end; it may take some time to save its work.
-    /// What it has started is its own business.
+    /// The processes that it has started are its own business.
     pub(crate) fn terminate(&self) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {

@@ -88,7 +88,7 @@ pub(super) fn died(error: &Error) -> bool {
     said(error).is_some_and(|why| why.is_the_platforms())
 }
 
-/// What the function, or the platform in its place, said of its failure.
+/// The reason of a failure, from the function or from the platform in its place.
 fn said(error: &Error) -> Option<Trouble> {
     if let Error::Failed(object) = error { Some(trouble(object)) } else { None }
 }

@@ -106,7 +106,7 @@ fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
     }
 }
 
-/// What is wrong with a run whose cloud has come and gone.
+/// The fault of a run whose cloud has come and gone.
 fn interrupted(w: &World, ledger: &Ledger) -> Option<String> {
     let billed_ms = ledger.spend.gb_seconds(u64::MAX) * 1_000.0;
     let most_ms = w.lasted_ms + w.forgiven_ms + SLACK_MS;

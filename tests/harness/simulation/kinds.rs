@@ -25,7 +25,7 @@ pub(crate) const KINDS: [&str; 11] = [
     "clocks that jump",
 ];
 
-/// What a seed decides before the first step.
+/// Everything that a seed decides before the first step.
 pub(crate) struct Plan {
     pub(crate) setting: Setting,
     pub(crate) rates: Rates,
@@ -40,7 +40,7 @@ impl Plan {
         Plan { outside, rates: Rates::default(), promise: Promise::Undisturbed, setting }
     }
 
-    /// What a seed decides.
+    /// Everything that a seed decides.
     pub(crate) fn of(seed: u64) -> Plan {
         let mut random = Random::new(mix(seed, 2));
         let mut plan = Plan::calm(Setting::random(seed));

@@ -112,7 +112,7 @@ impl Process {
     }
 }
 
-/// What a process has from being told to end until it is killed, in milliseconds.
+/// The time of a process between being told to end and being killed, in milliseconds.
 pub(crate) const GRACE_MS: u64 = 2_000;
 
 /// A process is told to end.

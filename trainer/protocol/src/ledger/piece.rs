@@ -82,7 +82,7 @@ impl Piece {
         self.interrupted += 1;
     }
 
-    /// Legs that ended for want of time.
+    /// Legs that ended because their time was over.
     pub(super) fn legs(&self) -> u32 {
         self.leg.saturating_sub(self.interrupted)
     }

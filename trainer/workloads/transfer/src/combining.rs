@@ -29,7 +29,7 @@ pub(crate) struct Combining<'a> {
     merged: Option<Merged>,
 }
 
-/// What the workers published, in one.
+/// The workers' results, in one.
 struct Merged {
     combined: Combined,
     unscored: Option<Unscored>,

@@ -241,7 +241,7 @@ pub(crate) fn written(job: &Job) -> protocol::Job {
     job.written(&protocol::Job::from_value(json!({})).unwrap())
 }
 
-/// What a piece of work gives in legs of so many steps; with 0 in one.
+/// The result of a piece of work in legs of so many steps; with 0 in one leg.
 fn in_legs<'a, Made: 'a>(
     leg_steps: usize,
     open: impl Fn(Option<&FileRef>) -> Result<Box<dyn work::Work<Made> + 'a>, Failed>,
@@ -261,7 +261,7 @@ fn in_legs<'a, Made: 'a>(
     }
 }
 
-/// What a piece of work gives.
+/// The result of a piece of work.
 pub(crate) fn made<Made>(mut work: Box<dyn work::Work<Made> + '_>) -> Result<Made, Failed> {
     while !work.progress().finished() {
         work.step()?;
