@@ -10,7 +10,7 @@ use std::time::Duration;
 use storage::Root;
 use trainer::cloud::{NoProgress, SystemClock};
 use trainer::handler::handle;
-use trainer::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use trainer::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
 use work::Registry;
 
 #[derive(Clone, Default)]
@@ -35,6 +35,7 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
         workloads: Registry::new(vec![("factors", Box::new(Factors))]),
         settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
         ledgers: Ledgers::default(),
+        notice: Notice::default(),
     };
     let job = json!({"kind": "factors", "up_to": 300_000});
     queue.0.lock().unwrap().push_back(json!({"start": true, "run": "run", "workers": workers, "job": job}));
