@@ -26,7 +26,7 @@ done
 
 /// A world with a program and this many units, the numbers from 0.
 fn world(units: u64, program: &str) -> World {
-    let world = World::new(1);
+    let world = World::new(4);
     install(world.root(), "squares", program);
     let numbers = world.root().join("numbers.jsonl");
     fs::write(&numbers, (0..units).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
