@@ -231,8 +231,8 @@ impl Local {
         }
     }
 
-    /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting
-    /// twice is safe. One whose process dies is asked until that has lasted too long.
+    /// Sends the `start` event and waits for its answer. A function that fails is asked again: starting twice
+    /// is safe. If its process dies, it is asked again until that has lasted too long.
     async fn insist(&self, cloud: &LocalCloud, start: &Event) -> Result<String, local_cloud::Error> {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {

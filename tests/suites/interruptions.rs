@@ -75,7 +75,7 @@ fn a_run_that_is_interrupted_ends_as_a_calm_one_and_is_billed_what_ran() {
     let (seed, times) = (number("BATON_SEED", 7), number("BATON_INTERRUPTIONS", 10));
     let mut random = Rng::with_seed(seed);
     let world = World::new(16);
-    let job = world.job(json!({"image_size": 160, "rounds": 30, "unit_images": 8}));
+    let job = world.job(json!({"image_size": 160, "rounds": 30 + 8 * times, "unit_images": 8}));
     world.run(&world.local(), "calm", 2, &job);
     world.forget_features();
     std::fs::write(world.root().join("job.json"), serde_json::to_vec(&job).unwrap()).unwrap();

@@ -84,7 +84,7 @@ fn sixty_four_workers_wait_for_two_places() {
     assert_eq!((world.violation, world.truth.resent), (None, 0));
 }
 
-/// Explores a world and says how large it is.
+/// Explores a world and prints how large it is.
 fn explore(setting: Setting, faults: u32, reduced: bool) -> usize {
     let begun = Instant::now();
     let legs = setting.most_steps;

@@ -10,7 +10,7 @@ use crate::{
     invocation::Outcome, invoke, queue::Queue,
 };
 
-/// The time that a process has to save its work when it is told to end, as on Lambda.
+/// The time that a process has to save its work after it is told to end, as on Lambda.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A running local cloud; dropping it ends every process that it started.

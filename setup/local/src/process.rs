@@ -58,8 +58,7 @@ impl Process {
         exit.wait_for(Option::is_some).await.ok().and_then(|status| *status)
     }
 
-    /// Tells the process to end; it may take some time to save its work.
-    /// The processes that it has started are its own business.
+    /// Tells the process to end; it may take some time to save its work. It looks after its own children.
     pub(crate) fn terminate(&self) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
@@ -70,7 +69,7 @@ impl Process {
         self.thaw();
     }
 
-    /// Ends the whole group at once; [`Process::exited`] tells when it is gone.
+    /// Ends the whole group at once; [`Process::exited`] waits until it is gone.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }

@@ -187,7 +187,7 @@ impl Queue {
         Ok(told)
     }
 
-    /// Whether the faults want this Invoke answered 429, and whether they want its reply lost.
+    /// Whether the faults answer this Invoke with 429, and whether they lose its reply.
     pub(crate) fn invoke_faults(&self) -> (bool, bool) {
         let State { faults, dice, counts, .. } = &mut *self.state();
         let throttled = dice.hit(Draw::Throttle, faults.throttle);
@@ -228,7 +228,7 @@ impl Queue {
         let _ = self.load.subscribe().wait_for(|load| load.busy == 0).await;
     }
 
-    /// Ends every process and takes no more events.
+    /// Ends every process and accepts no more events.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.door = DoorState::Closed;

@@ -34,7 +34,8 @@ impl Standstill {
     /// Reads the state of the run and its cloud.
     ///
     /// # Errors
-    /// If nothing moves, nothing is on its way, and that has lasted too long after an event was given up.
+    /// If nothing moves, nothing is at work or about to be but what has failed already,
+    /// and that has lasted too long after an event was given up.
     pub(super) fn look(&mut self, ledger: &Ledger, cloud: &Status) -> Result<(), Failure> {
         let done = ledger.workers.iter().filter(|worker| worker.result.is_some()).count();
         let place = (ledger.stage, done, ledger.workers.iter().map(|worker| worker.leg).sum());
@@ -74,7 +75,7 @@ impl Standstill {
     }
 }
 
-/// Why the function did not answer, with the exit code that goes with it.
+/// Why the function did not answer, with the matching exit code.
 pub(super) fn unanswered(error: Error) -> Failure {
     match said(&error).filter(|why| !why.message.is_empty()) {
         Some(why) if why.kind == "Storage" => Failure { code: 4, message: why.message },
@@ -83,12 +84,12 @@ pub(super) fn unanswered(error: Error) -> Failure {
     }
 }
 
-/// Whether the function's process died or ran out of time, by what was said of it.
+/// Whether the function's process died or ran out of time, according to the message.
 pub(super) fn died(error: &Error) -> bool {
     said(error).is_some_and(|why| why.is_the_platforms())
 }
 
-/// The reason of a failure, from the function or from the platform in its place.
+/// The error object of the function, or of the platform in its place.
 fn said(error: &Error) -> Option<Trouble> {
     if let Error::Failed(object) = error { Some(trouble(object)) } else { None }
 }

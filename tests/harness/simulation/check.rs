@@ -7,7 +7,7 @@ use super::world::World;
 const SOON_MS: u64 = 40 * 60_000;
 const SLACK_MS: u64 = 1_000;
 
-/// How a schedule is to end.
+/// The promised end of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// All rounds, or the job's patience; nothing was sent again.
@@ -24,7 +24,7 @@ pub(crate) enum Promise {
     Interrupted,
     /// All rounds, or the job's patience, in less than an hour, whatever the clocks show.
     Soon,
-    /// Or whoever reads its ledger is told what is wrong with it.
+    /// Or every reader of its ledger sees that it is wrong.
     EndOrRefusal,
 }
 
@@ -106,7 +106,7 @@ fn unscored(w: &World, ledger: &Ledger, promise: Promise) -> Option<String> {
     }
 }
 
-/// The fault of a run whose cloud has come and gone.
+/// The fault of a run whose cloud has come and gone, if it has one.
 fn interrupted(w: &World, ledger: &Ledger) -> Option<String> {
     let billed_ms = ledger.spend.gb_seconds(u64::MAX) * 1_000.0;
     let most_ms = w.lasted_ms + w.forgiven_ms + SLACK_MS;

@@ -1,4 +1,4 @@
-//! The kinds of schedules: what a seed decides before the first step.
+//! The kinds of schedules: the decisions of a seed before the first step.
 
 use super::check::Promise;
 use super::outside::{Comings, Outside};
@@ -25,7 +25,7 @@ pub(crate) const KINDS: [&str; 11] = [
     "clocks that jump",
 ];
 
-/// Everything that a seed decides before the first step.
+/// The decisions of a seed before the first step.
 pub(crate) struct Plan {
     pub(crate) setting: Setting,
     pub(crate) rates: Rates,
@@ -40,7 +40,7 @@ impl Plan {
         Plan { outside, rates: Rates::default(), promise: Promise::Undisturbed, setting }
     }
 
-    /// Everything that a seed decides.
+    /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Plan {
         let mut random = Random::new(mix(seed, 2));
         let mut plan = Plan::calm(Setting::random(seed));

@@ -1,4 +1,4 @@
-//! Events of a world from outside: events, the watchdog, a cloud that leaves and comes back,
+//! Influences on a world from outside: events, the watchdog, a cloud that leaves and comes back,
 //! clocks that jump.
 
 use super::nfs::Tail;
@@ -9,7 +9,7 @@ const TICK_MS: u64 = 60_000;
 /// When a schedule begins.
 const BEGIN_MS: u64 = 1_000_000;
 
-/// The events from outside. Times of `events` and `jumps` count from the beginning.
+/// Influences from outside. Times of `events` and `jumps` count from the beginning.
 pub(crate) struct Outside {
     /// The event that starts the run.
     pub(crate) start: String,

@@ -10,10 +10,10 @@ use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 
 /// How long an NFS client may stay away before the server takes its locks.
 const LEASE_MS: u64 = 90_000;
-/// Steps after which a schedule is held to be stuck.
+/// Steps after which a schedule counts as stuck.
 const MOST_STEPS: u64 = 40_000;
 
-/// Runs a seed's schedule. What it found is in the world that it leaves.
+/// Runs a seed's schedule. The result is in the world that it returns.
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
     carry_out(Plan::of(seed), mix(seed, 3), MOST_STEPS, recorded)
 }
@@ -23,7 +23,7 @@ pub(crate) fn carry_out(plan: Plan, seed: u64, most_steps: u64, recorded: bool) 
     let Plan { setting, rates, promise, mut outside } = plan;
     let faulty_ms = match rates.budget {
         0 => 0,
-        // Long enough for a run to be given up, for its events vanish one after the other.
+        // Long enough for a run to be given up when one event after the other is lost.
         _ if rates.lose == 2 => 30_000_000,
         _ => 2_000_000,
     };

@@ -125,7 +125,7 @@ fn forget_ms(w: &mut World) -> u64 {
     if w.exhaustive { u64::MAX / 2 } else { w.random.between(24_000, 60_000) }
 }
 
-/// Works on the server with the client of the process that runs.
+/// Works on the server with the client of the running process.
 macro_rules! on_client {
     ($w:expr, $method:ident $(, $argument:expr)*) => {{
         let w: &mut World = $w;

@@ -36,8 +36,8 @@ pub(crate) struct Setting {
     pub(crate) most_closing: u64,
     /// The job's limit on hours.
     pub(crate) hours: u64,
-    /// Whether scoring at the end takes longer than any leg, or more memory than there is:
-    /// no attempt outlives it.
+    /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt
+    /// survives it.
     pub(crate) endless: bool,
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct World {
     pub(crate) full_until_ms: u64,
     /// The error of the last tick or start, if it was refused.
     pub(crate) refused: Option<String>,
-    /// The difference of everybody's clock from the world's, in milliseconds.
+    /// The difference of every clock from the world's, in milliseconds.
     pub(crate) shift_ms: i64,
     /// Whether the cloud is away: nothing is delivered, and what is sent is lost.
     pub(crate) away: bool,
@@ -178,7 +178,7 @@ impl World {
         self.clock_ms + own
     }
 
-    /// The time on a clock.
+    /// The time on every clock.
     pub(crate) fn epoch_ms(&self) -> u64 {
         self.now_ms().saturating_add_signed(self.shift_ms)
     }

@@ -20,7 +20,7 @@ pub enum Decision {
     Resend(Vec<Target>),
     /// Record that a clock went back, and wait.
     Wait(String),
-    /// A stale or duplicate event, or nothing to do: say so, send nothing.
+    /// A stale or duplicate event, or nothing to do: report it, send nothing.
     Ignore(String),
     /// The event is newer than the ledger that this process sees: fail, so that it is delivered again.
     Ahead(String),

@@ -165,7 +165,7 @@ impl Fact {
         self.by().1
     }
 
-    /// The fact as all who read the ledger will see it.
+    /// The fact in the form that all readers of the ledger see.
     ///
     /// JSON may change the last bit of a number, and then two equal scores are not equal any more. The
     /// recorder of a score must judge it as everybody else does.
@@ -225,7 +225,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The time by which a living leg has handed over: the middle of its reserve.
+    /// The time by which a living leg has handed over: the middle of its reserve, and not before it began.
     pub fn handed_over_ms(&self) -> u64 {
         self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2).max(self.at_ms)
     }

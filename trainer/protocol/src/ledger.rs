@@ -58,7 +58,7 @@ pub struct Ledger {
     /// The known state of the platform's queue.
     queue: Queue,
     pauses: Pauses,
-    /// Rounds whose combined state may still be read; older ones are given back by [`Ledger::record`].
+    /// Rounds whose combined state may still be read; [`Ledger::record`] returns older ones.
     kept: Vec<u32>,
     /// The invocation that opened the current stage, and the one that recorded the last worker's result.
     pub(crate) opened_by: String,

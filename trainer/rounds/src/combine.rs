@@ -1,4 +1,4 @@
-//! The combine of a round: one state from all workers' results, scored. If the workers make the state in
+//! The combine of a round: one state from all workers' results. If the workers make the state in
 //! slices, it is the list of the files to sum, and a stage later the index of the slices.
 
 use super::chunked::{self, Notes};

@@ -140,7 +140,7 @@ impl<T: Trainable> Round<T> {
     }
 }
 
-/// A failure: something has left the finite numbers in a round.
+/// The failure when a number of a round is not finite.
 pub(super) fn not_finite(training: &Training, round: u32, what: &str, worker: Option<u32>) -> Failed {
     let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
     let rate = training.learning_rate;

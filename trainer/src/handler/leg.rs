@@ -1,5 +1,5 @@
-//! One leg of any work: it steps until the work or the time ends, then makes the result, or the place for the
-//! next leg.
+//! One leg of any work: it steps until the work or the time ends, or the process is told to end.
+//! Then it makes the result, or the place for the next leg.
 
 use super::Turn;
 use super::lookout::Lookout;
@@ -12,9 +12,9 @@ use work::Work;
 pub(super) enum Ended<Made> {
     /// With the result of the work.
     Finished(Made),
-    /// Before the work was done: this is to be recorded.
+    /// Before the work was done: this fact must be recorded.
     CutShort(Fact),
-    /// The work is not wanted any more, in words.
+    /// The work is not wanted any more; the reason in words.
     NotWanted(String),
 }
 

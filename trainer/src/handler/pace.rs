@@ -31,8 +31,8 @@ impl Pace {
         self.steps > 0
     }
 
-    /// Whether another step of the longest length so far, and half as much again, would eat into the time for
-    /// saving. The first step is always tried: without it the leg would be for nothing.
+    /// Whether another step of the longest length so far, and half as much again, would use time that is kept
+    /// for saving. The first step is always tried: without it the leg would be useless.
     pub(super) fn must_stop(&self, now_ms: u64) -> bool {
         let step_ms = self.longest_step_ms + self.longest_step_ms / 2;
         let reserve_ms = reserve_ms(self.begun_ms, self.deadline_ms);

@@ -89,7 +89,7 @@ impl<'a> Turn<'a> {
             if recorded.new {
                 return Ok((Some(fact.clone()), recorded));
             }
-            // Known: only what is sent again is recorded, so that it is paid for.
+            // The fact is known: only the sending is recorded, so that it is counted.
             let (targets, at_ms) = (recorded.due.clone(), self.now_ms());
             let again = Fact::SentAgain { targets, forced: false, at_ms };
             if recorded.due.is_empty() {

@@ -112,8 +112,7 @@ impl Queue {
         });
     }
 
-    /// Draws the consequence of an attempt: the answer goes to its caller;
-    /// an event that failed is tried again.
+    /// Acts on the result of an attempt: the answer goes to its caller; an event that failed is tried again.
     fn settle(self: Arc<Self>, mut job: Job, outcome: Outcome) {
         let mut state = self.state();
         if let Outcome::Failed(failed) = &outcome {

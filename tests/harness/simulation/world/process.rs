@@ -112,7 +112,7 @@ impl Process {
     }
 }
 
-/// The time of a process between being told to end and being killed, in milliseconds.
+/// The time from telling a process to end until it is killed, in milliseconds.
 pub(crate) const GRACE_MS: u64 = 2_000;
 
 /// A process is told to end.
@@ -136,7 +136,7 @@ pub(crate) fn rests(w: &mut World, number: usize) {
     }
 }
 
-/// A process is no more. Its event will be delivered again.
+/// A process dies. Its event will be delivered again.
 pub(crate) fn kill(number: usize, tail: Tail) {
     let suspended = with(|w| {
         let process = &mut w.processes[number];

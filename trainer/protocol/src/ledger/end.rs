@@ -20,7 +20,7 @@ pub struct End {
     pub unscored: Option<String>,
     /// Why the product cannot be published.
     lost: Option<String>,
-    /// How long the run had worked when its end was opened, and what it had sent and spent by then.
+    /// How long the run had worked when its end was opened, and the events and money that it had used.
     worked_ms: u64,
     sent: u64,
     dollars: f64,

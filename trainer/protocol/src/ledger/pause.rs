@@ -6,7 +6,7 @@
 
 use super::Ledger;
 
-/// The time that the platform leaves a process that it tells to end, in milliseconds.
+/// The time that a process has after it is told to end, in milliseconds.
 pub(crate) const GRACE_MS: u64 = 2_000;
 
 /// The pauses of a run.

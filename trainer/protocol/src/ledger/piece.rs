@@ -82,7 +82,7 @@ impl Piece {
         self.interrupted += 1;
     }
 
-    /// Legs that ended because their time was over.
+    /// Legs that ended because their time was up.
     pub(super) fn legs(&self) -> u32 {
         self.leg.saturating_sub(self.interrupted)
     }

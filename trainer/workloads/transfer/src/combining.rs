@@ -29,7 +29,7 @@ pub(crate) struct Combining<'a> {
     merged: Option<Merged>,
 }
 
-/// The workers' results, in one.
+/// The result of merging.
 struct Merged {
     combined: Combined,
     unscored: Option<Unscored>,
