@@ -4,7 +4,7 @@
 use crate::told;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{JobItem, ModelItem, RunItem, Shown, StageItem, WorkerItem};
+use protocol::items::{DAYS_KEY, DayItem, JobItem, ModelItem, RunItem, Shown, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
 use protocol::{At, Course, Fact, Ledger, RunId, Score};
 use serde::Serialize;
@@ -213,6 +213,14 @@ impl View {
 pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunItem>, String> {
     let items = query(client, table, "runs").await?;
     Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
+}
+
+/// How the last day of which the table tells stands, if it tells of one.
+///
+/// # Errors
+/// What DynamoDB said, in words.
+pub async fn day(client: &Client, table: &str) -> Result<Option<DayItem>, String> {
+    Ok(query(client, table, DAYS_KEY).await?.last().map(typed))
 }
 
 /// Adds the runs with a ledger in the folder that are not there yet. One that cannot be read is left out.

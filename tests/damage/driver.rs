@@ -58,7 +58,12 @@ impl Driver {
             progress: Box::new(NoProgress),
             clock: Box::new(SystemClock),
             workload: Box::new(transfer::Transfer),
-            settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
+            settings: Settings {
+                ceiling: protocol::Ceiling::default(),
+                threads: 1,
+                lock_wait: Duration::from_secs(5),
+                patience_ms: 600_000,
+            },
             ledgers: Ledgers::default(),
         };
         Driver { services, queue, time_ms: 900_000, number: 0, said: String::new() }

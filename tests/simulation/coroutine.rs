@@ -1,13 +1,14 @@
 //! The real handler on coroutines: each invocation runs until its next step and is suspended there,
 //! on one thread.
 
+use super::code::protocol::Ceiling;
 use super::code::storage::Root;
 use super::code::trainer::handler::handle;
 use super::code::trainer::services::{Invocation, Ledgers, Services, Settings};
 use super::learner::Hashing;
 use super::seam::{Sender, SharedClock, Watched};
 use super::setting::{ROOT, Setting};
-use super::world::with;
+use super::world::{of_neighbour, with};
 use generator::{Generator, Gn};
 use std::any::Any;
 use std::cell::RefCell;
@@ -79,7 +80,9 @@ fn invocation() {
                     w.truth.broken = true;
                 }
                 let message = w.me().message.take();
-                let asks = |event: &str| event.contains("\"tick\"") || event.contains("\"start\"");
+                let asks = |event: &str| {
+                    (event.contains("\"tick\"") || event.contains("\"start\"")) && !of_neighbour(event)
+                };
                 if message.is_some_and(|message| asks(&message.payload)) {
                     w.refused = words.contains("\"refused\"").then_some(words);
                 }
@@ -118,13 +121,15 @@ fn carry_out(
 
 /// A cold start.
 fn services_of(setting: Setting) -> Result<Services, String> {
+    let dollars_per_day = setting.dollars_per_day;
+    let ceiling = Ceiling { dollars_per_day, ..Ceiling::default() };
     Ok(Services {
         root: Root::open(ROOT).map_err(|error| error.to_string())?,
         invoke: Box::new(Sender),
         progress: Box::new(Watched),
         clock: Box::new(SharedClock),
         workload: Box::new(Hashing(setting)),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
+        settings: Settings { ceiling, threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
         ledgers: Ledgers::default(),
     })
 }

@@ -8,6 +8,7 @@ pub(crate) mod coroutine;
 pub(crate) mod exhaustive;
 pub(crate) mod learner;
 pub(crate) mod nfs;
+pub(crate) mod plan;
 pub(crate) mod random;
 pub(crate) mod schedule;
 pub(crate) mod seam;

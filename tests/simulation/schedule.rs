@@ -1,166 +1,19 @@
 //! One schedule from a seed: who runs next, what is delivered, what goes wrong; then, faults off,
 //! it has to end.
 
-use super::check::{Promise, ended};
+use super::check::ended;
 use super::coroutine::resume;
 use super::nfs::Tail;
-use super::random::{Random, mix};
-use super::setting::{RUN, Setting};
+use super::plan::{MANY_LOST, Plan, plan};
+use super::random::mix;
 use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 
 /// How long an NFS client may stay away before the server takes its locks.
 const LEASE_MS: u64 = 90_000;
 /// From one tick of the watchdog to the next.
 const TICK_MS: u64 = 60_000;
-/// Of so many events one is lost, where many are.
-const MANY_LOST: u64 = 2;
 /// Steps after which a schedule is held to be stuck.
 const MOST_STEPS: u64 = 40_000;
-
-/// Kinds of schedules; a seed's place in the list is the seed modulo their number.
-pub(crate) const KINDS: [&str; 9] = [
-    "no faults",
-    "what redelivery heals, without a watchdog",
-    "a few faults of all kinds",
-    "locks that are not honoured",
-    "many faults of one kind",
-    "many faults of all kinds",
-    "a small limit on invocations",
-    "stopped, started and ticked from outside",
-    "an end that no attempt outlives",
-];
-
-/// What a seed decides before the first step.
-struct Plan {
-    setting: Setting,
-    rates: Rates,
-    promise: Promise,
-    watchdog: bool,
-    /// Events from outside, and when.
-    outside: Vec<(u64, String)>,
-}
-
-/// Faults of all kinds at a moderate rate.
-fn all_kinds(random: &mut Random, budget: u32) -> Rates {
-    let mut rate = |from, to| if random.one_in(3) { 0 } else { random.between(from, to) };
-    Rates {
-        kill: rate(100, 1_500),
-        freeze: rate(200, 3_000),
-        duplicate: rate(4, 20),
-        delay: rate(4, 20),
-        lose: rate(8, 40),
-        throttle: rate(5, 20),
-        io: rate(100, 1_500),
-        answer: rate(50, 500),
-        full: rate(500, 5_000),
-        hops: rate(0, 1) == 1,
-        close: rate(2, 20),
-        unhonoured: 0,
-        stall: 0,
-        budget,
-        spare_last: false,
-    }
-}
-
-/// Faults beside an end that no attempt outlives.
-/// A process that was frozen outlives its time limit: there is none.
-fn endless(random: &mut Random, setting: &mut Setting) -> (Rates, Promise) {
-    if random.one_in(2) {
-        // Few events, most of them delivered as often as can be: so near the formula does a run come.
-        setting.invocations = u64::from(setting.workers) + random.below(6);
-        let rates = Rates { kill: random.between(8, 60), budget: u32::MAX, ..Rates::default() };
-        return (rates, Promise::AnyEnd);
-    }
-    let budget = random.below(3) as u32;
-    (Rates { freeze: 0, ..all_kinds(random, budget) }, Promise::Unscored)
-}
-
-fn stop() -> String {
-    format!(r#"{{"stop": true, "run": "{RUN}"}}"#)
-}
-
-fn plan(seed: u64) -> Plan {
-    let mut random = Random::new(mix(seed, 2));
-    let mut setting = Setting::random(seed);
-    let (mut promise, mut watchdog, mut outside) = (Promise::Done, true, Vec::new());
-    let rates = match seed % KINDS.len() as u64 {
-        0 => {
-            promise = Promise::Undisturbed;
-            if random.one_in(3) {
-                // Legs of many minutes, and fewer places than workers:
-                // events wait for longer than any patience.
-                (setting.step_ms, setting.limit_ms) = (setting.step_ms * 100, setting.limit_ms * 50);
-                setting.concurrency = random.between(1, 2) as usize;
-            }
-            Rates::default()
-        }
-        1 => {
-            watchdog = false;
-            let rates = all_kinds(&mut random, u32::MAX);
-            Rates { freeze: 0, full: 0, lose: 0, hops: false, spare_last: true, ..rates }
-        }
-        2 => {
-            let budget = random.between(1, 5) as u32;
-            all_kinds(&mut random, budget)
-        }
-        3 => {
-            promise = Promise::EndOrRefusal;
-            // Several ways to end, at once: which of them is settled is what such a lock puts in doubt.
-            for _ in 0..random.below(4) {
-                outside.push((random.below(20_000), stop()));
-            }
-            if random.one_in(3) {
-                setting.invocations = u64::from(setting.workers) + random.below(30);
-            }
-            let budget = random.between(1, 30) as u32;
-            let others = if random.one_in(2) { all_kinds(&mut random, budget) } else { Rates::default() };
-            let stall = random.below(12);
-            Rates { unhonoured: random.between(1, 12), stall, budget, ..others }
-        }
-        4 => {
-            promise = Promise::AnyEnd;
-            let all = all_kinds(&mut random, u32::MAX);
-            let mut one = Rates { budget: u32::MAX, ..Rates::default() };
-            match random.below(8) {
-                0 => one.kill = all.kill.max(60),
-                1 => one.freeze = all.freeze.max(100),
-                2 => one.duplicate = 2,
-                3 => one.delay = 3,
-                4 => one.lose = if random.one_in(2) { MANY_LOST } else { 6 },
-                5 => one.throttle = 4,
-                6 => one.io = all.io.max(60),
-                _ => one.hops = true,
-            }
-            one
-        }
-        5 => {
-            promise = Promise::AnyEnd;
-            all_kinds(&mut random, u32::MAX)
-        }
-        6 => {
-            promise = Promise::AnyEnd;
-            setting.invocations = u64::from(setting.workers) + random.below(30);
-            all_kinds(&mut random, u32::MAX)
-        }
-        8 => {
-            setting.endless = true;
-            let (rates, promised) = endless(&mut random, &mut setting);
-            promise = promised;
-            rates
-        }
-        _ => {
-            promise = Promise::DoneOrLimit;
-            for event in [stop(), setting.start().to_string(), r#"{"tick": true}"#.into()] {
-                if random.one_in(2) {
-                    outside.push((random.below(40_000), event));
-                }
-            }
-            let budget = random.below(4) as u32;
-            all_kinds(&mut random, budget)
-        }
-    };
-    Plan { setting, rates, promise, watchdog, outside }
-}
 
 /// Runs a seed's schedule. What it found is in the world that it leaves.
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
@@ -168,7 +21,7 @@ pub(crate) fn run(seed: u64, recorded: bool) -> World {
     let start = setting.start().to_string();
     let faulty_ms = match rates.budget {
         0 => 0,
-        // Long enough for a run to be given up, for its events vanish one after the other.
+        // Long enough for a run to be given up.
         _ if rates.lose == MANY_LOST => 30_000_000,
         _ => 2_000_000,
     };
@@ -294,7 +147,7 @@ fn next(w: &mut World, tick_ms: u64) -> Next {
         None => {
             let idle = running == 0 && w.queue.is_empty();
             w.look();
-            if idle && (w.truth.ending().is_some() || (w.truth.unhonoured && w.refused.is_some())) {
+            if idle && (w.truth.ending().is_some() || (w.may_be_refused() && w.refused.is_some())) {
                 return Next::Over;
             }
             w.clock_ms =

@@ -8,8 +8,8 @@ pub(crate) const CIRCLES: &[(&str, usize)] = &[];
 /// Functions of more than 60 lines, with their lines.
 pub(crate) const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("setup/local/tests/support/function.rs handle", 65),
+    ("tests/simulation/plan.rs plan", 76),
     ("tests/simulation/schedule.rs next", 70),
-    ("tests/simulation/schedule.rs plan", 83),
     ("tests/simulation/schedule.rs run", 66),
     ("tests/simulation/truth.rs fact", 74),
     ("trainer/frozen/src/kernels/multiply.rs tile_of", 68),

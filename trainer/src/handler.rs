@@ -5,6 +5,7 @@
 //!       ─ send what is due ─ report
 //! ```
 
+mod ceiling;
 mod combine;
 mod finish;
 mod leg;
@@ -18,6 +19,7 @@ mod tick;
 mod turn;
 mod worker;
 
+pub use ceiling::today;
 pub use reply::Reply;
 
 use crate::services::{Invocation, Services};
@@ -62,7 +64,7 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         Decision::Close(reason) => turn.close(reason),
         Decision::Cut(why) => turn.cut(why),
         Decision::End(ending) => turn.end(&ledger, ending),
-        Decision::Reopen => turn.reopen(),
+        Decision::Reopen => turn.reopen(&ledger),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
         Decision::Ignore(why) => Ok(Reply::ignored(why)),
         Decision::Ahead(why) => Err(Error::Ahead(why)),

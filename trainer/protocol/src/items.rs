@@ -11,6 +11,9 @@ mod shown;
 
 pub use shown::{Cell, Sample, Samples, Shown, Table};
 
+/// The partition key of how the days stand. It is no run's: it has a `#`.
+pub const DAYS_KEY: &str = "#days";
+
 /// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
 /// Bytes that the longest text of an item may have.
@@ -105,6 +108,26 @@ pub struct WorkerItem {
     pub at_ms: u64,
     /// Whether the leg ended with this.
     pub leg_ended: bool,
+}
+
+/// What all runs of a day may spend, as the operator allows; a limit of 0 is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DayItem {
+    /// The day, in UTC: 2026-11-29.
+    pub day: String,
+    /// US dollars that its runs have in their shares: what they have spent, and what they may yet.
+    pub dollars: f64,
+    /// At most so many.
+    pub dollars_limit: f64,
+    /// US dollars of one run at most.
+    pub run_dollars_limit: f64,
+    /// Workers of one run at most.
+    pub workers_limit: u32,
+    /// Runs that have not ended.
+    pub active: u32,
+    /// At most so many.
+    pub active_limit: u32,
 }
 
 /// What the run was asked to do.

@@ -5,6 +5,7 @@
 //! Fact ─ Ledger::record ─▶ events due
 //! ```
 
+mod ceiling;
 mod course;
 mod decide;
 mod errand;
@@ -23,6 +24,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use ceiling::{Ceiling, Need, Share, Shares, date, day_of};
 pub use course::{At, Best, Course, Measure, Score};
 pub use decide::Decision;
 pub use errand::{Errand, Manifest, Pushed};

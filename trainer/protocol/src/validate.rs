@@ -241,12 +241,16 @@ fn values(key: &str, found: &[f64], expected: &str, allowed: impl Fn(f64) -> boo
     Ok(())
 }
 
+/// The most events of a run.
+const MAX_INVOCATIONS: u64 = 1_000_000_000;
+
 fn limits(limits: &Limits) -> Result<(), Error> {
-    if limits.invocations == 0 {
-        return Err(Error::refused("limits.invocations", "0", "at least 1"));
+    if !(1..=MAX_INVOCATIONS).contains(&limits.invocations) {
+        let (found, expected) = (limits.invocations.to_string(), format!("1 to {MAX_INVOCATIONS}"));
+        return Err(Error::refused("job.limits.invocations", found, expected));
     }
-    number("limits.dollars", limits.dollars, "above 0", |x| x > 0.0)?;
-    number("limits.hours", limits.hours, "above 0, at most 8760", |x| x > 0.0 && x <= 8_760.0)?;
+    number("limits.dollars", limits.dollars, "from 0.000000001 to 1000000", |x| (1e-9..=1e6).contains(&x))?;
+    number("limits.hours", limits.hours, "from 0.000000001 to 8760", |x| (1e-9..=8_760.0).contains(&x))?;
     whole("limits.legs_per_worker", limits.legs_per_worker, 1, 1_000_000)
 }
 
@@ -325,6 +329,11 @@ mod tests {
             ("optimizer", json!({"kind": "lion"})),
             ("limits", json!({"dollars": 0})),
             ("limits", json!({"euros": 1})),
+            ("limits.dollars", json!({"dollars": 1e300})),
+            ("limits.dollars", json!({"dollars": 1e-300})),
+            ("limits.hours", json!({"hours": 8761})),
+            ("limits.invocations", json!({"invocations": u64::MAX})),
+            ("limits.invocations", json!({"invocations": 0})),
             ("schema", json!(2)),
             ("outer", json!({"rate": 0.5})),
             ("rounds_per_epoch", json!(0)),

@@ -84,6 +84,15 @@ impl Root {
         Ok(Log::open_or_create(self.path.join("runs").join("index"))?.forgiving())
     }
 
+    /// The log of all runs' shares of the operator's ceiling, made when it is not there. A run's last share
+    /// says all of it, so that damage costs what its last one has added. The name is no run's: it has a dot.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn spent_log(&self) -> Result<Log> {
+        Ok(Log::open_or_create(self.path.join("runs").join("spent.log"))?.forgiving())
+    }
+
     /// The folder of a data set.
     ///
     /// # Errors
