@@ -4,7 +4,9 @@
 use crate::told;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{DAYS_KEY, DayItem, JobItem, ModelItem, RunItem, Shown, StageItem, WorkerItem};
+use protocol::items::{
+    DAYS_KEY, DayItem, JobItem, ModelItem, RUNS_KEY, RunItem, Shown, StageItem, WorkerItem,
+};
 use protocol::timeline::Timeline;
 use protocol::{At, Course, Fact, Ledger, RunId, Score};
 use serde::Serialize;
@@ -211,7 +213,7 @@ impl View {
 /// # Errors
 /// What DynamoDB said, in words.
 pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunItem>, String> {
-    let items = query(client, table, "runs").await?;
+    let items = query(client, table, RUNS_KEY).await?;
     Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
 }
 

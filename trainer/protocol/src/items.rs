@@ -11,7 +11,9 @@ mod shown;
 
 pub use shown::{Cell, Sample, Samples, Shown, Table};
 
-/// The partition key of how the days stand. It is no run's: it has a `#`.
+/// The partition keys of what is no run's: each has a `#`, which no run's id has.
+pub const RUNS_KEY: &str = "#runs";
+/// How the days stand.
 pub const DAYS_KEY: &str = "#days";
 
 /// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.

@@ -2,13 +2,13 @@
 //!
 //! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id holds the items `run`
 //! (where it stands), `job`, `stage#0007` (its times, score and bars), `worker#0003` (how far a worker is)
-//! and `model`; `pk` = `runs` holds one item a run, for listing. An item is overwritten whole, and only by
+//! and `model`; `pk` = `#runs` holds one item a run, for listing. An item is overwritten whole, and only by
 //! one that is not older (`seq`): a lost, late or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{DAYS_KEY, DayItem, JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::items::{DAYS_KEY, DayItem, JobItem, ModelItem, RUNS_KEY, RunItem, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
 use protocol::{Fact, Ledger, RunId};
 use serde::Serialize;
@@ -130,7 +130,7 @@ impl Progress for DynamoProgress {
         self.put((run, "run"), timeline.version(), now_ms, &item);
         self.put_stage(run, ledger.stage, timeline, now_ms);
         if milestone {
-            self.put(("runs", run), timeline.version(), now_ms, &item);
+            self.put((RUNS_KEY, run), timeline.version(), now_ms, &item);
             self.put((run, "job"), timeline.version(), now_ms, &JobItem::of(ledger));
             if let Some(combined) = ledger.last.as_ref().filter(|last| last.stage != ledger.stage) {
                 self.put_stage(run, combined.stage, timeline, now_ms);
