@@ -79,6 +79,19 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// Something that the run began with is another now.
+    #[error(
+        "{what} is not what the run began with: expected {expected}, found {found}; put back what was \
+         there, and the run goes on"
+    )]
+    Replaced {
+        /// What of the job.
+        what: String,
+        /// What the features were made of.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A network's parameter could not be had.
     #[error("parameter {name} of `{network}`: {source}")]
     Parameter {
@@ -114,7 +127,7 @@ impl Error {
         match self {
             Error::Storage(error) => error.fate(),
             Error::Rounds(failed) => failed.fate,
-            Error::Thread(_) => Fate::Retry,
+            Error::Thread(_) | Error::Replaced { .. } => Fate::Retry,
             // A parameter that could not be read, threads or memory that the system did not give.
             error if storage::is_trouble(error) => Fate::Retry,
             _ => Fate::Halt,
@@ -126,6 +139,7 @@ impl Error {
         match self {
             Error::Storage(error) => error.is_lasting(),
             Error::Rounds(failed) => failed.lasting,
+            Error::Replaced { .. } => true,
             error => storage::is_trouble(error),
         }
     }
