@@ -1,5 +1,7 @@
 //! `baton doctor`: what a run needs, looked at one by one, each trouble with what to do.
 
+mod failed;
+
 use crate::Failure;
 use crate::aws::{Aws, Stack, words};
 use protocol::Errand;
@@ -80,6 +82,9 @@ impl Doctor {
         findings.extend(memory(aws, function).await);
         findings.push(recursion(aws, function).await);
         findings.extend(reached(aws, function).await);
+        if let Some(queue) = stack.outputs.get("FailedEvents") {
+            findings.push(Finding { what: "failed", found: failed::look(&aws.config, queue).await });
+        }
         findings
     }
 

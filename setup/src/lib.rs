@@ -23,6 +23,7 @@ pub mod pretrain;
 pub mod pull;
 pub mod push;
 pub mod sheet;
+mod signed;
 pub mod start;
 pub mod status;
 mod told;

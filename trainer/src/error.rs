@@ -91,6 +91,9 @@ impl Error {
             Error::Protocol(protocol::Error::Contradiction { .. } | protocol::Error::Schema { .. }) => {
                 Fate::Halt
             }
+            // An answer to an event that was queued is heard by nobody: it fails, and is kept when it has
+            // failed as often as the platform tries.
+            Error::Protocol(protocol::Error::Malformed(_)) => Fate::Retry,
             Error::Protocol(_) | Error::NoRun { .. } | Error::Ceiling(_) => Fate::Refuse,
             Error::Storage(error) => error.fate().into(),
             Error::Work(failed) => failed.fate.into(),

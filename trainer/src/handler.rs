@@ -31,8 +31,9 @@ use work::Stage;
 /// Carries out one event.
 ///
 /// # Errors
-/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again.
-/// Everything else is answered.
+/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again, and keeps what
+/// has failed as often as it tries. What is no event of ours at all is one of these. Everything else is
+/// answered.
 pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> Result<Reply, Error> {
     let reply = Event::parse(payload).map_err(Error::from).and_then(|event| match &event {
         Event::Start(start) => start::start(services, start, &event, invocation),
