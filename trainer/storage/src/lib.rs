@@ -18,6 +18,7 @@ mod opened;
 mod publish;
 mod root;
 mod seal;
+mod summed;
 mod tensors;
 #[cfg(test)]
 mod test_folders;
