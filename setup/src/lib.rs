@@ -27,6 +27,7 @@ mod signed;
 pub mod start;
 pub mod status;
 mod told;
+mod trouble;
 pub mod tune;
 pub mod view;
 pub mod watch;
