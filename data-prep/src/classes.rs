@@ -5,14 +5,13 @@ use crate::{Error, Result, printable};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-/// More classes than this are no classes.
+/// A source with more classes than this is refused.
 const MOST: usize = 100_000;
 
-/// Gives the classes their names: those asked for, the source's, else their numbers.
+/// Names the classes: by the names that the user asked for, the source's, or else their numbers.
 ///
 /// # Errors
-/// [`Error::Option`] when the names that are asked for do not fit;
-/// [`Error::Input`] when there are less than two.
+/// [`Error::Option`] if the requested names do not fit; [`Error::Input`] if there are fewer than two.
 pub(crate) fn name_classes(
     source: &Path,
     collection: &mut Collection,
@@ -68,8 +67,8 @@ fn present(source: &Path, collection: &Collection) -> Result<Vec<u32>> {
     Ok(labels)
 }
 
-/// Makes the labels that have images the classes, by their numbers; numbers in between that have none are
-/// left out.
+/// Makes classes of the labels that have images, named by their numbers; numbers in between without images
+/// are left out.
 fn number(source: &Path, collection: &mut Collection) -> Result<()> {
     let labels = present(source, collection)?;
     collection.classes = labels.iter().map(u32::to_string).collect();
@@ -77,7 +76,7 @@ fn number(source: &Path, collection: &mut Collection) -> Result<()> {
     Ok(())
 }
 
-/// Names numbered labels: as many names as labels that have images, or one for each number from 0 on.
+/// Names numbered labels: as many names as labels with images, or one for each number from 0 on.
 fn name_numbers(source: &Path, collection: &mut Collection, asked: &[String]) -> Result<()> {
     let labels = present(source, collection)?;
     let largest = labels.last().map_or(0, |&label| label as usize);
@@ -110,7 +109,7 @@ fn keep_only(collection: &mut Collection, labels: &[u32]) {
     collection.notes.push(format!("labels without an image are left out, the first: {first}"));
 }
 
-/// Puts named classes into another order, or gives them new names; never both at once.
+/// Reorders named classes, or renames them; never both at once.
 fn rename(collection: &mut Collection, asked: &[String]) -> Result<()> {
     let known = &collection.classes;
     if asked.len() != known.len() {

@@ -7,17 +7,17 @@ use serde::Serialize;
 /// An opened source.
 pub(crate) struct Collection {
     pub(crate) kind: &'static str,
-    /// Class names; empty when the source has only numbers.
+    /// Class names; empty if the source has only numbers.
     pub(crate) classes: Vec<String>,
     pub(crate) geometry: Geometry,
-    /// Bytes that one stored image has about, to size the shards.
+    /// The approximate bytes of one stored image, to size the shards.
     pub(crate) image_bytes: usize,
     pub(crate) parts: Vec<Part>,
-    /// Whether the source's own order is by class and says nothing.
+    /// Whether the source's own order is only by class.
     pub(crate) by_class: bool,
     /// The files that the data set will be made from, to know the same source again.
     pub(crate) files: Vec<SourceFile>,
-    /// Lines for the user: how the source was understood, and what of it is left out.
+    /// Lines for the user: how the source was read, and which parts are left out.
     pub(crate) notes: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Part {
     pub(crate) images: Box<dyn Images>,
 }
 
-/// The split that a part is for, when nothing else is asked.
+/// The split of a part, unless the user asks for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Train,
@@ -38,7 +38,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The role that a folder's whole name tells, in the words that people use: `Training`, `test_set`,
+    /// The role that a folder's whole name means, in the words that people use: `Training`, `test_set`,
     /// `validation`.
     pub(crate) fn of_folder(name: &str) -> Option<Role> {
         let mut words = words(name).filter(|word| !SET_WORDS.contains(&&word[..]));
@@ -46,7 +46,7 @@ impl Role {
         role.filter(|_| words.next().is_none())
     }
 
-    /// The role that some word of a file's name tells: `t10k-images`, `x_train`.
+    /// The role that some word of a file's name means: `t10k-images`, `x_train`.
     pub(crate) fn of_file(name: &str) -> Option<Role> {
         words(name).find_map(|word| Role::of_word(&word))
     }
@@ -62,10 +62,10 @@ impl Role {
     }
 }
 
-/// Words beside the one that tells the role: `training_set`, `test images`.
+/// Words beside the one that means the role: `training_set`, `test images`.
 const SET_WORDS: [&str; 7] = ["set", "data", "dataset", "images", "image", "imgs", "split"];
 
-/// The words of a name, in small letters.
+/// The words of a name, in lower case.
 pub(crate) fn words(name: &str) -> impl Iterator<Item = String> {
     let parts = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     parts.map(str::to_lowercase)
@@ -73,7 +73,7 @@ pub(crate) fn words(name: &str) -> impl Iterator<Item = String> {
 
 /// The images of a part.
 pub(crate) trait Images: Send + Sync {
-    /// A name that stays the same wherever the source lies.
+    /// A name that stays the same wherever the source is stored.
     fn name(&self, index: usize) -> String;
 
     /// Reads one image in the collection's geometry.
@@ -82,7 +82,7 @@ pub(crate) trait Images: Send + Sync {
 
 /// Why an image was not read.
 pub(crate) enum Unread {
-    /// The file is no image, and its name does not say that it is one.
+    /// The file is not an image, and its name does not say that it is one.
     Stray(String),
     /// This image cannot be read; the others may.
     Image(String),
@@ -95,7 +95,7 @@ pub(crate) enum Unread {
 pub(crate) struct SourceFile {
     pub(crate) name: String,
     pub(crate) bytes: u64,
-    /// A checksum of the content, where the whole file is read anyway.
+    /// A checksum of the content, if the whole file is read anyway.
     pub(crate) xxh3: Option<String>,
 }
 

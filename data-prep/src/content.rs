@@ -1,11 +1,11 @@
-//! Tells from its first bytes what a file is, so that an error can name it without repeating its content.
+//! Recognises a file by its first bytes, so that an error can name its kind without repeating its content.
 
 /// Kinds of archives.
 pub(crate) const ZIP: &str = "a zip archive";
 pub(crate) const GZIP: &str = "a gzipped file";
 pub(crate) const TAR: &str = "a tar archive";
 
-/// Beginnings of files and what they are; the first that fits counts.
+/// Beginnings of files and their kinds; the first that fits counts.
 const KINDS: [(usize, &[u8], &str); 33] = [
     // First: a tar begins with the name of its first member.
     (257, b"ustar", TAR),
@@ -47,7 +47,7 @@ const KINDS: [(usize, &[u8], &str); 33] = [
     (0, b"<html", "a web page"),
 ];
 
-/// The kind of a file, when its beginning says so.
+/// The kind of a file, if its beginning is known.
 pub(crate) fn kind_of(head: &[u8]) -> Option<&'static str> {
     let fits =
         |(at, magic, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
@@ -59,7 +59,7 @@ pub(crate) fn describe(content: &[u8]) -> &'static str {
     let head = &content[..content.len().min(512)];
     let text = || match std::str::from_utf8(head) {
         Ok(text) => !text.contains('\0'),
-        // A character that the cut parted is no sign of other data.
+        // A character that was cut in two does not mean other data.
         Err(e) => e.error_len().is_none() && !head.contains(&0),
     };
     match kind_of(head) {

@@ -1,8 +1,8 @@
 //! Decodes one image file, whatever its name says, into RGB with a bounded shorter side.
 //!
-//! JPEG, PNG, GIF (first frame), BMP, WebP and TIFF (first page) are told by their content. Grey, palette,
-//! 16-bit and CMYK images become 8-bit RGB; transparent ones are laid over white; the orientation that a
-//! camera noted is applied. Colour profiles are not. A picture of which a part is missing is no picture.
+//! JPEG, PNG, GIF (first frame), BMP, WebP and TIFF (first page) are recognised by their content. Grey,
+//! palette, 16-bit and CMYK images become 8-bit RGB; transparent ones are laid over white; the camera's
+//! orientation is applied. Colour profiles are not. A picture with a missing part is refused.
 
 mod jpeg;
 
@@ -16,20 +16,21 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 use std::io::Cursor;
 use std::path::Path;
 
-/// The longest side, and the most bytes that an image may have decoded.
+/// The longest side of an image, and the most bytes of its decoded pixels.
 const MAX_SIDE: u32 = 32_768;
 const MAX_BYTES: u64 = 1 << 30;
-/// A small file can claim any size: it gets so many bytes, and so many more for each of its own.
+/// A small file can claim any size: it may take this many bytes, and a multiple of its own length.
 const FREE_BYTES: u64 = 64 << 20;
 const BYTES_PER_BYTE: u64 = 4_096;
 
 /// The longest image file that is read.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// The largest value of a 16-bit image that is taken for one of 12 bits or fewer, which would become black.
+/// A 16-bit image whose largest value is not above this has probably 12 bits or fewer, and would become
+/// black.
 const LARGEST_OF_12_BITS: u16 = 4095;
 
-/// Counts up when the same file would give other pixels.
+/// Counts up when the same file would be decoded to other pixels.
 pub(crate) const DECODE_VERSION: u32 = 2;
 
 /// Endings of names that say that a file is an image, whether or not it is of a kind that is read.
@@ -43,7 +44,7 @@ const IMAGE_ENDINGS: [&str; 22] = [
 pub struct Reading {
     /// The shorter side becomes at most this; no image is enlarged.
     pub short_side: u32,
-    /// How many bits the values of 16-bit files have, when fewer than 16: a camera's 10, 12 or 14.
+    /// How many bits the values of 16-bit files have, if fewer than 16: a camera's 10, 12 or 14.
     pub bits: Option<u8>,
 }
 
@@ -54,21 +55,21 @@ impl Reading {
     }
 }
 
-/// Why a file gave no image.
+/// Why a file could not be read as an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoImage {
-    /// It is none, and its name does not say that it is: a file that lies among images.
+    /// It is not an image, and its name does not say that it is one: another file among images.
     #[error("{0}")]
     Stray(String),
-    /// It is damaged, too large, or of a kind that is not read.
+    /// It is damaged, too large, or of a kind that is not supported.
     #[error("{0}")]
     Unreadable(String),
 }
 
-/// Reads an image file. What is no plain file is never opened.
+/// Reads an image file. Only plain files are ever opened.
 ///
 /// # Errors
-/// [`NoImage`], with the reason in words that repeat nothing of the file's content.
+/// [`NoImage`], with a reason that repeats nothing of the file's content.
 pub fn read_image(path: &Path, reading: &Reading) -> Result<Image, NoImage> {
     let content = load(path, MAX_FILE_BYTES).map_err(|e| NoImage::Unreadable(e.reason()))?;
     decode_named(&path.to_string_lossy(), &content, reading)
@@ -96,7 +97,7 @@ pub(crate) fn is_named_like_an_image(name: &str) -> bool {
 /// Decodes an image.
 ///
 /// # Errors
-/// Why the content is no image that can be read, in words that repeat nothing of it.
+/// Why the content cannot be read as an image, in words that repeat nothing of it.
 pub fn decode(content: &[u8], reading: &Reading) -> Result<Image, String> {
     let rgb = fit(decode_rgb(content, reading.bits)?, reading.short_side);
     Ok(Image { height: rgb.height() as usize, width: rgb.width() as usize, pixels: rgb.into_raw() })
@@ -105,8 +106,8 @@ pub fn decode(content: &[u8], reading: &Reading) -> Result<Image, String> {
 fn decode_rgb(content: &[u8], bits: Option<u8>) -> Result<RgbImage, String> {
     let kind = kind_of(content).unwrap_or("an image");
     let in_words = |error: ImageError| match error {
-        ImageError::Limits(_) => format!("{kind} that is larger than what is decoded of its length"),
-        ImageError::Unsupported(_) => format!("{kind} of a form that is not read"),
+        ImageError::Limits(_) => format!("{kind} that decodes to more bytes than allowed for its length"),
+        ImageError::Unsupported(_) => format!("{kind} of a form that is not supported"),
         _ => format!("{kind} that is damaged or truncated"),
     };
     let mut reader =
@@ -121,7 +122,7 @@ fn decode_rgb(content: &[u8], bits: Option<u8>) -> Result<RgbImage, String> {
     if decoder.total_bytes() > most {
         let ((width, height), bytes) = (decoder.dimensions(), content.len());
         return Err(format!(
-            "a claim to be {width} x {height} in {bytes} bytes; at most {most} are decoded of these"
+            "a claim to be {width} x {height} in {bytes} bytes; at most {most} may be decoded"
         ));
     }
     if format == ImageFormat::Jpeg {
@@ -136,7 +137,7 @@ fn decode_rgb(content: &[u8], bits: Option<u8>) -> Result<RgbImage, String> {
     Ok(if image.color().has_alpha() { over_white(&image) } else { image.into_rgb8() })
 }
 
-/// Stretches values of fewer bits than 16 to the whole range; an image that would become black is refused.
+/// Stretches values of fewer bits than 16 to the whole range; refuses an image that would become black.
 fn to_full_range(mut image: DynamicImage, bits: Option<u8>) -> Result<DynamicImage, String> {
     let channels = usize::from(image.color().channel_count());
     let colours = channels - usize::from(image.color().has_alpha());

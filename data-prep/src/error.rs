@@ -1,4 +1,4 @@
-//! Errors of making a data set, in words that name the file and say what to do.
+//! Errors of making a data set. Their messages name the file and say what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ pub enum Error {
     Option {
         /// The option as it is written on the command line.
         option: &'static str,
-        /// A value that would do.
+        /// A value that would work.
         expected: String,
         /// The value that was given.
         found: String,
     },
-    /// A source that is not what it should be.
+    /// A source that does not have the expected form.
     #[error("{}: expected {}, found {}", shown(file), printable(expected), printable(found))]
     Input {
         /// The file or folder.
@@ -64,7 +64,7 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// A file cannot be read or written, or is not what it should be.
+    /// A file cannot be read or written, or is damaged.
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
@@ -87,7 +87,7 @@ impl Error {
         Error::Option { option, expected: expected.into(), found: found.into() }
     }
 
-    /// The failure, without the file's name: for where that stands already.
+    /// The failure without the file's name, for a place that already has the name.
     pub(crate) fn reason(&self) -> String {
         match self {
             Error::Input { expected, found, .. } => format!("expected {expected}, found {found}"),
@@ -96,7 +96,7 @@ impl Error {
         }
     }
 
-    /// Whether the source or an option is at fault, so that going on later cannot help.
+    /// Whether the source or an option is wrong, so that trying again cannot help.
     pub fn is_bad_input(&self) -> bool {
         match self {
             Error::Storage(error) => error.fate() == Fate::Halt,

@@ -1,8 +1,8 @@
 //! Which files below a folder are read, and how: the one rule of `data-prep` and `baton predict`.
 //!
-//! Left out are hidden files and what systems leave behind, links that lead out of the folder unless asked
-//! for, and what is no plain file: a named pipe or a device is never opened. Every folder is walked once,
-//! wherever links lead.
+//! Left out are hidden files and files that systems leave behind, links that lead out of the folder (unless
+//! the user asks for them), and everything that is not a plain file: a named pipe or a device is never
+//! opened. Every folder is read once, wherever links lead.
 
 use crate::{Error, Result, printable};
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Names, in small letters, that systems leave in folders and archives.
+/// Names, in lower case, that systems leave in folders and archives.
 const LITTER: [&str; 8] = [
     "__macosx",
     "@eadir",
@@ -50,18 +50,18 @@ pub struct FoundFile {
 pub struct Listing {
     /// The files, in the order of their names.
     pub files: Vec<FoundFile>,
-    /// Paths of the folders that were walked, the first one not among them.
+    /// Paths of the folders that were read, except the first one.
     pub folders: Vec<String>,
-    /// Paths of what is neither file nor folder, or a link that is not followed, each with the reason.
+    /// Paths that are neither file nor folder, or a link that is not followed, each with the reason.
     pub left_out: Vec<(String, String)>,
 }
 
-/// Whether a file or folder of this name is passed over in silence.
+/// Whether a file or folder of this name is skipped silently.
 pub fn is_litter(name: &str) -> bool {
     name.starts_with('.') || LITTER.contains(&&name.to_lowercase()[..])
 }
 
-/// Lists all that is to be read below a folder.
+/// Lists all files to read below a folder.
 ///
 /// # Errors
 /// [`Error::Storage`]; [`Error::Input`] for a name that is not UTF-8, and for folders nested too deeply.
@@ -86,7 +86,7 @@ struct Walk<'a> {
     listing: Listing,
 }
 
-/// Device and number, which no two folders share.
+/// Device and number; no two folders have the same.
 fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
@@ -136,7 +136,7 @@ impl Walk<'_> {
         let kind = metadata.file_type();
         let left_out = match (inside || self.links == Links::Anywhere, kind.is_dir()) {
             (false, _) => "a link that leads out of the folder; --follow-links reads such",
-            // What a link within the folder leads to is found in its own place.
+            // The target of a link within the folder is found in its own place.
             (true, true) if inside || !self.seen.insert(identity(&metadata)) => {
                 "a link to a folder that is read in its own place"
             }
@@ -165,7 +165,7 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Opens a plain file; nothing else is ever opened, since a pipe or a device may hold the reader for ever.
+/// Opens a plain file; nothing else is ever opened, because a pipe or a device may block the reader for ever.
 ///
 /// # Errors
 /// [`Error::Storage`]; [`Error::Input`] for anything but a plain file.
@@ -177,7 +177,7 @@ pub(crate) fn open_plain(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::io("open", path))
 }
 
-/// Reads a plain file of at most so many bytes.
+/// Reads a plain file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open_plain`]; [`Error::Input`] for a longer file.
@@ -193,14 +193,14 @@ pub(crate) fn load(path: &Path, most: u64) -> Result<Vec<u8>> {
     if content.len() as u64 > most { Err(too_long(content.len() as u64)) } else { Ok(content) }
 }
 
-/// The names in a folder and whether each is a folder, sorted; litter and what is no plain file are left out.
+/// The names in a folder and whether each is a folder, sorted; without litter and anything but plain files.
 pub(crate) fn names(folder: &Path) -> Result<Vec<(String, bool)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
         let name = entry.file_name().into_string();
         let name = name.map_err(|_| Error::input(&entry.path(), "a name in UTF-8", "another one"))?;
-        // A link that leads nowhere is no plain file.
+        // A link that leads nowhere is not a plain file.
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
         if !is_litter(&name) && (metadata.is_dir() || metadata.is_file()) {
             entries.push((name, metadata.is_dir()));

@@ -1,4 +1,5 @@
-//! Procedural images: labelled shapes and textures whose colour, place, size, turn and light tell nothing.
+//! Procedural images: labelled shapes and textures whose colour, place, size, rotation and light do not
+//! depend on the class.
 //!
 //! Image `i` of a class depends on the seed, the class and `i` only, so any image can be made alone.
 
@@ -12,7 +13,7 @@ use datasets::images::{Geometry, Image};
 use patterns::{BASE, Class, NOVEL};
 use random::Random;
 
-/// Part of every generated dataset's recipe: counts up when the same seed gives other images.
+/// Part of every generated dataset's recipe: counts up when the same seed draws other images.
 const VERSION: u32 = 1;
 
 /// The number of the first validation image: training images never reach it, however many there are.
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(unique.len(), names.len());
     }
 
-    /// The mean colour of a class tells nothing: all class means lie close together.
+    /// The mean colour of a class does not reveal it: all class means are close together.
     #[test]
     fn mean_colour_does_not_tell_the_class() {
         for class in 0..10 {

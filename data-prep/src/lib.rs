@@ -1,8 +1,9 @@
-//! CIFAR archives, image folders, IDX and .npy files, and generated images, into a dataset folder.
+//! Makes a dataset folder from CIFAR archives, image folders, IDX and .npy files, and generated images, and a
+//! data set of units from lines, rows and files.
 //!
 //! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder
-//! beside the output, which gets its name when everything is in it. What an interrupted run has finished is
-//! used again.
+//! beside the output. The folder gets its name when everything is in it. A later run reuses the finished
+//! shards of an interrupted one.
 
 mod classes;
 mod collection;
@@ -11,6 +12,7 @@ mod decode;
 mod error;
 mod files;
 pub mod generate;
+mod out;
 mod partial;
 mod plan;
 mod prepare;
@@ -18,6 +20,7 @@ mod prepare;
 mod samples;
 mod source;
 mod statistics;
+pub mod units;
 
 pub use decode::{NoImage, Reading, decode, read_image};
 pub use error::{Error, Result, printable};

@@ -2,6 +2,8 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod units_form;
+
 use clap::{Args, Parser, Subcommand};
 use data_prep::generate::{ClassSet, Generated};
 use data_prep::{
@@ -11,11 +13,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use terminal::{note, say};
+use units_form::UnitsForm;
 
-/// Makes a dataset folder for Baton from images in the forms in which data sets come.
+/// Makes a dataset folder for Baton: of images, from the usual forms of data sets, or of units for a program.
 ///
-/// The folder appears when it is complete. The same command again continues after an interruption, and does
-/// nothing but verify when the folder is there. numpy opens every file in it.
+/// The folder appears when it is complete. After an interruption the same command continues; with units it
+/// starts over. If the folder exists, the command only verifies it. numpy opens every file of images.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -36,6 +39,9 @@ Examples:
   data-prep npy images.npy --labels labels.npy --out datasets/mine --val-share 0.1
   data-prep npy bloodmnist.npz --out datasets/blood
   data-prep generate --set novel --images-per-class 30 --out datasets/shapes
+  data-prep units addresses.csv --out datasets/addresses
+  data-prep units scans --out datasets/raw-scans
+  seq 1000 | data-prep units - --out datasets/numbers
 
 Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
 5 something else is at --out or another data-prep is writing it.";
@@ -57,9 +63,9 @@ enum Form {
     /// Image files in a folder or an archive: one sub-folder per class, or train, val and test with the
     /// classes in each.
     ///
-    /// JPEG, PNG, GIF (first frame), BMP, WebP and TIFF (first page), told by content. Transparent images are
-    /// laid over white, a camera's orientation is applied, colour profiles are not. An archive is a tar, a
-    /// .tar.gz or a zip.
+    /// JPEG, PNG, GIF (first frame), BMP, WebP and TIFF (first page), recognised by content. Transparent
+    /// images are laid over white, a camera's orientation is applied, colour profiles are not. An archive is
+    /// a tar, a .tar.gz or a zip.
     Folder {
         /// The folder or the archive.
         #[arg(value_name = "SRC")]
@@ -70,10 +76,10 @@ enum Form {
         /// Take the classes from this CSV: a row for each file, with its name and its label.
         #[arg(long, value_name = "CSV")]
         labels: Option<PathBuf>,
-        /// The heading of the column with the labels, when the CSV has several columns.
+        /// The heading of the column with the labels, if the CSV has several columns.
         #[arg(long, value_name = "HEADING", requires = "labels")]
         label_column: Option<String>,
-        /// The values in 16-bit files have so many bits, as a camera's or a microscope's.
+        /// The number of bits of the values in 16-bit files, such as a camera's or a microscope's.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
         bits: Option<u8>,
         /// Follow links that lead out of the folder.
@@ -84,7 +90,7 @@ enum Form {
     },
     /// A folder of MNIST-style IDX files, gzipped or not; grey images are stored grey and read as RGB.
     Idx {
-        /// The folder, or one that holds it as torchvision's MNIST/raw.
+        /// The folder, or one that contains it as torchvision's MNIST/raw.
         #[arg(value_name = "SRC")]
         source: PathBuf,
         #[command(flatten)]
@@ -98,13 +104,14 @@ enum Form {
         /// "labels".
         #[arg(value_name = "SRC")]
         source: PathBuf,
-        /// The labels' file, when SRC is the images'.
+        /// The labels' file, if SRC is the images'.
         #[arg(long)]
         labels: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
     },
-    /// Procedural images of shapes and textures: base classes, or novel ones that base has not.
+    /// Procedural images of shapes and textures: base classes, or novel ones, which are not among the base
+    /// classes.
     Generate {
         /// Which of the two disjoint sets of classes.
         #[arg(long, value_enum)]
@@ -121,6 +128,12 @@ enum Form {
         #[command(flatten)]
         common: Common,
     },
+    /// Units for a program: lines of JSON, the rows of a table, or the files of a folder.
+    ///
+    /// Each line is a JSON value. Each row becomes an object of strings, by the names in the heading. Each
+    /// file is copied into the data set, and its unit is {"file": "files/...", "bytes": ..., "xxh3": ...}.
+    /// A unit has at most 1048576 bytes.
+    Units(#[command(flatten)] UnitsForm),
 }
 
 #[derive(Args)]
@@ -164,10 +177,10 @@ struct Common {
     /// Stop when more than this share of the images cannot be read, e.g. 0.01 or 1%.
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
     max_unreadable: f64,
-    /// Threads; one per core when not given.
+    /// Threads; one per core if not given.
     #[arg(long)]
     threads: Option<usize>,
-    /// Make it anew in place of the dataset at --out, also when images changed but kept names and lengths.
+    /// Make it again in place of the dataset at --out, also if images changed but kept names and lengths.
     #[arg(long)]
     replace: bool,
     /// Print a summary as JSON, and no progress.
@@ -182,13 +195,12 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let (source, common) = Cli::parse().form.source();
-    let json = common.json;
-    match run(&source, common) {
-        Ok(summary) => {
-            print(&summary, json);
-            ExitCode::SUCCESS
-        }
+    let made = match Cli::parse().form.source() {
+        Made::Images(source, common) => images(&source, *common),
+        Made::Units(form) => units_form::run(form),
+    };
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note!("data-prep: {error}");
             ExitCode::from(exit_code(&error))
@@ -196,9 +208,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// The product of a form, and its source.
+enum Made {
+    Images(Source, Box<Common>),
+    Units(UnitsForm),
+}
+
 impl Form {
-    fn source(self) -> (Source, Common) {
-        match self {
+    fn source(self) -> Made {
+        let (source, common) = match self {
+            Form::Units(form) => return Made::Units(form),
             Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
             Form::Folder { source, size, labels, label_column, bits, follow_links, common } => {
                 let links = if follow_links { Links::Anywhere } else { Links::Inside };
@@ -212,7 +231,8 @@ impl Form {
                 let seed = common.seed;
                 (Source::Generate(Generated { classes, per_class, val_per_class, size, seed }), common)
             }
-        }
+        };
+        Made::Images(source, Box::new(common))
     }
 }
 
@@ -225,7 +245,8 @@ fn exit_code(error: &Error) -> u8 {
     }
 }
 
-fn run(source: &Source, common: Common) -> Result<Summary, Error> {
+/// Makes a data set of images and prints the summary.
+fn images(source: &Source, common: Common) -> Result<(), Error> {
     let json = common.json;
     // indicatif draws nothing when standard error is not a terminal.
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::no_length() };
@@ -241,7 +262,8 @@ fn run(source: &Source, common: Common) -> Result<Summary, Error> {
         Progress::Unreadable(_) | Progress::Note(_) => {}
     });
     bar.finish_and_clear();
-    summary
+    print(&summary?, json);
+    Ok(())
 }
 
 fn options(common: Common) -> Options {

@@ -13,14 +13,14 @@ use storage::{create_folder, sync_folder};
 const LOCK: &str = "lock";
 const RECIPE: &str = "recipe";
 
-/// A finished shard, as its record tells a later run.
+/// A finished shard, as its record describes it to a later run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
     pub(crate) entry: ShardEntry,
     pub(crate) labels: Vec<u32>,
     pub(crate) sums: Sums,
     pub(crate) unreadable: Vec<Unreadable>,
-    /// Files that are no images and do not say that they are.
+    /// Files that are not images and do not claim to be.
     #[serde(default)]
     pub(crate) strays: Vec<Unreadable>,
 }
@@ -36,10 +36,7 @@ pub(crate) struct Partial {
 impl Partial {
     /// Opens or creates the folder for `out`, and empties it unless it holds parts made by the same recipe.
     pub(crate) fn open(out: &Path, recipe: &str) -> Result<Partial> {
-        let folder = beside(out, "partial");
-        create_folder(&folder)?;
-        let lock = lock(&folder)?;
-        let partial = Partial { folder, out: out.to_owned(), _lock: lock };
+        let partial = Partial::take(out)?;
         let known = partial.folder.join(RECIPE);
         if fs::read_to_string(&known).is_ok_and(|found| found == recipe) {
             return Ok(partial);
@@ -49,11 +46,25 @@ impl Partial {
         Ok(partial)
     }
 
+    /// Opens or creates the folder for `out`, and empties it.
+    pub(crate) fn afresh(out: &Path) -> Result<Partial> {
+        let partial = Partial::take(out)?;
+        partial.remove_all_but(|name| name == LOCK)?;
+        Ok(partial)
+    }
+
+    fn take(out: &Path) -> Result<Partial> {
+        let folder = beside(out, "partial");
+        create_folder(&folder)?;
+        let lock = lock(&folder)?;
+        Ok(Partial { folder, out: out.to_owned(), _lock: lock })
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A shard that an earlier run finished, when its record and all its files are whole.
+    /// A shard that an earlier run finished, if its record and all its files are whole.
     pub(crate) fn finished(&self, shard: &str) -> Option<Finished> {
         let record = fs::read(self.record(shard)).ok()?;
         let finished: Finished = serde_json::from_slice(&record).ok()?;
@@ -83,7 +94,7 @@ impl Partial {
             fs::rename(&self.out, &old).map_err(Error::io("rename", &self.out))?;
         }
         fs::rename(&self.folder, &self.out).map_err(Error::io("rename to", &self.out))?;
-        // Last, because the lock lies in the folder: nobody starts anew before the name is given.
+        // Last, because the lock is in the folder: nobody begins anew before the folder has its name.
         let lock = self.out.join(LOCK);
         fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
         sync_folder(&self.out)?;
@@ -94,9 +105,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Removes the folder, when what it was made from turned out to be wrong.
+    /// Removes the folder, if its source turned out to be wrong.
     pub(crate) fn discard(self) {
-        // What stays is found and emptied by the next run.
+        // The next run finds and empties the rest.
         let _ = fs::remove_dir_all(&self.folder);
     }
 
@@ -104,9 +115,13 @@ impl Partial {
         let list = || Error::io("list", &self.folder);
         for entry in fs::read_dir(&self.folder).map_err(list())? {
             let entry = entry.map_err(list())?;
-            if !keep(&entry.file_name().to_string_lossy()) {
-                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+            if keep(&entry.file_name().to_string_lossy()) {
+                continue;
             }
+            let kind = entry.file_type().map_err(list())?;
+            let removed =
+                if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.map_err(Error::io("remove", &entry.path()))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ pub struct Selection {
     pub part: String,
     /// The first image taken.
     pub from: usize,
-    /// The image before which to stop; nothing for the end.
+    /// The image before which to stop; none for the end.
     pub to: Option<usize>,
 }
 
@@ -38,7 +38,7 @@ impl FromStr for Selection {
 /// How the images of a source are dealt to the splits.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Deal {
-    /// The parts to train on; when all three are empty, the source's own split.
+    /// The parts to train on; if all three are empty, the source's own split.
     pub train: Vec<Selection>,
     /// The parts to validate on.
     pub val: Vec<Selection>,
@@ -55,7 +55,7 @@ pub struct Deal {
 }
 
 impl Deal {
-    /// The parts that are selected; none for the source's own split.
+    /// The selected parts; none for the source's own split.
     pub(crate) fn parts(&self) -> Vec<String> {
         let selections = self.train.iter().chain(&self.val).chain(&self.test);
         selections.map(|selection| selection.part.clone()).collect()
@@ -75,7 +75,7 @@ pub(crate) type Plan = Vec<(&'static str, Vec<Pick>)>;
 /// Deals the images of a source.
 ///
 /// # Errors
-/// [`Error::Option`] when the deal contradicts itself or the source.
+/// [`Error::Option`] if the deal contradicts itself or the source.
 pub(crate) fn plan(collection: &Collection, deal: &Deal) -> Result<Plan> {
     let mut plan = if deal.train.is_empty() && deal.val.is_empty() && deal.test.is_empty() {
         by_role(collection, deal.val_share.is_some())
@@ -113,7 +113,7 @@ fn split<'a>(plan: &'a mut Plan, name: &str) -> Option<&'a mut Vec<Pick>> {
     plan.iter_mut().find(|(known, _)| *known == name).map(|(_, picks)| picks)
 }
 
-/// The source's own split; its test images validate when it has no others and none are drawn.
+/// The source's own split; its test images become validation images if it has no others and none are drawn.
 fn by_role(collection: &Collection, val_is_drawn: bool) -> Plan {
     let has_val = val_is_drawn || collection.parts.iter().any(|part| part.role == Role::Val);
     let mut plan: Plan = vec![("train", vec![]), ("val", vec![]), ("test", vec![])];
@@ -163,8 +163,8 @@ fn selected(collection: &Collection, deal: &Deal) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Moves the share of each class from training to validation: those that the seed's hash of their name puts
-/// first.
+/// Moves the share of each class from training to validation: the images whose names come first by the seed's
+/// hash.
 fn draw_validation(collection: &Collection, deal: &Deal, share: f64, plan: &mut Plan) -> Result<()> {
     if !(0.0..1.0).contains(&share) {
         return Err(Error::option("--val-share", "0 or more, below 1", share.to_string()));
@@ -195,7 +195,8 @@ fn draw_validation(collection: &Collection, deal: &Deal, share: f64, plan: &mut 
     Ok(())
 }
 
-/// An image's place in the seeded order; it depends on its own name only, so other images may come and go.
+/// An image's place in the seeded order; it depends on its own name only, so adding or removing other images
+/// does not change it.
 fn draw(collection: &Collection, seed: u64, pick: Pick) -> (u64, String) {
     let name = collection.parts[pick.part].images.name(pick.index);
     (XxHash3_64::oneshot_with_seed(seed, name.as_bytes()), name)

@@ -3,6 +3,7 @@
 use crate::classes::name_classes;
 use crate::collection::{Collection, Unread};
 use crate::files::some_of;
+use crate::out::{OTHER_RECIPE, dataset_name, is_taken};
 use crate::partial::{Finished, Partial};
 use crate::plan::{Deal, Pick, Plan, plan};
 use crate::source::Source;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Raised when the same source would give other bytes, so that old parts and outputs are not taken for new
+/// Counts up when the same source would make other bytes, so that old parts and outputs are not used as new
 /// ones.
 const RECIPE_VERSION: u32 = 1;
 
@@ -34,9 +35,9 @@ pub struct Options {
     pub shard_bytes: usize,
     /// The job stops when more than this share of the images cannot be read.
     pub max_unreadable: f64,
-    /// Threads that decode; nothing for one per core.
+    /// Threads that decode; none for one per core.
     pub threads: Option<usize>,
-    /// Replace what is at `out`, should it be something else.
+    /// Replace the content of `out`, if it is something else.
     pub replace: bool,
 }
 
@@ -58,19 +59,19 @@ impl Options {
 /// News from [`prepare`] while it works.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    /// The plan is made: so many images will be read.
+    /// The plan is made: this many images will be read.
     Planned {
         /// Images in all splits.
         images: usize,
     },
-    /// So many more images are done, now or by an earlier run.
+    /// This many more images are done, now or by an earlier run.
     Done {
         /// How many.
         images: usize,
     },
     /// An image is left out.
     Unreadable(&'a Unreadable),
-    /// How the source was understood, and what of it is left out.
+    /// How the source was read, and which parts are left out.
     Note(&'a str),
 }
 
@@ -79,25 +80,25 @@ pub enum Progress<'a> {
 pub struct Summary {
     /// The dataset folder.
     pub folder: PathBuf,
-    /// Whether it was there already, made by the same command from the same files.
+    /// Whether it existed already, made by the same command from the same files.
     pub was_there: bool,
     /// The hash over all images, labels and their order.
     pub digest: String,
     /// Bytes of all files.
     pub bytes: u64,
-    /// How the source was understood, and what of it is left out.
+    /// How the source was read, and which parts are left out.
     pub notes: Vec<String>,
-    /// All that `dataset.json` says.
+    /// The whole content of `dataset.json`.
     pub manifest: Manifest,
 }
 
-/// Makes a dataset folder from a source. The same source and options give the same bytes, however many
+/// Makes a dataset folder from a source. The same source and options make the same bytes, however many
 /// threads work.
 ///
-/// The same call after an interruption continues; after completion it verifies what is there and returns it.
+/// The same call after an interruption continues; after completion it verifies the folder and returns it.
 ///
 /// # Errors
-/// [`Error`]; nothing is ever at `options.out` but a complete dataset.
+/// [`Error`]; only a complete dataset is ever at `options.out`.
 pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Summary> {
     let name = dataset_name(&options.out)?;
     if !(0.0..=1.0).contains(&options.max_unreadable) {
@@ -139,7 +140,7 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
     Ok(Summary { notes, ..summary(&options.out, false)? })
 }
 
-/// Notes the classes of which there are images to validate or test on, and none to train on.
+/// Notes the classes that have images to validate or test on, and none to train on.
 fn note_untrained(collection: &mut Collection, plan: &Plan) {
     let labels = |is_train: bool| {
         let splits = plan.iter().filter(move |(name, _)| (*name == "train") == is_train);
@@ -154,17 +155,7 @@ fn note_untrained(collection: &mut Collection, plan: &Plan) {
     }
 }
 
-/// The dataset's name: the last one of the output's path.
-fn dataset_name(out: &Path) -> Result<String> {
-    let name = out.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    storage::check_name("data set", name).map_err(|_| {
-        let expected = "a folder whose name has only a-z, 0-9, '.', '_' and '-', and starts with no '.'";
-        Error::option("--out", expected, out.display().to_string())
-    })?;
-    Ok(name.into())
-}
-
-/// A hash of all that decides the output's bytes: the source's files by name, length and, where known,
+/// A hash of everything that decides the output's bytes: the source's files by name, length and, if known,
 /// content; the options.
 fn recipe(source: &Source, collection: &Collection, options: &Options) -> String {
     let content =
@@ -173,26 +164,16 @@ fn recipe(source: &Source, collection: &Collection, options: &Options) -> String
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(&bytes))
 }
 
-/// The data set that is at the output already, when the same recipe made it and all of it is whole.
+/// The data set that is already at the output, if the same recipe made it and all of it is whole.
 fn existing(options: &Options, recipe: &str) -> Result<Option<Summary>> {
     let out = &options.out;
-    let is_empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if !out.exists() || is_empty() {
-        return Ok(None);
-    }
     let in_the_way = |found: String| Error::Exists { folder: out.clone(), found };
-    // Even --replace removes nothing but datasets: a mistyped --out must not cost a folder of photos.
-    if !out.join(MANIFEST).exists() {
-        return Err(in_the_way(format!("no {MANIFEST} in it, so even --replace keeps it")));
-    }
-    if options.replace {
+    if !is_taken(out, options.replace)? {
         return Ok(None);
     }
     let manifest = Manifest::read(out).map_err(|e| in_the_way(e.to_string()))?;
     if manifest.recipe != recipe {
-        return Err(in_the_way(
-            "a dataset made from other files, with other options or by another version".into(),
-        ));
+        return Err(in_the_way(OTHER_RECIPE.into()));
     }
     for shard in manifest.splits.values().flat_map(|split| &split.shards) {
         check_shard(out, shard).map_err(|e| in_the_way(e.to_string()))?;
@@ -218,7 +199,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Makes all shards; the manifest, and notes of what was left out.
+    /// Makes all shards; returns the manifest, and notes of what was left out.
     fn run(&self, plan: &Plan, name: String, recipe: String) -> Result<(Manifest, Vec<String>)> {
         let total: usize = plan.iter().map(|(_, picks)| picks.len()).sum();
         let per_shard = (self.options.shard_bytes / self.collection.image_bytes.max(1)).max(1);
@@ -264,8 +245,8 @@ impl Job<'_> {
         Ok((manifest, notes))
     }
 
-    /// Refuses to train where a class has lost every image that was there; elsewhere notes it,
-    /// unless none is left.
+    /// Refuses a source if a class has lost all its training images; in other splits it only notes this,
+    /// unless no image is left.
     fn check_classes<'b>(
         &self,
         name: &str,
@@ -293,7 +274,7 @@ impl Job<'_> {
         Err(Error::input(self.source.path(), expected, format!("none{one}")))
     }
 
-    /// Makes one shard, or takes the one that an earlier run finished.
+    /// Makes one shard, or returns the one that an earlier run finished.
     fn shard(&self, split: &str, number: usize, picks: &[Pick]) -> Result<Finished> {
         let shard = format!("{split}-{number:05}");
         if let Some(finished) = self.partial.finished(&shard) {
@@ -361,7 +342,7 @@ enum Read {
     Stray(Unreadable),
 }
 
-/// A shard while its images come in.
+/// A shard while its images are added.
 #[derive(Default)]
 struct Shard {
     names: Vec<String>,

@@ -39,15 +39,15 @@ pub enum Source {
     },
     /// A folder of MNIST-style IDX files, gzipped or not.
     Idx {
-        /// The folder, or one that holds it.
+        /// The folder, or a folder that contains it.
         path: PathBuf,
     },
     /// Pairs of arrays: images `[n, h, w]`, `[n, h, w, 1 or 3]` or `[n, 1 or 3, h, w]`, and integer labels
     /// `[n]`.
     Npy {
-        /// A folder of pairs, a `.npz` that holds pairs, or the images' file.
+        /// A folder of pairs, a `.npz` with pairs, or the images' file.
         path: PathBuf,
-        /// The labels' file, when `path` is the images'.
+        /// The labels' file, if `path` is the images'.
         labels: Option<PathBuf>,
     },
     /// Procedural images.
@@ -55,8 +55,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// Opens the source; batches are loaded, image files are only listed. Parts that are not `wanted` may be
-    /// passed over, when any are named.
+    /// Opens the source; batches are loaded, image files are only listed. If any are named, parts that are
+    /// not `wanted` may be skipped.
     pub(crate) fn open(&self, wanted: &[String]) -> Result<Collection> {
         match self {
             Source::Cifar { path, coarse } => cifar::open(path, *coarse),
@@ -67,7 +67,7 @@ impl Source {
         }
     }
 
-    /// Where it lies, for errors.
+    /// Its path, for errors.
     pub(crate) fn path(&self) -> &Path {
         match self {
             Source::Cifar { path, .. }
@@ -78,7 +78,7 @@ impl Source {
         }
     }
 
-    /// The source's part in the recipe, beside its files: what decides the bytes of its images.
+    /// The source's part in the recipe, besides its files: everything that decides the bytes of its images.
     pub(crate) fn recipe(&self) -> serde_json::Value {
         match self {
             Source::Folder { pictures, .. } => pictures.recipe(),

@@ -1,10 +1,9 @@
-//! Mean and standard deviation of each channel, as exact sums, so that no order of work changes a bit of
-//! them.
+//! Mean and standard deviation of each channel, as exact sums, so that the order of the work changes no bit.
 
 use datasets::images::Image;
 use serde::{Deserialize, Serialize};
 
-/// Sums over pixels; grey images count the same in all three channels.
+/// Sums over pixels; grey images count equally in all three channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     pixels: u64,

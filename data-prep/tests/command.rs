@@ -1,5 +1,4 @@
-//! The command as a process: exit codes, kills, full and read-only folders, and that what it says is on the
-//! right stream.
+//! The command as a process: exit codes, kills, full and read-only folders, and output on the right stream.
 
 #[allow(dead_code)]
 #[path = "../src/samples.rs"]
@@ -137,7 +136,7 @@ fn a_killed_job_continues_to_the_same_bytes() {
     assert!(!root.path().join(".data.partial").exists());
 }
 
-/// Kills a job when so many shards are finished; its exit code when it ended before.
+/// Kills a job when `shards` shards are finished; returns its exit code if it ended before.
 fn kill_after(mut child: Child, partial: &Path, shards: usize) -> Option<i32> {
     let since = Instant::now();
     loop {
@@ -196,7 +195,7 @@ fn a_folder_that_cannot_be_written_is_told() {
     }
 }
 
-/// Lines that standard error cannot take are lost, and nothing else.
+/// Lines that standard error cannot take are lost, and nothing else is.
 #[test]
 fn a_closed_or_full_standard_error_stops_no_work() {
     let root = tempfile::tempdir().unwrap();
@@ -282,6 +281,7 @@ fn example_sources(root: &Path) {
     let members = ["train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy"];
     let members = members.map(|name| (name, if name.contains("images") { &images[..] } else { &labels }));
     write("bloodmnist.npz", &zip(&members));
+    write("addresses.csv", b"name,city\nA,X\nB,Y\n");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn every_example_of_the_help_runs() {
     let examples = help.split("Examples:").nth(1).unwrap().split("Exit codes").next().unwrap();
     let examples = examples.replace("\\\n", " ");
     let examples: Vec<&str> = examples.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert!(examples.len() >= 9, "{examples:?}");
+    assert!(examples.len() >= 13, "{examples:?}");
     let program = Path::new(env!("CARGO_BIN_EXE_data-prep")).parent().unwrap();
     for example in examples {
         let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
@@ -301,4 +301,67 @@ fn every_example_of_the_help_runs() {
         assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
         let _ = fs::remove_dir_all(root.path().join("datasets"));
     }
+}
+
+#[test]
+fn units_come_from_standard_input_and_say_so() {
+    let root = tempfile::tempdir().unwrap();
+    let with_input = |arguments: &[&str], input: &str| {
+        fs::write(root.path().join("input"), input).unwrap();
+        let mut command = data_prep(arguments, root.path());
+        command.stdin(fs::File::open(root.path().join("input")).unwrap());
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let make = ["units", "-", "--out", "data/a"];
+    let (status, stdout, stderr) = with_input(&make, "1\n\n2\n");
+    assert_eq!((status, &stderr[..]), (0, "data-prep: left out 1 blank line\n"));
+    assert!(stdout.starts_with("data/a made: 2 units from jsonl, "), "{stdout}");
+    let (status, stdout, _) = with_input(&["units", "-", "--out", "data/a", "--json"], "1\n\n2\n");
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((status, &summary["was_there"], &summary["manifest"]["units"]), (0, &true.into(), &2.into()));
+    let (status, _, stderr) = with_input(&make, "1\n3\n");
+    assert!(status == 5 && stderr.contains("--replace"), "{stderr}");
+    let (status, stdout, stderr) = with_input(&["units", "-", "--out", "b"], "1\n{\n");
+    assert_eq!((status, &stdout[..]), (3, ""));
+    assert!(
+        stderr.contains("standard input: expected a JSON value in each line, found in line 2"),
+        "{stderr}"
+    );
+    assert!(!root.path().join("b").exists() && !root.path().join(".b.partial").exists());
+    // A data set of one kind blocks the output of another kind, with a clear error.
+    photos(root.path(), 4, 20);
+    let (status, _, stderr) =
+        run(&["folder", "photos", "--out", "data/a", "--val-share", "0.25"], root.path());
+    assert!(status == 5 && stderr.contains("expected a data set of images, found one of units"), "{stderr}");
+}
+
+/// A half-written folder is never a data set, and does not block the next one.
+#[test]
+fn units_that_are_interrupted_are_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    // As good as without an end, and yet not for ever.
+    let endless = "seq 1 300000000 | exec \"$0\" units - --out data";
+    shell.args(["-c", endless, env!("CARGO_BIN_EXE_data-prep")]).current_dir(root.path());
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    let mut child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let partial = root.path().join(".data.partial");
+    let begun = Instant::now();
+    let has_shard = || fs::read_dir(&partial).is_ok_and(|entries| entries.count() > 1);
+    while !has_shard() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).status().unwrap();
+    assert!(killed.success());
+    child.wait().unwrap();
+    assert!(!root.path().join("data").exists() && partial.exists());
+    fs::write(root.path().join("a.jsonl"), "1\n2\n").unwrap();
+    let (status, _, stderr) = run(&["units", "a.jsonl", "--out", "data"], root.path());
+    assert_eq!((status, &stderr[..]), (0, ""));
+    assert!(!partial.exists());
+    let names: Vec<PathBuf> = contents(&root.path().join("data")).into_keys().collect();
+    assert_eq!(names, ["dataset.json", "units-00000.jsonl", "units-blocks.npy"].map(PathBuf::from));
 }

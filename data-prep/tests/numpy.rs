@@ -1,4 +1,4 @@
-//! numpy opens every file of a dataset, and what numpy and pickle write is read.
+//! numpy opens every file of a dataset; files that numpy and pickle write can be read.
 //!
 //! Needs an interpreter with numpy: `BATON_PYTHON`, else `python3`.
 
@@ -46,7 +46,7 @@ assert files == {'dataset.json'} | {f['name'] for s in manifest['splits'].values
 print(images, labels)
 ";
 
-/// Runs a script; nothing when there is no numpy.
+/// Runs a script; none if there is no numpy.
 fn python(script: &str, root: &Path) -> Option<String> {
     let interpreter = std::env::var("BATON_PYTHON").unwrap_or("python3".into());
     let has_numpy = Command::new(&interpreter).args(["-c", "import numpy"]).output();
@@ -101,7 +101,7 @@ fn numpy_opens_every_file_and_its_own_are_read() {
     let npy = Source::Npy { path: root.path().join("npy"), labels: None };
     check(&npy, &options("out-npy"));
 
-    // The pickles of every protocol and the array hold the same images.
+    // The pickles of every protocol and the array have the same images.
     let all = |out: &str, source: &Source, part: Option<String>| {
         let mut options = options(out);
         options.deal.val_share = Some(0.0);

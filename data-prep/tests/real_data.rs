@@ -1,4 +1,4 @@
-//! The real CIFAR-10, MNIST and photos, where they are: `BATON_DATA`, else `../shared/data` beside the
+//! The real CIFAR-10, MNIST and photos, if they are in `BATON_DATA`, or else in `../shared/data` beside the
 //! workspace.
 
 use data_prep::{Options, Pictures, Source, Summary, prepare};

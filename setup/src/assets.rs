@@ -1,4 +1,4 @@
-//! What Baton carries: the small network's weights.
+//! Assets of the binary: the small network's weights.
 
 use crate::Failure;
 use crate::output::write_whole;
@@ -6,13 +6,13 @@ use std::path::Path;
 use storage::Root;
 use transfer::weights::{Normalisation, install};
 
-/// What `baton_small` expects of a pixel: about -2 to 2.
+/// The normalisation that `baton_small` expects: pixels from about -2 to 2.
 pub const NORMALISATION: Normalisation = Normalisation { mean: [0.5; 3], std: [0.25; 3] };
 
 /// The weights of `baton_small`, made by `baton pretrain --steps 1500` with seed 1, on generated images only.
 const BATON_SMALL: &[u8] = include_bytes!("../assets/baton_small.safetensors");
 
-/// Installs the weights of `baton_small` under `root`, unless they are there.
+/// Installs the weights of `baton_small` under `root`, unless they exist.
 ///
 /// # Errors
 /// A folder that cannot be written, or other weights of that name in it.

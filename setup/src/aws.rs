@@ -1,4 +1,4 @@
-//! AWS as the commands see it: clients with the SDK's own credentials, and a stack's outputs by their names.
+//! AWS for the commands: clients with the SDK's own credentials, and a stack's outputs by their names.
 
 use crate::Failure;
 use crate::cloud::{CONNECT, Cloud, configuration};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// Clients of AWS.
 pub struct Aws {
-    /// What they were made with.
+    /// The configuration of the clients.
     pub config: SdkConfig,
     /// Stacks.
     pub stacks: aws_sdk_cloudformation::Client,
@@ -24,7 +24,7 @@ pub struct Aws {
     pub cloud: Cloud,
 }
 
-/// A stack that is there.
+/// An existing stack.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// CREATE_COMPLETE and the like.
@@ -36,7 +36,7 @@ pub struct Stack {
 }
 
 impl Aws {
-    /// With the credentials, region and endpoint that the environment has.
+    /// Connects with the credentials, region and endpoint of the environment.
     ///
     /// # Errors
     /// In words: no region.
@@ -70,7 +70,7 @@ impl Aws {
     /// A stack, if there is one of that name.
     ///
     /// # Errors
-    /// What CloudFormation said.
+    /// CloudFormation's error.
     pub async fn stack(&self, name: &str) -> Result<Option<Stack>, Failure> {
         let described = match self.stacks.describe_stacks().stack_name(name).send().await {
             Ok(described) => described,
@@ -90,10 +90,10 @@ impl Aws {
         }))
     }
 
-    /// One output of a stack that is there.
+    /// One output of an existing stack.
     ///
     /// # Errors
-    /// In words: no such stack, or not deployed to its end.
+    /// In words: no such stack, or its deployment is not complete.
     pub async fn output(&self, name: &str, output: &str) -> Result<String, Failure> {
         let Some(stack) = self.stack(name).await? else {
             return Err(Failure::input(format!(
@@ -109,7 +109,7 @@ impl Aws {
     /// Sends an errand to the function and waits for its answer.
     ///
     /// # Errors
-    /// What Lambda or the function said, or that it refused.
+    /// The error of Lambda or the function, or its refusal.
     pub async fn ask(&self, function: &str, errand: &Errand) -> Result<Value, Failure> {
         let reply = self.cloud.send_value(function, &errand.to_json(), true).await?;
         let reply: Value =

@@ -1,5 +1,5 @@
-//! The cloud that a command talks to: AWS with the SDK's own credentials,
-//! or a local cloud found by its folder.
+//! The cloud that a command talks to: AWS with the SDK's own credentials, or a local cloud found by its
+//! folder.
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -18,8 +18,8 @@ pub const TABLE: &str = "baton";
 /// The function's name in a local cloud, and the default on AWS.
 pub const FUNCTION: &str = "baton";
 
-/// How long an answer is tried for while the platform throttles, and how long a place in its queue: an
-/// invocation lasts 15 minutes at most, then there is room.
+/// How long to try for an answer while the platform throttles, and how long for a place in its queue: an
+/// invocation lasts at most 15 minutes, then there is room.
 const ANSWERED: Duration = Duration::from_secs(10);
 const QUEUED: Duration = Duration::from_secs(15 * 60);
 
@@ -31,7 +31,7 @@ pub struct Cloud {
     pub tables: aws_sdk_dynamodb::Client,
 }
 
-/// Where the address of the local cloud on `root` stands, for its user alone: whoever reads it can start and
+/// The file with the address of the local cloud on `root`, for its user alone: whoever reads it can start and
 /// stop runs.
 pub fn address_path(root: &Path) -> PathBuf {
     root.join("local-cloud.json")
@@ -74,15 +74,15 @@ impl Cloud {
         Cloud::with(&config)
     }
 
-    /// The cloud that the configuration leads to.
+    /// The cloud of the configuration.
     pub(crate) fn with(config: &SdkConfig) -> Cloud {
         Cloud { lambda: aws_sdk_lambda::Client::new(config), tables: aws_sdk_dynamodb::Client::new(config) }
     }
 
-    /// Sends an event and, when `wait` is set, waits for its answer.
+    /// Sends an event and, if `wait` is set, waits for its answer.
     ///
     /// # Errors
-    /// In words: what Lambda or the function said.
+    /// In words: the error of Lambda or the function.
     pub async fn send(&self, function: &str, event: &protocol::Event, wait: bool) -> Result<String, String> {
         self.send_value(function, &event.to_json(), wait).await
     }
@@ -101,7 +101,7 @@ impl Cloud {
     /// lasts.
     ///
     /// # Errors
-    /// In words: what Lambda or the function said.
+    /// In words: the error of Lambda or the function.
     pub(crate) async fn ask(
         &self,
         function: &str,
@@ -110,21 +110,22 @@ impl Cloud {
         self.try_until(Instant::now() + ANSWERED, function, event, true).await
     }
 
-    /// Leaves an event in the platform's queue, which delivers it as soon as the function has room, and tries
-    /// again while even that is throttled.
+    /// Puts an event into the platform's queue, which delivers it as soon as the function has room, and tries
+    /// again while even this is throttled.
     ///
     /// # Errors
-    /// In words: what Lambda said, or that it throttles for longer than an invocation lasts.
+    /// In words: Lambda's error, or that it throttles for longer than an invocation lasts.
     pub(crate) async fn queue(&self, function: &str, event: &protocol::Event) -> Result<(), String> {
         match self.try_until(Instant::now() + QUEUED, function, event, false).await? {
             Some(_) => Ok(()),
-            None => {
-                Err(format!("{function} takes no event since {} minutes: throttled", QUEUED.as_secs() / 60))
-            }
+            None => Err(format!(
+                "{function} has accepted no event for {} minutes: throttled",
+                QUEUED.as_secs() / 60
+            )),
         }
     }
 
-    /// Tries until something else is said than that it is throttled; none if that is not so in time.
+    /// Tries until the answer is no longer that it is throttled; none if the time is up before.
     async fn try_until(
         &self,
         end: Instant,
@@ -196,7 +197,7 @@ async fn told<T>(function: &str, call: impl Future<Output = T>) -> T {
     }
 }
 
-/// An event that was not taken, or not carried out.
+/// An event that was not accepted, or not carried out.
 struct Unsent {
     /// Whether the platform has no room for it now.
     throttled: bool,

@@ -1,4 +1,4 @@
-//! `baton demo`: the whole job on data and weights that need no download, beside two baselines.
+//! `baton demo`: the whole job on data and weights that need no download, with two baselines.
 
 use crate::Failure;
 use crate::assets::install_baton_small;
@@ -31,7 +31,7 @@ pub struct Demo {
     /// The run's id; another one trains anew.
     #[arg(long, default_value = "demo")]
     pub run: String,
-    /// Say what came out as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -54,8 +54,9 @@ impl Demo {
         let outcome = self.train().await?;
         self.say("4. what it is worth: the same head on other features");
         let root = Root::open(&self.root)?;
-        let raw = baseline::raw_pixels(&root, &job()?)?.score.top1;
-        let untrained = baseline::untrained_network(&root, &job()?, crate::threads(None))?.score.top1;
+        let trained = transfer::Job::of(&job()?).map_err(Failure::input)?;
+        let raw = baseline::raw_pixels(&root, &trained)?.score.top1;
+        let untrained = baseline::untrained_network(&root, &trained, crate::threads(None))?.score.top1;
         self.tell(&outcome, raw, untrained, begun.elapsed().as_secs_f64())
     }
 

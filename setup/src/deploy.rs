@@ -1,5 +1,5 @@
-//! `baton deploy`: the network, the trainer and its code,
-//! by change sets that are shown before they are carried out.
+//! `baton deploy`: the network, the trainer and its code, by change sets that are shown before they are
+//! carried out.
 
 mod cost;
 mod package;
@@ -18,27 +18,27 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use terminal::say;
 
-/// Brings Baton to AWS, or up to date there.
+/// Deploys Baton to AWS, or updates it there.
 ///
-/// What is not said again keeps what it was. Every change is shown;
-/// one that removes or replaces something asks for --yes.
+/// An option that is not repeated keeps its value. Every change is shown; one that removes or replaces
+/// something asks for --yes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton deploy --dry-run   what would be made, and what it costs\n  \
     baton deploy   in an account of your own\n  \
     baton deploy --role arn:aws:iam::123456789012:role/LabRole   in a lab that allows no new role\n  \
-    baton deploy --vpc vpc-1 --subnet-a subnet-1 --subnet-b subnet-2   into a network that is there\n  \
+    baton deploy --vpc vpc-1 --subnet-a subnet-1 --subnet-b subnet-2   into an existing network\n  \
     baton deploy --memory 10240 --throughput elastic --email me@example.org")]
 pub struct Deploy {
-    /// The stack's name, which is the function's and the table's, too.
+    /// The stack's name, which is also the function's and the table's.
     #[arg(long, default_value = crate::cloud::FUNCTION, value_parser = stack_name)]
     pub stack: String,
     /// The function's binary; without it the one beside this command.
     #[arg(long)]
     pub trainer: Option<PathBuf>,
-    /// A role that exists; without it roles are made that may only what is needed.
+    /// An existing role; without it roles are made with only the needed permissions.
     #[arg(long)]
     pub role: Option<String>,
-    /// A network that exists; without it one is made.
+    /// An existing network; without it one is made.
     #[arg(long, requires_all = ["subnet_a", "subnet_b"])]
     pub vpc: Option<String>,
     /// A private subnet in it that reaches Lambda, DynamoDB and S3.
@@ -50,13 +50,13 @@ pub struct Deploy {
     /// Give the network a NAT gateway (about 36 dollars a month) instead of endpoints (about 15).
     #[arg(long, conflicts_with = "vpc")]
     pub nat: bool,
-    /// The two zones of a network that is made; without it the region's first two.
+    /// The two zones of a new network; without it the region's first two.
     #[arg(long, value_delimiter = ',', num_args = 2, conflicts_with = "vpc")]
     pub zones: Option<Vec<String>>,
-    /// Memory of the function in MB; 1,769 buy one CPU.
+    /// Memory of the function in MB; 1,769 MB come with one CPU.
     #[arg(long, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     pub memory: Option<u32>,
-    /// Invocations at a time held back for this function; 0 holds none back.
+    /// Concurrent invocations reserved for this function; 0 reserves none.
     #[arg(long)]
     pub reserve: Option<u32>,
     /// Dollars that a run may spend, whatever its job says; 0 is no bound.
@@ -74,16 +74,16 @@ pub struct Deploy {
     /// The file system's throughput.
     #[arg(long, value_parser = ["bursting", "elastic"])]
     pub throughput: Option<String>,
-    /// Whom to warn when the account's month costs more than --budget.
+    /// The address to warn when the account's month costs more than --budget.
     #[arg(long)]
     pub email: Option<String>,
-    /// The month's budget in dollars.
+    /// The budget per month in dollars.
     #[arg(long)]
     pub budget: Option<u32>,
-    /// What outlives the stack; said once, it holds until something else is said.
+    /// The parts that are kept when the stack is deleted; this holds until the option is given again.
     #[arg(long, value_delimiter = ',')]
     pub keep: Vec<Keep>,
-    /// Templates to use in place of the built-in ones.
+    /// Templates to use instead of the built-in ones.
     #[arg(long)]
     pub templates: Option<PathBuf>,
     /// Print a template as it would be sent, for the console, and end.
@@ -107,7 +107,7 @@ pub enum Print {
 }
 
 impl Deploy {
-    /// Does it.
+    /// Deploys.
     ///
     /// # Errors
     /// In words: a binary that would not start, a change that CloudFormation could not make.
@@ -124,7 +124,7 @@ impl Deploy {
         self.tell_package(&package, &aws);
         let network = self.network(&aws, &templates).await?;
         let Some(network) = network else { return self.dry_trainer(&templates) };
-        // First without code: the bucket that it is uploaded to is the stack's own.
+        // First without code: the bucket for the upload belongs to the stack.
         if aws.stack(&self.stack).await?.is_none_or(|stack| !stack.outputs.contains_key("Bucket")) {
             let made = self.change(&aws, &self.trainer(&templates, &network, &package, None)).await?;
             if !made {
@@ -139,14 +139,15 @@ impl Deploy {
         if self.dry_run {
             return Ok(());
         }
-        // An update may have set the rule to what the template says: a tick switches it to what the runs say.
+        // An update may have set the rule to the template's state: a tick switches it to the state that the
+        // runs need.
         let tick = protocol::Event::Tick { run: None };
         aws.cloud.send(&self.stack, &tick, false).await?;
         self.tell_next(&aws, network.outbound.as_deref());
         Ok(())
     }
 
-    /// The templates as they are to be sent: what is not said now is as it was said before.
+    /// The templates to send: an option that is not given keeps its earlier value.
     async fn templates(&self, aws: &Aws) -> Result<Templates, Failure> {
         let before = aws.stack(&self.stack).await?.map(|stack| stack.parameters).unwrap_or_default();
         let before = |key: &str| before.get(key).cloned().unwrap_or_default();
@@ -163,13 +164,13 @@ impl Deploy {
         Templates::load(self.templates.as_deref())
     }
 
-    /// The network to deploy into; none when it would have to be made first and this is a dry run.
+    /// The network to deploy into; none if it would have to be made first and this is a dry run.
     async fn network(&self, aws: &Aws, templates: &Templates) -> Result<Option<Network>, Failure> {
         if let (Some(vpc), Some(a), Some(b)) = (&self.vpc, &self.subnet_a, &self.subnet_b) {
             return Ok(Some(Network { vpc: vpc.clone(), subnets: [a.clone(), b.clone()], outbound: None }));
         }
         let name = network_of(&self.stack);
-        // A stack that was put into another network stays there.
+        // A stack that was deployed into another network stays there.
         if let Some(there) = aws.stack(&self.stack).await?
             && aws.stack(&name).await?.is_none()
             && let Some(network) = Network::of_parameters(&there.parameters)
@@ -229,8 +230,8 @@ impl Deploy {
         Wanted { name: &self.stack, template: &templates.trainer, parameters }
     }
 
-    /// Shows what would change and, unless this is a dry run, carries it out;
-    /// false when there was something and it was not carried out.
+    /// Shows the changes and, unless this is a dry run, carries them out; false if there were changes that
+    /// were not carried out.
     async fn change(&self, aws: &Aws, wanted: &Wanted<'_>) -> Result<bool, Failure> {
         say!("{}:", wanted.name);
         let Some(changes) = stack::plan(aws, wanted).await? else {
@@ -248,17 +249,17 @@ impl Deploy {
             changes.discard(aws, wanted.name).await?;
             let lost = changes.lost.join(", ");
             return Err(Failure::input(format!(
-                "this removes or replaces {lost}: if that is meant, add --yes"
+                "this removes or replaces {lost}: add --yes if you want this"
             )));
         }
         changes.carry_out(aws, wanted.name).await?;
         Ok(true)
     }
 
-    /// The rest of a dry run whose network is not there yet.
+    /// The rest of a dry run whose network does not exist yet.
     fn dry_trainer(&self, templates: &Templates) -> Result<(), Failure> {
         let kinds = templates.trainer.lines().filter_map(|line| line.strip_prefix("    Type: "));
-        say!("{}: (when the network is there)", self.stack);
+        say!("{}: (when the network exists)", self.stack);
         kinds.filter(|kind| kind.starts_with("AWS::")).for_each(|kind| say!("  + {kind}"));
         self.tell_cost(Some(if self.nat { "nat" } else { "endpoints" }));
         Ok(())
@@ -276,7 +277,7 @@ impl Deploy {
     }
 
     fn tell_cost(&self, outbound: Option<&str>) {
-        say!("costs when nothing runs, a month:");
+        say!("costs when nothing runs, per month:");
         for item in cost::idle(outbound) {
             say!("  {:32} ${:.2}", item.what, item.dollars);
         }
@@ -299,7 +300,7 @@ impl Deploy {
     }
 }
 
-/// Where the trainer's stack goes.
+/// The network for the trainer's stack.
 struct Network {
     vpc: String,
     subnets: [String; 2],
@@ -319,7 +320,7 @@ pub(crate) fn network_of(stack: &str) -> String {
     format!("{stack}-network")
 }
 
-/// Uploads the zip, unless the bucket has it.
+/// Uploads the zip, unless the bucket has it already.
 async fn upload(aws: &Aws, bucket: &str, key: &str, package: &Package) -> Result<(), Failure> {
     if aws.objects.head_object().bucket(bucket).key(key).send().await.is_ok() {
         return Ok(());
@@ -329,7 +330,7 @@ async fn upload(aws: &Aws, bucket: &str, key: &str, package: &Package) -> Result
     put.send().await.map(drop).map_err(|error| said("upload", key, error))
 }
 
-/// A stack's name, from which the names of functions are made that may have 64 characters.
+/// A stack's name. Names of functions are made from it, and may have 64 characters.
 fn stack_name(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic());

@@ -1,4 +1,4 @@
-//! `baton destroy`: what would be deleted, and with --yes the deletion, which leaves nothing behind.
+//! `baton destroy`: lists what would be deleted, and with --yes deletes it and leaves nothing behind.
 
 use crate::Failure;
 use crate::aws::{Aws, Stack, said};
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use terminal::say;
 
-/// Removes Baton from AWS. Without --yes it only says what would go.
+/// Removes Baton from AWS. Without --yes it only lists what would be removed.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  baton destroy   what would go\n  baton destroy --yes\n  \
+#[command(after_help = "Examples:\n  baton destroy   lists what would be removed\n  baton destroy --yes\n  \
     baton destroy --keep files --yes   everything but the file system")]
 pub struct Destroy {
     /// The stack's name.
@@ -20,19 +20,19 @@ pub struct Destroy {
     /// Carry it out.
     #[arg(long)]
     pub yes: bool,
-    /// What is to be left.
+    /// The parts to keep.
     #[arg(long, value_delimiter = ',')]
     pub keep: Vec<Keep>,
-    /// Templates that were deployed in place of the built-in ones.
+    /// Templates that were deployed instead of the built-in ones.
     #[arg(long)]
     pub templates: Option<PathBuf>,
 }
 
 impl Destroy {
-    /// Does it.
+    /// Destroys.
     ///
     /// # Errors
-    /// In words: what could not be deleted, and why.
+    /// In words: the resource that could not be deleted, and why.
     pub async fn run(&self) -> Result<(), Failure> {
         let aws = Aws::connect().await?;
         let names = [self.stack.clone(), network_of(&self.stack)];
@@ -60,7 +60,7 @@ impl Destroy {
                 if let Some(bucket) = stack.outputs.get("Bucket").filter(|_| !kept.contains(&Keep::Bucket)) {
                     empty(&aws, bucket).await?;
                 }
-                // Lambda gives a network's interfaces back some time after the function is gone.
+                // Lambda releases a network's interfaces some time after the function is gone.
                 say!("deleting {name}; the function's network interfaces can take 20 minutes and more");
             }
             stack::delete(&aws, name).await?;
@@ -69,7 +69,7 @@ impl Destroy {
         Ok(())
     }
 
-    /// Says what a stack has.
+    /// Lists the content of a stack.
     async fn tell(&self, aws: &Aws, name: &str, bucket: Option<&String>) -> Result<(), Failure> {
         let mut pages = aws.stacks.list_stack_resources().stack_name(name).into_paginator().items().send();
         while let Some(resource) = pages.next().await {
@@ -88,7 +88,7 @@ impl Destroy {
         Ok(())
     }
 
-    /// Makes what is to be left outlive the stack, and says what does.
+    /// Makes the kept resources outlive the stack, and returns them.
     async fn keep(&self, aws: &Aws, stack: &Stack) -> Result<Vec<Keep>, Failure> {
         let said = |key: &str| stack.parameters.get(key).map_or("", String::as_str);
         let before = Keep::of_parameter(said(Keep::PARAMETER));

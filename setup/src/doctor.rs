@@ -1,4 +1,4 @@
-//! `baton doctor`: what a run needs, looked at one by one, each trouble with what to do.
+//! `baton doctor`: checks everything that a run needs, one by one, with advice for each problem.
 
 mod failed;
 
@@ -10,40 +10,40 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use terminal::say;
 
-/// Concurrent invocations that a run of five workers wants at once.
+/// Concurrent invocations of a run with five workers.
 const CONCURRENCY: i32 = 5;
-/// What an account has that Lambda has lifted nothing for: it is mostly new, or a lab.
+/// The memory of an account whose limit Lambda has not raised: mostly a new account, or a lab.
 const NEW_ACCOUNT_MB: i32 = 3_008;
 const FULL_CONCURRENCY: i32 = 1_000;
-/// A file system with more free bytes than that has no end that anybody meets: EFS.
+/// A file system with more free bytes than this never fills up: EFS.
 const BOUNDLESS: u64 = 1 << 50;
-/// Free bytes with which a run would soon be hindered.
+/// With fewer free bytes a run would soon be hindered.
 const LEAST_FREE: u64 = 1 << 30;
 
-/// Looks whether everything that a run needs is there.
+/// Checks whether everything that a run needs is there.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton doctor\n  baton doctor --stack my-stack --json")]
 pub struct Doctor {
     /// The stack's name.
     #[arg(long, default_value = crate::cloud::FUNCTION)]
     pub stack: String,
-    /// Say it as JSON, an object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What was found about one thing.
+/// The result of one check.
 struct Finding {
     what: &'static str,
-    /// What is there, or what is wrong and what to do.
+    /// Its state, or the problem and what to do.
     found: Result<String, String>,
 }
 
 impl Doctor {
-    /// Does it.
+    /// Runs all checks.
     ///
     /// # Errors
-    /// When something is wrong: how many things are.
+    /// If something is wrong: how many problems there are.
     pub async fn run(&self) -> Result<(), Failure> {
         let aws = Aws::connect().await?;
         let mut findings = vec![credentials(&aws).await];
@@ -60,9 +60,7 @@ impl Doctor {
         findings.iter().for_each(|finding| self.tell(finding));
         match findings.iter().filter(|finding| finding.found.is_err()).count() {
             0 => Ok(()),
-            wrong => {
-                Err(Failure::from(format!("{wrong} of {} things are not as they should be", findings.len())))
-            }
+            wrong => Err(Failure::from(format!("{wrong} of {} checks failed", findings.len()))),
         }
     }
 
@@ -74,7 +72,7 @@ impl Doctor {
         let Some(function) = stack.outputs.get("Function") else {
             findings.push(Finding {
                 what: "function",
-                found: Err("not deployed to its end: baton deploy".into()),
+                found: Err("the deployment is not complete: run baton deploy".into()),
             });
             return findings;
         };
@@ -98,12 +96,12 @@ impl Doctor {
     }
 }
 
-/// Whether AWS knows us: the account's settings are the least that can be asked for.
+/// Whether AWS accepts the credentials: the account's settings are the smallest request.
 async fn credentials(aws: &Aws) -> Finding {
     let found = match aws.cloud.lambda.get_account_settings().send().await {
         Ok(_) => Ok(format!("accepted in {}", aws.region())),
         Err(error) => Err(format!(
-            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, anew in each session), \
+            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, a new one in each session), \
              or run `aws configure`",
             words(error)
         )),
@@ -122,12 +120,13 @@ async fn quota(aws: &Aws) -> Finding {
                 (Service Quotas, Lambda, Concurrent executions)"
         )),
         Some(free) => Ok(format!("{free} concurrent executions are free")),
-        None => Ok("the account's concurrency is not told".into()),
+        None => Ok("the account's concurrency is unknown".into()),
     };
     Finding { what: "concurrency", found }
 }
 
-/// Whether the function can be invoked; after 14 days without one it is inactive and wakes at the next.
+/// Whether the function can be invoked; after 14 days without an invocation it is inactive, and the next one
+/// wakes it.
 async fn state(aws: &Aws, function: &str) -> Finding {
     let found = match aws.cloud.lambda.get_function_configuration().function_name(function).send().await {
         Err(error) => Err(format!("{}: baton deploy", words(error))),
@@ -144,14 +143,17 @@ async fn state(aws: &Aws, function: &str) -> Finding {
                 "Inactive" => {
                     Ok(format!("{is}: idle for 14 days; the first call wakes it, which takes a minute"))
                 }
-                _ => Err(format!("{is} {why}: wait a minute and look again; if it stays, baton deploy")),
+                _ => {
+                    Err(format!("{is} {why}: wait a minute and try again; if it stays so, run baton deploy"))
+                }
             }
         }
     };
     Finding { what: "function", found }
 }
 
-/// What memory the function may have. Lambda tells no quota for it, only refuses: what is known is said.
+/// The memory that the function may have. Lambda has no quota to read and only refuses, so this reports known
+/// values.
 async fn memory(aws: &Aws, function: &str) -> Option<Finding> {
     let about = aws.cloud.lambda.get_function_configuration().function_name(function).send().await.ok()?;
     let settings = aws.cloud.lambda.get_account_settings().send().await.ok();
@@ -161,17 +163,19 @@ async fn memory(aws: &Aws, function: &str) -> Option<Finding> {
 
 fn memory_words(has_mb: i32, concurrency: Option<i32>) -> String {
     if has_mb > NEW_ACCOUNT_MB {
-        return format!("{has_mb} MB, so the account is not held to {NEW_ACCOUNT_MB}; 10240 give six CPUs");
+        return format!(
+            "{has_mb} MB, so the account is not limited to {NEW_ACCOUNT_MB}; 10240 give six CPUs"
+        );
     }
     let held = match concurrency {
         Some(limit) if limit < FULL_CONCURRENCY => format!(
-            "an account with {limit} concurrent executions is mostly held to {NEW_ACCOUNT_MB} MB as well"
+            "an account with {limit} concurrent executions is usually limited to {NEW_ACCOUNT_MB} MB as well"
         ),
-        _ => "Lambda does not tell what the account may have".into(),
+        _ => "Lambda does not report the account's limit".into(),
     };
     format!(
-        "{has_mb} MB; {held}. For more CPUs: baton deploy --memory 10240, which changes nothing where it is refused; then \
-         ask for it (AWS Support, service quota increase, Lambda, function memory)"
+        "{has_mb} MB; {held}. For more CPUs: baton deploy --memory 10240. If it is refused, nothing changes: \
+         ask for more (AWS Support, service quota increase, Lambda, function memory)"
     )
 }
 
@@ -191,7 +195,7 @@ async fn recursion(aws: &Aws, function: &str) -> Finding {
     Finding { what: "recursion", found }
 }
 
-/// What the function itself reaches, from where it runs.
+/// The services that the function itself reaches, from where it runs.
 async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
     let answer = match aws.ask(function, &Errand::Probe).await {
         Ok(answer) => answer,
@@ -221,14 +225,14 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// What the function's file system has left. EFS says that it has 8 EB; what is in use costs.
+/// The free space of the function's file system. EFS reports 8 EB; the bytes in use cost money.
 fn space(file_system: &Value) -> Option<Finding> {
     let bytes = |key: &str| file_system.get(key).and_then(Value::as_u64);
     let (free, used) = (bytes("free")?, bytes("used")?);
     let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
     let (free_gb, used_gb) = (gigabytes(free), gigabytes(used));
     let found = if free > BOUNDLESS {
-        Ok(format!("{used_gb} in use; EFS grows with what is written, and has no other end than its costs"))
+        Ok(format!("{used_gb} in use; EFS grows with its files, and only its costs limit it"))
     } else if free < LEAST_FREE {
         Err(format!(
             "{free_gb} free, {used_gb} in use: remove runs and features that nobody needs, or mount more"
@@ -313,8 +317,10 @@ mod tests {
 
     #[test]
     fn what_is_known_of_the_memory_quota_is_said() {
-        assert!(memory_words(10_240, Some(1_000)).contains("not held to 3008"));
-        assert!(memory_words(3_008, Some(10)).contains("10 concurrent executions is mostly held to 3008 MB"));
+        assert!(memory_words(10_240, Some(1_000)).contains("not limited to 3008"));
+        assert!(
+            memory_words(3_008, Some(10)).contains("10 concurrent executions is usually limited to 3008 MB")
+        );
         assert!(memory_words(1_769, None).contains("baton deploy --memory 10240"));
     }
 

@@ -1,4 +1,4 @@
-//! `baton evaluate`: a run's model on a data set: loss, top-1, top-5 and which class is taken for which.
+//! `baton evaluate`: a run's model on a data set: loss, top-1, top-5 and the confusion matrix.
 
 use crate::Failure;
 use datasets::images::Dataset;
@@ -34,7 +34,7 @@ pub struct Evaluate {
     /// Compute threads; without it as many as there are cores.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -43,7 +43,7 @@ impl Evaluate {
     /// Scores and prints.
     ///
     /// # Errors
-    /// A run without a model, a data set that is not there or has other classes.
+    /// A run without a model, a data set that is missing or has other classes.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
         let run = crate::run_with_model(&root, &self.run)?;
@@ -70,7 +70,7 @@ impl Evaluate {
     }
 }
 
-/// Opens a data set whose labels mean what the model's do.
+/// Opens a data set whose labels mean the same as the model's.
 pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> Result<Dataset, Failure> {
     let dataset = Dataset::open(root.dataset(name)?)?;
     if dataset.classes() == classes {

@@ -1,4 +1,4 @@
-//! `baton export`: a run's model as one file for use elsewhere, torchvision's own class where there is one.
+//! `baton export`: a run's model as one file for use elsewhere, as torchvision's own class if there is one.
 
 use crate::Failure;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub struct Export {
     /// The folder to write into.
     #[arg(long)]
     pub out: PathBuf,
-    /// Say what was written as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -37,7 +37,7 @@ impl Export {
     /// Writes the files.
     ///
     /// # Errors
-    /// A run without a model, weights that are no longer those of the run, files that are there already.
+    /// A run without a model, weights that are no longer those of the run, files that exist already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
         let run = crate::run_with_model(&root, &self.run)?;

@@ -1,4 +1,4 @@
-//! What a command ends with when it fails: words for the user and an exit code for scripts.
+//! The failure of a command: words for the user and an exit code for scripts.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -11,12 +11,12 @@ use storage::Fate;
 pub struct Failure {
     /// The process's exit code.
     pub code: u8,
-    /// What went wrong, where, and what to do.
+    /// The message: what went wrong, where, and what to do.
     pub message: String,
 }
 
 impl Failure {
-    /// Something that was given cannot be used.
+    /// An input that cannot be used.
     pub fn input(why: impl Display) -> Failure {
         Failure { code: 3, message: why.to_string() }
     }

@@ -1,7 +1,7 @@
-//! `baton features`: what the frozen pass left for later runs to use, and making room.
+//! `baton features`: lists the stored features of frozen layers, and removes them.
 
 use crate::Failure;
-use crate::local::read_ledger;
+use crate::runs::{active, names};
 use clap::Subcommand;
 use indicatif::HumanBytes;
 use protocol::RunId;
@@ -15,40 +15,39 @@ use terminal::say;
 /// Feature stores under ROOT/features.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Features {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What to do with feature stores.
+/// Actions on feature stores.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Lists the stores: what they were made of, how large they are, which run is at work on them.
+    /// Lists the stores: what they were made of, how large they are, and the runs that use them.
     #[command(after_help = "Example:\n  baton features list --root efs")]
     List {
         /// The folder that stands for EFS.
         #[arg(long)]
         root: PathBuf,
-        /// Say it as JSON, an object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
     /// Removes stores; a later run that needs one computes it again.
     ///
-    /// A store that a run which has not ended works with is kept,
-    /// unless --force says that the run is given up.
+    /// A store that an unfinished run uses is kept, unless --force says that the run is given up.
     #[command(
-        after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key will do\n  \
-        baton features rm --unfinished --root efs   what was begun and never finished"
+        after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key is enough\n  \
+        baton features rm --unfinished --root efs   stores that were begun and never finished"
     )]
     Rm {
         /// The keys, or the beginning of each.
         #[arg(required_unless_present = "unfinished")]
         keys: Vec<String>,
-        /// Those that were begun and never finished.
+        /// Stores that were begun and never finished.
         #[arg(long)]
         unfinished: bool,
-        /// Even if a run works with it.
+        /// Even if a run uses it.
         #[arg(long)]
         force: bool,
         /// The folder that stands for EFS.
@@ -58,10 +57,10 @@ pub enum Action {
 }
 
 impl Features {
-    /// Does it.
+    /// Lists or removes.
     ///
     /// # Errors
-    /// A key that no store or more than one begins with; a store that is in use.
+    /// A key that is the beginning of no store's or of several stores' keys; a store that is in use.
     pub fn run(&self) -> Result<(), Failure> {
         match &self.action {
             Action::List { root, json } => {
@@ -89,16 +88,16 @@ impl Features {
     }
 }
 
-/// A store as it lies there.
+/// A store in its folder.
 struct Store {
     key: String,
     folder: PathBuf,
     bytes: u64,
     /// Missing while the store is computed.
     manifest: Option<FeatureManifest>,
-    /// Why there is no manifest to be had although there is a file.
+    /// Why the manifest cannot be read although there is a file.
     damage: Option<String>,
-    /// The runs that have not ended and work with it.
+    /// The unfinished runs that use it.
     runs: Vec<RunId>,
 }
 
@@ -107,7 +106,7 @@ fn stores(root: &Root) -> Result<Vec<Store>, Failure> {
     let users = users(root)?;
     let mut stores = Vec::new();
     for key in names(&root.path().join("features"))? {
-        // A name that no key can have is not ours.
+        // A name that cannot be a key is not ours.
         let Ok(folder) = root.features(&key) else { continue };
         let (manifest, damage) = match FeatureManifest::find(&folder) {
             Ok(manifest) => (manifest, None),
@@ -119,40 +118,19 @@ fn stores(root: &Root) -> Result<Vec<Store>, Failure> {
     Ok(stores)
 }
 
-/// The runs that have not ended, by the key of the store that they work with.
+/// The unfinished runs, by the key of the store that they use.
 fn users(root: &Root) -> Result<BTreeMap<String, Vec<RunId>>, Failure> {
     let mut users: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
-    for name in names(&root.path().join("runs"))? {
-        let Ok(run) = RunId::new(&name) else { continue };
-        if let Ok(ledger) = read_ledger(root.path(), &run)
-            && ledger.ending.is_none()
-        {
-            users.entry(ledger.features.key).or_default().push(run);
-        }
+    for ledger in active(root)? {
+        users.entry(ledger.features.key).or_default().push(ledger.run);
     }
     Ok(users)
-}
-
-/// The names of the folders in a folder, sorted; none if it is not there.
-fn names(folder: &Path) -> Result<Vec<String>, Failure> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
-        let entry = entry.map_err(Failure::io("list", folder))?;
-        if entry.path().is_dir() {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn bytes_in(folder: &Path) -> Result<u64, Failure> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
-        // A temporary file of a run at work may be gone by now.
+        // A temporary file of an active run may be gone by now.
         bytes += entry.and_then(|entry| entry.metadata()).map_or(0, |data| data.len());
     }
     Ok(bytes)
@@ -200,7 +178,7 @@ impl Store {
 
     fn remove(&self, force: bool) -> Result<(), Failure> {
         if let (Some(run), false) = (self.runs.first(), force) {
-            let why = format!("run {run} works with {}: stop it first, or say --force", self.key);
+            let why = format!("run {run} works with {}: stop it first, or add --force", self.key);
             return Err(Failure::input(why));
         }
         if !remove_folder(&self.folder)? {

@@ -1,5 +1,5 @@
-//! `baton fetch`: public data sets and pretrained weights,
-//! from their official places to where a job finds them.
+//! `baton fetch`: downloads public data sets and pretrained weights from their official places to where a job
+//! finds them.
 
 pub(crate) mod download;
 #[cfg(test)]
@@ -35,20 +35,20 @@ pub(crate) const WAITS: [Duration; 4] =
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub struct Fetch {
-    /// What to fetch; see the list below.
+    /// The names to fetch; see the list below.
     #[arg(required = true)]
     pub names: Vec<String>,
     /// The folder that stands for EFS.
     #[arg(long)]
     pub root: PathBuf,
-    /// Take the files from this folder's URL in place of the official ones; checksums stay.
+    /// Take the files from this folder's URL instead of the official ones; checksums stay the same.
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
     /// Take also files of which only a part of the checksum is known, 32 bits: who is between you and the
     /// server can forge those.
     #[arg(long)]
     pub unpinned: bool,
-    /// Say what was fetched as JSON, and no progress.
+    /// Print the result as JSON, and no progress.
     #[arg(long)]
     pub json: bool,
 }
@@ -59,7 +59,7 @@ fn after_help() -> String {
         let _ = writeln!(text, "  {name:15} {:>4} MB  {base}/{file}", bytes.div_ceil(1_000_000));
     }
     text + "\nExamples:\n  baton fetch cifar10 vgg19 --root efs   the data set and the network of the README's real job\n\n\
-        Without a network, or behind a proxy that forbids it: put the file into ROOT/downloads by hand and give the\n\
+        Without a network, or behind a proxy that forbids it: put the file into ROOT/downloads by hand and run the\n\
         same command again."
 }
 
@@ -161,7 +161,7 @@ fn unpinned(source: &Source) -> String {
     )
 }
 
-/// Says what to do by hand.
+/// The message with the steps to do by hand.
 fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
     let Source { base, file, sha256, bytes, .. } = source;
     let megabytes = bytes.div_ceil(1_000_000);
@@ -170,8 +170,8 @@ fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
             code: 4,
             message: format!(
                 "could not download {file}: {why}. Fetch it by hand, on any machine: {base}/{file} (about {megabytes} MB, \
-                 SHA-256 {sha256}{}). Put it here: {}. Then give the same command again; it will verify the file and go \
-                 on without the network.",
+                 SHA-256 {sha256}{}). Put it here: {}. Then run the same command again; it verifies the file and \
+                 continues without the network.",
                 if sha256.len() < 64 { "…" } else { "" },
                 path.display()
             ),

@@ -1,6 +1,6 @@
 //! The baton command: local cloud, deploy, start, stop, watch, status, tune, predict, evaluate, export.
 
-// What is printed goes through `terminal`, which shows what would act.
+// All output goes through `terminal`, which escapes control characters.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod assets;
@@ -22,6 +22,7 @@ pub mod predict;
 pub mod pretrain;
 pub mod pull;
 pub mod push;
+pub mod runs;
 pub mod sheet;
 mod signed;
 pub mod start;
@@ -29,6 +30,7 @@ pub mod status;
 mod told;
 mod trouble;
 pub mod tune;
+pub mod units;
 pub mod view;
 pub mod watch;
 pub mod weights;
@@ -37,7 +39,7 @@ pub use failure::Failure;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Takes a run's id, if the run has a model.
+/// The run's id, if the run has a model.
 pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol::RunId, Failure> {
     let run = protocol::RunId::new(run).map_err(Failure::input)?;
     let model = root.run(&run).model().join(transfer::model::MODEL);
@@ -48,7 +50,7 @@ pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol
     Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
 }
 
-/// The number of compute threads: what is asked for, or as many as there are cores.
+/// The number of compute threads: the requested one, or the number of cores.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }

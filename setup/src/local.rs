@@ -5,26 +5,30 @@ mod standstill;
 
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION, TABLE};
+use crate::runs::{active, read_ledger};
 use crate::told;
 use crate::view::View;
 use crate::watch::{Screen, duration};
 use local_cloud::{Counts, Faults, Kill, LocalCloud, Log, Options, Status};
 use place::Place;
-use protocol::{Event, Fact, Ledger, Reason, RunId};
+use protocol::{Event, Ledger, Reason, RunId};
 use standstill::Standstill;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use storage::{FactLog, Root};
+use storage::Root;
 use terminal::say;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
-/// How often a run in the local cloud is looked at.
+/// How often the state of a run in the local cloud is read.
 const LOOK: Duration = Duration::from_millis(400);
-/// How long the ledger may not be read, and how long a view may take, before a run in the local cloud is
-/// given up or shown no more: a full disk becomes free again, and a table that hangs is only a view.
+/// How long the ledger may be unreadable, and how long a view may take, before a run in the local cloud is
+/// given up or no longer shown: a full disk becomes free again, and a table that hangs is only a view.
 const UNREADABLE: Duration = Duration::from_secs(120);
 const VIEW: Duration = Duration::from_secs(2);
-/// How often a `start` is sent whose function dies on it.
+/// How often a `start` is sent if its function dies.
 const START_TRIES: usize = 6;
 
 /// Runs the function on this machine, as Lambda would.
@@ -33,7 +37,7 @@ const START_TRIES: usize = 6;
     after_help = "Examples:\n  baton local --root efs --job job.json --run my-run --workers 4   a whole run, from start to model\n  \
     baton local --root efs --job job.json --run my-run --time-limit 20s   the same in many short legs\n  \
     baton local --root efs   only the cloud, for baton start, watch and stop in another terminal\n\
-    Ctrl-C ends every process; the same command again continues the run."
+    Ctrl-C has every process save its work and end; the same command again continues the run."
 )]
 pub struct Local {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
@@ -54,10 +58,10 @@ pub struct Local {
     /// Time limit of an invocation: 20s, 5m.
     #[arg(long, default_value = "900s", value_parser = duration)]
     pub time_limit: Duration,
-    /// How often the watchdog looks, and how long after its time it holds work to be lost.
+    /// How often the watchdog ticks, and how long after its due time it counts work as lost.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub tick: Duration,
-    /// End when nothing has moved for so long after an event was given up, a full disk for instance.
+    /// End when nothing has moved for this long after an event was given up, on a full disk for instance.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub give_up: Duration,
     /// Functions that run at the same time; without it as many as there are cores.
@@ -66,16 +70,16 @@ pub struct Local {
     /// Where to listen; only the loopback is allowed.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// What carries out the events.
+    /// The function that carries out the events.
     #[command(flatten)]
     pub function: Function,
     /// Cut a chain of invocations after 16, as Lambda does unless the function allows recursion.
     #[arg(long)]
     pub no_recursion: bool,
-    /// What goes wrong on purpose, as JSON: {"seed": 1, "kill": 0.1, "kill_ms": 3000}.
+    /// Faults on purpose, as JSON: {"seed": 1, "kill": 0.1, "kill_ms": 3000}.
     #[arg(long, value_parser = faults)]
     pub faults: Option<Faults>,
-    /// Say what happens as JSON, one object a line.
+    /// Print events as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
 }
@@ -83,7 +87,7 @@ pub struct Local {
 /// The function as the local cloud runs it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Function {
-    /// Compute threads of a function; without it the cores are shared out.
+    /// Compute threads of a function; without it the cores are shared among the functions.
     #[arg(long)]
     pub threads: Option<usize>,
     /// The function's binary; without it the one beside this command.
@@ -91,7 +95,7 @@ pub struct Function {
     pub trainer: Option<PathBuf>,
 }
 
-/// How a run in the local cloud came out.
+/// The result of a run in the local cloud.
 #[derive(Debug)]
 pub struct Outcome {
     /// The run.
@@ -100,24 +104,24 @@ pub struct Outcome {
     pub ledger: Ledger,
     /// The model's file, if there is one.
     pub model: Option<PathBuf>,
-    /// What the local cloud counted.
+    /// The counts of the local cloud.
     pub counts: Counts,
     /// The processes that its faults killed.
     pub kills: Vec<Kill>,
 }
 
 impl Outcome {
-    /// Whether the run came to an end that is no failure.
+    /// Whether the run ended without a failure.
     ///
     /// # Errors
-    /// Why it cannot go on, or why it was given up.
+    /// Why it cannot continue, or why it was given up.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let run = &self.run;
         match self.ledger.ending.as_ref().map(|ending| &ending.why) {
             Some(Reason::Failed(why)) => Err(format!("run {run} failed: {why}").into()),
             Some(Reason::GaveUp(why)) => {
                 let again =
-                    if self.ledger.may_reopen() { ". The same command takes it up again" } else { "" };
+                    if self.ledger.may_reopen() { ". Run the same command again to continue it" } else { "" };
                 Err(format!("run {run} was given up: {why}{again}").into())
             }
             _ => Ok(()),
@@ -166,14 +170,25 @@ impl Local {
             "{}",
             serde_json::json!({"endpoint": cloud.address().endpoint, "function": FUNCTION, "table": TABLE})
         );
-        let mut tick = tokio::time::interval(self.tick.max(LOOK));
-        loop {
-            tokio::select! {
-                _ = interrupted() => break,
-                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
-            }
-        }
+        let serve = async {
+            self.take_up(&cloud).await?;
+            match self.watch(&cloud).await {}
+        };
+        let served = tokio::select! {
+            served = serve => served,
+            () = interrupted() => Ok(()),
+        };
         cloud.shutdown().await;
+        served
+    }
+
+    /// Has every run that has not ended go on: whoever worked at it is gone with the cloud before this one.
+    async fn take_up(&self, cloud: &LocalCloud) -> Result<(), Failure> {
+        for ledger in active(&Root::open(&self.root)?)? {
+            let start = crate::start::event(None, Some(ledger.run.as_str()), None, true)?;
+            // What this fails at, ticks try again.
+            let _ = cloud.ask(start.to_json().to_string()).await;
+        }
         Ok(())
     }
 
@@ -184,9 +199,17 @@ impl Local {
     pub async fn carry_out(&self, start: Event) -> Result<Outcome, Failure> {
         let (cloud, _place) = self.start()?.await?;
         let client = Cloud::local(cloud.address()).await;
+        let run = async {
+            let run = self.begin(&cloud, &start).await?;
+            // No tick comes before the start, which says when nobody worked at the run.
+            tokio::select! {
+                followed = self.follow(&cloud, &client, run) => followed,
+                never = self.watch(&cloud) => match never {},
+            }
+        };
         let followed = tokio::select! {
-            followed = self.follow(&cloud, &client, &start) => followed,
-            _ = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
+            followed = run => followed,
+            () = interrupted() => Err("interrupted; the same command continues the run".to_owned().into()),
         };
         let Status { counts, kills, .. } = cloud.status();
         cloud.shutdown().await;
@@ -197,15 +220,26 @@ impl Local {
         Ok(Outcome { run, ledger, model, counts, kills })
     }
 
+    /// The watchdog: ticks, one after the other, for ever.
+    async fn watch(&self, cloud: &LocalCloud) -> Infallible {
+        let mut tick = tokio::time::interval(self.tick.max(LOOK));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            // What a tick fails at, the next one tries again.
+            let _ = cloud.ask(r#"{"tick":true}"#).await;
+        }
+    }
+
     /// Sends the `start` event and waits for its answer. A function that fails at it is asked again: starting
     /// twice is safe. One whose process dies is asked until that has lasted too long.
-    async fn insist(&self, client: &Cloud, start: &Event) -> Result<String, String> {
+    async fn insist(&self, cloud: &LocalCloud, start: &Event) -> Result<String, local_cloud::Error> {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {
-            let reply = client.send(FUNCTION, start, true).await;
-            let Err(words) = &reply else { return reply };
+            let reply = cloud.ask(start.to_json().to_string()).await;
+            let Err(error) = &reply else { return reply };
             tries += 1;
-            let patient = standstill::died(words) && begun.elapsed() < self.give_up;
+            let patient = standstill::died(error) && begun.elapsed() < self.give_up;
             if tries >= START_TRIES && !patient {
                 return reply;
             }
@@ -213,29 +247,29 @@ impl Local {
         }
     }
 
-    async fn follow(
-        &self,
-        cloud: &LocalCloud,
-        client: &Cloud,
-        start: &Event,
-    ) -> Result<(RunId, Ledger), Failure> {
-        let reply = self.insist(client, start).await.map_err(standstill::unanswered)?;
+    /// Starts the run, or makes it go on.
+    async fn begin(&self, cloud: &LocalCloud, start: &Event) -> Result<RunId, Failure> {
+        let reply = self.insist(cloud, start).await.map_err(standstill::unanswered)?;
         let reply: serde_json::Value = serde_json::from_str(&reply).map_err(|error| error.to_string())?;
         if let Some(why) = reply.get("refused").and_then(|why| why.as_str()) {
             return Err(Failure::input(format!("refused: {why}")));
         }
         let named = reply.get("run").and_then(|run| run.as_str()).or(start.run().map(RunId::as_str));
-        let run = RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?;
+        Ok(RunId::new(named.unwrap_or_default()).map_err(|error| error.to_string())?)
+    }
+
+    /// Shows a run until it has ended.
+    async fn follow(
+        &self,
+        cloud: &LocalCloud,
+        client: &Cloud,
+        run: RunId,
+    ) -> Result<(RunId, Ledger), Failure> {
         let mut screen = Screen::new(self.json);
         let mut standstill = Standstill::new(self.give_up);
-        let mut tick = tokio::time::interval(self.tick.max(LOOK));
-        tick.tick().await;
         let mut read = Instant::now();
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                _ = tick.tick() => drop(cloud.invoke_event(r#"{"tick":true}"#)),
-            }
+            tokio::time::sleep(LOOK).await;
             let view = View::read(&client.tables, TABLE, run.as_str());
             if let Ok(Ok(Some(view))) = tokio::time::timeout(VIEW, view).await {
                 screen.show(&view);
@@ -255,7 +289,7 @@ impl Local {
         }
     }
 
-    /// Starts the local cloud; the folder is its own as long as what is given back lives.
+    /// Starts the local cloud; the folder is locked as long as the returned value lives.
     fn start(&self) -> Result<impl Future<Output = Result<(LocalCloud, Place), Failure>>, Failure> {
         std::fs::create_dir_all(&self.root).map_err(Failure::io("create", &self.root))?;
         let root = self.root.canonicalize().map_err(Failure::io("open", &self.root))?;
@@ -287,13 +321,13 @@ impl Local {
         })
     }
 
-    /// Says how the run came out.
+    /// Prints the result of the run.
     fn tell(&self, outcome: &Outcome) {
         let (ledger, counts) = (&outcome.ledger, &outcome.counts);
         let course = &ledger.course;
         let best =
             ledger.best.as_ref().and_then(|best| Some((course.rounds_in(best.stage), best.score.as_ref()?)));
-        let ended = ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
+        let ended = ledger.ending.as_ref().map(|ending| ledger.words(&ending.why)).unwrap_or_default();
         let unscored = ledger.ending.as_ref().and_then(|ending| ending.unscored.as_ref());
         let gb_seconds = counts.billed_ms as f64 / 1_000.0 * f64::from(self.memory) / 1_024.0;
         if self.json {
@@ -322,21 +356,14 @@ impl Local {
             if let Some(why) = unscored {
                 say!("  it has no scores: {why}");
             }
-            say!("  try it: baton predict --root {} --run {} IMAGE…", self.root.display(), outcome.run);
+            let workloads = workloads::all();
+            let command = workloads.find(&ledger.job).ok().and_then(|workload| workload.command());
+            if let Some(command) = command {
+                let root = self.root.display().to_string();
+                say!("  try it: {}", command.replace("{root}", &root).replace("{run}", outcome.run.as_str()));
+            }
         }
     }
-}
-
-/// The ledger of a run in a folder.
-///
-/// # Errors
-/// In words: no such run, or a damaged ledger.
-pub fn read_ledger(root: &Path, run: &RunId) -> Result<Ledger, String> {
-    let root = Root::open(root).map_err(|error| error.to_string())?;
-    let log = FactLog::<Fact>::open(root.run(run).ledger()).map_err(|error| error.to_string())?;
-    let facts = log.read(Duration::from_secs(30)).map_err(|error| error.to_string())?;
-    let ledger = Ledger::fold(facts).map_err(|error| error.to_string())?;
-    ledger.ok_or_else(|| format!("run {run} has an empty ledger: start it again"))
 }
 
 /// The trainer binary beside this command.
@@ -352,10 +379,9 @@ pub(crate) fn beside() -> Result<PathBuf, String> {
     ))
 }
 
-/// Ctrl-C, or the polite signal of a service manager.
+/// Ctrl-C, or the terminate signal of a service manager.
 pub(crate) async fn interrupted() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut terminate) = terminate else {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return drop(tokio::signal::ctrl_c().await);
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! `baton logs`: what the function printed, on AWS or in the local cloud.
+//! `baton logs`: the function's output, on AWS or in the local cloud.
 
 mod cloudwatch;
 
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use terminal::say;
 
-/// How often a log is looked at that is followed.
+/// How often a followed log is read.
 const LOOK: Duration = Duration::from_secs(2);
 /// Lines reach CloudWatch late and out of order by up to this much.
 const LATE_MS: u64 = 30_000;
 
-/// Shows what the function printed.
+/// Shows the function's output.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  baton logs --root efs --run my-run   of the local cloud on this folder\n  \
@@ -29,10 +29,10 @@ pub struct Logs {
     /// Only lines that name this run.
     #[arg(long)]
     pub run: Option<String>,
-    /// How far back, on AWS.
+    /// How many minutes back, on AWS.
     #[arg(long, default_value_t = 60)]
     pub minutes: u64,
-    /// Go on until Ctrl-C.
+    /// Continue until Ctrl-C.
     #[arg(long)]
     pub follow: bool,
     /// The stack's name.
@@ -41,10 +41,10 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Does it.
+    /// Prints the log.
     ///
     /// # Errors
-    /// No log there, what AWS said.
+    /// No log there, AWS's error.
     pub async fn run(&self) -> Result<(), Failure> {
         match &self.root {
             Some(root) => self.local(&root.join("local-cloud.log")).await,
@@ -63,7 +63,7 @@ impl Logs {
         }
     }
 
-    /// Prints whole lines from a byte on, and gives the byte after the last one.
+    /// Prints whole lines from a byte on, and returns the byte after the last one.
     fn lines_after(&self, path: &Path, from: u64) -> Result<u64, Failure> {
         let mut file = std::fs::File::open(path).map_err(Failure::io("open", path))?;
         file.seek(SeekFrom::Start(from)).map_err(Failure::io("read", path))?;

@@ -5,7 +5,8 @@
 use clap::{Parser, Subcommand};
 use setup::Failure;
 use setup::{
-    demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, tune, watch, weights,
+    demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, tune, units, watch,
+    weights,
 };
 use setup::{deploy, destroy, doctor, logs, pull, push};
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ enum Command {
     Logs(logs::Logs),
     Local(local::Local),
     Tune(tune::TuneCommand),
+    Units(units::UnitsCommand),
     Start(start::Start),
     Stop(start::Stop),
     Watch(watch::Watch),
@@ -70,6 +72,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Status(status) => on_runtime(status.run()),
         Command::Predict(predict) => predict.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Units(units) => units.run(),
         Command::Export(export) => export.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Weights(weights) => weights.run(),
@@ -78,7 +81,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Carries out a command that talks to a cloud.
+/// Runs a command that talks to a cloud.
 fn on_runtime<E: Into<Failure>>(command: impl Future<Output = Result<(), E>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::from(error.to_string()))?;
     runtime.block_on(command).map_err(Into::into)

@@ -1,4 +1,4 @@
-//! Files that a command writes for its user: there whole, or not at all.
+//! Files that a command writes for its user: complete, or not at all.
 
 use crate::Failure;
 use std::fs::OpenOptions;
@@ -6,15 +6,15 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes a file, in place of one that has the name; when that fails nothing of it stays,
-/// and the old one does.
+/// Writes a file and replaces one that has the name; if it fails nothing of it is left, and the old one is
+/// kept.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write(path, bytes, OpenOptions::new().truncate(true))
 }
 
-/// The same with a file that its user alone may read, from its first byte on.
+/// The same with a file that only its user may read, from its first byte on.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    // Another's file of that name would stay another's.
+    // If another user's file had the name, it would stay another's.
     let _ = std::fs::remove_file(beside(path));
     write(path, bytes, OpenOptions::new().create_new(true).mode(0o600))
 }
@@ -30,7 +30,7 @@ fn write(path: &Path, bytes: &[u8], how: &mut OpenOptions) -> Result<(), Failure
     let temporary = &beside(path);
     let written = how.write(true).create(true).open(temporary).and_then(|mut file| file.write_all(bytes));
     written.and_then(|()| std::fs::rename(temporary, path)).map_err(|error| {
-        // What is not there, or cannot be removed either, is not the trouble to tell.
+        // It may be missing, or impossible to remove; the first error is the one to report.
         let _ = std::fs::remove_file(temporary);
         Failure::io("write", path)(error)
     })

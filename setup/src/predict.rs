@@ -14,15 +14,15 @@ use transfer::predict::Predictor;
 
 /// Images are read no larger than data-prep stores them.
 const SHORT_SIDE: u32 = 256;
-/// Classes that are named for each image.
+/// Classes that are printed for each image.
 const TOP: usize = 5;
 /// Images that are read and classified together.
 const BATCH: usize = 64;
 
 /// Classifies images with a run's model: the five likeliest classes with their probabilities.
 ///
-/// When an image lies in a folder that has the name of a class, or comes from a data set,
-/// its true class is shown too.
+/// If an image is in a folder that has the name of a class, or comes from a data set, its true class is
+/// shown, too.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  baton predict --root efs --run my-run photo.jpg another.png\n  \
     baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \
@@ -44,10 +44,10 @@ pub struct Predict {
     /// From this split of the data set.
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
-    /// At most so many images, spread over all that there are.
+    /// At most this many images, spread evenly over all.
     #[arg(long)]
     pub count: Option<usize>,
-    /// The values in 16-bit files have so many bits: as in `data-prep folder --bits`.
+    /// The number of bits of the values in 16-bit files: as in `data-prep folder --bits`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
     pub bits: Option<u8>,
     /// Draw the images with predicted and true class into this PNG.
@@ -56,7 +56,7 @@ pub struct Predict {
     /// Compute threads; without it as many as there are cores.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Say it as JSON, an object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }
@@ -68,7 +68,7 @@ struct Sample {
     image: Image,
 }
 
-/// A sample with what the model says.
+/// A sample with the model's prediction.
 struct Answer {
     sample: Sample,
     /// Class and probability, the likeliest first.
@@ -79,7 +79,7 @@ impl Predict {
     /// Classifies, prints and draws.
     ///
     /// # Errors
-    /// A run without a model; an image that cannot be read (the others are classified all the same).
+    /// A run without a model; an image that cannot be read (the others are classified nevertheless).
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
         let run = crate::run_with_model(&root, &self.run)?;
@@ -151,7 +151,8 @@ impl Predict {
                         samples.push(Sample { name: path.display().to_string(), truth, image });
                     }
                     Err(why) => {
-                        // Text among the images of a folder is no error; a file that was asked for is.
+                        // A text among the images of a folder is not an error; an unreadable file that the
+                        // user named is one.
                         *unreadable += usize::from(*is_named || matches!(why, NoImage::Unreadable(_)));
                         note!("baton: {}: {why}", path.display());
                     }
@@ -187,7 +188,7 @@ fn spread(len: usize, count: Option<usize>) -> Vec<usize> {
 /// A file to read.
 struct Listed {
     path: PathBuf,
-    /// Whether it was named itself, and not found in a folder.
+    /// Whether the user named it, rather than its folder.
     is_named: bool,
 }
 
@@ -206,7 +207,7 @@ fn list(path: &Path, files: &mut Vec<Listed>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says something of a file on standard error.
+/// Prints a note about a file on standard error.
 fn tell(path: &Path, words: &str) {
     note!("baton: {}: {words}", path.display());
 }

@@ -1,4 +1,4 @@
-//! `baton pretrain`: makes the weights of `baton_small` from nothing but generated images.
+//! `baton pretrain`: makes the weights of `baton_small` from generated images only.
 
 use crate::Failure;
 use crate::assets::NORMALISATION;
@@ -12,15 +12,15 @@ use transfer::pretrain::{Examples, Options, Step, pretrain};
 
 /// Side of the images, in pixels.
 const SIDE: usize = 48;
-/// Images held out to score the result: their numbers are above any that a step draws.
+/// Images held out to score the result: their numbers are above all that a step draws.
 const HELD_OUT: u64 = 1 << 40;
 
 /// Pretrains the small network that the demo uses, on generated images of 28 base classes.
 ///
-/// Every step draws new images. The same arguments give the same file, whatever the number of threads.
+/// Every step draws new images. The same arguments make the same file, whatever the number of threads.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  baton pretrain --out baton_small.safetensors   the weights that Baton carries, in about 10 minutes on 2 cores"
+    after_help = "Example:\n  baton pretrain --out baton_small.safetensors   the weights in the baton command, in about 10 minutes on 2 cores"
 )]
 pub struct Pretrain {
     /// The safetensors file to write.
@@ -41,7 +41,7 @@ pub struct Pretrain {
 }
 
 impl Pretrain {
-    /// Trains, scores on images that were not seen, and writes the file.
+    /// Trains, scores on unseen images, and writes the file.
     ///
     /// # Errors
     /// Diverged training, or a file that cannot be written.

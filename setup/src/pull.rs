@@ -1,4 +1,4 @@
-//! `baton pull`: a run's model and ledger from the function's file system, by way of the bucket.
+//! `baton pull`: a run's model and ledger from the function's file system, via the bucket.
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -13,7 +13,7 @@ use terminal::say;
 /// How long the address of a file is good for.
 const SIGNED: Duration = Duration::from_secs(6 * 3_600);
 
-/// Brings a run's model here, for `baton predict`, `evaluate` and `export`.
+/// Copies a run's model here, for `baton predict`, `evaluate` and `export`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  baton pull --run my-run --root efs && baton predict --run my-run --root efs photo.jpg"
@@ -22,7 +22,7 @@ pub struct Pull {
     /// The run.
     #[arg(long)]
     pub run: String,
-    /// The folder whose runs/ it goes to; what was pushed from there fits.
+    /// The folder whose runs/ it is copied to; use the folder that was pushed from.
     #[arg(long)]
     pub root: PathBuf,
     /// The stack's name.
@@ -31,10 +31,10 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Does it.
+    /// Pulls.
     ///
     /// # Errors
-    /// No such run, damage on the way, what AWS said.
+    /// No such run, damage on the way, AWS's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let run = RunId::new(&self.run).map_err(Failure::input)?;
         let aws = Aws::connect().await?;
@@ -43,10 +43,13 @@ impl Pull {
         let delivered = deliver(&aws, &function, &run).await?;
         let within = format!("runs/{run}/");
         for file in &delivered {
-            // A function that is not ours must not write elsewhere here.
+            // A function that is not ours must not be able to write elsewhere here.
             let plain = file.path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
             if !file.path.starts_with(&within) || !plain {
-                return Err(Failure::input(format!("the function gave {:?}, expected {within}…", file.path)));
+                return Err(Failure::input(format!(
+                    "the function returned {:?}, expected {within}…",
+                    file.path
+                )));
             }
             self.fetch(&aws, &bucket, file).await?;
         }

@@ -1,7 +1,8 @@
-//! `baton push`: datasets, weights and a job to the bucket, and from there, by the function,
-//! onto its file system.
+//! `baton push`: copies datasets, weights, programs and a job to the bucket, from where the function copies
+//! them to its file system.
 
 mod parts;
+mod sources;
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -13,27 +14,28 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use storage::Root;
 use terminal::{note, say};
 
-/// How often the function is asked again after an answer that was an error.
+/// How often the function is asked again after an error.
 const TRIES: usize = 5;
 /// The manifest of a folder of weights.
 const WEIGHTS: &str = "weights.json";
-/// S3 takes an object of 5 TB.
+/// S3 accepts an object of 5 TB.
 const LARGEST: u64 = 5 << 40;
 
-/// Brings datasets, weights and a job from a folder onto the function's file system.
+/// Copies datasets, weights, programs and a job from a folder to the function's file system.
 ///
-/// What the bucket or the file system has already, with the same content, is not sent again: the same command
-/// goes on where it was interrupted.
+/// A file that the bucket or the file system already has, with the same content, is not sent again: the same
+/// command continues where it was interrupted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json"
+    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json\n  baton push --root efs --program geocode --dataset addresses"
 )]
 pub struct Push {
-    /// The folder with datasets/ and weights/.
+    /// The folder with datasets/, weights/ and programs/.
     #[arg(long)]
     pub root: PathBuf,
     /// Datasets, by name.
@@ -42,10 +44,13 @@ pub struct Push {
     /// Weights, by name.
     #[arg(long)]
     pub weights: Vec<String>,
-    /// A job, which a `start` without one then takes.
+    /// Programs, by name: all of programs/NAME/; executable files stay executable.
+    #[arg(long)]
+    pub program: Vec<String>,
+    /// A job, for a `start` without one.
     #[arg(long)]
     pub job: Option<PathBuf>,
-    /// Larger files go in parts of so many MB, of which those that arrived are not sent again.
+    /// Larger files are sent in parts of this many MB; parts that have arrived are not sent again.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(5..=5_000))]
     pub part: u64,
     /// The stack's name.
@@ -54,14 +59,16 @@ pub struct Push {
 }
 
 impl Push {
-    /// Does it.
+    /// Pushes.
     ///
     /// # Errors
-    /// A file that cannot be read, another content under the same name over there, what AWS said.
+    /// A file that cannot be read, another content under the same name on the file system, AWS's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let files = self.files()?;
         if files.is_empty() {
-            return Err(Failure::input("nothing to push: name a --dataset, --weights or a --job"));
+            return Err(Failure::input(
+                "nothing to push: name a --dataset, --weights, a --program or a --job",
+            ));
         }
         let aws = Aws::connect().await?;
         let bucket = aws.output(&self.stack, "Bucket").await?;
@@ -81,16 +88,25 @@ impl Push {
         prepare(&aws, &function, &key).await
     }
 
-    /// What is to be pushed: paths under the root over there, and the files here.
-    /// What makes a folder visible is last.
+    /// The files to push: paths under the function's root, and the files here. The files that make a folder
+    /// visible are last.
     fn files(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
         let root = Root::open(&self.root)?;
         let mut files = Vec::new();
         for name in &self.dataset {
-            files.extend(folder(&root.dataset(name)?, &format!("datasets/{name}"), "dataset.json")?);
+            let (from, path) = (root.dataset(name)?, format!("datasets/{name}"));
+            let units =
+                if from.join(datasets::MANIFEST).is_file() { sources::units(&from, &path)? } else { None };
+            files.extend(match units {
+                Some(units) => units,
+                None => folder(&from, &path, "dataset.json")?,
+            });
         }
         for name in &self.weights {
             files.extend(folder(&root.weights(name)?, &format!("weights/{name}"), WEIGHTS)?);
+        }
+        for name in &self.program {
+            files.extend(sources::program(&root.program(name)?, &format!("programs/{name}"))?);
         }
         if let Some(job) = &self.job {
             crate::start::read_job(job)?;
@@ -152,15 +168,17 @@ fn regular(path: &Path, file: bool) -> Result<(), Failure> {
 }
 
 fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
-    let bytes = std::fs::metadata(file).map_err(Failure::io("look at", file))?.len();
+    let metadata = std::fs::metadata(file).map_err(Failure::io("look at", file))?;
+    let bytes = metadata.len();
+    let executable = path.starts_with("programs/") && metadata.permissions().mode() & 0o111 != 0;
     if bytes > LARGEST {
         return Err(Failure::input(format!("{} has more than 5 TB: make smaller shards", file.display())));
     }
     let sha256 = sha256(file).map_err(Failure::io("read", file))?;
-    Ok(Pushed { path: path.to_owned(), bytes, sha256 })
+    Ok(Pushed { path: path.to_owned(), bytes, sha256, executable })
 }
 
-/// Uploads a file unless the bucket has its content; says whether it did.
+/// Uploads a file unless the bucket has its content; returns whether it did.
 async fn upload(
     aws: &Aws,
     bucket: &str,
@@ -183,7 +201,7 @@ async fn upload(
     put.send().await.map(|_| true).map_err(|error| said("upload", &pushed.path, error))
 }
 
-/// Asks the function to bring everything in, again and again until all is there.
+/// Asks the function to copy the files in, again and again until all are there.
 async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failure> {
     let mut from = 0;
     let mut failed = 0;
@@ -191,7 +209,7 @@ async fn prepare(aws: &Aws, function: &str, manifest: &str) -> Result<(), Failur
         let errand = Errand::Prepare { manifest: manifest.to_owned(), from };
         let reply = match aws.ask(function, &errand).await {
             Ok(reply) => reply,
-            // A refusal (code 3) stays one; a file system that is slow to answer does not.
+            // A refusal (code 3) is final; a file system that is slow to answer is not.
             Err(failure) if failure.code != 3 && failed + 1 < TRIES => {
                 failed += 1;
                 note!("  {failure}; again");
@@ -227,6 +245,7 @@ mod tests {
             root: temporary.path().to_owned(),
             dataset: vec!["a".into()],
             weights: Vec::new(),
+            program: Vec::new(),
             job: None,
             part: 256,
             stack: "baton".into(),
@@ -242,6 +261,7 @@ mod tests {
         for name in ["a.npy", "z.npy", ".hidden", "private-key"] {
             std::fs::write(dataset.join(name), name).unwrap();
         }
+        std::fs::write(dataset.join("dataset.json"), "{\"schema\": 2}").unwrap();
         let paths: Vec<_> = push.files().unwrap().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, ["datasets/a/a.npy", "datasets/a/z.npy", "datasets/a/dataset.json"]);
         // A link, and a name that leaves the folder.
@@ -252,5 +272,18 @@ mod tests {
         }
         let outside = Push { dataset: vec!["../a".into()], ..push };
         assert!(outside.files().is_err());
+    }
+
+    #[test]
+    fn what_can_be_run_is_told_for_programs_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("run");
+        for (path, mode, executable) in
+            [("programs/p/run", 0o755, true), ("programs/p/run", 0o644, false), ("job.json", 0o755, false)]
+        {
+            std::fs::write(&file, "x").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(describe(path, &file).unwrap().executable, executable, "{path} {mode:o}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Draws classified images as a grid: each with the predicted class, and the true one when it is known.
+//! Draws classified images as a grid: each with the predicted class, and the true one if it is known.
 
 mod font;
 
@@ -12,11 +12,11 @@ use image::{Rgb, RgbImage};
 pub struct Entry {
     /// The image.
     pub image: Image,
-    /// What the model says.
+    /// The predicted class.
     pub predicted: String,
-    /// What it is, when known.
+    /// The true class, if known.
     pub truth: Option<String>,
-    /// Whether both agree, when known.
+    /// Whether both agree, if known.
     pub right: Option<bool>,
 }
 
@@ -35,7 +35,7 @@ const INK: Rgb<u8> = Rgb([60, 60, 60]);
 const GREEN: Rgb<u8> = Rgb([0, 120, 60]);
 const RED: Rgb<u8> = Rgb([190, 30, 40]);
 
-/// Draws the sheet; none when there is nothing to draw.
+/// Draws the sheet; none if there is nothing to draw.
 pub fn draw(entries: &[Entry]) -> Option<RgbImage> {
     let columns = (entries.len() as f64 * 1.6).sqrt().ceil() as u32;
     let rows = (entries.len() as u32).checked_div(columns)?

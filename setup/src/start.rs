@@ -3,12 +3,13 @@
 use crate::Failure;
 use crate::cloud::{Cloud, FUNCTION};
 use protocol::{Event, Fact, Job, Ledger, Reason, RunId, StartEvent};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::{FactLog, Root};
 use terminal::{note, say};
 
-/// How long the ledger's lock is waited for.
+/// How long to wait for the ledger's lock.
 const LOCK: Duration = Duration::from_secs(30);
 
 /// Starts a run, or makes one that exists move.
@@ -38,7 +39,7 @@ pub struct Start {
     pub print: bool,
 }
 
-/// Ends a run, with its best model so far.
+/// Ends a run with its best model so far.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  baton stop --root efs --run my-run")]
 pub struct Stop {
@@ -57,7 +58,7 @@ impl Start {
     /// Sends the event and prints the answer.
     ///
     /// # Errors
-    /// In words: a job or id that is not allowed, or what the cloud said.
+    /// In words: a job or id that is not allowed, or the cloud's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let event = event(self.job.as_deref(), self.run.as_deref(), self.workers, false)?;
         if self.print {
@@ -81,7 +82,7 @@ impl Stop {
     /// Sends the event and prints the answer.
     ///
     /// # Errors
-    /// In words: an id that is not allowed, or what the cloud said.
+    /// In words: an id that is not allowed, or the cloud's error.
     pub async fn run(&self) -> Result<(), Failure> {
         let run = run_id(self.run.as_deref())?;
         let cloud = Cloud::find(self.root.as_deref()).await?;
@@ -89,7 +90,8 @@ impl Stop {
         if let Some(reply) = cloud.ask(&self.function, &event).await? {
             return answer(&reply);
         }
-        // The function has no room: the ledger is told what it would tell it, and who works looks there.
+        // The function has no room: this command writes the fact into the ledger itself, and workers look
+        // there.
         if let (Some(root), Some(run)) = (&self.root, event.run()) {
             close(root, run)?;
         }
@@ -99,7 +101,7 @@ impl Stop {
     }
 }
 
-/// A start with an id of its own: what waits in a queue can be delivered twice.
+/// A start with an id of its own: an event in a queue can be delivered twice.
 fn named(event: Event) -> Event {
     match event {
         Event::Start(StartEvent { run: None, workers, job, force }) => {
@@ -109,7 +111,7 @@ fn named(event: Event) -> Event {
     }
 }
 
-/// Settles the end of a run in its ledger, if that is not settled yet.
+/// Settles the end of a run in its ledger, if it is not settled yet.
 fn close(root: &Path, run: &RunId) -> Result<(), Failure> {
     let log = FactLog::<Fact>::open(Root::open(root)?.run(run).ledger())?;
     log.update(LOCK, |facts| {
@@ -123,13 +125,13 @@ fn close(root: &Path, run: &RunId) -> Result<(), Failure> {
     })
 }
 
-/// Says that an event waits for room.
+/// Reports that an event waits for room.
 fn queued(run: Option<&RunId>) {
     note!("baton: the function has no room now; the platform delivers the event as soon as it has");
     say!("{}", serde_json::json!({"queued": true, "run": run}));
 }
 
-/// A `start` event from what a command line gives.
+/// A `start` event from the command line's values.
 ///
 /// # Errors
 /// In words: the job's file, key or value that is not allowed.
@@ -141,7 +143,7 @@ pub fn event(
 ) -> Result<Event, Failure> {
     let job = job.map(read_job).transpose()?.map(Box::new);
     let start = StartEvent { workers, run: run_id(run)?, job, force };
-    // Through the parser: the ranges of an event are stated there and nowhere else.
+    // Through the parser: only the parser knows the ranges of an event.
     Event::from_value(Event::Start(start).to_json()).map_err(Failure::input)
 }
 
@@ -151,7 +153,11 @@ pub fn event(
 /// In words: the file, and the key that is not allowed.
 pub fn read_job(path: &Path) -> Result<Job, Failure> {
     let text = std::fs::read(path).map_err(Failure::io("read", path))?;
-    Job::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", path.display())))
+    let refused = |error: &dyn Display| Failure::input(format!("{}: {error}", path.display()));
+    let job = Job::parse(&text).map_err(|error| refused(&error))?;
+    let workloads = workloads::all();
+    workloads.find(&job).and_then(|workload| workload.check(&job)).map_err(|error| refused(&error))?;
+    Ok(job)
 }
 
 fn run_id(run: Option<&str>) -> Result<Option<RunId>, Failure> {

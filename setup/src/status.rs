@@ -1,4 +1,4 @@
-//! `baton status`: a page that shows runs as they go, on this machine alone, with the user's own credentials.
+//! `baton status`: a live page of runs, on this machine alone, with the user's own credentials.
 
 mod lanes;
 mod looking;
@@ -57,7 +57,7 @@ pub struct Status {
 /// How many connections there may be: a browser has six for a tab.
 const CONNECTIONS: usize = 64;
 
-/// What a page may do: show what this server sends, ask it again, and nothing else.
+/// The page may show what this server sends, ask it again, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -65,7 +65,7 @@ impl Status {
     /// Serves until Ctrl-C, or writes the file.
     ///
     /// # Errors
-    /// A port that is taken, a run that is not there, a file that cannot be written.
+    /// A port that is in use, a run that is missing, a file that cannot be written.
     pub async fn run(&self) -> Result<(), Failure> {
         let looking = Looking::new(self.root.clone(), self.table.clone());
         if let (Some(run), Some(file)) = (&self.run, &self.export) {
@@ -79,7 +79,7 @@ impl Status {
         let door = door()?;
         say!("http://{address}/{}/   (Ctrl-C ends it)", door.token.text());
         let looking = Arc::new(looking);
-        // The first look reads certificates and credentials: that is done before the first page is asked for.
+        // The first look loads certificates and credentials: this is done before the first page is requested.
         let first = looking.clone();
         tokio::spawn(async move { first.runs().await });
         tokio::select! {
@@ -90,7 +90,7 @@ impl Status {
     }
 }
 
-/// The door of the page: who has its whole address comes in.
+/// The door of the page: whoever has its whole address may enter.
 fn door() -> Result<Door, Failure> {
     let token = Token::fresh().map_err(|error| format!("/dev/urandom: {error}"))?;
     let refuse =
@@ -130,8 +130,8 @@ fn router(looking: Arc<Looking>, port: u16) -> Router {
         .layer(from_fn_with_state(port, guard))
 }
 
-/// Answers only those who ask for this machine by its own name:
-/// a foreign page could have its name lead here. And says what a page may do.
+/// Answers only requests that name this machine: a foreign page could make its name resolve to it. It also
+/// adds the policy of the page.
 async fn guard(State(port): State<u16>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut response = if !is_own(host, port) {
@@ -166,7 +166,7 @@ async fn list(State(looking): State<Arc<Looking>>, headers: HeaderMap) -> Respon
     answer(&headers, HTML, page::list(&looking.runs().await, &looking.table))
 }
 
-/// What may be asked of a run's page.
+/// The query of a run's page.
 #[derive(Deserialize)]
 struct Asked {
     /// The last stage of the time line.
@@ -189,7 +189,7 @@ async fn one(
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Sends a text, unless who asks has it.
+/// Sends a text, unless the client has it already.
 fn answer(asked: &HeaderMap, kind: &'static str, text: String) -> Response {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

@@ -1,14 +1,15 @@
-//! A run in the words of its course, for commands and page alike.
+//! A run in the words of its course, for commands and the page.
 
 use protocol::items::RunItem;
 use protocol::{At, Best, Course, Score};
 use serde_json::{Map, Value};
 
-/// The course that an item says. Of an item that says none, its stages have but their numbers.
+/// The course in an item. If an item has none, its stages only have numbers.
 pub(crate) fn course(run: &RunItem) -> Course {
     run.course().unwrap_or_else(|| Course {
         title: run.title.clone(),
         before: vec!["stage 0".into()],
+        shares: Vec::new(),
         round: vec!["stage".into()],
         rounds: run.stage,
         called: "stage".into(),
@@ -20,9 +21,17 @@ pub(crate) fn course(run: &RunItem) -> Course {
     })
 }
 
-/// The round at hand; at the end the last one that is complete, and 0 before the first.
+/// The current round; at the end the last complete one, and 0 before the first.
 pub(crate) fn round(course: &Course, run: &RunItem) -> u32 {
     if course.at(run.stage) == At::End { run.rounds_done } else { course.at(run.stage).round() }
+}
+
+/// The progress of the current stage: "2 of 5 workers done".
+pub(crate) fn done(run: &RunItem) -> String {
+    match run.shares {
+        0 => format!("{} of {} workers done", run.workers_done, run.workers),
+        shares => format!("{} of {shares} shares done", run.shares_done),
+    }
 }
 
 /// The numbers of a score by name: "top-1", "0.7500".
@@ -34,7 +43,7 @@ pub(crate) fn numbers<'a>(
     named.map(|(measure, value)| (measure.name.as_str(), format!("{value:.4}")))
 }
 
-/// Whether an ended run came to a bad end.
+/// Whether a run has ended badly.
 pub(crate) fn is_bad(run: &RunItem) -> bool {
     ["failed", "gave up"].iter().any(|bad| run.status.starts_with(bad))
 }
@@ -69,6 +78,7 @@ pub(crate) mod tests {
         Course {
             title: "vgg19 on cifar10".into(),
             before: vec!["features".into()],
+            shares: Vec::new(),
             round: steps.iter().map(|step| (*step).to_owned()).collect(),
             rounds,
             called: "round".into(),

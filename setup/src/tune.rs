@@ -7,12 +7,15 @@ mod table;
 use crate::Failure;
 use crate::local::{Function, Local};
 use crate::output::write_whole;
-use protocol::{Agreement, Ending, Event, Job, Precision, RunId, Tune};
+use protocol::{Ending, Event, RunId};
+use rounds::Training;
+use rounds::keys::{Agreement, Precision, Tune};
 use rounds::tuning::Table;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use storage::Root;
 use terminal::{note, say};
+use transfer::Job;
 
 /// The plot's file, beside the model.
 const PLOT: &str = "tune.svg";
@@ -57,16 +60,16 @@ pub struct TuneCommand {
     /// Points to cut the network at, each a tuning of its own; without it the job's.
     #[arg(long, requires = "job", value_delimiter = ',')]
     pub cut: Vec<String>,
-    /// Of so many trials one goes on to the next rung.
+    /// One in this many trials goes on to the next rung.
     #[arg(long, requires = "job")]
     pub keep: Option<u32>,
     /// Passes over the training images in the first rung.
     #[arg(long, requires = "job")]
     pub epochs: Option<u32>,
-    /// What carries out the events.
+    /// The function that carries out the events.
     #[command(flatten)]
     pub function: Function,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -89,9 +92,10 @@ impl TuneCommand {
         let mut all = Vec::new();
         match &self.job {
             Some(path) => {
-                let job = self.tuned(crate::start::read_job(path)?);
+                let given = crate::start::read_job(path)?;
+                let job = self.tuned(Job::of(&given).map_err(Failure::input)?);
                 for (run, job) in self.runs(&job)? {
-                    all.push(self.carry_out(run, job).await?);
+                    all.push(self.carry_out(run, &given, job).await?);
                 }
             }
             None => {
@@ -103,9 +107,9 @@ impl TuneCommand {
         self.tell(&all)
     }
 
-    /// The job with what is to be tried, and without what is about many workers of one training.
+    /// The job with the combinations to try, and without the keys about many workers of one training.
     fn tuned(&self, job: Job) -> Job {
-        let mut tune = job.tune.clone().unwrap_or_default();
+        let mut tune = job.training.tune.clone().unwrap_or_default();
         let Tune { trials, rates, weight_decay, label_smoothing, keep, epochs } = &mut tune;
         *trials = self.trials.unwrap_or(*trials);
         *rates = self.rates.unwrap_or(*rates);
@@ -116,7 +120,7 @@ impl TuneCommand {
                 values.clone_from(given);
             }
         }
-        Job {
+        let training = Training {
             tune: Some(tune),
             agree: Agreement::Average,
             precision: Precision::F32,
@@ -126,8 +130,9 @@ impl TuneCommand {
             score_every: 1,
             patience: None,
             average_decay: None,
-            ..job
-        }
+            ..job.training
+        };
+        Job { training, ..job }
     }
 
     /// A run for each cut.
@@ -146,10 +151,12 @@ impl TuneCommand {
         self.cut.iter().map(of).collect()
     }
 
-    async fn carry_out(&self, run: RunId, job: Job) -> Result<Tuned, Failure> {
+    async fn carry_out(&self, run: RunId, given: &protocol::Job, job: Job) -> Result<Tuned, Failure> {
+        let written = job.written(given);
         let mut local = Local::new(&self.root);
         local.function = self.function.clone();
-        let start = json!({"start": true, "run": run, "workers": self.workers, "job": job, "force": true});
+        let start =
+            json!({"start": true, "run": run, "workers": self.workers, "job": written, "force": true});
         let start = start.as_object().map(|keys| keys.iter().filter(|(_, value)| !value.is_null()));
         let start: Value =
             start.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -252,10 +259,11 @@ mod tests {
         let job = json!({"dataset": "d", "network": "vgg19", "agree": "diloco", "precision": "int8",
             "outer": {"rate": 0.5}, "patience": 3, "average_decay": 0.9, "weight_decay": 0.1,
             "rounds_per_epoch": 3, "score_every": 3});
-        let job = Job::from_value(job).unwrap();
+        let given = protocol::Job::from_value(job).unwrap();
+        let job = Job::of(&given).unwrap();
         let tune = asked(&["--rates", "1e-3..1", "--weight-decay", "0,1e-4", "--trials", "8"]).tuned(job);
         // It passes the checks of a job.
-        let tune = Job::from_value(serde_json::to_value(tune).unwrap()).unwrap();
+        let tune = Job::of(&tune.written(&given)).unwrap().training;
         assert_eq!((tune.agree, tune.precision, tune.outer, tune.patience), Default::default());
         assert_eq!((tune.rounds_per_epoch, tune.score_every), (1, 1));
         let tune = tune.tune.unwrap();
@@ -266,7 +274,8 @@ mod tests {
 
     #[test]
     fn each_cut_is_a_run_of_its_own() {
-        let job = Job::from_value(json!({"dataset": "d", "network": "vgg19", "cut": "pool5"})).unwrap();
+        let job = json!({"dataset": "d", "network": "vgg19", "cut": "pool5"});
+        let job = Job::of(&protocol::Job::from_value(job).unwrap()).unwrap();
         let names = |arguments: &[&str]| {
             let runs = asked(arguments).runs(&job).unwrap();
             runs.into_iter().map(|(run, job)| (run.to_string(), job.cut.unwrap())).collect::<Vec<_>>()

@@ -1,5 +1,5 @@
-//! How a run stands, read from the DynamoDB table, on AWS and in the local cloud alike;
-//! or from the facts in its folder.
+//! The state of a run, read from the DynamoDB table on AWS and in the local cloud, or from the facts in its
+//! folder.
 
 use crate::told;
 use aws_sdk_dynamodb::Client;
@@ -22,36 +22,36 @@ mod pictures;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// How long the lock of a ledger that is looked at is waited for.
+/// How long to wait for the lock of a ledger.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// A run as its items tell.
+/// A run according to its items.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct View {
     /// The run's id.
     pub run: String,
-    /// Where it stands.
+    /// Its state.
     #[serde(flatten)]
     pub state: RunItem,
-    /// Its stages, as `state` has them.
+    /// Its stages, from `state`.
     #[serde(skip)]
     pub course: Course,
-    /// What is known of each stage: times, score, bars.
+    /// Its stages: times, score, bars.
     pub stages: BTreeMap<u32, StageItem>,
     /// Workers as they last reported.
     pub reports: BTreeMap<u32, WorkerItem>,
     /// Its job, as JSON.
     pub job: Option<JobItem>,
-    /// What is shown of its product.
+    /// Tables and samples of its product.
     pub shown: Option<Shown>,
-    /// The images of the samples that are shown, as data addresses, where they can be read: by the place of
-    /// the samples among all, and the image's in its split.
+    /// The images of the samples as data addresses, as far as they can be read: by the place of the samples
+    /// among all, and the image's in its split.
     #[serde(skip)]
     pub pictures: BTreeMap<(usize, u64), String>,
 }
 
 impl View {
-    /// A run of which no more is known than where it stands.
+    /// A run of which only the state is known.
     pub fn new(run: &str, state: RunItem) -> View {
         View {
             run: run.into(),
@@ -77,26 +77,26 @@ impl View {
         value
     }
 
-    /// Reads a run's items with one query; `None` when the table knows no such run.
+    /// Reads a run's items with one query; `None` if the table has no such run.
     ///
     /// # Errors
-    /// What DynamoDB said, in words.
+    /// DynamoDB's error, in words.
     pub async fn read(client: &Client, table: &str, run: &str) -> Result<Option<View>, String> {
         let items = query(client, table, run).await?;
         let Some(state) = items.iter().find(|item| sort_key(item) == "run") else { return Ok(None) };
         let mut view = View::new(run, typed(state));
         items.iter().for_each(|item| view.take(item));
-        // Of a run that had the same id before, and was removed.
+        // These are of a removed run that had the same id before.
         view.stages.retain(|_, stage| stage.began_ms >= view.state.started_ms);
         Ok(Some(view))
     }
 
-    /// Reads a run from the facts in its folder, for when no table has it; `None` when there is no such run.
+    /// Reads a run from the facts in its folder, if no table has it; `None` if there is no such run.
     ///
     /// # Errors
     /// In words: a damaged ledger, or one that cannot be read.
     pub fn of_folder(root: &Root, run: &RunId) -> Result<Option<View>, String> {
-        // Opening waits for a file that another machine may just have made. Here none is waited for.
+        // Opening waits for a file that another machine may just have made. This is not needed here.
         if !root.run(run).ledger().is_file() {
             return Ok(None);
         }
@@ -107,18 +107,17 @@ impl View {
         let Some(ledger) = Ledger::fold(facts).map_err(|error| error.to_string())? else { return Ok(None) };
         let described = |(stage, times)| (stage, StageItem::of(&timeline, times));
         let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
+        let workloads = workloads::all();
+        let workload = workloads.find(&ledger.job).ok().filter(|_| published);
         Ok(Some(View {
             stages: timeline.stages.iter().map(|(stage, times)| described((*stage, times))).collect(),
             job: Some(JobItem::of(&ledger)),
-            shown: workloads::find("transfer")
-                .filter(|_| published)
-                .and_then(|found| found.show(root, run))
-                .map(|item| item.shown()),
+            shown: workload.and_then(|workload| workload.show(root, run)).map(|item| item.shown()),
             ..View::new(run.as_str(), RunItem::of(&ledger, timeline.last_ms))
         }))
     }
 
-    /// Reads the images of the samples that are shown, as far as their data sets lie in the same folder.
+    /// Reads the images of the samples, as far as their data sets are in the same folder.
     pub fn read_pictures(&mut self, root: &Root) {
         let samples = self.shown.iter().flat_map(|shown| &shown.samples).enumerate();
         for (place, samples) in samples {
@@ -145,7 +144,7 @@ impl View {
         }
     }
 
-    /// The round at hand; at the end the last one that is complete, and 0 before the first.
+    /// The current round; at the end the last complete one, and 0 before the first.
     pub fn round(&self) -> u32 {
         told::round(&self.course, &self.state)
     }
@@ -160,28 +159,28 @@ impl View {
         self.reports.values().filter(|report| report.stage == self.state.stage)
     }
 
-    /// Share of the stage at hand that is done, 0 to 1, by the workers' own reports.
+    /// The finished share of the current stage, 0 to 1, by the workers' own reports.
     pub fn share(&self) -> f64 {
         let (done, of) =
             self.reports_of_stage().fold((0, 0), |(done, of), report| (done + report.done, of + report.of));
         if of == 0 { 0.0 } else { done as f64 / of as f64 }
     }
 
-    /// Units a second of the workers that reported in this stage within 15 s of the newest report.
+    /// Units per second of the workers that reported in this stage within 15 s of the newest report.
     pub fn units_per_second(&self) -> f64 {
         let newest = self.reports.values().map(|report| report.at_ms).max().unwrap_or(0);
         let live = |r: &&WorkerItem| r.done < r.of && r.at_ms + 15_000 >= newest;
         self.reports_of_stage().filter(live).fold(0.0, |sum, report| sum + report.units_per_second)
     }
 
-    /// Seconds until the stage at hand is done, if it can be told.
+    /// Seconds until the current stage is done, if known.
     pub fn seconds_left(&self) -> Option<f64> {
         let rate = self.units_per_second();
         let left: u64 = self.reports_of_stage().map(|report| report.of.saturating_sub(report.done)).sum();
         (rate > 0.0).then(|| left as f64 / rate)
     }
 
-    /// Milliseconds until the last round is done if those that are left take as long as the last five; none
+    /// Milliseconds until the last round is done, if the remaining rounds take as long as the last five; none
     /// before the first is done, and none at the end.
     pub fn rounds_left_ms(&self) -> Option<u64> {
         let stages = 5 * self.course.round.len().max(1);
@@ -199,7 +198,7 @@ impl View {
         stages.map(|(_, s)| s.ended_ms.unwrap_or(s.began_ms).saturating_sub(s.began_ms)).sum()
     }
 
-    /// The round whose state is the best, as the course says, with its score.
+    /// The round whose state is the best according to the course, with its score.
     pub fn best(&self) -> Option<(u32, Score)> {
         self.scores().fold(None, |best: Option<(u32, Score)>, next| {
             let better = self.course.better(Some(&next.1), best.as_ref().map(|(_, score)| score));
@@ -211,7 +210,7 @@ impl View {
 /// Every run that the table lists, by its id.
 ///
 /// # Errors
-/// What DynamoDB said, in words.
+/// DynamoDB's error, in words.
 pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunItem>, String> {
     let items = query(client, table, RUNS_KEY).await?;
     Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
@@ -225,7 +224,7 @@ pub async fn day(client: &Client, table: &str) -> Result<Option<DayItem>, String
     Ok(query(client, table, DAYS_KEY).await?.last().map(typed))
 }
 
-/// Adds the runs with a ledger in the folder that are not there yet. One that cannot be read is left out.
+/// Adds the missing runs that have a ledger in the folder. One that cannot be read is left out.
 pub fn add_runs_of_folder(runs: &mut BTreeMap<String, RunItem>, folder: &Path) {
     let Ok(root) = Root::open(folder) else { return };
     let entries = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
@@ -250,7 +249,7 @@ async fn query(client: &Client, table: &str, pk: &str) -> Result<Vec<Item>, Stri
     Ok(items)
 }
 
-/// An error and what it came from, in words.
+/// An error and its causes, in words.
 fn words(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -260,7 +259,7 @@ fn sort_key(item: &Item) -> &str {
     item.get("sk").and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
-/// An item's fields; what is missing or of another kind gives the default.
+/// An item's fields; a missing field, or one of another type, has the default.
 fn typed<T: DeserializeOwned + Default>(item: &Item) -> T {
     let value = |attribute: &AttributeValue| match attribute {
         AttributeValue::S(text) => Some(Value::from(text.as_str())),

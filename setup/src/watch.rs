@@ -1,4 +1,4 @@
-//! `baton watch`: how a run stands, live in a terminal, as plain lines elsewhere.
+//! `baton watch`: the progress of a run, live in a terminal, as plain lines elsewhere.
 
 use crate::cloud::Cloud;
 use crate::told;
@@ -13,7 +13,7 @@ use terminal::{note, say, shown};
 
 /// How long the table may fail, or the run be unknown, before watching ends.
 const UNSEEN: Duration = Duration::from_secs(20);
-/// How long one look at the table may take: the SDK itself would wait for ever.
+/// How long one read of the table may take: the SDK itself would wait for ever.
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest pause between two ticks for a run that stands still.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(600);
     after_help = "Examples:\n  baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
     baton watch --run my-run --table baton   a run on AWS, with your own credentials\n  \
     baton watch --root efs --run my-run --json --once\n\
-    A run that stands still is asked to move, by a tick: an event that was lost is sent again."
+    If a run stands still, a tick is sent, which sends lost events again."
 )]
 pub struct Watch {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
@@ -39,13 +39,13 @@ pub struct Watch {
     /// The function's name.
     #[arg(long, default_value = crate::cloud::FUNCTION)]
     pub function: String,
-    /// Ask the run to move when nothing new was seen of it for so long, and again after twice that.
+    /// Send a tick if the run has shown nothing new for this long, and again after twice that.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub still: Duration,
     /// One JSON object per change instead of text.
     #[arg(long)]
     pub json: bool,
-    /// Say how it stands now, and end.
+    /// Print the state now, and end.
     #[arg(long)]
     pub once: bool,
 }
@@ -86,11 +86,11 @@ impl Watch {
         }
     }
 
-    /// Sends the watchdog's tick: what is overdue is sent again, and nothing else.
+    /// Sends the watchdog's tick: overdue work is sent again, and nothing else.
     async fn ask_to_move(&self, cloud: &Cloud, run: &RunId, screen: &Screen) {
         let tick = Event::Tick { run: Some(run.clone()) };
         match cloud.send(&self.function, &tick, false).await {
-            Ok(_) => screen.say("  nothing new for a while: a tick is sent, should an event be lost"),
+            Ok(_) => screen.say("  nothing new for a while: a tick is sent, in case an event was lost"),
             Err(error) => {
                 screen.say(&format!("  nothing new for a while, and a tick could not be sent: {error}"))
             }
@@ -110,7 +110,7 @@ impl Stillness {
         Stillness { first, wait: first, last: None }
     }
 
-    /// Whether it has now lasted long enough to do something; after that it is to last twice as long.
+    /// Whether it has now lasted long enough to act; after this it must last twice as long.
     fn lasts(&mut self, view: View) -> bool {
         match &mut self.last {
             Some((last, since)) if *last == view => {
@@ -149,7 +149,7 @@ impl Screen {
         Screen { json, bar, told: BTreeSet::new(), last: None, last_line: String::new() }
     }
 
-    /// Shows a view if it says anything new.
+    /// Shows a view if it has anything new.
     pub fn show(&mut self, view: &View) {
         let quiet = self.last.as_ref().is_some_and(|(last, at)| {
             last == view
@@ -177,7 +177,7 @@ impl Screen {
         }
     }
 
-    /// A line for each round that was scored since the last view; of many only some.
+    /// A line for each round that was scored since the last view; if there are many, only for some.
     fn tell_rounds(&mut self, view: &View) {
         let mut before = 0;
         for (round, score) in view.scores() {
@@ -213,8 +213,8 @@ impl Screen {
     }
 }
 
-/// Whether a scored round is told, the one before it known: the first, the last,
-/// and the first after each twentieth of the run.
+/// Whether a scored round is printed, if the one before it is known: the first, the last, and the first after
+/// each twentieth of the run.
 fn is_told(round: u32, before: u32, rounds: u32) -> bool {
     let every = (rounds / 20).max(1);
     round == 1 || round / every > before / every || round == rounds
@@ -232,10 +232,10 @@ fn line(view: &View) -> String {
         At::Before(_) | At::End => {}
     }
     if course.at(state.stage) != At::End {
-        line += &format!(", {} of {} workers done", state.workers_done, state.workers);
+        line += &format!(", {}", told::done(state));
     }
     let legs = view.reports.values().filter(|r| r.stage == state.stage).map(|r| r.leg + 1).max().unwrap_or(0);
-    if legs > 1 {
+    if legs > 1 && state.shares == 0 {
         line += &format!(", leg {legs}");
     }
     if !state.ended {
@@ -249,11 +249,15 @@ fn line(view: &View) -> String {
     if state.ended { format!("{line}, {}", state.status) } else { line }
 }
 
-/// How fast the stage at hand goes and how long it will take, as far as it can be told.
+/// The speed of the current stage and its remaining time, if known.
 fn pace(view: &View) -> String {
     let rate = view.units_per_second();
     let at = view.course.at(view.state.stage);
     let mut pace = String::new();
+    // Shares differ in size: the progress of the current shares does not predict that of the others.
+    if view.state.shares > 0 {
+        return format!(", {rate:.1} {}/s", view.course.unit);
+    }
     if matches!(at, At::Before(_)) || rate > 0.0 {
         pace += &format!(", {:.0} %, {rate:.1} {}/s", 100.0 * view.share(), view.course.unit);
     }

@@ -11,18 +11,18 @@ use transfer::weights::{Normalisation, install, open_installed};
 /// Pretrained weights under ROOT/weights.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Weights {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What to do with weights.
+/// Actions on weights.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
     /// Installs a .safetensors or .pth file with torchvision's names.
     ///
-    /// Every tensor's name and shape is checked against the network. A file that holds only the convolutional
-    /// part is fine for a job whose cut lies there.
+    /// Every tensor's name and shape is checked against the network. A file with only the convolutional part
+    /// is fine for a job that cuts there.
     #[command(after_help = "Examples:\n  baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
         baton weights add mine best.safetensors --network resnet50 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
     Add {
@@ -33,17 +33,17 @@ pub enum Action {
         /// The folder that stands for EFS.
         #[arg(long)]
         root: PathBuf,
-        /// The network that they are of; without it the one of that name.
+        /// The network of the weights; without it the one of that name.
         #[arg(long)]
         network: Option<String>,
-        /// What the network was trained to have subtracted from red, green and blue in 0..1;
-        /// ImageNet's without it.
+        /// The mean of red, green and blue, in 0..1, that the network was trained with; ImageNet's without
+        /// it.
         #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
         mean: Option<Vec<f32>>,
-        /// What the difference is divided by.
+        /// The deviations that the difference is divided by.
         #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3)]
         std: Option<Vec<f32>>,
-        /// Say it as JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -53,17 +53,17 @@ pub enum Action {
         /// The folder that stands for EFS.
         #[arg(long)]
         root: PathBuf,
-        /// Say it as JSON, an object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
 }
 
 impl Weights {
-    /// Does it.
+    /// Adds or lists.
     ///
     /// # Errors
-    /// A file that does not fit the network, a name that is taken by others.
+    /// A file that does not fit the network, a name that is taken by other weights.
     pub fn run(&self) -> Result<(), Failure> {
         match &self.action {
             Action::Add { name, file, root, network, mean, std, json } => {

@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DILOCO = {"times": 3, "outer": {"rate": 1.0, "momentum": 0.6}}
-# Name, workers, what the job says; `times` multiplies its learning rate.
+# Name, workers, changes of the job; `times` multiplies its learning rate.
 WAYS = [
     ("one worker", 1, {"agree": "average"}),
     ("one worker, 3 x rate", 1, {"agree": "average", "times": 3}),
@@ -40,10 +40,10 @@ def main():
     parser.add_argument("root", type=pathlib.Path)
     parser.add_argument("job", type=pathlib.Path)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--only", default="", help="ways whose name has this in it")
-    parser.add_argument("--workers", type=int, help="ways with so many workers")
-    parser.add_argument("--from", dest="begin", metavar="RUN", help="begin with what this run's model has")
-    parser.add_argument("--diloco", type=json.loads, default=DILOCO, help="what a job with `diloco` says, as JSON")
+    parser.add_argument("--only", default="", help="ways whose name contains this")
+    parser.add_argument("--workers", type=int, help="ways with this many workers")
+    parser.add_argument("--from", dest="begin", metavar="RUN", help="begin with this run's model")
+    parser.add_argument("--diloco", type=json.loads, default=DILOCO, help="the `diloco` object of the job, as JSON")
     options = parser.parse_args()
     job = json.loads(options.job.read_text())
     if options.begin:
@@ -67,7 +67,7 @@ def train(options, job, name, workers, images):
     job.update({"rounds": options.epochs * each, "score_every": each})
     job["warmup_rounds"] = job.get("warmup_rounds", 0) * each
     job["limits"] = {"invocations": 10_000_000, "dollars": 100.0, "hours": 20.0}
-    # Another job is another run; the same one is found as it ended.
+    # Another job is another run, and the same job finds its finished run.
     run = f"agree-{workers}-{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]}"
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(job, file)

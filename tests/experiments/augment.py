@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a bank of augmented copies, dropout and the average of weights are worth on real data.
+"""The effect of a bank of augmented copies, dropout and the average of weights on real data.
 
     python3 tests/experiments/augment.py ROOT JOB.json [--seeds 1 2 3] [--rounds 30] [--only bank]
 
@@ -54,7 +54,7 @@ def main():
 
 
 def run(options, job):
-    """The model of a job; another job is another run, the same one is found as it ended."""
+    """The model of a job; another job is another run, and the same job finds its finished run."""
     run = f"augment-{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]}"
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(job, file)

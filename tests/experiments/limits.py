@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures what the trainer takes: its size, its start, and its memory.
+"""Measures the trainer: its size, its start, and its memory.
 
     python3 tests/experiments/limits.py              all of them but arm64
     python3 tests/experiments/limits.py size start   some
@@ -65,7 +65,7 @@ def size():
 
 
 def shipped(name, program):
-    """A program's size, its size in the zip, and the newest glibc that it asks for."""
+    """A program's size, its size in the zip, and the newest glibc that it needs."""
     binary = program.read_bytes()
     pack = zlib.compressobj(6, zlib.DEFLATED, -15)
     print(f"zipped: {(len(pack.compress(binary)) + len(pack.flush())) / MB:.1f} MB")
@@ -151,7 +151,7 @@ def worker():
 
 
 def watch_memory(program, seen, done):
-    """The high-water mark of each process of a program, looked at often: the kernel keeps it."""
+    """The high-water mark of each process of a program, read often: the kernel keeps it."""
     while not done.wait(0.02):
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -159,7 +159,7 @@ def watch_memory(program, seen, done):
                     peak = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
                     seen[folder.name] = max(seen.get(folder.name, 0), int(peak[1]) * 1024 / MB)
             except (OSError, TypeError):
-                pass  # it ended meanwhile
+                pass  # it has ended
 
 
 def write_vgg19(path):

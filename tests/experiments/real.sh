@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real data sets through the local cloud, as docs/results.md has them: 4 workers, legs of at most 60 s.
+# The real data sets of docs/results.md through the local cloud: 4 workers, legs of at most 60 s.
 #
 #   tests/experiments/real.sh EFS [NAME...]   names: cifar-vgg19-2000 cifar-vgg19-10000 cifar-squeezenet ants-bees mnist
 set -euo pipefail

@@ -43,7 +43,7 @@ def uniform(purpose, stage, bound, count, worker=0):
 
 
 def masks(chance, step, rows, widths):
-    """What the values that layers of these inputs read are multiplied by: a stream for each row, layer after layer."""
+    """The dropout factors for the inputs of layers of these sizes: a stream for each row, layer after layer."""
     drawn = numpy.stack([units(DROPOUT, step, sum(widths), row) for row in rows])
     scale = numpy.float32(1) / (numpy.float32(1) - numpy.float32(chance))
     factors = torch.from_numpy(numpy.where(drawn < numpy.float32(chance), numpy.float32(0), scale))
@@ -73,7 +73,7 @@ def layers(*widths):
 
 
 class Dropped(torch.nn.Module):
-    """The same layers; what all but the first read, or the only one, is masked."""
+    """The same layers; the inputs of all but the first, or of the only one, are masked."""
 
     def __init__(self, *widths):
         super().__init__()
@@ -107,7 +107,7 @@ class Fire(torch.nn.Module):
 
 
 class Conv5(torch.nn.Module):
-    """VGG19's last block on pool4's maps, with the pooling behind it, their means, and a linear layer."""
+    """VGG19's last block on pool4's maps, with the pooling after it, their means, and a linear layer."""
 
     def __init__(self):
         super().__init__()
@@ -153,7 +153,7 @@ class Layer(torch.nn.Module):
 
 
 def draw(model):
-    """Weights of convolutions uniform, so that what is passed on keeps its size; batch norm as PyTorch has it at first."""
+    """Weights of convolutions uniform, so that activations keep their size; batch norm as PyTorch initialises it."""
     index = 0
     for module in model.modules():
         own = list(module.named_parameters(recurse=False)) + list(module.named_buffers(recurse=False))

@@ -54,7 +54,7 @@ def uniform(name, shape, seed=0):
 
 
 def parameter(name, shape):
-    """Weights uniform with the variance 2 / fan in; what belongs to batch norm, and biases, scattered about their start."""
+    """Weights uniform with the variance 2 / fan in; parameters of batch norm, and biases, scattered around their initial values."""
     u = uniform(name, shape)
     if len(shape) > 1:
         return u * np.float32(np.sqrt(6 / np.prod(shape[1:])))
@@ -85,11 +85,11 @@ def resized(height, width, size):
     image = image_bytes(height, width)
     chw = torch.from_numpy(image).permute(2, 0, 1).float()
     scaled = functional.resize(chw, [size], antialias=True)
-    # PIL rounds to bytes after each direction, so it lies within two of 255 levels.
+    # PIL rounds to bytes after each direction, so it is within two of 255 levels.
     pil = np.asarray(Image.fromarray(image).resize((scaled.shape[2], scaled.shape[1]), Image.Resampling.BILINEAR))
     assert np.abs(pil - scaled.permute(1, 2, 0).numpy()).max() < 2, (height, width, size)
     if height <= size and width <= size:
-        # Enlarging, antialias changes nothing.
+        # When enlarging, antialias changes nothing.
         plain = torch.nn.functional.interpolate(chw[None], scaled.shape[1:], mode="bilinear", align_corners=False)
         assert (plain[0] - scaled).abs().max() < 1e-3
     return (functional.center_crop(scaled, [size]) / 255).permute(1, 2, 0).contiguous()

@@ -1,4 +1,4 @@
-"""Makes transformers.safetensors in this folder: what torchvision, timm and Hugging Face's transformers compute.
+"""Makes transformers.safetensors in this folder: results of torchvision, timm and Hugging Face's transformers.
 
 Run by hand only, as make_reference.py, beside which it wants `transformers` and `timm`:
 
@@ -39,7 +39,7 @@ def of_torchvision(name, side):
     model = getattr(torchvision.models, name)(image_size=side)
     whole = getattr(torchvision.models, name)().state_dict()
     patch = model.patch_size
-    # The positions of 224 pixels, taken to this size by torchvision's own function.
+    # The positions of 224 pixels, resized by torchvision's own function.
     model.load_state_dict(interpolate_embeddings(side, patch, seeded(whole)))
     return model.eval()(images(side))
 

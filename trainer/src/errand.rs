@@ -1,5 +1,5 @@
-//! Errands besides training: files from the bucket onto the shared file system,
-//! a run's model into the bucket, a probe.
+//! Errands besides training: copying files from the bucket to the shared file system, copying a run's model
+//! to the bucket, a probe.
 
 use crate::Error;
 use protocol::{Errand, Manifest, Pushed, RunId};
@@ -9,31 +9,31 @@ use std::io::Read;
 use std::path::Path;
 use storage::{Arrival, Incoming, Root};
 
-/// How long one errand works at most, so that who waits for its answer sees it move.
+/// The longest work of one errand, so that its caller sees it move.
 const PATIENCE_MS: u64 = 45_000;
 /// The most bytes of a manifest: some hundred thousand files.
 const MOST_TEXT: usize = 64 << 20;
-/// What is kept of an invocation's time for writing and answering.
+/// The part of an invocation's time that is kept for writing and answering.
 const RESERVE_MS: u64 = 5_000;
 
 /// Objects by their keys.
 pub trait Bucket: Send + Sync {
-    /// An object from a byte on, piece by piece, until there is no more or `take` answers false.
+    /// An object from a byte on, piece by piece, until there is no more or `take` returns false.
     fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error>;
     /// Puts a file of so many bytes.
     fn put(&self, key: &str, file: &Path, bytes: u64) -> Result<(), Error>;
 }
 
-/// Takes a piece of an object and says whether to go on.
+/// Takes a piece of an object and returns whether to go on.
 pub type Take<'a> = dyn FnMut(&[u8]) -> Result<bool, Error> + 'a;
 
-/// What an errand works with.
+/// The tools of an errand.
 pub struct Desk<'a> {
     /// The shared file system.
     pub root: &'a Root,
     /// The bucket; none for a function without one.
     pub bucket: Option<&'a dyn Bucket>,
-    /// What a probe finds besides the file system.
+    /// The results of a probe besides the file system.
     pub probe: &'a dyn Fn() -> Value,
     /// The time, in milliseconds since 1970.
     pub now_ms: &'a dyn Fn() -> u64,
@@ -42,10 +42,10 @@ pub struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Carries out an errand and gives its answer.
+    /// Carries out an errand and returns its answer.
     ///
     /// # Errors
-    /// What could not be read, written or reached; the errand can be asked again.
+    /// Something could not be read, written or reached; the errand can be tried again.
     pub fn carry_out(&self, errand: &Errand) -> Result<Value, Error> {
         match errand {
             Errand::Prepare { manifest, from } => self.prepare(manifest, *from),
@@ -54,7 +54,7 @@ impl Desk<'_> {
         }
     }
 
-    /// Brings files in until all are there or the time is up; the answer says from where to go on.
+    /// Copies files in until all are there or the time is up; the answer says where to continue.
     fn prepare(&self, manifest: &str, from: usize) -> Result<Value, Error> {
         let bucket = self.bucket()?;
         let text = small(bucket, manifest)?;
@@ -73,6 +73,9 @@ impl Desk<'_> {
             if !whole {
                 break;
             }
+            if file.executable {
+                storage::allow_running(self.root, &file.path)?;
+            }
             done += 1;
         }
         Ok(json!({"prepared": done, "of": files.len(), "bytes": bytes}))
@@ -90,7 +93,7 @@ impl Desk<'_> {
         }
         let mut files = vec![("ledger".to_owned(), ledger)];
         let model = folder.model();
-        // What is listed here decides nothing: it is what a person asks to see.
+        // Nothing is decided by this listing: a person wants to see these files.
         let entries = std::fs::read_dir(&model).map_err(storage::Error::io("list", &model))?;
         for entry in entries {
             let entry = entry.map_err(storage::Error::io("list", &model))?;
@@ -110,7 +113,7 @@ impl Desk<'_> {
             let (bytes, sha256) = content(&path).map_err(storage::Error::io("read", &path))?;
             let key = format!("runs/{run}/{name}");
             bucket.put(&key, &path, bytes)?;
-            delivered.push(Pushed { path: key, bytes, sha256 });
+            delivered.push(Pushed { path: key, bytes, sha256, executable: false });
         }
         Ok(json!({"delivered": delivered, "of": of}))
     }
@@ -139,7 +142,7 @@ impl Desk<'_> {
     }
 }
 
-/// Brings one file in; says whether it is whole, and how many bytes were new.
+/// Copies one file in; returns whether it is whole, and how many bytes were new.
 fn bring_in(
     root: &Root,
     bucket: &dyn Bucket,
@@ -206,7 +209,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
-    /// A bucket in memory that gives pieces of four bytes and cuts a stream after a while.
+    /// A bucket in memory that returns pieces of four bytes and cuts a stream after a while.
     #[derive(Default)]
     struct Memory {
         objects: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -242,7 +245,8 @@ mod tests {
             let pushed = |(path, text): &(&str, &str)| {
                 let sha256 = sha256(text.as_bytes());
                 objects.insert(Manifest::key(&sha256), text.as_bytes().to_vec());
-                Pushed { path: (*path).into(), bytes: text.len() as u64, sha256 }
+                let executable = path.ends_with("/run");
+                Pushed { path: (*path).into(), bytes: text.len() as u64, sha256, executable }
             };
             let files = files.iter().map(pushed).collect();
             let manifest = serde_json::to_vec(&Manifest { schema: Manifest::SCHEMA, files }).unwrap();
@@ -324,6 +328,25 @@ mod tests {
         assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap_err().fate(), crate::Fate::Retry);
         bucket.cut_after = None;
         assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["bytes"], 8 + 2);
+    }
+
+    #[test]
+    fn a_program_that_is_pushed_can_be_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let bucket = Memory::default();
+        let files = [("programs/p/run", "#!/bin/sh\necho 7\n"), ("programs/p/lib/data", "#!/bin/sh\n")];
+        bucket.push(&files);
+        assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["prepared"], 2);
+        let run = folder.path().join(files[0].0);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o111;
+        assert_eq!(mode(&folder.path().join(files[1].0)), 0);
+        assert_eq!(std::process::Command::new(&run).output().unwrap().stdout, b"7\n");
+        // A file that exists without the right receives it again.
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(ask(&root, &bucket, &prepare(0), 0).unwrap()["bytes"], 0);
+        assert_eq!(mode(&run), 0o110);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What can go wrong with an event, and what Lambda is told about it.
+//! Errors of an event, and Lambda's answer for each.
 
-/// What becomes of an event that failed.
+/// The consequence of a failed event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Fail the invocation: the event is delivered again.
     Retry,
     /// Answer with the reason; never delivered again.
     Refuse,
-    /// The run cannot go on: it is recorded as failed, with the reason.
+    /// The run cannot continue: it is recorded as failed, with the reason.
     Halt,
 }
 
@@ -32,7 +32,7 @@ pub enum Error {
     /// The data, the weights or the training.
     #[error(transparent)]
     Work(#[from] work::Failed),
-    /// The event is newer than the ledger that we see.
+    /// The event is newer than the ledger that this process sees.
     #[error("ahead of the ledger: {0}; it will be delivered again")]
     Ahead(String),
     /// An event could not be sent.
@@ -40,7 +40,7 @@ pub enum Error {
     Send {
         /// The event.
         event: String,
-        /// What the service said.
+        /// The service's message.
         reason: String,
     },
     /// An object of the bucket could not be read or written.
@@ -48,22 +48,22 @@ pub enum Error {
     Bucket {
         /// Its key.
         key: String,
-        /// What the service said.
+        /// The service's message.
         reason: String,
     },
     /// The operator allows no more.
     #[error("the operator's ceiling: {0}")]
     Ceiling(String),
-    /// There is no run that the event could mean.
+    /// There is no run that the event could be for.
     #[error("run: found {found}, expected a run that was started; send {{\"start\": true}} first")]
     NoRun {
-        /// What the event says.
+        /// The run that the event names.
         found: String,
     },
 }
 
 impl Error {
-    /// What kind of trouble it is: Lambda's `errorType`.
+    /// The kind of the error: Lambda's `errorType`.
     pub fn kind(&self) -> &'static str {
         match self {
             Error::Storage(_) => "Storage",
@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// Whether it can last until somebody gives space, access or a file.
+    /// Whether it can last until somebody provides space, access or a file.
     pub fn is_lasting(&self) -> bool {
         match self {
             Error::Storage(error) => error.is_lasting(),
@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    /// What becomes of the event.
+    /// The consequence for the event.
     pub fn fate(&self) -> Fate {
         match self {
             Error::Protocol(protocol::Error::Contradiction { .. } | protocol::Error::Schema { .. }) => {

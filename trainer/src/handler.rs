@@ -1,4 +1,4 @@
-//! The switch: one event, from parsing to reply.
+//! The handler of one event, from parsing to reply.
 //!
 //! ```text
 //! parse ─ decide under the lock ─ work outside it ─ publish ─ record under the lock
@@ -31,7 +31,7 @@ use work::Stage;
 /// Carries out one event.
 ///
 /// # Errors
-/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform is to deliver the event again, and keeps what
+/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform must deliver the event again, and keeps what
 /// has failed as often as it tries. What is no event of ours at all is one of these. Everything else is
 /// answered.
 pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> Result<Reply, Error> {
@@ -50,7 +50,7 @@ pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> R
     }
 }
 
-/// Does what the ledger says of an event.
+/// Carries out the ledger's decision on an event.
 fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
     let (decision, ledger) = turn.decide(event)?;
     match decision {
@@ -67,14 +67,14 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         Decision::End(ending) => turn.end(&ledger, ending),
         Decision::Reopen => turn.reopen(&ledger),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
-        Decision::Ignore(why) => Ok(Reply::ignored(why)),
+        Decision::Wait(why) | Decision::Ignore(why) => Ok(Reply::ignored(why)),
         Decision::Ahead(why) => Err(Error::Ahead(why)),
     }
 }
 
-/// A run that cannot go on is closed as failed, with its best model so far. An end that cannot be had with
-/// scores is gone on with without them. Trouble that may pass is recorded as well: should the run be given up
-/// after many tries, that is the reason.
+/// A run that cannot continue is closed as failed, with its best model so far. An end that cannot be scored
+/// continues without scores. Trouble that may pass is recorded as well: if the run is given up after many
+/// tries, this is the reason.
 fn halt_or_retry(turn: &Turn<'_>, target: Target, done: Result<Reply, Error>) -> Result<Reply, Error> {
     match &done {
         Err(error) if error.fate() == Fate::Halt => turn.halt(target, error),
@@ -101,7 +101,7 @@ fn stage<'a>(services: &'a Services, ledger: &'a Ledger, number: u32) -> Stage<'
     }
 }
 
-/// The run that an event means: the one it names, or the one that was started last.
+/// The run of an event: the one it names, or the one that was started last.
 fn current_run(services: &Services, event: &Event) -> Result<RunId, Error> {
     if let Some(run) = event.run() {
         return Ok(run.clone());

@@ -1,4 +1,4 @@
-//! The Lambda function: one event in, the work it asks for done, the next events out.
+//! The Lambda function: it receives one event, does its work, and sends the next events.
 
 pub mod cloud;
 pub mod errand;

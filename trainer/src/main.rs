@@ -7,11 +7,16 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use trainer::cloud::{DynamoProgress, LambdaInvoke, Names, NoProgress, S3Bucket, SystemClock};
 use trainer::cloud::{configuration, probe};
 use trainer::errand::{Bucket, Desk};
 use trainer::handler::{handle, today};
-use trainer::services::{Invocation, Ledgers, Progress, Services, Settings};
+use trainer::services::{Invocation, Ledgers, Notice, Progress, Services, Settings};
+
+/// How long an answer may take to get out of a process that was told to end.
+const ANSWER: Duration = Duration::from_millis(200);
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -27,7 +32,29 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .with_writer(std::io::stderr)
         .init();
     let function = Arc::new(Function::of_environment().await?);
-    lambda_runtime::run(service_fn(move |event| invoked(function.clone(), event))).await
+    let serving = function.clone();
+    tokio::select! {
+        ended = lambda_runtime::run(service_fn(move |event| invoked(serving.clone(), event))) => ended,
+        told = told_to_end(&function) => Ok(told?),
+    }
+}
+
+/// Waits until the process is told to end and the event in hand is answered: its leg saves its place.
+async fn told_to_end(function: &Function) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt, mut hangup) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    function.services.notice.give();
+    if *function.busy.borrow() {
+        // The sender lives in the function, so the wait cannot fail.
+        let _ = function.busy.subscribe().wait_for(|busy| !busy).await;
+        tokio::time::sleep(ANSWER).await;
+    }
+    Ok(())
 }
 
 async fn invoked(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -37,6 +64,8 @@ async fn invoked(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<V
         memory_mb: u32::try_from(event.context.env_config.memory).unwrap_or(0),
     };
     let span = span(&event.payload, &invocation);
+    function.busy.send_replace(true);
+    let busy = function.clone();
     let answer = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
         tracing::info!("begins");
@@ -47,7 +76,9 @@ async fn invoked(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<V
         }
         answer
     });
-    match answer.await {
+    let answer = answer.await;
+    busy.busy.send_replace(false);
+    match answer {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => {
             Err(Diagnostic { error_type: error.kind().into(), error_message: error.to_string() })
@@ -69,12 +100,14 @@ fn span(event: &Value, invocation: &Invocation) -> tracing::Span {
     )
 }
 
-/// The function: what events are carried out with, and errands.
+/// The function: the services of events and of errands.
 struct Function {
     services: Services,
     bucket: Option<S3Bucket>,
     config: aws_config::SdkConfig,
     names: Names,
+    /// Whether an event is in hand.
+    busy: watch::Sender<bool>,
 }
 
 impl Function {
@@ -87,7 +120,8 @@ impl Function {
             bucket: name("BATON_BUCKET"),
         };
         let bucket = names.bucket.clone().map(|name| S3Bucket::new(&config, name, Handle::current()));
-        Ok(Function { services: services(&config, &names)?, bucket, config, names })
+        let services = services(&config, &names)?;
+        Ok(Function { services, bucket, config, names, busy: watch::Sender::new(false) })
     }
 
     fn answer(&self, payload: &Value, invocation: &Invocation) -> Result<Value, trainer::Error> {
@@ -126,7 +160,7 @@ impl Function {
     }
 }
 
-/// The services as the environment says.
+/// The services, configured by the environment.
 fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, lambda_runtime::Error> {
     let root = env::var("BATON_ROOT").unwrap_or_else(|_| "/mnt/baton".into());
     let progress: Box<dyn Progress> = match &names.table {
@@ -139,7 +173,7 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
         invoke: Box::new(LambdaInvoke::new(config, function, watchdog, Handle::current())),
         progress,
         clock: Box::new(SystemClock),
-        workload: Box::new(workloads::Transfer),
+        workloads: workloads::all(),
         settings: Settings {
             threads: number("BATON_THREADS")?
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -148,6 +182,7 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
             patience_ms: number("BATON_PATIENCE_MS")?.unwrap_or(180_000),
         },
         ledgers: Ledgers::default(),
+        notice: Notice::default(),
     })
 }
 
@@ -166,12 +201,12 @@ fn ceiling() -> Result<Ceiling, lambda_runtime::Error> {
     })
 }
 
-/// A name from the environment, if it is there and not empty.
+/// A name from the environment, unless it is missing or empty.
 fn name(key: &str) -> Option<String> {
     env::var(key).ok().filter(|name| !name.is_empty())
 }
 
-/// A number from the environment, if it is there.
+/// A number from the environment, unless it is missing.
 fn number<T: std::str::FromStr>(key: &str) -> Result<Option<T>, lambda_runtime::Error> {
     let Some(text) = name(key) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| refused(key, &text, "a number"))

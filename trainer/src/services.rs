@@ -1,14 +1,15 @@
-//! The ports that the handler needs: whatever it asks of the world goes through one of these.
+//! The ports of the handler: all its calls of the outside world go through one of these.
 
 use crate::Error;
 use protocol::items::{DayItem, ModelItem};
 use protocol::{Ceiling, Event, Fact, Lease, Ledger, RunId, Shares};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{Known, Root};
-use work::Workload;
+use work::Registry;
 
 /// The handler's world.
 pub struct Services {
@@ -16,19 +17,38 @@ pub struct Services {
     pub root: Root,
     /// Sends events to copies of this function.
     pub invoke: Box<dyn Invoke>,
-    /// Shows how the run stands; losing it never stops or changes training.
+    /// Shows the run's progress; losing it never stops or changes training.
     pub progress: Box<dyn Progress>,
     /// The time.
     pub clock: Box<dyn Clock>,
-    /// What trains.
-    pub workload: Box<dyn Workload>,
+    /// The kinds of jobs that it carries out.
+    pub workloads: Registry,
     /// This sandbox's settings.
     pub settings: Settings,
     /// The ledgers that this process has read, so that a long one is read once.
     pub ledgers: Ledgers,
+    /// Whether this process was told to end.
+    pub notice: Notice,
 }
 
-/// Ledgers as this process last saw them, by their files. A view only: each is caught up under its lock.
+/// Whether a process was told to end: it has two seconds then, in which a leg saves its place.
+#[derive(Clone, Debug, Default)]
+pub struct Notice(Arc<AtomicBool>);
+
+impl Notice {
+    /// Tells the process to end.
+    pub fn give(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to.
+    pub fn is_given(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Ledgers as this process last saw them, by their files. They are only a view: each is brought up to date
+/// under its lock.
 #[derive(Default)]
 pub struct Ledgers {
     runs: Mutex<HashMap<PathBuf, Seen>>,
@@ -78,16 +98,16 @@ impl Ledgers {
     }
 }
 
-/// What a sandbox is set to.
+/// The settings of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Compute threads.
     pub threads: usize,
-    /// How long the ledger's lock is waited for.
+    /// How long to wait for the ledger's lock.
     pub lock_wait: Duration,
     /// What the operator allows, whatever event comes.
     pub ceiling: Ceiling,
-    /// How long after its time a `tick` holds work to be lost, in milliseconds.
+    /// How long after its due time a `tick` counts work as lost, in milliseconds.
     pub patience_ms: u64,
 }
 
@@ -115,11 +135,11 @@ pub trait Invoke: Send + Sync {
     /// Queues one event.
     ///
     /// # Errors
-    /// [`Error::Send`]; the event may have been queued all the same.
+    /// [`Error::Send`]; the event may have been queued nevertheless.
     fn send(&self, event: &Event) -> Result<(), Error>;
 
-    /// Switches the rule that sends ticks on or off; when this returns it is done. Elsewhere than on AWS who
-    /// runs the function ticks all the time, and there is nothing to switch.
+    /// Switches the rule that sends ticks on or off; it is done when this returns. Outside AWS the local
+    /// cloud ticks all the time, and there is nothing to switch.
     ///
     /// # Errors
     /// [`Error::Send`].
@@ -136,18 +156,18 @@ pub trait Clock: Send + Sync {
 
 /// Shows progress. Never blocks for long, never fails.
 pub trait Progress: Send + Sync {
-    /// A ledger has changed; at a milestone (a start, a combine, an end) the report is not to be dropped.
+    /// A ledger has changed; at a milestone (a start, a combine, an end) the report must not be dropped.
     fn ledger(&self, ledger: &Ledger, milestone: bool, now_ms: u64);
-    /// Facts of a run, each durable, in their order: what this process reads of them, and what it records.
-    /// `started` is the first, and comes again when all are read again.
+    /// Facts of a run, each durable, in their order: those that this process reads, and those that it
+    /// records. `started` is the first, and comes again if all are read again.
     fn facts(&self, run: &RunId, facts: &[Fact]);
     /// A run has ended with this model.
     fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64);
     /// All runs of a day have this much of it.
     fn day(&self, _day: &DayItem, _now_ms: u64) {}
-    /// A worker is this far.
+    /// A worker's progress.
     fn worker(&self, report: &WorkerReport<'_>);
-    /// What was reported is passed on now, or given up within a second: the sandbox is about to freeze.
+    /// Sends all reports now, or gives up within a second: the sandbox is about to freeze.
     fn flush(&self);
 }
 
@@ -164,11 +184,11 @@ pub struct WorkerReport<'a> {
     pub worker: u32,
     /// Its leg.
     pub leg: u32,
-    /// Images done, of how many in this worker's stage.
+    /// Images done in this worker's stage.
     pub done: u64,
     /// All of the worker's images in this stage.
     pub of: u64,
-    /// Images a second in this leg.
+    /// Images per second in this leg.
     pub units_per_second: f64,
     /// When.
     pub now_ms: u64,

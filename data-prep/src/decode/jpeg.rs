@@ -1,6 +1,6 @@
 //! Whether every block of a JPEG's picture is in the file.
 //!
-//! Decoders fill missing blocks with grey and say nothing. So the codes of every scan are walked here,
+//! Decoders fill missing blocks with grey and report nothing. So the codes of every scan are followed here,
 //! without computing a pixel: each block must have its codes before the next marker, and each coefficient all
 //! its bits.
 
@@ -22,18 +22,17 @@ const END_OF_IMAGE: u8 = 0xd9;
 
 /// Checks that the picture of a JPEG is whole.
 ///
-/// Kinds that hardly anybody uses (lossless, arithmetic, height told at the end) are left to the decoder to
-/// judge.
+/// Rare kinds (lossless, arithmetic, height at the end) are left to the decoder.
 ///
 /// # Errors
 /// The missing part, in words.
 pub(super) fn check(content: &[u8]) -> Result<(), &'static str> {
     match walk(content) {
         Ok(()) | Err(Fault::Unusual) => Ok(()),
-        Err(Fault::NoEnd) => Err("a JPEG that ends before its end marker: truncated"),
-        Err(Fault::Missing) => Err("a JPEG of which blocks of the picture are missing: truncated"),
-        Err(Fault::Damaged) => Err("a damaged JPEG: a code in it stands for nothing"),
-        Err(Fault::MissingScans) => Err("a JPEG of which whole scans of the picture are missing: truncated"),
+        Err(Fault::NoEnd) => Err("a truncated JPEG: it ends before its end marker"),
+        Err(Fault::Missing) => Err("a truncated JPEG: blocks of the picture are missing"),
+        Err(Fault::Damaged) => Err("a damaged JPEG: it has a code without a meaning"),
+        Err(Fault::MissingScans) => Err("a truncated JPEG: whole scans of the picture are missing"),
     }
 }
 
@@ -45,7 +44,7 @@ fn walk(content: &[u8]) -> Result<(), Fault> {
         if marker == END_OF_IMAGE {
             break;
         }
-        // Markers without a length: restarts that are left over, and a start where none should be.
+        // Markers without a length: leftover restarts, and a start where none should be.
         if matches!(marker, 0x01 | 0xd0..=0xd8) {
             at = after;
             continue;
@@ -57,7 +56,7 @@ fn walk(content: &[u8]) -> Result<(), Fault> {
         match marker {
             0xc4 => tables.define(body).ok_or(Fault::Damaged)?,
             0xc0..=0xc2 if frame.is_none() => frame = Some(Frame::new(marker == 0xc2, body)?),
-            // Another frame, of a kind that is not walked, or the number of lines after the picture.
+            // Another frame, of a kind that is not followed, or the number of lines after the picture.
             0xc0..=0xcf | 0xdc => return Err(Fault::Unusual),
             0xdd => restart = body.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes)),
             START_OF_SCAN => {

@@ -1,4 +1,4 @@
-//! Every form of image file, and files that are none.
+//! Every form of image file, and files that are not images.
 
 use super::*;
 use crate::samples::{encoded, picture};
@@ -152,7 +152,7 @@ fn files_that_are_no_images_say_what_they_are() {
     assert!(why(b"").contains("but an empty file"));
     assert!(why(b"\0\0\0\x1cftypheic\0").contains("but a HEIC picture"));
     assert!(why(&[1, 2, 0xfe, 0xff]).contains("but data of an unknown kind"));
-    // A file that a link leads to may hold what is nobody's business: nothing of it is repeated.
+    // A file behind a link may be secret: nothing of it is repeated.
     let words = why(b"root:secret:0:0\n");
     assert!(words.contains("but a text") && !words.contains("root") && !words.contains("secret"), "{words}");
 }
@@ -220,7 +220,7 @@ fn values_of_12_or_10_bits_are_refused_or_stretched_when_told() {
         assert_eq!(decode(&file, &reading(None)).unwrap().pixels[0], 16);
         assert!(decode(&file, &reading(Some(12))).unwrap_err().contains("4096, which is more than 12 bits"));
     }
-    // Black is black, and the opacity of a dark image is none of its values.
+    // Black stays black, and the opacity of a dark image does not count as a value.
     assert_eq!(decode(&deep([0, 0])[0], &reading(None)).unwrap().pixels, [0; 6]);
     let alpha: ImageBuffer<LumaA<u16>, Vec<u16>> = ImageBuffer::from_pixel(2, 2, LumaA([4000, 65535]));
     assert!(decode(&encoded(alpha, ImageFormat::Png), &reading(None)).is_err());

@@ -1,4 +1,4 @@
-//! Folders with links, pipes, devices and what systems leave behind.
+//! Folders with links, pipes, devices and files that systems leave behind.
 
 use super::*;
 use std::os::unix::fs::symlink;

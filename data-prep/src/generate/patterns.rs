@@ -1,4 +1,4 @@
-//! The looks of the generated classes: each a small function that says whether a point lies on the pattern.
+//! The looks of the generated classes: each a small function that says whether a point is on the pattern.
 //!
 //! A shape fills the circle of radius 1 around the origin; a texture covers the plane with a period of about
 //! 1.
@@ -143,7 +143,7 @@ impl At<'_> {
         self.folded(sides, |x, _| x)
     }
 
-    /// A function of the point turned into the first of `times` equal sectors, which lies around the x axis.
+    /// A function of the point turned into the first of `times` equal sectors, which is around the x axis.
     fn folded<T>(&self, times: u16, f: impl Fn(f32, f32) -> T) -> T {
         let sector = TAU / f32::from(times);
         let angle = (self.angle() + PI).rem_euclid(sector) - sector / 2.0;

@@ -1,7 +1,7 @@
 //! One generated image: a background, clutter, the class's pattern, light and noise, all drawn at random.
 //!
-//! Colours, place, size, rotation and light are drawn the same way for every class, so they tell nothing
-//! about it.
+//! Colours, place, size, rotation and light are drawn in the same way for every class, so they do not reveal
+//! it.
 
 use super::patterns::{At, Class, Kind, Pattern};
 use super::random::Random;
@@ -15,7 +15,7 @@ struct Canvas {
     pixels: Vec<Colour>,
 }
 
-/// Where and how a pattern lies: pattern = turn · (image - centre), image coordinates in 0..1.
+/// The place of a pattern: pattern = turn · (image - centre), image coordinates in 0..1.
 struct Place {
     centre: (f32, f32),
     turn: [f32; 4],
@@ -126,7 +126,7 @@ impl Paint {
         Paint { colour, slope, along: (cos, sin) }
     }
 
-    /// A paint that can be told from another colour; it may be lighter or darker.
+    /// A paint that differs visibly from another colour; it may be lighter or darker.
     fn draw_apart(random: &mut Random, other: Colour) -> Paint {
         loop {
             let paint = Paint::draw(random);

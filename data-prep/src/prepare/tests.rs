@@ -1,4 +1,4 @@
-//! Whole jobs on small sources: the same bytes always, continued after interruptions, complete or not there.
+//! Whole jobs on small sources: always the same bytes, continued after interruptions, complete or missing.
 
 use super::*;
 use crate::Pictures;
@@ -112,7 +112,7 @@ fn an_interrupted_job_continues_and_makes_the_same_bytes() {
     }
     let finished = |name: &String| name.ends_with(".finished");
     assert!(names(&partial).iter().filter(|name| finished(name)).count() >= 5);
-    // A finished shard whose file was damaged since is made again; the others stay as they are.
+    // A finished shard whose file was damaged later is made again; the others stay as they are.
     let (damaged, kept) = (partial.join("train-images-00001.npy"), partial.join("train-images-00002.npy"));
     let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     let kept_since: SystemTime = modified(&kept);
@@ -273,7 +273,7 @@ fn images_keep_the_names_of_their_files() {
         split.read_images(0..split.len(), &mut images).unwrap();
         for (i, image) in images.iter().enumerate() {
             let name = split.name(i).unwrap().unwrap();
-            // The file that has the name is the image.
+            // The file of that name is the image.
             let content = fs::read(root.path().join("src").join(name)).unwrap();
             assert_eq!(crate::decode(&content, &crate::Reading::new(16)).unwrap(), *image, "{name}");
             assert!(name.starts_with(["ants/", "bees/", "cats/"][labels[i] as usize]), "{name}");

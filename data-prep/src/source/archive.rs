@@ -1,8 +1,7 @@
 //! Zip and tar archives, gzipped or not: listed, bounded and read in place; nothing is ever extracted to
 //! disk.
-//!
-//! A zip's members are read when they are asked for. A tar has no table of contents: what is wanted of it is
-//! kept.
+//! A zip's members are read when they are needed. A tar has no table of contents: its wanted members are kept
+//! in memory.
 
 mod found;
 mod tar;
@@ -31,11 +30,11 @@ enum Members {
 }
 
 impl Archive {
-    /// Opens an archive; of its members those count whose path is `wanted`.
+    /// Opens an archive; only members whose path is `wanted` count.
     ///
     /// # Errors
-    /// [`Error::Input`] for what is no archive, for a damaged or truncated one, for one with links or paths
-    /// that lead out of it, and for one beyond its bounds.
+    /// [`Error::Input`] for a file that is not an archive, for a damaged or truncated one, for one with links
+    /// or paths that lead out of it, and for one beyond its bounds.
     pub(super) fn open(path: &Path, bounds: Bounds, wanted: &dyn Fn(&str) -> bool) -> Result<Archive> {
         let mut file = BufReader::new(open_plain(path)?);
         let mut head = Vec::new();

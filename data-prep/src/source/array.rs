@@ -1,5 +1,5 @@
-//! Arrays as others write them: every type of whole numbers and fractions, either byte order, rows read on
-//! demand.
+//! Arrays as others write them: every type of whole numbers and fractions, either byte order; rows are read
+//! on demand.
 
 use crate::files::open_plain;
 use crate::{Error, Result};
@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// Where the elements lie.
+/// The place of the elements.
 enum Data {
     File { file: File, first: u64 },
     Memory { content: Vec<u8>, first: usize },
@@ -72,7 +72,7 @@ impl Array {
     /// Opens a `.npy`; its elements stay on disk.
     ///
     /// # Errors
-    /// [`Error::Input`] for what is no array, for one in Fortran order, and for a truncated one.
+    /// [`Error::Input`] for a file that is not an array, for one in Fortran order, and for a truncated one.
     pub(super) fn open(path: &Path) -> Result<Array> {
         let file = open_plain(path)?;
         let bytes = file.metadata().map_err(Error::io("open", path))?.len();
@@ -81,7 +81,7 @@ impl Array {
         Array::parse(path, &head, bytes, |first| Data::File { file, first: first as u64 })
     }
 
-    /// Takes an array that was read whole.
+    /// An array from content that was read whole.
     ///
     /// # Errors
     /// As [`Array::open`].
@@ -139,7 +139,7 @@ impl Array {
         &self.shape
     }
 
-    /// Elements in one row: all that have the same first index.
+    /// Elements in one row: all with the same first index.
     pub(super) fn row_len(&self) -> usize {
         self.shape.iter().skip(1).product()
     }

@@ -13,8 +13,7 @@ const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const PIXELS: usize = 3 * PLANE;
 
-/// The largest file that is loaded; the training part of CIFAR-100 has 155 MB, written as text four times
-/// that.
+/// The largest file that is loaded; the training part of CIFAR-100 has 155 MB, and four times that as text.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The class names of CIFAR-10, for archives without their `batches.meta`.
@@ -79,7 +78,7 @@ fn is_wanted(name: &str) -> bool {
     is_batch(name) || meta.contains(&name)
 }
 
-/// The batches and the class names, from an archive, a folder, or the one folder within it that has some.
+/// The batches and the class names, from an archive, a folder, or the only folder within it that has some.
 fn files(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     if !path.is_dir() {
         return packed_files(path);
@@ -138,10 +137,10 @@ struct Labels {
 /// The images of a batch.
 struct Batch {
     labels: Vec<u32>,
-    /// Where the first one lies, and from one to the next.
+    /// Where the first one starts, and the distance to the next.
     first: usize,
     stride: usize,
-    /// Their bytes, when the file has them in another form.
+    /// Their bytes, if the file has them in another form.
     decoded: Option<Vec<u8>>,
 }
 
@@ -230,7 +229,7 @@ impl Labels {
     }
 }
 
-/// A batch whose images lie in planes: all red bytes, then all green, then all blue.
+/// A batch whose images are in planes: all red bytes, then all green, then all blue.
 struct Planes {
     name: String,
     content: Vec<u8>,

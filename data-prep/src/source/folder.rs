@@ -19,26 +19,26 @@ pub struct Pictures {
     pub reading: Reading,
     /// Whether links that lead out of the folder are followed.
     pub links: Links,
-    /// A CSV with a file's name and its label in each row, in place of folders for the classes.
+    /// A CSV with a file's name and its label in each row, instead of folders for the classes.
     pub labels: Option<PathBuf>,
-    /// The column of that CSV that holds the labels, when there are several.
+    /// The column of that CSV with the labels, if there are several.
     pub label_column: Option<String>,
 }
 
 impl Pictures {
-    /// Images whose shorter side becomes at most `short_side`, with their classes told by folders.
+    /// Images whose shorter side becomes at most `short_side`, with one folder for each class.
     pub fn new(short_side: u32) -> Pictures {
         let (reading, links) = (Reading::new(short_side), Links::Inside);
         Pictures { reading, links, labels: None, label_column: None }
     }
 
-    /// All that decides the bytes of the images, beside their files.
+    /// Everything that decides the bytes of the images, besides their files.
     pub(super) fn recipe(&self) -> serde_json::Value {
         serde_json::json!([self.reading.short_side, self.reading.bits, DECODE_VERSION])
     }
 }
 
-/// Where the files lie.
+/// The place of the files.
 enum Store {
     Folder(PathBuf),
     Archive(Archive),
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path, pictures: &Pictures) -> Result<Collection> {
     })
 }
 
-/// Says what was not read because it is no plain file.
+/// A note of the paths that were not read because they are not plain files.
 fn left_out(listing: &Listing) -> Option<String> {
     let (path, why) = listing.left_out.first()?;
     Some(match listing.left_out.len() {

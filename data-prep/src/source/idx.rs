@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The longest file that is loaded, as it lies there and unpacked.
+/// The longest file that is loaded, stored and unpacked.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Folders within each other in which the files are looked for: torchvision puts them into `MNIST/raw`.
@@ -69,7 +69,7 @@ fn idx_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names.map(|(name, _)| name).collect())
 }
 
-/// The folder itself when it has such files, or the one within it that has.
+/// The folder itself if it has such files, or the one within it that has.
 fn folder(source: &Path) -> Result<PathBuf> {
     if !source.is_dir() {
         open_plain(source)?;
@@ -101,7 +101,7 @@ fn folder(source: &Path) -> Result<PathBuf> {
     Ok(source.to_owned())
 }
 
-/// The names without the packed form of a file that is there unpacked, too; and those twins.
+/// The names, without the packed form of a file that is also there unpacked; and those twins.
 fn without_twins(names: Vec<String>) -> (Vec<String>, Vec<(String, String)>) {
     let plain = |name: &str| {
         name.strip_suffix(".gz").filter(|plain| names.iter().any(|n| n == plain)).map(String::from)
@@ -111,7 +111,7 @@ fn without_twins(names: Vec<String>) -> (Vec<String>, Vec<(String, String)>) {
     (rest, twins)
 }
 
-/// A file's content, unpacked when it is gzipped.
+/// A file's content, unpacked if it is gzipped.
 fn unpacked(path: &Path, content: Vec<u8>) -> Result<Vec<u8>> {
     if !content.starts_with(&[0x1f, 0x8b]) {
         return Ok(content);

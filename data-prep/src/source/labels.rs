@@ -1,4 +1,5 @@
-//! Labels from a CSV: which column names the files is told by the files that are there, not by its heading.
+//! Labels from a CSV. The column with the file names is found by comparing with the files, not by its
+//! heading.
 
 use super::layout::{Layout, Side};
 use crate::collection::Role;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// The longest CSV that is read.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Rows that are looked at to find the column of the files.
+/// Rows that are read to find the column of the files.
 const LOOKED_AT: usize = 100;
 
 /// Headings of the column with the labels, and of the one with the side of a split.
@@ -22,8 +23,8 @@ const SPLIT_HEADINGS: [&str; 5] = ["split", "set", "subset", "partition", "data_
 /// Reads the layout of a folder from a CSV.
 ///
 /// # Errors
-/// [`Error::Input`] for a CSV that cannot be read, or whose columns are not clear;
-/// [`Error::Option`] for a column that it has not.
+/// [`Error::Input`] for a CSV that cannot be read, or whose columns are not clear; [`Error::Option`] for a
+/// column that it does not have.
 pub(super) fn layout(source: &Path, listing: &Listing, csv: &Path, column: Option<&str>) -> Result<Layout> {
     let table = Table::read(csv)?;
     let files = Files::new(listing);
@@ -138,7 +139,7 @@ impl Table<'_> {
         }
     }
 
-    /// The column in which most rows name a file that is there.
+    /// The column in which most rows name an existing file.
     fn file_column(&self, source: &Path, files: &Files) -> Result<usize> {
         let rows = &self.rows[..self.rows.len().min(LOOKED_AT)];
         let hits = |column: usize| rows.iter().filter(|row| files.find(&row[column]) != Named::None).count();
@@ -214,7 +215,7 @@ impl<'a> Files<'a> {
                 }
             }
         }
-        // What is a file's whole path is that file, whatever others end so.
+        // A file's whole path means that file, whatever other paths end in the same way.
         by_name.extend(images.map(|(index, file)| (&file.path[..], Named::One(index))));
         Files { by_name }
     }

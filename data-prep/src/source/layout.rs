@@ -1,5 +1,4 @@
-//! Which of a folder's files are whose: the sides of a split and the classes, told by the names of the
-//! folders.
+//! The split and the class of each file of a folder, according to the names of the folders.
 
 use crate::collection::Role;
 use crate::files::Listing;
@@ -17,7 +16,7 @@ pub(super) struct Layout {
     pub(super) notes: Vec<String>,
 }
 
-/// One side of a split, or all images when there is none.
+/// One side of a split, or all images if there is none.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) name: String,
@@ -29,12 +28,12 @@ pub(super) struct Side {
 /// Reads the layout of a folder or an archive from its names alone.
 ///
 /// # Errors
-/// [`Error::Input`] when the folders can be read in more than one way, or in none.
+/// [`Error::Input`] if the folders can be read in more than one way, or in none.
 pub(super) fn layout(source: &Path, listing: &Listing) -> Result<Layout> {
     let tree = Tree::new(source, listing);
     let mut notes = Vec::new();
     let mut top = String::new();
-    // A folder that holds nothing but the data set's own folder: what archives unpack to.
+    // A folder that contains only the data set's own folder, as archives often unpack.
     while let Some(inner) = tree.only_folder_of_folders(&top) {
         notes.push(format!("read as the data set: {inner}, the only folder"));
         top = inner;
@@ -107,13 +106,13 @@ impl<'a> Tree<'a> {
         Ok(files)
     }
 
-    /// How many files lie in a folder itself.
+    /// How many files are in a folder itself.
     fn files_in(&self, folder: &str) -> usize {
         let parent = |path: &'a str| path.rsplit_once('/').map_or("", |(parent, _)| parent);
         self.listing.files.iter().filter(|file| parent(&file.path) == folder).count()
     }
 
-    /// The only folder in a folder, when that holds nothing but folders, and is no side of a split.
+    /// The only folder in a folder, if that has only folders and is not a side of a split.
     fn only_folder_of_folders(&self, folder: &str) -> Option<String> {
         let mut names = self.folders(folder);
         let name = names.next().filter(|_| names.next().is_none())?;
@@ -139,7 +138,7 @@ impl<'a> Tree<'a> {
                 let expected = format!("beside {split} only the other sides of the split: train, val, test");
                 return Err(Error::input(&self.source.join(top), expected, *other));
             }
-            // A train is also a vehicle, and may stand beside the bus.
+            // A train is also a vehicle, and may be a class beside the bus.
             (None, Some(_)) => return Ok(vec![("images".into(), top.into(), Role::Train)]),
             (_, None) => {}
         }
@@ -173,7 +172,7 @@ impl<'a> Tree<'a> {
         Ok(sides)
     }
 
-    /// `training_set/training_set`: the side's folder once more.
+    /// `training_set/training_set`: the side's folder, nested in itself.
     fn same_again(&self, folder: &str, name: &str) -> Option<String> {
         let mut names = self.folders(folder);
         let inner = names.next().filter(|inner| *inner == name && names.next().is_none())?;

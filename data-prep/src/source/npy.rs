@@ -119,7 +119,7 @@ fn read_labels(array: &Array, images: usize) -> Result<Vec<u32>> {
     match *shape {
         [n] | [n, 1] if n == images => {}
         [n, classes] if n == images && classes > 1 => {
-            return Err(input(format!("{found}; of one-hot rows save array.argmax(1)")));
+            return Err(input(format!("{found}; for one-hot rows save array.argmax(1)")));
         }
         _ => return Err(input(found)),
     }

@@ -18,7 +18,7 @@ const WORDS: [(&str, &str); 6] = [
 /// The names of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
-    /// The part that the two names have in common, or "images" when nothing.
+    /// The part that the two names have in common, or "images" if there is none.
     pub(super) name: String,
     pub(super) images: String,
     pub(super) labels: String,
@@ -30,7 +30,7 @@ impl Pair {
         Role::of_file(&self.name).unwrap_or(Role::Train)
     }
 
-    /// The name of the data set that the part is of: the part's without the words that tell its role.
+    /// The name of the part's data set: the part's without the words that mean its role.
     fn set(&self) -> String {
         words(&self.name).filter(|word| Role::of_file(word).is_none()).collect::<Vec<_>>().join("-")
     }
@@ -38,8 +38,7 @@ impl Pair {
 
 /// The pairs among some names: one with "images" in it belongs to the one with "labels" in the same place.
 ///
-/// `partner` makes further changes to the labels' name. Of the pairs those count that `wanted` names, if it
-/// names any.
+/// `partner` makes further changes to the labels' name. If `wanted` names any pairs, only these count.
 ///
 /// # Errors
 /// [`Error::Input`] for images without labels, without any pair, and for those of several data sets.
@@ -84,7 +83,7 @@ pub(super) fn pairs(
     Ok(pairs)
 }
 
-/// Where a word stands in a name by itself, in small or capital letters.
+/// Where a name has a word by itself, in lower or upper case.
 fn word_place(name: &str, word: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
     let is_apart = |at: usize| {

@@ -1,7 +1,7 @@
 //! Reads Python pickles as data: an opcode reader for dicts, lists, numbers, strings and numpy byte arrays.
 //!
 //! Nothing is ever called: the few names that numpy arrays need are recognised, any other name is an error.
-//! Values lie in one arena and refer to each other by index, so a pickle that nests or repeats itself costs
+//! Values are in one arena and refer to each other by index, so a pickle that nests or repeats itself costs
 //! no more than its length, and strings stay where they are in the file.
 
 mod machine;
@@ -13,7 +13,7 @@ use std::ops::Range;
 /// The elements of an array of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Elements {
-    /// They lie in the file.
+    /// They are in the file.
     InFile(Range<usize>),
     /// They are written in another form.
     Decoded(Vec<u8>),
@@ -44,7 +44,7 @@ impl<'a> Pickle<'a> {
         Ok(Pickle { bytes, values, root })
     }
 
-    /// The value of a key of the dict that is the pickle.
+    /// The value of a key in the dict that the pickle is.
     pub(super) fn get(&self, key: &str) -> Option<Id> {
         let Value::Dict(entries) = self.value(self.root) else { return None };
         entries.iter().find(|(k, _)| self.bytes(*k) == Some(key.as_bytes())).map(|(_, value)| *value)

@@ -1,4 +1,4 @@
-//! Images in an array of numbers: which axis is which, and how its values become bytes.
+//! Images in an array of numbers: the meaning of the axes, and the conversion of values to bytes.
 
 use super::array::Array;
 use crate::{Error, Result};
@@ -18,7 +18,7 @@ pub(super) struct Pixels {
 /// How a value becomes a byte.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scale {
-    /// It is one.
+    /// It is a byte.
     Bytes,
     /// It is a whole number from 0 to 255.
     Whole,
@@ -27,10 +27,10 @@ enum Scale {
 }
 
 impl Pixels {
-    /// Looks at an array's shape and values; what is not as usual is noted.
+    /// Checks an array's shape and values; anything unusual is noted.
     ///
     /// # Errors
-    /// [`Error::Input`], with a way out, for other shapes and for values that are no pixels.
+    /// [`Error::Input`], with advice, for other shapes and for values that are not pixels.
     pub(super) fn new(array: Array, notes: &mut Vec<String>) -> Result<Pixels> {
         let (channels_first, height, width, channels) = match *array.shape() {
             [_, h, w] => (false, h, w, 1),
@@ -81,7 +81,7 @@ fn shape_error(array: &Array) -> Error {
     Error::input(array.path(), expected, format!("{} {:?}", array.kind().name, array.shape()))
 }
 
-/// How an array's values become bytes, told by their range. Bytes are looked at up to the first that is not 0
+/// How an array's values become bytes, according to their range. Bytes are read up to the first that is not 0
 /// or 1.
 fn scale(array: &Array) -> Result<Scale> {
     let (mut least, mut most, mut whole) = (f64::INFINITY, f64::NEG_INFINITY, true);

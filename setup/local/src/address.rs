@@ -1,4 +1,4 @@
-//! Where a local cloud is found, and the secret that opens it.
+//! The address of a local cloud, and the secret that opens it.
 
 use std::{
     fmt,
@@ -8,16 +8,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What a caller must know of a local cloud.
+/// The data that a caller of a local cloud needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Address {
     /// Where both Lambda and DynamoDB are served, for `AWS_ENDPOINT_URL`.
     pub endpoint: String,
-    /// What opens it, for `AWS_SESSION_TOKEN`.
+    /// The token that opens it, for `AWS_SESSION_TOKEN`.
     pub token: Token,
 }
 
-/// A secret, for those only who were given it.
+/// A secret, only for those who were given it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(String);
@@ -26,7 +26,7 @@ impl Token {
     /// A new one: 128 bits of the system's randomness, as text.
     ///
     /// # Errors
-    /// The system gives none.
+    /// The system has none.
     pub fn fresh() -> io::Result<Self> {
         let mut bytes = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -38,7 +38,7 @@ impl Token {
         &self.0
     }
 
-    /// Whether this is it. Every byte is looked at, so that the time taken does not tell how many were right.
+    /// Whether this is it. Every byte is compared, so that the time does not show how many were right.
     pub(crate) fn is(&self, shown: &[u8]) -> bool {
         let differing = self.0.bytes().zip(shown).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
         self.0.len() == shown.len() && differing == 0

@@ -31,8 +31,8 @@ struct Services {
     tables: Arc<Tables>,
 }
 
-/// The door for who has the token. Each process may have a few connections to Lambda and to the table, and
-/// commands some.
+/// The door for everyone with the token. Each process may have a few connections to Lambda and to the table,
+/// and commands some.
 pub(crate) fn door(options: &Options, address: &Address) -> Door {
     let most = CONNECTIONS + CONNECTIONS_EACH * options.concurrency;
     Door { token: address.token.clone(), shown: Shown::Session, most, refuse }

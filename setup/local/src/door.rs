@@ -1,7 +1,8 @@
-//! The door of a listener: who may come in, how many at a time, and how long who is not known may stay.
+//! The door of a listener: who may connect, how many at a time, and how long a connection may stay without
+//! showing the token.
 //!
-//! Any program and any user of this machine can connect to the loopback, and through a browser any web page
-//! can. So a request must show a token, which a page cannot know and another user cannot read.
+//! Any program and any user of this machine can connect to the loopback, and any web page can through a
+//! browser. So a request must show a token, which a page cannot know and another user cannot read.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +31,7 @@ use crate::Token;
 
 /// How long a connection may take to show the token.
 const STRANGER: Duration = Duration::from_secs(10);
-/// How long to wait when a connection cannot be taken: the process may be out of file descriptors.
+/// The wait after a connection that cannot be accepted: the process may have no free file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The largest head of a request: a trace, a signature and a token are a few hundred bytes.
 const LARGEST_HEAD: usize = 64 << 10;
@@ -49,18 +50,18 @@ pub enum Shown {
 /// The door of one listener.
 #[derive(Debug)]
 pub struct Door {
-    /// What opens it.
+    /// The token that opens it.
     pub token: Token,
-    /// Where that is shown.
+    /// The place of the token in a request.
     pub shown: Shown,
-    /// How many connections there may be at a time. One more takes the place of the oldest that has not shown
-    /// the token, and waits if all have.
+    /// How many connections there may be at a time. One more replaces the oldest that has not shown the
+    /// token, and waits if all have.
     pub most: usize,
     /// The service's words for a refusal: its status, kind and message.
     pub refuse: fn(StatusCode, &str, &str) -> Response,
 }
 
-/// The connections that have not shown the token, the oldest first, each with what tells it to go.
+/// The connections that have not shown the token, the oldest first, each with the signal that ends it.
 type Strangers = Mutex<BTreeMap<u64, Arc<Notify>>>;
 
 /// One connection among others.
@@ -83,8 +84,8 @@ impl Guest {
         lock(&self.strangers).remove(&self.number);
     }
 
-    /// Waits until it has to go: it is not known in time, or its place is needed. Who is known may be silent
-    /// for as long as an invocation lasts.
+    /// Waits until it has to go: it has not shown the token in time, or its place is needed. A known
+    /// connection may be silent for as long as an invocation lasts.
     async fn has_to_go(&self) {
         let needed = timeout(STRANGER, self.go.notified()).await.is_ok();
         if !needed && !lock(&self.strangers).contains_key(&self.number) {
@@ -98,7 +99,7 @@ fn lock(strangers: &Strangers) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
 }
 
 impl Door {
-    /// Serves who comes in, until it is dropped; then every connection ends with it.
+    /// Serves all callers until it is dropped; then every connection ends with it.
     pub async fn serve(self, listener: TcpListener, routes: Router) {
         let (door, routes) = (Arc::new(self), TowerToHyperService::new(routes));
         let (slots, strangers) = (Arc::new(Semaphore::new(door.most)), Arc::new(Strangers::default()));
@@ -123,8 +124,7 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection. HTTP/1.1 is all that is spoken: in HTTP/2 a request has no
-    /// Host.
+    /// Answers the requests of one connection, in HTTP/1.1 only: in HTTP/2 a request has no Host.
     async fn talk(self: Arc<Self>, stream: TcpStream, routes: TowerToHyperService<Router>, guest: &Guest) {
         let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
             let refusal = self.refusal(&mut request);
@@ -142,13 +142,14 @@ impl Door {
         let mut http = http1::Builder::new();
         let connection = http.max_header_size(LARGEST_HEAD).serve_connection(TokioIo::new(stream), service);
         tokio::select! {
-            // That it broke off is its client's business.
+            // A broken connection is its client's business.
             _ = connection => {}
             () = guest.has_to_go() => {}
         }
     }
 
-    /// Lets a request in, its path without the token; or gives the refusal, after which the connection ends.
+    /// Accepts a request and removes the token from its path, or returns the refusal, after which the
+    /// connection ends.
     fn refusal<B>(&self, request: &mut Request<B>) -> Option<Response> {
         let known = match self.shown {
             Shown::Session => {
@@ -168,7 +169,7 @@ impl Door {
         Some(refusal)
     }
 
-    /// Takes the token off the path, if it is there.
+    /// Removes the token from the path, if it is there.
     fn take_from_path<B>(&self, request: &mut Request<B>) -> bool {
         let whole = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         let Some((token, rest)) = whole.strip_prefix('/').and_then(|path| path.split_once('/')) else {
@@ -183,8 +184,8 @@ impl Door {
     }
 }
 
-/// Whether a request can be a program's: a web page's carries an `Origin`, or another host's name that leads
-/// here.
+/// Whether a request can be a program's: a web page's has an `Origin`, or another host's name that resolves
+/// to this address.
 fn is_of_a_program<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());

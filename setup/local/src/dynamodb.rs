@@ -1,4 +1,4 @@
-//! The DynamoDB calls that Baton makes, on tables in memory. What is not understood is refused by its name.
+//! The DynamoDB calls that Baton makes, on tables in memory. An unknown call or field is refused by its name.
 
 mod condition;
 mod expression;
@@ -36,12 +36,12 @@ use value::Item;
 #[derive(Debug, Default)]
 pub(crate) struct Tables(Mutex<BTreeMap<String, Table>>);
 
-/// A call that DynamoDB answers with an error.
+/// DynamoDB's error answer to a call.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     kind: &'static str,
     message: String,
-    /// What `ReturnValuesOnConditionCheckFailure` asked for.
+    /// The item that `ReturnValuesOnConditionCheckFailure` asked for.
     item: Option<Item>,
 }
 
@@ -68,7 +68,7 @@ impl Refusal {
     }
 }
 
-/// Answers one call as the service does, or as the fault says.
+/// Answers one call as the service does, or with the fault.
 pub(crate) async fn answer(tables: &Tables, fault: TableFault, target: &str, body: &[u8]) -> Response {
     match fault {
         TableFault::None | TableFault::Unreachable => {}
@@ -224,7 +224,7 @@ impl Write {
         Err(Refusal { item: old.filter(|_| asked).cloned(), ..refusal })
     }
 
-    /// The answer with the attributes that were asked for.
+    /// The answer with the requested attributes.
     fn returned(
         &self,
         old: Option<&Item>,

@@ -1,4 +1,4 @@
-//! What can go wrong in the local cloud itself, as opposed to in the function that it runs.
+//! Errors of the local cloud itself, not of the function that it runs.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -15,13 +15,13 @@ pub enum Error {
     Listen {
         /// Where it should have listened.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's answer.
         source: io::Error,
     },
-    /// The system gives no randomness for the token.
+    /// The system has no randomness for the token.
     #[error("cannot make a token: /dev/urandom: {0}")]
     Token(io::Error),
-    /// The function's binary is not there or cannot be run.
+    /// The function's binary is missing or cannot be run.
     #[error("function binary {program}: {reason}; build it first, or name the right file")]
     Program {
         /// The file that was named.
@@ -29,14 +29,14 @@ pub enum Error {
         /// Why it cannot be run.
         reason: String,
     },
-    /// A setting lies outside what Lambda accepts.
+    /// A setting that Lambda does not accept.
     #[error("setting `{name}` is {found}, expected {expected}")]
     Setting {
         /// The field of [`crate::Options`].
         name: &'static str,
-        /// What was given.
+        /// The value that was given.
         found: String,
-        /// What Lambda accepts.
+        /// The values that Lambda accepts.
         expected: &'static str,
     },
     /// An environment variable that Lambda reserves was given.
@@ -45,6 +45,9 @@ pub enum Error {
     /// The event is not JSON or is too large.
     #[error("event refused: {0}")]
     Event(String),
+    /// The function failed at a request; Lambda's error object says how.
+    #[error("the function failed: {0}")]
+    Failed(String),
     /// The local cloud is shutting down.
     #[error("the local cloud is shut down and takes no more events")]
     Closed,

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, drawn from a seed: each fault is one that AWS really shows.
+//! Faults on purpose, drawn from a seed: each fault really occurs on AWS.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Where the draws start: with the same seed the n-th draw of each fault comes out the same again.
+    /// Where the draws begin: with the same seed the n-th draw of each fault has the same result.
     pub seed: u64,
     /// An event is delivered twice, with the same request id.
     pub duplicate: f64,
@@ -22,21 +22,21 @@ pub struct Faults {
     pub delay_ms: u64,
     /// Invoke answers 429 `TooManyRequestsException`.
     pub throttle: f64,
-    /// An event is accepted but its sender is told 500 `ServiceException`, so that the SDK sends it again.
+    /// An event is accepted but its sender gets 500 `ServiceException`, so that the SDK sends it again.
     pub lose_reply: f64,
     /// The process gets SIGKILL within [`Faults::kill_ms`] of receiving an event.
     pub kill: f64,
     /// The longest time until that signal.
     pub kill_ms: u64,
     /// The process stops within [`Faults::freeze_ms`] of receiving an event, until its time limit has passed
-    /// and its event is tried again; then it goes on where it was,
-    /// as a sandbox does that Lambda froze with work in it.
+    /// and its event is tried again. Then it continues where it was, as a sandbox does that Lambda froze
+    /// during work.
     pub freeze: f64,
     /// The longest time until it stops.
     pub freeze_ms: u64,
-    /// The longest time from its time limit until it goes on.
+    /// The longest time from its time limit until it continues.
     pub thaw_ms: u64,
-    /// An idle process is ended rather than used again, so that the next event meets a cold one.
+    /// An idle process is ended instead of used again, so that the next event gets a cold one.
     pub recycle: f64,
     /// How DynamoDB behaves.
     pub table: TableFault,
@@ -53,7 +53,7 @@ pub enum TableFault {
     Fail,
     /// No call is ever answered.
     Hang,
-    /// Nobody listens where processes that start from now on look for it.
+    /// The processes that start from now on look for it at an address where nobody listens.
     Unreachable,
 }
 
@@ -99,17 +99,17 @@ impl Faults {
     }
 }
 
-/// What the faults hold ready for one attempt.
+/// The faults of one attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Plan {
     /// When it is killed.
     pub(crate) kill_after: Option<Duration>,
-    /// When it stops, and how long after its time limit it goes on.
+    /// When it stops, and how long after its time limit it continues.
     pub(crate) freeze: Option<(Duration, Duration)>,
 }
 
-/// What is drawn for; each has a sequence of its own,
-/// so that one fault's chance does not move another's draws.
+/// The purpose of a draw. Each has a sequence of its own, so that one fault's chance does not change
+/// another's draws.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Draw {
     Duplicate,
@@ -126,8 +126,7 @@ pub(crate) enum Draw {
     ThawMs,
 }
 
-/// Random numbers that depend only on the seed, on what they are for,
-/// and on how many were drawn for it before.
+/// Random numbers that depend only on the seed, on their purpose, and on how many were drawn for it before.
 #[derive(Debug)]
 pub(crate) struct Dice {
     seed: u64,
@@ -150,7 +149,7 @@ impl Dice {
         Duration::from_millis(self.next(draw) % longest.saturating_add(1).max(1))
     }
 
-    /// What happens to an attempt.
+    /// The faults of an attempt.
     pub(crate) fn plan(&mut self, faults: &Faults) -> Plan {
         let (kill, freeze) = (self.hit(Draw::Kill, faults.kill), self.hit(Draw::Freeze, faults.freeze));
         let kill_after = self.within_ms(Draw::KillMs, faults.kill_ms);

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::{lineage::Trace, system::random};
 
-/// The account and region that the local cloud claims to be.
+/// The account and region that the local cloud pretends to be.
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ACCOUNT: &str = "000000000000";
 
@@ -26,13 +26,15 @@ impl Invocation {
     }
 }
 
-/// Who waits for the end of an invocation.
+/// The one who waits for the end of an invocation.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// Nobody: an event, which is retried when it fails.
     Nobody,
-    /// A caller of `RequestResponse`, who is told how the one attempt ended.
+    /// A caller of `RequestResponse`, who gets the result of the one attempt.
     Caller(oneshot::Sender<Outcome>),
+    /// The owner of the local cloud, who has a place beside the others.
+    Owner(oneshot::Sender<Outcome>),
 }
 
 /// How one attempt ended.
@@ -52,7 +54,7 @@ pub(crate) struct Failed {
     pub(crate) payload: Bytes,
 }
 
-/// The ways to fail that are counted apart.
+/// The ways to fail that are counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailedKind {
     /// The handler returned an error; the process lives on.

@@ -1,4 +1,4 @@
-//! An Invoke as its caller sends it: which function, how, and with what.
+//! An Invoke as its caller sends it: the function, the kind, and the body.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     DryRun,
 }
 
-/// An Invoke that is refused, in the words of Lambda.
+/// A refused Invoke, in the words of Lambda.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) status: StatusCode,
@@ -35,7 +35,7 @@ impl Refused {
         Self { status, kind, message }
     }
 
-    /// The body is larger than this kind may have.
+    /// The body is larger than this kind allows.
     pub(crate) fn too_large(limit: usize, kind: Kind) -> Self {
         let message =
             format!("the payload is too large for the {kind:?} invocation type (limit {limit} bytes)");

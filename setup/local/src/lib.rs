@@ -1,9 +1,9 @@
 //! The local cloud: Lambda's Runtime API and Invoke, the DynamoDB calls that Baton makes,
 //! and the function's processes.
 //!
-//! It runs the same binary that AWS runs, unchanged, and knows nothing of training. Everything listens on the
-//! loopback only and to those only who show its token, and no process outlives the [`LocalCloud`] that
-//! started it.
+//! It runs the same binary that AWS runs, unchanged, and knows nothing about training. All listeners are on
+//! the loopback and serve only those who show the token. No process outlives the [`LocalCloud`] that started
+//! it.
 
 mod address;
 mod api;

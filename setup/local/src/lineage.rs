@@ -1,14 +1,14 @@
 //! The trace header that Lambda passes along a chain of invocations, and the count of hops in it.
 //!
-//! `Root=1-…;Parent=…;Sampled=0;Lineage=<function>:<hops>`: the SDK sends back what the function was given,
-//! and each Invoke counts one more.
+//! `Root=1-…;Parent=…;Sampled=0;Lineage=<function>:<hops>`: the SDK sends back the function's own header, and
+//! each Invoke counts one more.
 
 use crate::system::{epoch_ms, random};
 
 /// How many invocations a chain may have before it is cut, unless recursion is allowed.
 pub(crate) const LONGEST_CHAIN: u32 = 16;
 
-/// The longest root that is passed on; Lambda's have 35 characters.
+/// The longest root that is passed on; Lambda's has 35 characters.
 const LONGEST_ROOT: usize = 128;
 
 /// The trace of one event.
@@ -22,7 +22,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The trace of an event; `header` is what its sender passed, nothing when it came from outside.
+    /// The trace of an event; `header` is that of its sender, none for an event from outside.
     pub(crate) fn of(header: Option<&str>, function: &str) -> Self {
         let function = format!("{:08x}", fnv(function));
         let part = |name: &str| {
@@ -60,7 +60,7 @@ fn fresh_root() -> String {
     format!("1-{:08x}-{:016x}{:08x}", seconds as u32, random(), random() as u32)
 }
 
-/// FNV-1a: the lineage wants a short name of the function that is the same in every process.
+/// FNV-1a: the lineage needs a short name of the function that is the same in every process.
 fn fnv(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,4 +1,4 @@
-//! Where the lines that the function prints go, with Lambda's own START, END and REPORT lines among them.
+//! The destination of the function's output, with Lambda's own START, END and REPORT lines in it.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Who wrote a line.
+/// The writer of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The function's standard output.
@@ -26,7 +26,7 @@ type Sink = dyn Fn(u32, Source, &str) + Send + Sync;
 pub struct Log(Arc<Sink>);
 
 impl Log {
-    /// Hands every line to a function, which must not block for long.
+    /// Passes every line to a function, which must not block for long.
     pub fn new(sink: impl Fn(u32, Source, &str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
@@ -36,8 +36,7 @@ impl Log {
         Self::new(|_, _, _| {})
     }
 
-    /// Appends every line to a file, each after the number of its process, so that it can be looked at in a
-    /// terminal.
+    /// Appends every line to a file, each after the number of its process and escaped for a terminal.
     ///
     /// # Errors
     /// The file cannot be opened. A line that cannot be written later is lost:

@@ -1,9 +1,9 @@
-//! How much memory a process uses of its own.
+//! The memory of a process.
 
-/// The process's anonymous and shared memory in MB: what counts against a function's memory size.
+/// The process's anonymous and shared memory in MB, which counts against a function's memory size.
 ///
-/// Pages of mapped files do not count, since the system drops them when memory is short. None where there is
-/// no `/proc`, or when the process has ended.
+/// Pages of mapped files do not count, because the system drops them when memory is short. None if there is
+/// no `/proc`, or if the process has ended.
 pub(crate) fn used_mb(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = |name: &str| -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What a local cloud is asked to be: the function, its limits as Lambda has them, and where its lines go.
+//! The settings of a local cloud: the function, its limits as on Lambda, and the destination of its output.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ const RESERVED_NAMES: [&str; 6] = [
     "AWS_PROFILE",
 ];
 
-/// Lambda takes 4 KB of environment variables.
+/// Lambda accepts 4 KB of environment variables.
 const LARGEST_ENVIRONMENT: usize = 4 << 10;
 
 /// The settings of a [`crate::LocalCloud`]; start from [`Options::new`] and change fields.
@@ -29,9 +29,9 @@ const LARGEST_ENVIRONMENT: usize = 4 << 10;
 pub struct Options {
     /// The function's binary, as it would be deployed.
     pub program: PathBuf,
-    /// Arguments for the binary; Lambda gives none.
+    /// Arguments for the binary; Lambda passes none.
     pub arguments: Vec<String>,
-    /// The function's own environment variables; of ours it inherits only `PATH`.
+    /// The function's own environment variables; it inherits only `PATH` from this process.
     pub environment: Vec<(String, String)>,
     /// The function's name.
     pub function: String,
@@ -41,17 +41,17 @@ pub struct Options {
     pub time_limit: Duration,
     /// How many invocations run at the same time.
     pub concurrency: usize,
-    /// Where Invoke, DynamoDB and the status are served; only the loopback is accepted.
+    /// The address of Invoke, DynamoDB and the status; only the loopback is accepted.
     pub listen: SocketAddr,
-    /// Whether a chain of more than 16 invocations may go on (`RecursiveLoop: Allow`).
+    /// Whether a chain of more than 16 invocations may continue (`RecursiveLoop: Allow`).
     pub recursion_allowed: bool,
     /// The wait before each retry of a failed event; its length is the number of retries.
     pub retry_waits: Vec<Duration>,
     /// Tables that exist from the start, each with the string keys `pk` and `sk`.
     pub tables: Vec<String>,
-    /// Where the lines of the function's output go.
+    /// The destination of the function's output.
     pub log: Log,
-    /// What goes wrong on purpose.
+    /// The faults on purpose.
     pub faults: Faults,
 }
 

@@ -13,7 +13,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
-/// The largest body, as Lambda has it for requests and answers: 6 MB. Routers state it as their body limit.
+/// The largest body, as on Lambda for requests and answers: 6 MB. Routers have it as their body limit.
 pub(crate) const LARGEST: usize = 6 << 20;
 /// How long a body may take to arrive on the loopback.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Payload(pub(crate) Bytes);
 
-/// Why a body has not.
+/// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// It is larger than [`LARGEST`].

@@ -1,8 +1,8 @@
-//! One process of the function in a process group of its own, which ends with this process whatever happens.
+//! One process of the function in a process group of its own, which always ends with this process.
 //!
 //! A thread starts the process and waits for it, and lives as long as it does: Linux sends the parent-death
 //! signal when the *thread* that started the child ends. Signals go to the whole group, and never after the
-//! process was waited for, since its number may then be another's.
+//! process was waited for, because its number may then belong to another one.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     io::retry_on_intr,
-    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid},
 };
 use tokio::sync::{oneshot, watch};
 
@@ -52,10 +52,22 @@ impl Process {
         self.exit.borrow().is_none()
     }
 
-    /// Waits until the process has ended; none when its end could not be seen.
+    /// Waits until the process has ended; none if its end could not be seen.
     pub(crate) async fn exited(&self) -> Option<ExitStatus> {
         let mut exit = self.exit.clone();
         exit.wait_for(Option::is_some).await.ok().and_then(|status| *status)
+    }
+
+    /// Tells the process to end; it may take some time to save its work.
+    /// The processes that it has started are its own business.
+    pub(crate) fn terminate(&self) {
+        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*reaped {
+            // It can have ended just now; then there is nobody to tell.
+            let _ = kill_process(self.pid, Signal::TERM);
+        }
+        drop(reaped);
+        self.thaw();
     }
 
     /// Ends the whole group at once; [`Process::exited`] tells when it is gone.
@@ -70,7 +82,7 @@ impl Process {
         }
     }
 
-    /// Lets it run again.
+    /// Lets it continue.
     pub(crate) fn thaw(&self) {
         if cfg!(target_os = "linux") {
             self.signal(Signal::CONT);
@@ -80,13 +92,13 @@ impl Process {
     fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // The group can have ended just now; then there is nothing to signal.
+            // The group may have ended just now; then there is nothing to signal.
             let _ = kill_process_group(self.pid, signal);
         }
     }
 }
 
-/// How an exit status reads in Lambda's messages.
+/// An exit status in the words of Lambda's messages.
 pub(crate) fn describe(status: Option<ExitStatus>) -> String {
     match status {
         None => "unknown".into(),
@@ -98,7 +110,7 @@ pub(crate) fn describe(status: Option<ExitStatus>) -> String {
     }
 }
 
-/// The life of the thread: starts the process, tells of it, and waits for its end.
+/// The life of the thread: starts the process, reports it, and waits for its end.
 fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -125,11 +137,11 @@ fn live(mut command: Command, tell: oneshot::Sender<io::Result<Started>>) {
     let _ = ended.send(status.or(Some(ExitStatus::from_raw(0))));
 }
 
-/// Has the kernel send SIGKILL to the process when this one dies, even by SIGKILL.
+/// Makes the kernel send SIGKILL to the process when this one dies, even by SIGKILL.
 ///
 /// Processes that the function itself started are in its group and end with it in every other case, but not
-/// in that. Elsewhere than on Linux the process ends when its Runtime API is gone: `lambda_runtime` ends on
-/// the first refused connection, which is at the end of the invocation at the latest.
+/// in this one. On systems other than Linux the process ends when its Runtime API is gone: `lambda_runtime`
+/// ends on the first refused connection, which is at the end of the invocation at the latest.
 #[cfg(target_os = "linux")]
 fn end_with_parent(command: &mut Command) {
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};
@@ -138,7 +150,7 @@ fn end_with_parent(command: &mut Command) {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         match getppid() == Some(parent) {
             true => Ok(()),
-            // The parent died before the signal was arranged.
+            // The parent died before the signal was set.
             false => Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
         }
     };

@@ -1,4 +1,4 @@
-//! The event queue: which event runs when, in which process, and what is put aside.
+//! The event queue: when and in which process each event runs, and which events are set aside.
 
 use std::{
     collections::VecDeque,
@@ -36,8 +36,10 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
-    /// Events accepted and not yet ended, those that wait for a retry included.
+    /// Events accepted and not yet ended, including those that wait for a retry.
     outstanding: usize,
+    /// Those of them that have failed and wait for a retry.
+    retrying: usize,
     /// Sandboxes at work, or between an answer and the next poll.
     busy: usize,
 }
@@ -52,7 +54,17 @@ struct State {
     counts: Counts,
     failures: Vec<Failure>,
     kills: Vec<Kill>,
-    closed: bool,
+    door: DoorState,
+}
+
+/// How far a local cloud is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DoorState {
+    Open,
+    /// Nothing is begun any more; events that are sent now are lost with the cloud.
+    Leaving,
+    /// Every process was ended.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -63,7 +75,7 @@ struct Job {
     held_back: bool,
 }
 
-/// Why a request that would wait for its answer is not taken.
+/// Why a synchronous request is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// All of the concurrency is in use.
@@ -85,7 +97,7 @@ impl Queue {
             counts: Counts::default(),
             failures: Vec::new(),
             kills: Vec::new(),
-            closed: false,
+            door: DoorState::Open,
         };
         let (state, load) = (Mutex::new(state), watch::Sender::new(Load::default()));
         Arc::new(Self { options, address, runtime: runtime::Handle::current(), state, load })
@@ -95,7 +107,7 @@ impl Queue {
         &self.options
     }
 
-    /// Takes an event, to be delivered at least once, and gives its request id.
+    /// Accepts an event, to be delivered at least once, and returns its request id.
     pub(crate) fn event(
         self: &Arc<Self>,
         payload: Bytes,
@@ -104,7 +116,7 @@ impl Queue {
         let invocation = Invocation::new(payload, Trace::of(trace_header, &self.options.function));
         let id = invocation.request_id.clone();
         let mut state = self.state();
-        if state.closed {
+        if state.door == DoorState::Closed {
             return Err(Error::Closed);
         }
         state.counts.accepted += 1;
@@ -134,7 +146,7 @@ impl Queue {
         Ok(id)
     }
 
-    /// Takes a request whose sender waits; it runs at once or not at all, and once.
+    /// Accepts a request whose sender waits; it runs at once or not at all, and once.
     pub(crate) fn call(
         self: &Arc<Self>,
         payload: Bytes,
@@ -145,7 +157,7 @@ impl Queue {
         let (tell, told) = oneshot::channel();
         let job = Job { invocation, waiter: Waiter::Caller(tell), held_back: false };
         let mut state = self.state();
-        if state.closed {
+        if state.door != DoorState::Open {
             return Err(Refusal::Closed);
         }
         if job.invocation.trace.too_long() && !self.options.recursion_allowed {
@@ -160,6 +172,19 @@ impl Queue {
         self.load.send_modify(|load| load.outstanding += 1);
         self.launch(&mut state, job);
         Ok((id, told))
+    }
+
+    /// Takes a request of the local cloud's owner, which runs at once beside the others, and once.
+    pub(crate) fn ask(self: &Arc<Self>, payload: Bytes) -> Result<oneshot::Receiver<Outcome>, Error> {
+        let invocation = Invocation::new(payload, Trace::of(None, &self.options.function));
+        let (tell, told) = oneshot::channel();
+        let mut state = self.state();
+        if state.door != DoorState::Open {
+            return Err(Error::Closed);
+        }
+        state.counts.accepted += 1;
+        self.launch(&mut state, Job { invocation, waiter: Waiter::Owner(tell), held_back: false });
+        Ok(told)
     }
 
     /// Whether the faults want this Invoke answered 429, and whether they want its reply lost.
@@ -183,14 +208,30 @@ impl Queue {
 
     /// Waits until no event is queued, running, or waiting for a retry.
     pub(crate) async fn idle(&self) {
-        // The sender lives in this very struct, so the wait cannot fail.
+        // The sender is a field of this struct, so the wait cannot fail.
         let _ = self.load.subscribe().wait_for(|load| load.outstanding == 0).await;
+    }
+
+    /// Begins no more events, ends the processes that are idle, and tells the others to end.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.door = DoorState::Leaving;
+        state.waiting.clear();
+        state.idle.clear();
+        for Handle { process, desk } in &state.handles {
+            if desk.request_id().is_some() { process.terminate() } else { process.kill() }
+        }
+    }
+
+    /// Waits until no process is at work.
+    pub(crate) async fn rested(&self) {
+        let _ = self.load.subscribe().wait_for(|load| load.busy == 0).await;
     }
 
     /// Ends every process and takes no more events.
     pub(crate) fn close(&self) {
         let mut state = self.state();
-        state.closed = true;
+        state.door = DoorState::Closed;
         state.waiting.clear();
         state.idle.clear();
         state.handles.iter().for_each(|handle| handle.process.kill());
@@ -198,7 +239,7 @@ impl Queue {
 
     /// Waits until the processes of a closed queue are gone.
     pub(crate) async fn ended(&self) {
-        let _ = self.load.subscribe().wait_for(|load| load.busy == 0).await;
+        self.rested().await;
         let handles = std::mem::take(&mut self.state().handles);
         for handle in handles {
             handle.process.exited().await;
@@ -216,6 +257,7 @@ impl Queue {
             endpoint: self.address.endpoint.clone(),
             counts: Counts { live: processes.len() as u64, ..state.counts },
             outstanding: self.load.borrow().outstanding,
+            retrying: self.load.borrow().retrying,
             queued: state.waiting.len(),
             processes,
             failures: state.failures.clone(),
@@ -240,15 +282,15 @@ impl Queue {
 
     fn put(self: &Arc<Self>, job: Job) {
         let mut state = self.state();
-        if !state.closed {
+        if state.door == DoorState::Open {
             state.waiting.push_back(job);
             self.launch_what_fits(&mut state);
         }
     }
 
-    /// Gives waiting events to processes for as long as the concurrency allows.
+    /// Passes waiting events to processes for as long as the concurrency allows.
     fn launch_what_fits(self: &Arc<Self>, state: &mut State) {
-        while self.load.borrow().busy < self.options.concurrency && !state.closed {
+        while self.load.borrow().busy < self.options.concurrency && state.door == DoorState::Open {
             let Some(job) = state.waiting.pop_front() else { return };
             self.launch(state, job);
         }

@@ -1,8 +1,8 @@
-//! The readers of what callers send, without a listener and a process: for tests that attack them.
+//! The readers of callers' input, without a listener and a process: for tests that attack them.
 
 use crate::{dynamodb, invoke, lineage::Trace};
 
-/// The longest trace header that a function may be given, in bytes.
+/// The longest trace header for a function, in bytes.
 const LONGEST_TRACE: usize = 256;
 
 /// Tables in memory, and the calls on them.
@@ -15,18 +15,18 @@ impl Tables {
         Self(dynamodb::Tables::with(names))
     }
 
-    /// Carries out one call: `target` names it as the header `x-amz-target` does.
+    /// Carries out one call; `target` is its name as in the header `x-amz-target`.
     ///
     /// # Errors
-    /// The answer of the service that refuses it.
+    /// The service's answer if it refuses the call.
     pub fn call(&self, target: &str, body: &[u8]) -> Result<String, String> {
         let answer = self.0.call(target, body);
         answer.map(|answer| answer.to_string()).map_err(|refusal| refusal.body().to_string())
     }
 }
 
-/// Reads an Invoke of the function `baton` as it came: the name in the path, the kind and the trace of its
-/// headers, and its body.
+/// Reads an Invoke of the function `baton`: the name from the path, the kind and the trace from its headers,
+/// and its body.
 ///
 /// # Errors
 /// The message of the refusal.

@@ -25,15 +25,15 @@ use crate::{
 /// How many connections a process may have: `lambda_runtime` needs two.
 const CONNECTIONS: usize = 16;
 
-/// What the process is given for one attempt.
+/// The event for the process in one attempt.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) invocation: Invocation,
     pub(crate) deadline_ms: u64,
 }
 
-/// The counter between the sandbox, which hands over deliveries, and the process,
-/// which fetches and answers them.
+/// The desk between the sandbox, which puts deliveries on it, and the process, which fetches and answers
+/// them.
 #[derive(Debug)]
 pub(crate) struct Desk {
     arn: String,
@@ -41,7 +41,7 @@ pub(crate) struct Desk {
     take: Mutex<mpsc::UnboundedReceiver<Delivery>>,
     /// How often the process has asked for work.
     polls: watch::Sender<u64>,
-    /// The attempt that is being worked on: its request id, and who waits for the answer.
+    /// The current attempt: its request id, and the receiver of the answer.
     current: StdMutex<Option<(String, oneshot::Sender<Outcome>)>>,
     init_error: StdMutex<Option<Bytes>>,
 }
@@ -63,23 +63,23 @@ impl Desk {
     pub(crate) fn hand_over(&self, delivery: Delivery) -> oneshot::Receiver<Outcome> {
         let (tell, told) = oneshot::channel();
         *lock(&self.current) = Some((delivery.invocation.request_id.clone(), tell));
-        // The receiver lives in this very struct.
+        // The receiver is a field of this struct.
         let _ = self.give.send(delivery);
         told
     }
 
-    /// Takes away an attempt that got no answer: whatever the process says of it now is refused.
+    /// Removes an attempt that got no answer: an answer of the process to it is now refused.
     pub(crate) fn clear(&self) {
         lock(&self.current).take();
     }
 
     /// Waits until the process has asked for work more than `times` times.
     pub(crate) async fn polled_more_than(&self, times: u64) {
-        // The sender lives in this very struct, so the wait cannot fail.
+        // The sender is a field of this struct, so the wait cannot fail.
         let _ = self.polls.subscribe().wait_for(|polls| *polls > times).await;
     }
 
-    /// The attempt that is being worked on.
+    /// The current attempt.
     pub(crate) fn request_id(&self) -> Option<String> {
         lock(&self.current).as_ref().map(|(id, _)| id.clone())
     }
@@ -99,7 +99,7 @@ impl Desk {
         }
     }
 
-    /// Takes an answer that did not arrive: one that is too large fails the attempt, one that broke off may
+    /// Handles an answer that did not arrive: one that is too large fails the attempt, an incomplete one may
     /// come again.
     fn unread(&self, id: &str, unread: Unread, kind: &str) -> Response {
         if unread == Unread::TooLarge {
@@ -115,7 +115,7 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The door for the one process that was given the token.
+/// The door for the one process that has the token.
 pub(crate) fn door(token: Token) -> Door {
     Door { token, shown: Shown::Path, most: CONNECTIONS, refuse }
 }
@@ -131,7 +131,7 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
-/// Holds the request until there is an event.
+/// Waits with the answer until there is an event.
 async fn next(State(desk): State<Arc<Desk>>) -> Response {
     desk.polls.send_modify(|polls| *polls += 1);
     let Some(Delivery { invocation, deadline_ms }) = desk.take.lock().await.recv().await else {

@@ -1,4 +1,4 @@
-//! One execution environment: a process, its Runtime API, and the limits of each attempt that it is given.
+//! One execution environment: a process, its Runtime API, and the limits of each attempt.
 
 use std::{
     io,
@@ -28,12 +28,12 @@ use crate::{
     system::epoch_ms,
 };
 
-/// How long a process may take until it first asks for work; Lambda then starts it anew within the time limit
-/// of the invocation, so here it has both.
+/// How long a process may take until it first asks for work. Lambda then starts it again within the time
+/// limit of the invocation, so here it has both times.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
-/// An address at which nobody listens: the loopback's port 9 is for discarding and needs root.
+/// An address where nobody listens: the loopback's port 9 is for discarding and needs root.
 const NOWHERE: &str = "http://127.0.0.1:9";
-/// How often the memory of a working process is looked at.
+/// How often the memory of a working process is measured.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
 /// A process that serves one attempt at a time.
@@ -47,7 +47,7 @@ pub(crate) struct Sandbox {
     peak_memory_mb: u64,
     /// When the faults killed it, in milliseconds since 1970.
     killed_ms: Option<u64>,
-    /// How long after its time limit a process goes on that the faults have stopped.
+    /// How long after its time limit a process continues that the faults have stopped.
     thaw_after: Option<Duration>,
 }
 
@@ -58,7 +58,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// What the local cloud keeps of a sandbox to show it and to end it.
+/// The local cloud's handle of a sandbox, to show it and to end it.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     pub(crate) process: Arc<Process>,
@@ -97,7 +97,7 @@ impl Sandbox {
         self.process.pid()
     }
 
-    /// The most memory that the process was seen to use.
+    /// The most memory that the process was measured to use.
     pub(crate) fn peak_memory_mb(&self) -> u64 {
         self.peak_memory_mb
     }
@@ -123,7 +123,7 @@ impl Sandbox {
         }
     }
 
-    /// Makes one attempt at an event, and ends the process when the attempt leaves it unfit for another.
+    /// Makes one attempt at an event, and ends the process if it cannot be used for another.
     pub(crate) async fn invoke(&mut self, invocation: &Invocation, options: &Options, plan: Plan) -> Outcome {
         let start = Instant::now();
         let deadline_ms = epoch_ms() + options.time_limit.as_millis() as u64;
@@ -173,13 +173,13 @@ impl Sandbox {
         self.killed_ms
     }
 
-    /// Whether the faults have stopped the process in an attempt that is given up by now.
+    /// Whether the faults have stopped the process in an attempt that is now given up.
     pub(crate) fn stopped(&self) -> bool {
         self.thaw_after.is_some() && self.alive()
     }
 
-    /// Lets a stopped process go on where it was, as if it still had its event, until it asks for the next
-    /// one or has had its time once more.
+    /// Lets a stopped process continue where it was, as if it still had its event, until it asks for the next
+    /// one or has used its time once more.
     pub(crate) async fn go_on_late(self, options: Options) {
         let wait = self.thaw_after.unwrap_or_default();
         tokio::select! {
@@ -195,7 +195,7 @@ impl Sandbox {
         self.end().await;
     }
 
-    /// Waits until the process asks for its next event and freezes it; false when it will not serve any more.
+    /// Waits until the process asks for its next event and freezes it; false if it will not serve any more.
     pub(crate) async fn rest(&self) -> bool {
         let rested = tokio::select! {
             biased;
@@ -238,7 +238,7 @@ fn out_of_memory(id: &str, used_mb: u64, memory_mb: u32) -> Failed {
     Failed::new(FailedKind::OutOfMemory, "Runtime.OutOfMemory", message)
 }
 
-/// The command with Lambda's environment, and nothing through which the function could reach the real AWS.
+/// The command with Lambda's environment, and with nothing that could lead the function to the real AWS.
 fn command(options: &Options, cloud: &Address, runtime_api: &str, table: &str) -> Command {
     let program = std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
     let task_root = program.parent().unwrap_or(Path::new("/")).to_owned();
@@ -276,7 +276,7 @@ fn command(options: &Options, cloud: &Address, runtime_api: &str, table: &str) -
     command
 }
 
-/// Passes each line on as it comes, whatever bytes it has.
+/// Passes each line on as it comes, whatever its bytes.
 fn copy_lines(from: impl AsyncRead + Unpin + Send + 'static, pid: u32, source: Source, log: Log) {
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).split(b'\n');

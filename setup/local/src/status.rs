@@ -1,4 +1,4 @@
-//! What the local cloud tells about itself: counts, live processes, and the events that it gave up on.
+//! The status of the local cloud: counts, live processes, and the events that it gave up on.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct Counts {
     pub invocations: u64,
     /// Sum of the attempts' durations, each rounded up to a millisecond.
     pub billed_ms: u64,
-    /// The most memory of its own that any process was seen to use, looked at ten times a second.
+    /// The most memory of its own that any process was measured to use, ten times per second.
     pub peak_memory_mb: u64,
     /// Processes started.
     pub cold_starts: u64,
@@ -21,11 +21,11 @@ pub struct Counts {
     pub timeouts: u64,
     /// Attempts whose process ended by itself or by a signal.
     pub crashes: u64,
-    /// Attempts in which the faults stopped the process until its time had passed.
+    /// Attempts in which the faults stopped the process until its time limit had passed.
     pub frozen: u64,
     /// Attempts whose process used more memory than it has.
     pub out_of_memory: u64,
-    /// Failed attempts that were put back for another.
+    /// Failed attempts that were queued for another.
     pub retries: u64,
     /// Events that waited because the concurrency was used up.
     pub requeued: u64,
@@ -35,7 +35,7 @@ pub struct Counts {
     pub recursions: u64,
     /// Events that the faults delivered twice.
     pub duplicates: u64,
-    /// Events that the faults swallowed.
+    /// Events that the faults lost.
     pub dropped: u64,
     /// Processes alive now.
     pub live: u64,
@@ -72,23 +72,25 @@ pub struct Kill {
 /// A process of the function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveProcess {
-    /// Its number, which is that of its process group too.
+    /// Its number, which is also that of its process group.
     pub pid: u32,
-    /// The event that it works on; none when it is idle.
+    /// Its current event; none if it is idle.
     pub request_id: Option<String>,
 }
 
-/// The whole state, as `GET /_baton/status` gives it.
+/// The whole state, as in `GET /_baton/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The function's name.
     pub function: String,
-    /// Where it listens.
+    /// Its address.
     pub endpoint: String,
     /// Counts since the start.
     pub counts: Counts,
-    /// Events accepted and not yet ended, those that wait for a retry included.
+    /// Events accepted and not yet ended, including those that wait for a retry.
     pub outstanding: usize,
+    /// Those of them that have failed and wait for a retry.
+    pub retrying: usize,
     /// Those of them that wait for a process.
     pub queued: usize,
     /// The processes.

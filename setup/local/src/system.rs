@@ -1,4 +1,4 @@
-//! What the system gives: the time, and numbers that do not come twice.
+//! The system's time, and numbers that do not occur twice.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,7 +11,7 @@ pub(crate) fn epoch_ms() -> u64 {
     since.as_millis() as u64
 }
 
-/// A number that does not come twice: std seeds every hasher from the system's randomness and a counter.
+/// A number that does not occur twice: std seeds every hasher from the system's randomness and a counter.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0u8)
 }

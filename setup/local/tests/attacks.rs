@@ -1,4 +1,4 @@
-//! What another user, a web page or a neighbour's program may try at the listeners of a local cloud.
+//! Attacks of another user, a web page or a neighbour's program on the listeners of a local cloud.
 
 mod support;
 
@@ -25,7 +25,7 @@ fn scripted_function() {
     }
 }
 
-/// Sends a request that has nothing but what is given here, and a Host.
+/// Sends a request that has only these parts and a Host.
 async fn raw(
     endpoint: &str,
     method: &'static str,
@@ -40,21 +40,21 @@ async fn raw(
     sent.await.unwrap().unwrap()
 }
 
-/// Sends bytes as they are and gives what comes back until the other side closes.
+/// Sends bytes unchanged and returns the answer up to the closing of the connection.
 async fn bytes(endpoint: &str, sent: Vec<u8>) -> Vec<u8> {
     let host = endpoint.trim_start_matches("http://").split('/').next().unwrap().to_owned();
     let talk = move || {
         let mut stream = TcpStream::connect(host).unwrap();
         stream.write_all(&sent).unwrap();
         let mut answer = Vec::new();
-        // A connection that is reset is as closed as another.
+        // A reset connection counts as closed.
         let _ = stream.read_to_end(&mut answer);
         answer
     };
     tokio::task::spawn_blocking(talk).await.unwrap()
 }
 
-/// The Runtime API of a process that has an event at hand and keeps it, and the request id of that.
+/// The Runtime API of a process that has an event and keeps it, and the event's request id.
 async fn runtime_api(cloud: &LocalCloud) -> (String, String) {
     let told = invoke(cloud, "RequestResponse", r#"{"do": "environment"}"#).await.json();
     cloud.invoke_event(r#"{"do": "sleep", "ms": 3000}"#).unwrap();
@@ -195,7 +195,7 @@ async fn who_does_not_show_the_token_in_time_is_shut_out_and_blocks_nobody() {
             halves.push(half);
         }
     }
-    // More than the listeners take at a time.
+    // More than the listeners accept at a time.
     let answered = tokio::time::timeout(Duration::from_secs(60), invoke(&cloud, "RequestResponse", "{}"));
     assert_eq!(answered.await.expect("an answer").status, 200);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -261,7 +261,7 @@ async fn three_thousand_brackets_are_refused_in_words() {
     }
     let brackets = format!("{}{}", "[".repeat(3_000), "]".repeat(3_000));
     assert_eq!(invoke(&cloud, "Event", brackets).await.status, 400);
-    // What DynamoDB takes is taken.
+    // Whatever DynamoDB accepts is accepted.
     let deep = format!("{}a <> :v{}", "(".repeat(32), ")".repeat(32));
     assert_eq!(call(put_item, list(31)).await.status, 200);
     assert_eq!(call(update_item, condition(deep)).await.status, 200);

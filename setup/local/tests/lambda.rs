@@ -136,6 +136,18 @@ async fn no_more_run_at_a_time_than_the_concurrency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_owner_has_a_place_beside_a_full_house() {
+    let cloud = start(|options| options.concurrency = 1).await;
+    cloud.invoke_event(r#"{"do": "hang"}"#).unwrap();
+    assert_eq!(invoke(&cloud, "RequestResponse", r#"{"echo": 1}"#).await.status, 429);
+    let answer = tokio::time::timeout(Duration::from_secs(10), cloud.ask(r#"{"echo": 1}"#)).await;
+    assert!(answer.expect("within ten seconds").is_ok());
+    assert_eq!((cloud.status().outstanding, cloud.status().queued), (1, 0));
+    let failed = cloud.ask(r#"{"do": "error"}"#).await.unwrap_err().to_string();
+    assert!(failed.contains("as told"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_an_answer_finds_the_concurrency_free() {
     let cloud = start(|options| options.concurrency = 1).await;
     for _ in 0..50 {
@@ -311,14 +323,14 @@ async fn a_process_stopped_past_its_time_limit_goes_on_where_it_was() {
     let cloud = start(|options| {
         options.time_limit = Duration::from_millis(500);
         options.retry_waits.clear();
-        // With the seed 0 that is after 227 ms, and for 695 ms past the limit.
+        // With seed 0 this is after 227 ms, and for 695 ms past the limit.
         options.faults = Faults { freeze: 1.0, freeze_ms: 400, thaw_ms: 2_000, ..Faults::default() };
     })
     .await;
     let notes = Notes::new();
     cloud.invoke_event(notes.event(json!({ "do": "sleep then note", "ms": 400 }))).unwrap();
     idle(&cloud).await;
-    // The event is given up, and only then its process comes to its second line.
+    // The event is given up, and only then does its process reach its second line.
     assert_eq!((cloud.counts().frozen, cloud.counts().timeouts, cloud.failures().len()), (1, 1, 1));
     assert_eq!(notes.runs().len(), 1);
     eventually("it goes on", || notes.runs().len() == 2);

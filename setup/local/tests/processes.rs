@@ -1,4 +1,4 @@
-//! No process outlives the local cloud, however that ends.
+//! No process outlives the local cloud, whichever way it ends.
 
 mod support;
 

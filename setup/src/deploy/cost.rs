@@ -1,4 +1,4 @@
-//! What a stack costs a month when nothing runs, in us-east-1, mid-2026.
+//! The monthly cost of a stack when nothing runs, in us-east-1, mid-2026.
 
 /// Hours of a month, as AWS counts.
 const HOURS: f64 = 730.0;
@@ -9,18 +9,18 @@ pub(super) struct Item {
     pub(super) dollars: f64,
 }
 
-/// What costs money while nothing runs. Storage comes on top, by what is stored.
+/// The costs while nothing runs. Storage is added to them, by its size.
 pub(super) fn idle(outbound: Option<&str>) -> Vec<Item> {
     let network = match outbound {
         Some("endpoints") => Some(Item { what: "Lambda endpoint in two zones", dollars: 2.0 * 0.01 * HOURS }),
-        // The gateway and the public address that it holds.
+        // The gateway and its public address.
         Some("nat") => Some(Item { what: "NAT gateway", dollars: (0.045 + 0.005) * HOURS }),
         _ => None,
     };
     network.into_iter().collect()
 }
 
-/// What storage costs, for who looks at the bill.
+/// The costs of storage, for the bill.
 pub(super) const STORAGE: &str = "files $0.30 a GB (a third of it or less once they are cold), bucket $0.023 a GB, function, table and rule nothing";
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The newest glibc that Amazon Linux 2023 has.
 const GLIBC: u32 = 34;
-/// Lambda takes 250 MB unzipped.
+/// Lambda accepts 250 MB unzipped.
 const LARGEST: usize = 250 << 20;
 
 /// A zip that is ready to be uploaded.
@@ -16,9 +16,9 @@ const LARGEST: usize = 250 << 20;
 pub struct Package {
     /// The zip.
     pub zip: Vec<u8>,
-    /// What it was built for, in Lambda's words.
+    /// The architecture that it was built for, in Lambda's words.
     pub architecture: &'static str,
-    /// The newest glibc that it asks for (2.x), if it is linked to one.
+    /// The newest glibc that it needs (2.x), if it is linked to one.
     pub glibc: Option<u32>,
     /// The binary's size.
     pub unzipped: usize,
@@ -49,15 +49,15 @@ impl Package {
         Ok(Package { zip, architecture, glibc, unzipped: binary.len() })
     }
 
-    /// Where it goes in the bucket: a name for this content,
-    /// so that a new one is a change and the same one is none.
+    /// Its key in the bucket: a name for this content, so that new content is a change and the same content
+    /// is none.
     pub fn key(&self) -> String {
         let hash: String = Sha256::digest(&self.zip).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("trainer/{}.zip", &hash[..32])
     }
 }
 
-/// What an ELF program for Linux was built for.
+/// The architecture of an ELF program for Linux.
 fn architecture(binary: &[u8]) -> Result<&'static str, String> {
     let machine = binary.get(18..20).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
     match (binary.get(..6), machine) {
@@ -82,7 +82,7 @@ fn newest_glibc(binary: &[u8]) -> Option<u32> {
     names.filter_map(minor).max()
 }
 
-/// A zip with one program in it. The same program always gives the same bytes: the time in it is 1980.
+/// A zip with one program in it. The same program always makes the same bytes: the time in it is 1980.
 fn zip(name: &str, content: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut crc = Crc::new();
     crc.update(content);

@@ -1,4 +1,4 @@
-//! A stack's changes: what would change, carried out, followed by its events until it has ended.
+//! A stack's changes: planned, carried out, followed by its events until it has ended.
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -9,41 +9,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use terminal::note;
 
-/// How soon and how often CloudFormation is asked.
+/// The first wait and the pause between questions to CloudFormation.
 const LOOK: Duration = Duration::from_millis(300);
 const LOOK_LATER: Duration = Duration::from_secs(2);
-/// How long a change set may take to be worked out.
+/// How long CloudFormation may take to prepare a change set.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What a stack is to become.
+/// The wanted state of a stack.
 pub struct Wanted<'a> {
     /// The stack's name.
     pub name: &'a str,
     /// The template.
     pub template: &'a str,
-    /// Parameters that are given; the others keep what they have, or their default.
+    /// Parameters that are given; the others keep their value, or their default.
     pub parameters: BTreeMap<&'static str, String>,
 }
 
 /// A change set that waits to be carried out.
 pub struct ChangeSet {
     name: String,
-    /// Whether the stack is there for this change set only.
+    /// Whether the stack exists for this change set only.
     new: bool,
-    /// What would change, a line each.
+    /// The changes, a line each.
     pub lines: Vec<String>,
-    /// What would be removed or replaced, by its logical name.
+    /// The resources that would be removed or replaced, by their logical names.
     pub lost: Vec<String>,
 }
 
-/// Works out what would change; none when nothing would.
+/// Prepares the changes; none if there are none.
 ///
 /// # Errors
-/// What CloudFormation said.
+/// CloudFormation's error.
 pub async fn plan(aws: &Aws, wanted: &Wanted<'_>) -> Result<Option<ChangeSet>, Failure> {
     let mut there = aws.stack(wanted.name).await?;
     if there.as_ref().is_some_and(|stack| stack.status == "ROLLBACK_COMPLETE") {
-        // What is left of a creation that failed holds nothing and takes no update.
+        // The rest of a failed creation is empty and cannot be updated.
         delete(aws, wanted.name).await?;
         there = None;
     }
@@ -62,7 +62,7 @@ pub async fn plan(aws: &Aws, wanted: &Wanted<'_>) -> Result<Option<ChangeSet>, F
         create = create.parameters(Parameter::builder().parameter_key(*key).parameter_value(value).build());
     }
     for key in kept.keys().filter(|key| !wanted.parameters.contains_key(key.as_str())) {
-        // A parameter that a later template has no more must not be sent.
+        // A parameter that a later template no longer has must not be sent.
         if wanted.template.contains(&format!("\n  {key}:\n")) {
             create =
                 create.parameters(Parameter::builder().parameter_key(key).use_previous_value(true).build());
@@ -72,12 +72,12 @@ pub async fn plan(aws: &Aws, wanted: &Wanted<'_>) -> Result<Option<ChangeSet>, F
     described(aws, wanted.name, name, new).await
 }
 
-/// Whether CloudFormation asks to be told that roles may be made.
+/// Whether the template makes roles: CloudFormation must then be told that this is allowed.
 fn makes_roles(template: &str) -> bool {
     template.contains("Type: AWS::IAM::")
 }
 
-/// Waits until a change set is worked out.
+/// Waits until a change set is prepared.
 async fn described(aws: &Aws, stack: &str, name: String, new: bool) -> Result<Option<ChangeSet>, Failure> {
     let begun = Instant::now();
     loop {
@@ -110,7 +110,7 @@ async fn described(aws: &Aws, stack: &str, name: String, new: bool) -> Result<Op
     }
 }
 
-/// Forgets a change set, and the empty stack that was made to hold it.
+/// Deletes a change set, and the empty stack that was made for it.
 async fn discard(aws: &Aws, stack: &str, change_set: &str, new: bool) -> Result<(), Failure> {
     let call = aws.stacks.delete_change_set().stack_name(stack).change_set_name(change_set);
     call.send().await.map_err(|error| said("drop the changes of", stack, error))?;
@@ -121,7 +121,7 @@ async fn discard(aws: &Aws, stack: &str, change_set: &str, new: bool) -> Result<
     Ok(())
 }
 
-/// A line for each change, and what is lost by them.
+/// A line for each change, and the resources that are lost by them.
 fn told(changes: &[Change]) -> (Vec<String>, Vec<String>) {
     let (mut lines, mut lost) = (Vec::new(), Vec::new());
     for change in changes.iter().filter_map(Change::resource_change) {
@@ -144,7 +144,7 @@ fn told(changes: &[Change]) -> (Vec<String>, Vec<String>) {
             .into_iter()
             .collect();
         let note = match (replaced, what.is_empty()) {
-            (true, _) => "   is replaced: what it holds is lost or left behind".to_owned(),
+            (true, _) => "   is replaced: its content is lost or left behind".to_owned(),
             (false, false) if sign == "~" => format!("   {}", what.join(", ")),
             _ => String::new(),
         };
@@ -154,18 +154,18 @@ fn told(changes: &[Change]) -> (Vec<String>, Vec<String>) {
 }
 
 impl ChangeSet {
-    /// Forgets it, and the empty stack that was made to hold it.
+    /// Deletes it, and the empty stack that was made for it.
     ///
     /// # Errors
-    /// What CloudFormation said.
+    /// CloudFormation's error.
     pub async fn discard(&self, aws: &Aws, stack: &str) -> Result<(), Failure> {
         discard(aws, stack, &self.name, self.new).await
     }
 
-    /// Carries it out and waits until the stack has ended, telling each event.
+    /// Carries it out and waits until the stack has ended, printing each event.
     ///
     /// # Errors
-    /// In words: what failed first, and why.
+    /// In words: the first failure, and its reason.
     pub async fn carry_out(&self, aws: &Aws, stack: &str) -> Result<(), Failure> {
         let mut events = Events::before(aws, stack).await;
         let call = aws.stacks.execute_change_set().stack_name(stack).change_set_name(&self.name);
@@ -181,32 +181,35 @@ impl ChangeSet {
 /// Deletes a stack and waits until it is gone.
 ///
 /// # Errors
-/// In words: what could not be deleted, and why.
+/// In words: the resource that could not be deleted, and why.
 pub async fn delete(aws: &Aws, stack: &str) -> Result<(), Failure> {
     let mut events = Events::before(aws, stack).await;
     let call = aws.stacks.delete_stack().stack_name(stack);
     call.send().await.map_err(|error| said("delete", stack, error))?;
     match events.follow(aws, stack).await?.as_str() {
         "DELETE_COMPLETE" => Ok(()),
-        status => Err(Failure::from(format!("{stack} is {status}: {}; do the same again", events.reason()))),
+        status => Err(Failure::from(format!(
+            "{stack} is {status}: {}; run the same command again",
+            events.reason()
+        ))),
     }
 }
 
-/// A stack's events, each told once.
+/// A stack's events, each printed once.
 struct Events {
     told: BTreeSet<String>,
     failed: Vec<String>,
 }
 
 impl Events {
-    /// Those so far are not told.
+    /// The events so far are not printed.
     async fn before(aws: &Aws, stack: &str) -> Events {
         let mut events = Events { told: BTreeSet::new(), failed: Vec::new() };
         events.told = events.new_ones(aws, stack).await.into_iter().filter_map(|e| e.event_id).collect();
         events
     }
 
-    /// Tells events until the stack has ended, and gives its status.
+    /// Prints events until the stack has ended, and returns its status.
     async fn follow(&mut self, aws: &Aws, stack: &str) -> Result<String, Failure> {
         let begun = Instant::now();
         loop {
@@ -222,7 +225,7 @@ impl Events {
         }
     }
 
-    /// Events that are not told yet, the oldest first. A stack that is gone has none.
+    /// Events that are not printed yet, the oldest first. A stack that is gone has none.
     async fn new_ones(&self, aws: &Aws, stack: &str) -> Vec<StackEvent> {
         let page = aws.stacks.describe_stack_events().stack_name(stack).send().await;
         let mut events = page.map(|page| page.stack_events.unwrap_or_default()).unwrap_or_default();
@@ -244,7 +247,7 @@ impl Events {
         self.told.extend(event.event_id);
     }
 
-    /// What failed first: what fails later fails because of it.
+    /// The first failure: later ones follow from it.
     fn reason(&self) -> &str {
         self.failed.first().map_or("its events say no more", String::as_str)
     }

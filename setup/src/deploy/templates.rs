@@ -1,5 +1,5 @@
-//! The templates, as they are built into this command or lie in a folder,
-//! with what is to be kept on deletion.
+//! The templates, built into this command or from a folder, adapted to the resources that are kept on
+//! deletion.
 
 use crate::Failure;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::path::Path;
 const NETWORK: &str = include_str!("../../../cloudformation/network.yaml");
 const TRAINER: &str = include_str!("../../../cloudformation/trainer.yaml");
 
-/// What outlives the stack when it is asked to.
+/// The resources that can be kept when the stack is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Keep {
     /// Nothing.
     Nothing,
     /// The file system: datasets, weights, features and runs.
     Files,
-    /// The bucket: what was pushed and pulled.
+    /// The bucket: pushed and pulled files.
     Bucket,
 }
 
@@ -22,7 +22,7 @@ impl Keep {
     /// The template's parameter.
     pub const PARAMETER: &str = "Keep";
 
-    /// What the parameter says.
+    /// The value of the parameter.
     pub fn of_parameter(text: &str) -> Vec<Keep> {
         let kept = [("files", Keep::Files), ("bucket", Keep::Bucket)];
         kept.into_iter()
@@ -31,7 +31,7 @@ impl Keep {
             .collect()
     }
 
-    /// The parameter that says so.
+    /// The parameter with this value.
     pub fn parameter(keep: &[Keep]) -> String {
         match (keep.contains(&Keep::Files), keep.contains(&Keep::Bucket)) {
             (true, true) => "files+bucket",
@@ -68,15 +68,15 @@ impl Templates {
         Ok(Templates { network: read("network.yaml", NETWORK)?, trainer: read("trainer.yaml", TRAINER)? })
     }
 
-    /// As they are to be sent: with what is kept, and without roles where one is given.
+    /// The templates to send: with the kept resources, and without roles if one is given.
     #[must_use]
     pub fn adapted(self, keep: &[Keep], role_is_given: bool) -> Templates {
         let kept = self.keeping(keep);
         if role_is_given { kept.without_roles() } else { kept }
     }
 
-    /// With a given role, and so without any resource of IAM: CloudFormation asks for a capability because of
-    /// a template that has one, even where its condition leaves it out.
+    /// The template for a given role, without any resource of IAM: CloudFormation asks for a capability for
+    /// every template that has one, even if its condition leaves it out.
     #[must_use]
     fn without_roles(mut self) -> Templates {
         let trainer = self.trainer.replace("!If [OwnRoles, !GetAtt Role.Arn, !Ref RoleArn]", "!Ref RoleArn");
@@ -96,8 +96,8 @@ impl Templates {
         self
     }
 
-    /// With some of the trainer's resources outliving it. [`Keep::PARAMETER`] changes with it: CloudFormation
-    /// takes no update that changes a policy alone.
+    /// The template with some of the trainer's resources kept on deletion. [`Keep::PARAMETER`] changes with
+    /// it: CloudFormation accepts no update that changes only a policy.
     #[must_use]
     fn keeping(mut self, keep: &[Keep]) -> Templates {
         for kept in keep {

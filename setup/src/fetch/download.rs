@@ -1,5 +1,4 @@
-//! One file from the network: continued where it was interrupted,
-//! and there under its name only when it is right.
+//! One download: it continues where it was interrupted, and the file gets its name only when it is right.
 
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -10,37 +9,37 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::StatusCode;
 
-/// A file to be had.
+/// A file to download.
 #[derive(Clone, Debug)]
 pub(crate) struct Download {
-    /// Where it lies.
+    /// Its URL.
     pub(crate) url: String,
-    /// Where it goes.
+    /// The path of the file here.
     pub(crate) path: PathBuf,
     /// How its SHA-256 begins, in hex: whole, or as much as is known.
     pub(crate) sha256: String,
-    /// The most bytes that it has: what is longer is another file.
+    /// The most bytes that it has: a longer one is another file.
     pub(crate) most: u64,
-    /// How long a part of it may take to come, before the rest is asked for anew.
+    /// How long a part of it may take, before the rest is asked for again.
     pub(crate) patience: Duration,
-    /// Waits before each further try after the connection was lost, and nothing new had come.
+    /// Waits before each further try after the connection was lost and nothing new had come.
     pub(crate) waits: Vec<Duration>,
 }
 
-/// Why a file could not be had.
+/// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The server was not reached, or did not deliver, however often it was tried.
+    /// The server was not reached, or did not deliver, in all tries.
     #[error("{0}")]
     Network(String),
-    /// The file that came is not the one that is meant.
+    /// The downloaded file is not the expected one.
     #[error("{} has SHA-256 {found}, expected {expected}", .path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// How it should begin.
+        /// The expected beginning of its checksum.
         expected: String,
-        /// What it is.
+        /// The checksum that it has.
         found: String,
     },
     /// The server has more bytes than the file that is meant.
@@ -56,9 +55,9 @@ pub(crate) enum Error {
     /// The file could not be written or read.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
@@ -68,24 +67,24 @@ pub(crate) enum Error {
 /// How far a download is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// Bytes here.
+    /// Bytes downloaded.
     pub(crate) done: u64,
-    /// Bytes in all, when the server tells.
+    /// Bytes in all, if the server says.
     pub(crate) of: Option<u64>,
 }
 
-/// How one try to get the rest ended.
+/// The result of one try to download the rest.
 enum Try {
     Complete,
-    /// The connection was lost, or the server is in trouble: worth trying again.
+    /// The connection was lost, or the server has trouble: worth trying again.
     Lost(String),
 }
 
 impl Download {
-    /// Gets the file, or finds it there; either way its checksum is verified.
+    /// Downloads the file, or finds it there; either way its checksum is verified.
     ///
-    /// An interrupted download lies beside as `.part` and is continued. A file with a wrong checksum is
-    /// removed when it was downloaded, and left when it was put there by hand.
+    /// An interrupted download is kept as `.part` and is continued. A file with a wrong checksum is removed
+    /// if it was downloaded, and kept if it was put there by hand.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -129,7 +128,7 @@ impl Download {
         name.into()
     }
 
-    /// Asks for what is missing, and appends it.
+    /// Requests the missing bytes, and appends them.
     fn resume(&self, agent: &Agent, part: &Path, progress: &dyn Fn(Progress)) -> Result<Try, Error> {
         let mut file =
             OpenOptions::new().create(true).append(true).open(part).map_err(failed("open", part))?;
@@ -149,7 +148,7 @@ impl Download {
                 file.set_len(0).map_err(failed("truncate", part))?;
                 done = 0;
             }
-            // Nothing is missing; the checksum tells whether it is right.
+            // Nothing is missing; the checksum decides whether it is right.
             StatusCode::RANGE_NOT_SATISFIABLE if done > 0 => return Ok(Try::Complete),
             status if status.is_server_error() => {
                 return Ok(Try::Lost(format!("{}: {status}", self.place())));

@@ -1,25 +1,26 @@
-//! A web server in the test's own process, that answers as it is told to.
+//! A web server in the test's own process, with answers that the test chooses.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What the server does with one request.
+/// The server's answer to one request.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
-    /// What was asked for.
+    /// The requested bytes.
     Right,
-    /// What was asked for, cut off after so many bytes.
+    /// The requested bytes, cut off after this many.
     Cut(usize),
     /// So many bytes of what was asked for, and then nothing.
     Stall(usize),
-    /// Everything, whatever range was asked for.
+    /// Everything, whatever range was requested.
     Whole,
     /// This status.
     Status(u16),
 }
 
-/// Serves `content` with one answer for each request, and gives its URL and where each answer was to begin.
+/// Serves `content` with one answer for each request, and returns its URL and the start of each requested
+/// range.
 pub(super) fn serve(content: Vec<u8>, answers: Vec<Answer>) -> (String, Arc<Mutex<Vec<u64>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

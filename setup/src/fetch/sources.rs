@@ -1,7 +1,7 @@
-//! What `baton fetch` knows: where each data set and each network's weights officially lie,
-//! and how to know them.
+//! The sources of `baton fetch`: the official place of each data set and of each network's weights, and their
+//! checksums.
 
-/// One file on the network and what becomes of it.
+/// One file on the network and its use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     /// The name that the user gives, and the folder's under `datasets/` or `weights/`.
@@ -10,15 +10,15 @@ pub(super) struct Source {
     pub(super) base: &'static str,
     /// The file's name there.
     pub(super) file: &'static str,
-    /// How the file begins in hex when hashed with SHA-256: whole, or as much as the publisher tells.
+    /// The beginning of the file's SHA-256 in hex: all of it, or as much as the publisher states.
     pub(super) sha256: &'static str,
     /// How many bytes it has at the most.
     pub(super) bytes: u64,
-    /// What it is.
+    /// Its kind.
     pub(super) kind: Kind,
 }
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A CIFAR archive: becomes a data set.

@@ -1,4 +1,4 @@
-//! Fetching from a server in this process: what is made, and what is said when it cannot be.
+//! Fetching from a server in this process: the results, and the messages when it fails.
 
 use super::server::{Answer, serve};
 use super::*;

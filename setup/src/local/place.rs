@@ -1,4 +1,5 @@
-//! The folder of a local cloud: one works on it at a time, and tells its user's other commands where it is.
+//! The folder of a local cloud: one works on it at a time, and the user's other commands find its address
+//! there.
 
 use crate::Failure;
 use crate::cloud::address_path;
@@ -7,17 +8,17 @@ use local_cloud::Address;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// A folder that is this process's. The system takes the lock back however the process ends.
+/// A folder that this process has locked. The system releases the lock whichever way the process ends.
 pub(super) struct Place {
     root: PathBuf,
     _lock: File,
 }
 
 impl Place {
-    /// Takes a folder.
+    /// Locks a folder.
     ///
     /// # Errors
-    /// Another local cloud works on it, or the lock cannot be had.
+    /// Another local cloud works on it, or the lock is not available.
     pub(super) fn take(root: &Path) -> Result<Place, Failure> {
         let path = root.join("local-cloud.lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
@@ -29,7 +30,7 @@ impl Place {
         }
     }
 
-    /// Tells other commands of the same user where the local cloud is, and the token that opens it.
+    /// Writes the address and token of the local cloud, for other commands of the same user.
     pub(super) fn tell(&self, address: &Address) -> Result<(), Failure> {
         let text = serde_json::to_vec(address).map_err(|error| error.to_string())?;
         write_secret(&address_path(&self.root), &text)

@@ -1,25 +1,25 @@
-//! When a run in the local cloud stands still: events that were given up are told,
-//! and after a while it is left alone.
+//! A run in the local cloud that stands still: events that were given up are reported, and after a while the
+//! command stops waiting.
 
 use crate::Failure;
-use local_cloud::Status;
+use local_cloud::{Error, Status};
 use protocol::{Event, Ledger};
 use std::time::{Duration, Instant};
 use terminal::note;
 
-/// What was seen of a run so far.
+/// The state of a run as it was last seen.
 pub(super) struct Standstill {
     give_up: Duration,
-    /// Events given up, of which the user knows.
+    /// Events given up that the user was told of.
     told: usize,
-    /// Why the last of them was, since the run moved.
+    /// The reason of the last of them since the run moved.
     why: Option<Trouble>,
-    /// Stage, workers that are done, legs: what changes when a run moves.
+    /// Stage, workers that are done, legs: these change when a run moves.
     place: (u32, usize, u32),
     moved: Instant,
 }
 
-/// What a function said of an event that it failed at for the last time.
+/// The function's last error for an event.
 struct Trouble {
     message: String,
     /// `Storage`, `Ahead` and so on; the platform's own kinds have a dot: `Sandbox.Timedout`.
@@ -31,10 +31,10 @@ impl Standstill {
         Standstill { give_up, told: 0, why: None, place: (0, 0, 0), moved: Instant::now() }
     }
 
-    /// Looks at the run and its cloud.
+    /// Reads the state of the run and its cloud.
     ///
     /// # Errors
-    /// When nothing moves, nothing is on its way, and that has lasted too long after an event was given up.
+    /// If nothing moves, nothing is on its way, and that has lasted too long after an event was given up.
     pub(super) fn look(&mut self, ledger: &Ledger, cloud: &Status) -> Result<(), Failure> {
         let done = ledger.workers.iter().filter(|worker| worker.result.is_some()).count();
         let place = (ledger.stage, done, ledger.workers.iter().map(|worker| worker.leg).sum());
@@ -51,43 +51,49 @@ impl Standstill {
                     trouble.message
                 );
             }
-            // A process that crashed or ran out of time is the watchdog's: it sends the event again.
+            // The watchdog sends an event again whose process crashed or ran out of time.
             if !trouble.is_the_platforms() {
                 self.why = Some(trouble);
             }
         }
         self.told = cloud.failures.len();
         match &self.why {
-            Some(why) if cloud.outstanding == 0 && self.moved.elapsed() > self.give_up => Err(Failure {
-                code: if why.kind == "Storage" { 4 } else { 1 },
-                message: format!(
-                    "run {} stands still since {:.0} s: {}. The same command continues it",
-                    ledger.run,
-                    self.moved.elapsed().as_secs_f64(),
-                    why.message
-                ),
-            }),
+            Some(why) if cloud.outstanding == cloud.retrying && self.moved.elapsed() > self.give_up => {
+                Err(Failure {
+                    code: if why.kind == "Storage" { 4 } else { 1 },
+                    message: format!(
+                        "run {} has stood still for {:.0} s: {}. Run the same command again to continue it",
+                        ledger.run,
+                        self.moved.elapsed().as_secs_f64(),
+                        why.message
+                    ),
+                })
+            }
             _ => Ok(()),
         }
     }
 }
 
 /// Why the function did not answer, with the exit code that goes with it.
-pub(super) fn unanswered(words: String) -> Failure {
-    let why = words.find('{').map(|at| trouble(&words[at..])).filter(|why| !why.message.is_empty());
-    match why {
+pub(super) fn unanswered(error: Error) -> Failure {
+    match said(&error).filter(|why| !why.message.is_empty()) {
         Some(why) if why.kind == "Storage" => Failure { code: 4, message: why.message },
         Some(why) => Failure { code: 1, message: format!("the function failed: {}", why.message) },
-        None => words.into(),
+        None => error.to_string().into(),
     }
 }
 
 /// Whether the function's process died or ran out of time, by what was said of it.
-pub(super) fn died(words: &str) -> bool {
-    words.find('{').is_some_and(|at| trouble(&words[at..]).is_the_platforms())
+pub(super) fn died(error: &Error) -> bool {
+    said(error).is_some_and(|why| why.is_the_platforms())
 }
 
-/// What an event is, in a few words.
+/// The reason of a failure, from the function or from the platform in its place.
+fn said(error: &Error) -> Option<Trouble> {
+    if let Error::Failed(object) = error { Some(trouble(object)) } else { None }
+}
+
+/// A short name of an event.
 fn name(event: &str) -> String {
     match Event::parse(event.as_bytes()) {
         Ok(Event::Worker(worker)) => format!("worker {}", worker.worker),
@@ -98,7 +104,7 @@ fn name(event: &str) -> String {
 }
 
 impl Trouble {
-    /// Whether the function itself said nothing: its process crashed or ran out of time.
+    /// Whether the function itself reported nothing: its process crashed or ran out of time.
     fn is_the_platforms(&self) -> bool {
         self.kind.contains('.')
     }
@@ -155,6 +161,7 @@ mod tests {
             endpoint,
             counts,
             outstanding,
+            retrying: 0,
             queued: 0,
             processes: vec![],
             failures,
@@ -167,6 +174,8 @@ mod tests {
         let (mut ledger, mut standstill) = (ledger(), Standstill::new(Duration::ZERO));
         assert!(standstill.look(&ledger, &status(0, 0)).is_ok(), "nothing was given up");
         assert!(standstill.look(&ledger, &status(1, 1)).is_ok(), "another event is on its way");
+        let failing = Status { retrying: 1, ..status(1, 1) };
+        assert!(standstill.look(&ledger, &failing).is_err(), "what is on its way has failed as well");
         let failure = standstill.look(&ledger, &status(0, 1)).unwrap_err();
         assert!(failure.code == 4 && failure.message.contains("the disk is full"), "{failure}");
         let crashed = status_of("Runtime.ExitError", 0, 1);
@@ -177,10 +186,8 @@ mod tests {
 
     #[test]
     fn a_process_that_died_is_told_from_a_function_that_failed() {
-        let said = |kind: &str| {
-            format!("the function failed (Unhandled): {}", json!({"errorType": kind, "errorMessage": "x"}))
-        };
+        let said = |kind: &str| Error::Failed(json!({"errorType": kind, "errorMessage": "x"}).to_string());
         assert!(died(&said("Runtime.ExitError")) && died(&said("Sandbox.Timedout")));
-        assert!(!died(&said("Storage")) && !died("no such function"));
+        assert!(!died(&said("Storage")) && !died(&Error::Closed));
     }
 }

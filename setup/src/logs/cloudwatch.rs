@@ -19,7 +19,7 @@ pub(super) struct CloudWatch {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
-    /// What it is known by; MiniStack leaves it out.
+    /// Its id; MiniStack leaves it out.
     #[serde(default)]
     pub(super) event_id: String,
     /// In milliseconds since 1970.
@@ -40,7 +40,7 @@ impl CloudWatch {
         CloudWatch { config: config.clone(), group }
     }
 
-    /// All events since a time, of one run if it is given.
+    /// All events since a time; with `run` only those of one run.
     pub(super) async fn events(&self, since_ms: u64, run: Option<&str>) -> Result<Vec<Event>, Failure> {
         let mut ask = json!({"logGroupName": self.group, "startTime": since_ms});
         if let Some(run) = run {
@@ -53,7 +53,7 @@ impl CloudWatch {
             let page = page.map_err(|why| format!("cannot read the log {}: {why}", self.group))?;
             events.extend(page.events);
             match page.next_token {
-                // A token that stays the same is the end, too.
+                // A token that stays the same also means the end.
                 Some(token) if ask.get("nextToken").and_then(Value::as_str) != Some(&token) => {
                     ask["nextToken"] = json!(token);
                 }

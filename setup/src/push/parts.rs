@@ -1,4 +1,4 @@
-//! A large file goes to the bucket in parts; an upload that was interrupted is gone on with where it was.
+//! A large file is uploaded to the bucket in parts; an interrupted upload is continued.
 
 use crate::Failure;
 use crate::aws::{Aws, said};
@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use std::path::Path;
 use terminal::say;
 
-/// S3 takes 10,000 parts of an object, each of 5 MB at least but the last.
+/// S3 accepts 10,000 parts of an object, each of at least 5 MB except the last.
 const MOST_PARTS: u64 = 10_000;
 /// The smallest part, in bytes.
 const SMALLEST: u64 = 5 << 20;
@@ -35,7 +35,7 @@ impl Parts {
         (offset, self.size.min(self.bytes - offset))
     }
 
-    /// Whether parts that are there, by their numbers and sizes, are the first ones of this division.
+    /// Whether existing parts, by their numbers and sizes, are the first ones of this division.
     fn begins_with(self, there: &[(u64, u64)]) -> bool {
         let fits = |(index, &(number, bytes)): (usize, &(u64, u64))| {
             number == index as u64 + 1 && number <= self.count() && self.part(number).1 == bytes
@@ -54,7 +54,7 @@ pub(super) struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Sends what is missing and makes the parts an object.
+    /// Sends the missing parts and makes the parts an object.
     pub(super) async fn run(&self) -> Result<(), Failure> {
         let (id, mut there) = match self.unfinished().await? {
             Some(unfinished) => unfinished,
@@ -82,11 +82,11 @@ impl Upload<'_> {
     async fn begin(&self) -> Result<String, Failure> {
         let begun = self.aws.objects.create_multipart_upload().bucket(self.bucket).key(self.key).send().await;
         let id = begun.map_err(|error| said("begin to upload", self.key, error))?.upload_id;
-        id.ok_or_else(|| Failure::from(format!("S3 gave the upload of {} no id", self.key)))
+        id.ok_or_else(|| Failure::from(format!("S3 returned no id for the upload of {}", self.key)))
     }
 
-    /// An upload of this object that was interrupted, with its parts. The key is the content's hash, so that
-    /// they are right if they are divided as ours are.
+    /// An interrupted upload of this object, with its parts. The key is the content's hash, so the parts are
+    /// right if they have our sizes.
     async fn unfinished(&self) -> Result<Option<(String, Vec<CompletedPart>)>, Failure> {
         let listed =
             self.aws.objects.list_multipart_uploads().bucket(self.bucket).prefix(self.key).send().await;

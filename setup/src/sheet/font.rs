@@ -5,9 +5,9 @@ use image::{Rgb, RgbImage};
 /// Columns and rows of a letter.
 pub(super) const GLYPH: (u32, u32) = (5, 8);
 
-/// Writes a text from left to right, each dot a square of `dot` pixels; what is beyond the edge is left out.
+/// Writes a text from left to right, each dot a square of `dot` pixels; the part beyond the edge is left out.
 ///
-/// A character that the font has not is written as `?`.
+/// A character that the font does not have is written as `?`.
 pub(super) fn write(image: &mut RgbImage, (left, top): (u32, u32), dot: u32, colour: Rgb<u8>, text: &str) {
     for (place, letter) in (0..).zip(text.chars()) {
         let index =

@@ -1,5 +1,5 @@
-//! The time line: a row a worker, a bar a leg, as SVG;
-//! and above it the whole run where it shows only some stages.
+//! The time line: a row a worker, a bar a leg, as SVG; and above it the whole run if only some stages are
+//! shown.
 
 use super::plot::{tenth, ticks};
 use super::words::{count, lasting, row_name};
@@ -10,18 +10,17 @@ use protocol::items::StageItem;
 use protocol::timeline::{AttemptEnd, Bar, Row, rows};
 use std::ops::RangeInclusive;
 
-/// Bars that are drawn at the most; of a longer run the last stages that have no more,
-/// or those that are asked for.
+/// The most bars that are drawn: of a longer run the last stages that fit, or the requested ones.
 const BARS: usize = 600;
-/// Bars that each say what they are when pointed at; of more only those that are out of the ordinary.
+/// The most bars with a title each; if there are more, only unusual ones have a title.
 const TITLES: usize = 250;
-/// Stages of the strip above that are drawn one by one.
+/// The most stages of the strip above that are drawn one by one.
 const STAGES: usize = 300;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 992.0;
 const TOP: f64 = 20.0;
 
-/// One stage, its bars read.
+/// One stage with its parsed bars.
 struct Lane<'a> {
     number: u32,
     at: At,
@@ -114,7 +113,7 @@ fn lanes(view: &View, until: Option<u32>) -> Vec<Lane<'_>> {
     lanes
 }
 
-/// How far the bars of a stage that is not combined go: what runs, up to now.
+/// The end of the bars of a stage that is not combined yet; running work counts up to now.
 fn end_of(item: &StageItem, rows: &[Row], now_ms: u64) -> u64 {
     let ended = rows.iter().flatten().filter(|bar| bar.end != AttemptEnd::Running);
     let last = ended.map(|bar| item.began_ms.saturating_add(bar.from_ms + bar.length_ms)).max().unwrap_or(0);
@@ -228,7 +227,7 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     let to = scale.x(view.stages.get(shown.end()).and_then(|stage| stage.ended_ms).unwrap_or(end));
     html! {
         div.wide {
-            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with what is shown below" {
+            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with the stages shown below" {
                 text.y x=(LEFT - 6.0) y="15" { "run" }
                 rect.window x=(from - 2.0) y="1" width=(tenth(to - from + 4.0)) height="20" {}
                 @for (number, stage) in view.stages.iter().step_by(every) {
@@ -243,7 +242,7 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     }
 }
 
-/// What went wrong in all stages, in one line.
+/// The failures of all stages, in one line.
 fn told(view: &View) -> Markup {
     let (mut died, mut twice, mut resent) = (0_u64, 0_u64, 0_u64);
     for stage in view.stages.values() {
@@ -259,14 +258,14 @@ fn told(view: &View) -> Markup {
     html! {
         p.note {
             @if died + twice + resent == 0 { "No attempt died, nothing was done twice." } @else {
-                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " for nothing, beside another · "
+                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " unneeded, beside another · "
                 (count(resent, "event")) " sent again"
             }
         }
     }
 }
 
-/// Links to other stages, where not all are shown.
+/// Links to other stages, if not all are shown.
 fn pager(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     let newest = view.stages.last_key_value().map_or(0, |(number, _)| *number);
     let oldest = view.stages.first_key_value().map_or(0, |(number, _)| *number);
@@ -290,7 +289,7 @@ fn pager(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     }
 }
 
-/// The class of the colour of what is done in a stage.
+/// The class of the colour for the work of a stage.
 fn class(at: At) -> &'static str {
     match at {
         At::Before(_) => "before",
@@ -325,7 +324,7 @@ fn legend(view: &View) -> Markup {
     }
 }
 
-/// From times to places.
+/// Converts times to positions.
 struct Scale {
     from_ms: u64,
     to_ms: u64,

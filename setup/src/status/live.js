@@ -1,4 +1,4 @@
-// Keeps the page up to date: asks for it again, and exchanges the sections that have changed. Without it the page is whole.
+// Keeps the page up to date: asks for it again, and replaces the sections that have changed. Without it the page is complete.
 "use strict";
 
 const live = document.getElementById("live");
@@ -9,8 +9,8 @@ function say(text, state) {
   live.className = `live ${state}`;
 }
 
-// What the reader has done to sections outlives their exchange: what has the focus, what is scrolled, what is open. All of
-// it is read before anything is exchanged: to ask for a place after a change has the browser lay the whole page out again.
+// The reader's state of sections is kept when they are replaced: focus, scrolling, open parts. All of it is read before
+// anything is replaced: reading a position after a change makes the browser lay out the whole page again.
 function exchange(pairs) {
   const within = (selector) => pairs.flatMap(([old]) => [...old.querySelectorAll(selector)]);
   const focused = pairs.some(([old]) => old.contains(document.activeElement)) ? document.activeElement.id : "";

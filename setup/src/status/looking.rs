@@ -1,4 +1,4 @@
-//! Looks at the table, and where there is a folder at its facts, and remembers what was last seen.
+//! Reads the table, and the facts if there is a folder, and remembers the last answers.
 
 use crate::cloud::{Cloud, address_path};
 use crate::view::{self, View};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use storage::Root;
 use tokio::sync::Mutex;
 
-/// How long one look may take: the SDK itself would wait for long.
+/// How long one read may take: the SDK itself would wait for long.
 const LOOK: Duration = Duration::from_secs(4);
-/// What was seen so lately is shown again: many tabs are one reader.
+/// An answer this recent is shown again: many tabs count as one reader.
 const FRESH: Duration = Duration::from_millis(900);
-/// Runs that are remembered; when there are more, all of them are looked up anew.
+/// Runs that are remembered; if there are more, all of them are read again.
 const REMEMBERED: usize = 32;
 
 /// Where runs are looked up.
@@ -36,14 +36,14 @@ pub(super) struct Runs {
     pub(super) day: Option<DayItem>,
 }
 
-/// What was last seen of something, and since when it is not to be seen any more.
+/// The last answer about something, and since when it cannot be read any more.
 #[derive(Clone, Debug)]
 pub(super) struct Looked<T> {
-    /// What was last seen; none if there was nothing.
+    /// The last answer; none if there was nothing.
     pub(super) last: Option<T>,
     /// When that was, in milliseconds since 1970; 0 if never.
     pub(super) at_ms: u64,
-    /// Since when looking fails, and why.
+    /// Since when reading fails, and why.
     pub(super) failing: Option<(u64, String)>,
     looked: Option<Instant>,
 }
@@ -59,7 +59,7 @@ impl<T> Looked<T> {
         self.looked.is_some_and(|looked| looked.elapsed() < FRESH)
     }
 
-    /// Takes the outcome of a look. What was seen before stays when it failed.
+    /// Stores the result of a read. If it failed, the answer before is kept.
     pub(super) fn take(&mut self, outcome: Result<Option<T>, String>, now_ms: u64) {
         self.looked = Some(Instant::now());
         match outcome {
@@ -132,15 +132,14 @@ impl Looking {
             view.iter_mut().for_each(|view| view.read_pictures(&root));
             Ok(view)
         });
-        // A folder has all facts; a local cloud's table has those since its start,
-        // and how far the workers are.
+        // A folder has all facts; a local cloud's table has those since its start, and the workers' progress.
         Ok(match (folded.await?, told) {
             (Some(facts), Some(told)) => Some(View { reports: told.reports, ..facts }),
             (facts, told) => facts.or(told),
         })
     }
 
-    /// AWS, or the local cloud that works on the folder now; none while none does.
+    /// AWS, or the local cloud that works on the folder now; none if there is none.
     async fn cloud(&self) -> Result<Option<Arc<Cloud>>, String> {
         let mut known = self.cloud.lock().await;
         let place = match &self.root {

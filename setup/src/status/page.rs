@@ -11,12 +11,12 @@ use protocol::items::{DayItem, RunItem};
 use protocol::{At, Measure, RunId, Score};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// How a page carries its style and script.
+/// How a page includes its style and script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// By links to this server, and it keeps itself up to date.
     Live,
-    /// One file by itself, as it stood at a time.
+    /// One file by itself, with the state at one time.
     File {
         /// When.
         at_ms: u64,
@@ -28,7 +28,7 @@ pub(super) const STYLE: &str = include_str!("style.css");
 /// The script.
 pub(super) const SCRIPT: &str = include_str!("live.js");
 
-/// Milliseconds between two looks at something that goes on, and at something that has ended.
+/// Milliseconds between two requests for an active run, and for one that has ended.
 const POLL: (u32, u32) = (2_000, 15_000);
 
 /// The list of runs.
@@ -92,7 +92,7 @@ fn run_row(name: &str, run: &RunItem) -> Markup {
     html! {
         tr {
             th scope="row" {
-                // What is no run's id can be in a table, but not be asked for.
+                // A table may contain a name that is not a run's id; it has no page.
                 @if RunId::new(name).is_ok() { a href=(format!("run/{name}")) { (name) } } @else { (name) }
             }
             td { (course.title) }
@@ -146,20 +146,20 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
     document(name, Some(name), form, if settled { POLL.1 } else { POLL.0 }, &body)
 }
 
-/// What is wrong with the table, if something is.
+/// The problem with the table, if there is one.
 fn notice(failing: Option<&(u64, String)>, at_ms: u64) -> Markup {
     html! {
         @if let Some((since_ms, why)) = failing {
             section.notice id="notice" role="alert" data-v=(hash(&(since_ms, why, at_ms))) {
-                strong { "The table does not answer since " (clock(*since_ms)) " UTC." }
-                @if at_ms > 0 { " What you see was read at " (clock(at_ms)) " UTC. It is asked again all the time." }
+                strong { "The table has not answered since " (clock(*since_ms)) " UTC." }
+                @if at_ms > 0 { " What you see was read at " (clock(at_ms)) " UTC. The page keeps asking." }
                 p.why { (why) }
             }
         }
     }
 }
 
-/// A part of the page that the script exchanges when it has changed.
+/// A part of the page that the script replaces when it has changed.
 fn section(id: &str, title: &str, content: Markup) -> Markup {
     html! {
         section id=(id) data-v=(hash(&content.0)) aria-labelledby=(format!("{id}-title")) {
@@ -184,7 +184,7 @@ fn chip(run: &RunItem) -> Markup {
     html! { span class=(class) { (run.status) } }
 }
 
-/// Where the run stands, in figures.
+/// The state of the run, in figures.
 fn state(view: &View) -> Markup {
     let run = &view.state;
     let lasted = run.at_ms.saturating_sub(run.started_ms);
@@ -210,7 +210,7 @@ fn state(view: &View) -> Markup {
             }
             @if !run.ended {
                 (figure(&format!("{} a second", course.unit), html! { (number(view.units_per_second(), 1)) }, &html! {
-                    (number(100.0 * view.share(), 0)) " % of this stage"
+                    @if run.shares == 0 { (number(100.0 * view.share(), 0)) " % of this stage" }
                 }))
                 (figure("time left", html! { (time_left(view)) }, &html! {
                     @if course.rounds > 0 { "by the last " (course.called) "s" }
@@ -226,10 +226,13 @@ fn state(view: &View) -> Markup {
     }
 }
 
-/// Who is at work on the stage at hand.
+/// The workers of the current stage.
 fn at_work(view: &View) -> String {
     let (course, run) = (&view.course, &view.state);
-    let done = format!("{} of {} done", run.workers_done, run.workers);
+    let done = match run.shares {
+        0 => format!("{} of {} done", run.workers_done, run.workers),
+        shares => format!("{} of {shares} shares done", run.shares_done),
+    };
     match course.at(run.stage) {
         At::End if run.ended => "done".into(),
         At::End => format!("at {}", course.words(run.stage)),
@@ -261,11 +264,11 @@ fn limit(name: &str, value: f64, decimals: usize, limit: f64, limit_decimals: us
     }
 }
 
-/// How long the rounds that are left will take; before the first, how long the stage at hand will.
+/// How long the remaining rounds will take; before the first, how long the current stage will.
 fn time_left(view: &View) -> String {
     let course = &view.course;
     match (course.at(view.state.stage), view.seconds_left(), view.rounds_left_ms()) {
-        (At::Before(_), Some(seconds), _) => {
+        (At::Before(_), Some(seconds), _) if view.state.shares == 0 => {
             let left = lasting((seconds * 1_000.0) as u64);
             if course.rounds > 0 { format!("{left} + {}s", course.called) } else { left }
         }
@@ -274,7 +277,7 @@ fn time_left(view: &View) -> String {
     }
 }
 
-/// A plot of each measure by round; those that are shares have one together.
+/// A plot of each measure by round; measures that are shares are in one plot.
 fn curves(view: &View) -> Markup {
     let course = &view.course;
     let scores: Vec<(u32, Score)> = view.scores().collect();
@@ -319,7 +322,7 @@ fn events(view: &View) -> Markup {
     }
 }
 
-/// The event that starts the same job once more.
+/// The event that starts the same job again.
 fn again(view: &View, job: &str, form: Form) -> Markup {
     let job: serde_json::Value = serde_json::from_str(job).unwrap_or_default();
     let event = serde_json::json!({"start": true, "workers": view.state.workers, "job": job});
@@ -332,7 +335,7 @@ fn again(view: &View, job: &str, form: Form) -> Markup {
 
 fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup) -> String {
     let nonce = hash(&(STYLE, &body.0));
-    // Links are relative, since the address begins with the token. A run's page lies one level below the
+    // Links are relative, because the address begins with the token. A run's page is one level below the
     // list.
     let home = if run.is_some() { "../" } else { "./" };
     html! {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-/// Points that a line has at the most; of more, some are left out.
+/// The most points of a line; if there are more, some are left out.
 const POINTS: usize = 400;
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 210.0;
@@ -15,7 +15,7 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// What is plotted.
+/// The content of a plot.
 pub(super) struct Plot {
     pub(super) title: String,
     pub(super) x_name: String,
@@ -66,7 +66,7 @@ impl Plot {
         format!("{} by {}; {}", self.title, self.x_name, lines.collect::<Vec<_>>().join("; "))
     }
 
-    /// Where the lines' labels stand, apart from each other.
+    /// The heights of the lines' labels, apart from each other.
     fn label_heights(&self, place: &Scale) -> Vec<f64> {
         let lowest = AREA[3] - 14.0;
         let wanted =
@@ -74,7 +74,7 @@ impl Plot {
         apart(&wanted.collect::<Vec<f64>>(), 26.0)
     }
 
-    /// A line, by its place in the plot: the first is the one that counts.
+    /// A line, by its place in the plot: the first is the main one.
     fn draw_line(&self, number: usize, place: &Scale, label: f64) -> Markup {
         let Series { name, points } = &self.series[number];
         let marked = self.marked.filter(|_| number == 0);
@@ -99,7 +99,7 @@ impl Plot {
     }
 }
 
-/// Heights in the same order, apart from each other, and in the middle of where they are wanted.
+/// Heights in the same order, apart from each other, and centred on the wanted heights.
 fn apart(wanted: &[f64], gap: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
@@ -113,7 +113,7 @@ fn apart(wanted: &[f64], gap: f64) -> Vec<f64> {
     heights.iter().map(|height| height - back).collect()
 }
 
-/// From values to places.
+/// Converts values to positions.
 struct Scale {
     x: (f64, f64),
     y: (f64, f64),
@@ -153,7 +153,7 @@ fn ends(ticks: &[f64]) -> (f64, f64) {
     (ticks.first().copied().unwrap_or(0.0), ticks.last().copied().unwrap_or(1.0))
 }
 
-/// The decimals that tell ticks apart.
+/// The decimals that distinguish the ticks.
 pub(crate) fn decimals(ticks: &[f64]) -> usize {
     let [first, second, ..] = ticks else { return 0 };
     let step = second - first;
@@ -161,7 +161,7 @@ pub(crate) fn decimals(ticks: &[f64]) -> usize {
         as usize
 }
 
-/// Leaves out points evenly, but neither end nor the marked one.
+/// Leaves out points evenly, but never an end or the marked one.
 fn thin(points: &mut Vec<(f64, f64)>, marked: Option<f64>) {
     let every = points.len().div_ceil(POINTS).max(1);
     let last = points.len().saturating_sub(1);

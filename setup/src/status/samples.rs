@@ -1,10 +1,10 @@
-//! Samples as a workload shows them: with the pictures, where their data set lies beside the run.
+//! Samples as a workload shows them: with the pictures, if their data set is beside the run.
 
 use crate::view::View;
 use maud::{Markup, html};
 use protocol::items::{Sample, Samples};
 
-/// The groups of some samples, which have this place among all.
+/// The groups of some samples; `place` is their place among all.
 pub(super) fn groups(view: &View, place: usize, samples: &Samples) -> Markup {
     html! {
         @if !samples.note.is_empty() { p.note { (samples.note) } }

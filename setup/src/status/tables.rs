@@ -5,12 +5,12 @@ use crate::view::View;
 use maud::{Markup, html};
 use protocol::items::{Cell, Table, WorkerItem};
 
-/// Workers that are listed: first those that are not done.
+/// Workers that are listed: unfinished ones first.
 const WORKERS: usize = 100;
 /// Rounds that are listed: the last ones.
 const ROUNDS: usize = 50;
 
-/// How far each worker is.
+/// The progress of each worker.
 pub(super) fn workers(view: &View) -> Markup {
     let done = |report: &WorkerItem| report.stage == view.state.stage && report.done >= report.of;
     let mut reports: Vec<_> = view.reports.iter().collect();
@@ -115,7 +115,7 @@ pub(super) fn shown(table: &Table, id: &str) -> Markup {
     }
 }
 
-/// The class of a column's head: numbers stand on the right.
+/// The class of a column's head: numbers are aligned right.
 fn head(table: &Table, column: usize) -> &'static str {
     match table.rows.first().and_then(|row| row.get(column)) {
         _ if in_matrix(table, column) => "n class",
@@ -152,7 +152,7 @@ fn ratio(part: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
 
-/// The class of a cell: what is right and what is wrong each in five steps.
+/// The class of a cell: right and wrong predictions each have five shades.
 fn shade(count: u64, total: u64, right: bool) -> String {
     if count == 0 {
         return "n none".into();

@@ -34,12 +34,12 @@ fn shown(cat: &str) -> Shown {
     Shown { tables: vec![table], samples: vec![Samples { title, note, images_of, groups }] }
 }
 
-/// A score as an item has it.
+/// A score in the form of an item.
 pub(super) fn score(top1: f64, loss: f64) -> String {
     serde_json::to_string(&Score { values: vec![top1, loss, 0.99], of: 500 }).unwrap()
 }
 
-/// A run that has done so many rounds of 10 s.
+/// A run that has done `rounds` rounds of 10 s.
 pub(super) fn view(workers: u32, rounds: u32) -> View {
     let bars: Vec<&str> = (0..workers).map(|_| "1+800").collect();
     let stage = |number: u32| StageItem {
@@ -233,7 +233,7 @@ fn what_is_not_there_is_said() {
     let down = page::run("a", &looked, None, Form::Live);
     let since = words::clock(START + 3_000);
     assert!(
-        down.contains(&format!("does not answer since {since} UTC")) && down.contains("connection refused"),
+        down.contains(&format!("has not answered since {since} UTC")) && down.contains("connection refused"),
         "{down}"
     );
     let mut kept = seen(view(2, 3));
@@ -242,7 +242,7 @@ fn what_is_not_there_is_said() {
     assert!(text.contains("What you see was read at") && text.contains("Time line"), "{text}");
 }
 
-/// Asks the server on a folder with no run for something; the answer's head and body.
+/// Sends a request to the server on a folder without runs; returns the answer's head and body.
 async fn ask(host: &str, request: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let looking = Looking::new(Some(folder.path().to_owned()), "baton".into());

@@ -1,4 +1,4 @@
-//! Numbers, times and what happened in a run, in words.
+//! Numbers, times and the events of a run, in words.
 
 use crate::told;
 use crate::view::View;
@@ -8,7 +8,7 @@ use protocol::{At, Score};
 /// Lines of the log that are shown.
 const LINES: usize = 100;
 
-/// A number with so many decimals, and a comma between thousands.
+/// A number with this many decimals, and a comma between thousands.
 pub(super) fn number(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -51,7 +51,7 @@ pub(super) fn date(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {}", clock(ms))
 }
 
-/// The year 9999: what a table says may be anything.
+/// The year 9999: a table may contain any number.
 const MOST_MS: u64 = 253_402_300_799_999;
 
 /// `1 worker`, `2 workers`.
@@ -66,7 +66,7 @@ pub(super) fn row_name(row: usize, share: u32, workers: u32) -> String {
     if last <= first { format!("{first}") } else { format!("{first}–{last}") }
 }
 
-/// How much a line of the log matters.
+/// The importance of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     Usual,
@@ -82,7 +82,7 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// What happened, the newest first, and how many older lines are left out.
+/// The events of the run, the newest first, and how many older lines are left out.
 pub(super) fn log(view: &View) -> (Vec<Line>, usize) {
     let (state, course) = (&view.state, &view.course);
     let rounds = match course.rounds {
@@ -137,7 +137,7 @@ fn who(row: usize, rows: usize, share: u32, workers: u32) -> String {
     format!("{plural} {}", row_name(row, share, workers))
 }
 
-/// What is out of the ordinary about a bar.
+/// The unusual part of a bar, if there is one.
 fn trouble(bar: &Bar, began_ms: u64, work: impl Fn() -> String) -> Option<Line> {
     let attempts = if bar.attempts > 1 { count(bar.attempts.into(), "attempt") } else { "An attempt".into() };
     let what = |verb: &str| format!("{attempts} of {} {verb}", work());

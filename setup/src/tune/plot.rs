@@ -9,16 +9,17 @@ const HEIGHT: f64 = 330.0;
 /// Left, top, right and bottom of the two plotting areas.
 const SWEEPS: [f64; 4] = [56.0, 62.0, 420.0, 276.0];
 const TRIALS: [f64; 4] = [516.0, 62.0, 800.0, 276.0];
-/// Labels at the ends of the lines that go to the last rung; of more than these the best are named.
+/// The most labels at the ends of the lines that reach the last rung; if there are more lines, the best have
+/// one.
 const LABELS: usize = 8;
-/// Losses above so many times the first one are cut off: a sweep ends where it diverges.
+/// Losses above this many times the first one are cut off: a sweep ends where it diverges.
 const HIGHEST: f64 = 1.5;
 
 const STYLE: &str = "svg{background:#fff;font:12px system-ui,sans-serif}text{fill:#444}.t{font-size:15px;fill:#111}\
     .g{stroke:#ddd}.m{text-anchor:middle}.e{text-anchor:end}polyline{fill:none;stroke-width:1.5}\
     .band{fill:#2a78d6;opacity:.12}.off polyline,.off circle{stroke:#aaa}.off circle{fill:#aaa;stroke:none}.off text{fill:#888}\
     .on polyline{stroke:#c2410c;stroke-width:2.5}.on circle{fill:#c2410c}.on text{fill:#c2410c;font-weight:600}";
-/// Colours of the sweeps, told apart by those who see few colours, too.
+/// Colours of the sweeps, which differ for people with colour blindness, too.
 const COLOURS: [&str; 6] = ["#2a78d6", "#1b7f5c", "#a3480f", "#7a3fb0", "#555555", "#b0316f"];
 
 /// Draws a tuning.
@@ -92,7 +93,7 @@ fn trials(table: &Table) -> Markup {
             text.m x=(place.at_x(epoch.into())) y=(TRIALS[3] + 18.0) { (epoch) }
         }
         text.m x=((TRIALS[0] + TRIALS[2]) / 2.0) y=(TRIALS[3] + 40.0) { "epochs" }
-        // The best last, above the others.
+        // The best is drawn last, above the others.
         @for (rank, (line, &index)) in lines.iter().zip(&ranking).enumerate().rev() {
             g class=(if rank == 0 { "on" } else { "off" }) {
                 polyline points=(place.points(line)) {}
@@ -107,7 +108,7 @@ fn trials(table: &Table) -> Markup {
     }
 }
 
-/// Where labels stand that want to stand at these heights: in the same order, apart from each other.
+/// The positions of labels near these heights: in the same order, apart from each other.
 fn label_heights(wanted: impl Iterator<Item = f64>) -> Vec<f64> {
     const GAP: f64 = 14.0;
     let wanted: Vec<f64> = wanted.collect();
@@ -123,7 +124,7 @@ fn label_heights(wanted: impl Iterator<Item = f64>) -> Vec<f64> {
     heights.iter().map(|height| tenth(height - over)).collect()
 }
 
-/// From values to places.
+/// Converts values to positions.
 struct Place {
     area: [f64; 4],
     x: (f64, f64),

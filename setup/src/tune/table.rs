@@ -1,4 +1,4 @@
-//! The table of a tuning as text: the trials in the order of their worth.
+//! The table of a tuning as text: the trials, the best first.
 
 use rounds::tuning::{Table, Trial};
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(super) fn describe(table: &Table, name: &str) -> String {
     text
 }
 
-/// What became of a trial.
+/// The result of a trial.
 fn fate(trial: &Trial) -> String {
     match trial.dropped {
         None => "best".into(),

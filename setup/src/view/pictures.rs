@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use storage::Root;
 
-/// The longer side of a picture, in pixels, at the most.
+/// The longest side of a picture, in pixels.
 const SIDE: u32 = 96;
 
 /// Images of a data set's split, as PNG in data addresses; without those that cannot be read.
@@ -31,7 +31,7 @@ pub(super) fn read(
     images.filter_map(picture).collect()
 }
 
-/// An image as a data address: of small ones each pixel is a square, large ones are made smaller.
+/// An image as a data address: each pixel of a small one is a square, a large one is made smaller.
 fn encode(image: Image) -> Option<String> {
     let mut image = RgbImage::from_raw(image.width as u32, image.height as u32, image.pixels)?;
     let (width, height) = image.dimensions();

@@ -1,17 +1,17 @@
-//! Lines for a terminal: what a stranger may have named is shown in them, and can do nothing.
+//! Lines for a terminal: a name that a stranger chose is shown, and cannot control the terminal.
 //!
-//! Names of classes and files, messages of services and items of a table come from outside. Written as they
-//! are, such a text could move the cursor, hide lines, set the window's title, or pretend to be a line of
-//! ours. So every line goes through [`say!`] or [`note!`], which escape it whole; a text of several lines is
-//! written line by line. The escapes are those of JSON, so that a line of JSON stays what it was.
+//! Names of classes and files, messages of services and items of a table come from outside. Printed
+//! unchanged, such a text could move the cursor, hide lines, set the window's title, or imitate one of our
+//! lines. So every line goes through [`say!`] or [`note!`], which escape it completely; a text of several
+//! lines is written line by line. The escapes are those of JSON, so that a line of JSON keeps its meaning.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, ErrorKind, Write as _};
 use std::process::exit;
 
-/// The exit code of a program that a closed pipe has ended, as shells tell it.
+/// The exit code of a program that a closed pipe has ended, as in shells.
 const CLOSED_PIPE: i32 = 128 + 13;
-/// The exit code for what cannot be written.
+/// The exit code for output that cannot be written.
 const UNWRITTEN: i32 = 4;
 
 /// Writes a line to standard output, as `println!` does.
@@ -26,8 +26,8 @@ macro_rules! note {
     ($($line:tt)*) => { $crate::note(::std::format_args!($($line)*)) };
 }
 
-/// Writes a line to standard output. Who reads it may have seen enough, as `head` has: then the process ends,
-/// without a word.
+/// Writes a line to standard output. Its reader may have closed it, as `head` does: then the process ends
+/// silently.
 pub fn say(line: fmt::Arguments<'_>) {
     match writeln!(io::stdout(), "{}", Shown(line)) {
         Ok(()) => {}
@@ -39,12 +39,12 @@ pub fn say(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line to standard error; nobody is left to be told if that fails.
+/// Writes a line to standard error; if that fails nobody can be told.
 pub fn note(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{}", Shown(line));
 }
 
-/// A text for one line, in which every character that acts is shown instead.
+/// A text for one line, in which every control character is shown instead of sent.
 pub fn shown(text: impl Display) -> String {
     Shown(text).to_string()
 }
@@ -84,8 +84,8 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character does something: a control, another line, another direction of writing, or nothing to
-/// be seen.
+/// Whether a character has an effect: a control, another line, another direction of writing, or an invisible
+/// one.
 fn acts(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(unescaped(line.trim_matches('"')), all.encode_utf16().collect::<Vec<_>>());
     }
 
-    /// The UTF-16 units of what stands between the quotes of a JSON string.
+    /// The UTF-16 units between the quotes of a JSON string.
     fn unescaped(text: &str) -> Vec<u16> {
         let (mut units, mut rest) = (Vec::new(), text.chars());
         while let Some(character) = rest.next() {

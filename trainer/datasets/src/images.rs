@@ -1,16 +1,17 @@
 //! Dataset folders: images as bytes, sharded in `.npy` files, and the manifest `dataset.json` that names
 //! them.
 //!
-//! A folder is written once, by `data-prep`, and never changed. Images of one size lie in shards `[images,
-//! height, width, channels]`; images of many sizes lie one after the other in a flat shard, with a second
-//! array `[images, 2]` of heights and widths. Labels are `int64`. numpy opens every file. What is read is
-//! always RGB. Beside a shard lie the names that its images had in the source, for people.
+//! A folder is written once, by `data-prep`, and never changed. Images of one size are in shards `[images,
+//! height, width, channels]`. Images of many sizes are one after the other in a flat shard, with a second
+//! array `[images, 2]` of heights and widths. Labels are `int64`. numpy opens every file. Readers always get
+//! RGB. Beside a shard there are the names that its images had in the source, for people.
 
 mod manifest;
 mod names;
 mod shard;
 
-pub use manifest::{DATASET_SCHEMA, Geometry, MANIFEST, Manifest, ShardEntry, SplitEntry, Unreadable};
+pub use crate::MANIFEST;
+pub use manifest::{DATASET_SCHEMA, Geometry, Manifest, ShardEntry, SplitEntry, Unreadable};
 pub use names::{MAX_NAME_BYTES, write_names};
 pub use shard::{check_shard, write_shard};
 
@@ -21,18 +22,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::{Error, Result};
 
-/// How long a dataset's file is awaited that is not to be seen: datasets are complete long before they are
-/// used, so a look at the refreshed folder decides, and the rest is for a server that is slow to answer.
+/// How long we wait for a dataset's file that cannot be seen. Datasets are complete long before they are
+/// used, so a look at the refreshed folder decides; the rest is for a server that is slow to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One image: bytes in rows from the top, every pixel's channels together.
+/// One image: rows of bytes from the top, with each pixel's channels together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// `[height, width, channels]`; 3 channels, RGB, whenever a dataset is read.
+    /// `[height, width, channels]`; 3 channels, RGB, when read from a dataset.
     pub pixels: Vec<u8>,
 }
 
@@ -48,7 +49,7 @@ impl Dataset {
     /// Opens a dataset folder; each shard's checksum is verified once, when something is first read from it.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Damaged`] name the file; [`Error::Schema`] when a later version wrote it.
+    /// [`Error::Io`] and [`Error::Damaged`] name the file; [`Error::Schema`] if a later version wrote it.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Dataset> {
         Dataset::open_with(folder.into(), true)
     }
@@ -70,12 +71,12 @@ impl Dataset {
         Ok(Dataset { splits, folder, manifest })
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All that `dataset.json` says.
+    /// The whole content of `dataset.json`.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -93,7 +94,7 @@ impl Dataset {
     /// One of its splits: "train", "val" or "test".
     ///
     /// # Errors
-    /// [`Error::Array`] names the splits that there are.
+    /// [`Error::Array`] names the existing splits.
     pub fn split(&self, name: &str) -> Result<&Split> {
         self.splits.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.splits.keys().map(String::as_str).collect();
@@ -153,12 +154,11 @@ impl Split {
         Ok(labels)
     }
 
-    /// The name that an image had in its source: a file's path, or its place in a batch. Nothing when the
-    /// data set has no names, as those of earlier versions. A shard's names are read when one of them is
-    /// first asked for.
+    /// The name that an image had in its source: a file's path, or its place in a batch. None if the data set
+    /// has no names, as in earlier versions. A shard's names are read when one of them is first needed.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`]; [`Error::Unfit`] when there is no such image.
+    /// [`Error::Io`], [`Error::Damaged`]; [`Error::Unfit`] if there is no such image.
     pub fn name(&self, index: usize) -> Result<Option<&str>> {
         let shard = self.shards.iter().find(|(first, shard)| (*first..first + shard.len()).contains(&index));
         let Some((first, shard)) = shard else {
@@ -168,10 +168,10 @@ impl Split {
         shard.name(index - first)
     }
 
-    /// Reads a range of images, RGB, in place of what `images` held; its buffers are used again.
+    /// Reads a range of images, RGB. They replace the content of `images`, whose buffers are used again.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`]; [`Error::Unfit`] when the range is outside the split.
+    /// [`Error::Io`], [`Error::Damaged`]; [`Error::Unfit`] if the range is outside the split.
     pub fn read_images(&self, range: Range<usize>, images: &mut Vec<Image>) -> Result<()> {
         if range.start > range.end || range.end > self.images {
             return Err(Error::unfit(

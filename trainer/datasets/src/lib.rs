@@ -1,3 +1,7 @@
-//! Data sets: how each kind lies in its folder, and how it is read.
+//! Data sets: how each kind is stored in its folder, and how it is read.
 
 pub mod images;
+mod kind;
+pub mod units;
+
+pub use kind::{Kind, MANIFEST};

@@ -2,7 +2,7 @@
 //!
 //! Options:
 //! `--size 224 --batch 8 --threads 2 --point <cut> --rounds 10 --together <images> --isa portable --layers`.
-//! Prints the median and the best round, the direct operations they stand for, and the measured FMA peak.
+//! Prints the median and the best round, the direct operations of both, and the measured FMA peak.
 
 use std::borrow::Cow;
 use std::time::Instant;

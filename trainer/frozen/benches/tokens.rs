@@ -60,7 +60,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is measured: texts or images.
+/// The pass that is measured: of texts or of images.
 enum Pass {
     Texts { encoder: Encoder, ids: Vec<u32>, lengths: Vec<usize>, out: Vec<f32> },
     Images { compiled: Compiled, images: Vec<f32>, n: usize, side: usize, out: Vec<f32> },

@@ -20,7 +20,7 @@ use crate::tokens::{Batch, Each, Tokens, has_tokens};
 pub struct Options {
     /// Threads of its own; they sleep while nothing runs.
     pub threads: usize,
-    /// Mean over each map at the cut; a cut that gives a vector is left as it is.
+    /// Mean over each map at the cut; the output of a cut that is a vector stays as it is.
     pub pool: bool,
     /// The instruction set; the best of this CPU if none.
     pub isa: Option<Isa>,
@@ -43,11 +43,11 @@ pub struct Compiled {
     threads: ThreadPool,
 }
 
-/// What images go through.
+/// The pass that images go through.
 enum Pass {
-    /// Layers of maps in parts, and what each part but the first reads: as many images as it takes.
+    /// Layers of maps in parts, and the input of each part but the first: as many images as it takes.
     Maps { parts: Vec<Part>, between: Vec<Buffer> },
-    /// Layers of tokens, so many an image.
+    /// Layers of tokens, and the tokens of an image.
     Tokens { net: Tokens, each: usize, batch: usize },
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn crew_of(options: &Options) -> Result<(Crew, ThreadPool), Error> {
 impl Compiled {
     /// Compiles a network, already cut, for images of `(height, width)`.
     ///
-    /// Weights are asked for layer by layer and packed at once, so no more than one layer's are there twice.
+    /// Weights are read layer by layer and packed at once, so only one layer's weights are in memory twice.
     ///
     /// Errors: the image is too small, a parameter is missing or of another shape,
     /// the CPU lacks `options.isa`.
@@ -164,8 +164,8 @@ impl Pass {
     fn maps(source: &Source, sizes: &[Size], options: &Options, threads: &ThreadPool) -> Result<Pass, Error> {
         let network = source.network;
         let (steps, values) = fuse(network, sizes);
-        // The last section first: its layers have the largest weights, which are there twice while they are
-        // packed.
+        // The last section comes first: its layers have the largest weights, which are in memory twice while
+        // they are packed.
         let (mut parts, mut output) = (Vec::new(), values[network.output()]);
         for section in sections(steps, network, sizes).into_iter().rev() {
             let (input, how) = (section.input, (options.threads, options.batch));
@@ -218,8 +218,8 @@ impl Pass {
     }
 }
 
-/// What the last of `parts` gives for `n` images, no more than it takes together;
-/// those before it take fewer at a time.
+/// The output of the last of `parts` for `n` images, at most as many as it takes together; the parts before
+/// it take fewer at a time.
 fn values<'a>(
     parts: &'a mut [Part],
     between: &'a mut [Buffer],

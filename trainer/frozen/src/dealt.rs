@@ -1,5 +1,5 @@
-//! A linear layer for training whose products are dealt to threads in blocks that its sizes alone cut, so
-//! that the number of threads never shows.
+//! A linear layer for training. Its products are dealt to threads in blocks whose sizes depend only on the
+//! layer's, so the number of threads does not change a result.
 
 use crate::Linear;
 use rayon::ThreadPool;
@@ -14,11 +14,11 @@ const PART: usize = 256;
 /// The products of a linear layer of any size, `[outputs, inputs]`, as torchvision has its weights.
 #[derive(Clone, Copy, Debug)]
 pub struct DealtLinear<'a> {
-    /// Columns of a row that it reads.
+    /// Columns of an input row.
     pub inputs: usize,
-    /// Columns of a row that it gives.
+    /// Columns of an output row.
     pub outputs: usize,
-    /// The threads; without any the caller's own computes all.
+    /// The threads; without any the caller's own thread computes everything.
     pub pool: Option<&'a ThreadPool>,
 }
 
@@ -48,7 +48,7 @@ impl DealtLinear<'_> {
         all
     }
 
-    /// `deltas · weights`, `[n, outputs]` to `[n, inputs]`: the derivatives by what the layer reads.
+    /// `deltas · weights`, `[n, outputs]` to `[n, inputs]`: the derivatives by the layer's inputs.
     ///
     /// # Panics
     /// When a length contradicts the shapes.
@@ -84,7 +84,7 @@ impl DealtLinear<'_> {
         });
     }
 
-    /// The same of some of the outputs, by the caller's own thread.
+    /// The same for some of the outputs, in the caller's own thread.
     ///
     /// # Panics
     /// When a length contradicts the shapes.

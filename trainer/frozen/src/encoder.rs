@@ -11,12 +11,12 @@ use crate::part::LayerTime;
 use crate::strips::Crew;
 use crate::tokens::{Batch, Each, Tokens};
 
-/// Sentences one behind the other, without padding.
+/// Sentences one after the other, without padding.
 #[derive(Clone, Copy, Debug)]
 pub struct Sentences<'a> {
-    /// Every token's id, with those that the tokenizer puts before and behind a sentence.
+    /// Every token's id, including those that the tokenizer puts before and after a sentence.
     pub ids: &'a [u32],
-    /// Every token's segment: 1 in the second sentence of a pair. Empty, all are 0.
+    /// Every token's segment: 1 in the second sentence of a pair. If it is empty, all are 0.
     pub segments: &'a [u8],
     /// Tokens of each sentence.
     pub lengths: &'a [usize],
@@ -29,7 +29,7 @@ pub struct Encoder {
     vocabulary: usize,
     most: usize,
     segments: usize,
-    /// Sentences that go together at most, if that was asked for.
+    /// The most sentences that go together, if the caller has set it.
     batch: Option<usize>,
     crew: Crew,
     threads: ThreadPool,
@@ -64,7 +64,7 @@ impl Encoder {
         Ok(Encoder { name: network.name, tokens, vocabulary, most, segments, batch, crew, threads })
     }
 
-    /// Numbers of a row: of a sentence, or of each of its tokens if tokens are what the cut gives.
+    /// Numbers of a row: of a sentence, or of each of its tokens if the network is cut at tokens.
     pub fn features(&self) -> usize {
         self.tokens.width()
     }
@@ -79,15 +79,16 @@ impl Encoder {
         self.most
     }
 
-    /// Rows that it gives for some sentences.
+    /// Rows of the output for some sentences.
     pub fn rows(&self, sentences: &Sentences) -> usize {
         if self.of_tokens() { sentences.ids.len() } else { sentences.lengths.len() }
     }
 
-    /// Computes the features of some sentences, the same to the last bit whatever is beside a sentence.
+    /// Computes the features of some sentences. A sentence's features are the same to the last bit whatever
+    /// the batch.
     ///
     /// Shapes: `out` `[rows, features]`.
-    /// Errors: a sentence is empty or too long, an id or a segment is none of the network's, a length
+    /// Errors: a sentence is empty or too long, the network does not have an id or a segment, a length
     /// contradicts another; no memory.
     pub fn run(&mut self, sentences: &Sentences, out: &mut [f32]) -> Result<(), Error> {
         self.check(sentences, out.len())?;
@@ -113,7 +114,7 @@ impl Encoder {
         self.tokens.profile().collect()
     }
 
-    /// Where the tokens of the next sentences that go together begin, and where they end.
+    /// Where the tokens of the next sentences that go together begin and end.
     fn group(&self, lengths: &[usize]) -> Vec<usize> {
         let mut starts = vec![0];
         for length in lengths {

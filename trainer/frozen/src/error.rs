@@ -1,4 +1,4 @@
-//! What can go wrong when a network is compiled or run.
+//! Errors of compiling or running a network.
 
 use crate::Isa;
 
@@ -11,17 +11,17 @@ pub enum Error {
     /// The network does not fit the image size.
     #[error(transparent)]
     Network(#[from] networks::Error),
-    /// A parameter could not be had from its source.
+    /// A parameter could not be read from its source.
     #[error("parameter `{name}` of network `{network}`: {source}")]
     Parameter {
         /// The network.
         network: &'static str,
         /// torchvision's name.
         name: String,
-        /// What the source said.
+        /// The source's own error.
         source: BoxError,
     },
-    /// A source handed over a parameter of another size.
+    /// A source returned a parameter of another size.
     #[error(
         "parameter `{name}` of network `{network}`: expected {expected} numbers of shape {shape:?}, found {found}; \
          these are weights of another network"
@@ -35,13 +35,13 @@ pub enum Error {
         shape: Vec<usize>,
         /// Numbers of that shape.
         expected: usize,
-        /// Numbers that were handed over.
+        /// Numbers that the source returned.
         found: usize,
     },
     /// An instruction set that this CPU does not have was asked for.
     #[error("this CPU has no {0:?}; leave the choice to Baton or take {best:?}", best = Isa::best())]
     Isa(Isa),
-    /// A number of threads or images that cannot be.
+    /// A number of threads or images that is not possible.
     #[error("{what} must be at least 1, found 0")]
     Zero {
         /// The option's name.
@@ -56,30 +56,30 @@ pub enum Error {
         height: usize,
         /// Columns of an image.
         width: usize,
-        /// Numbers they should have.
+        /// Numbers that these have.
         expected: usize,
-        /// Numbers there are.
+        /// Numbers that were passed.
         found: usize,
     },
-    /// The place for the features has the wrong size.
+    /// The buffer for the features has the wrong size.
     #[error("the features of {images} images are {expected} numbers, the place for them has {found}")]
     Features {
         /// Images announced.
         images: usize,
-        /// Numbers they give.
+        /// Numbers of their features.
         expected: usize,
-        /// Numbers there is room for.
+        /// Numbers that the buffer has.
         found: usize,
     },
     /// No memory for activations or weights.
     #[error("cannot get memory for {what}: {source}; give the process more memory or a smaller batch")]
     Memory {
-        /// What it was for.
+        /// Its purpose.
         what: &'static str,
-        /// What the system said.
+        /// The system's answer.
         source: std::io::Error,
     },
-    /// A layer that tokens cannot go through.
+    /// A layer that cannot run on tokens.
     #[error("network `{network}`: layer `{layer}` has no form among tokens; cut the network below it")]
     NotOfTokens {
         /// The network.
@@ -98,7 +98,7 @@ pub enum Error {
         layer: String,
         /// Numbers of a row.
         width: usize,
-        /// What they must be a multiple of.
+        /// The number that the width must be a multiple of.
         panel: usize,
     },
     /// An id or a segment that the network has no row for.
@@ -106,21 +106,21 @@ pub enum Error {
     Beyond {
         /// The network.
         network: &'static str,
-        /// What it is.
+        /// Whether it is an id or a segment.
         what: &'static str,
         /// The one found.
         found: usize,
-        /// The first that there is none of.
+        /// The number that all must be below.
         below: usize,
     },
     /// More or fewer numbers than there must be.
     #[error("expected {expected} {what}, found {found}")]
     Numbers {
-        /// What they are.
+        /// The name of these numbers.
         what: &'static str,
-        /// How many the layers have.
+        /// How many are needed.
         expected: usize,
-        /// How many there are.
+        /// How many were found.
         found: usize,
     },
     /// A layer that cannot be trained.
@@ -134,7 +134,7 @@ pub enum Error {
     Threads {
         /// How many.
         threads: usize,
-        /// What the system said.
+        /// The system's answer.
         source: rayon::ThreadPoolBuildError,
     },
 }

@@ -1,7 +1,7 @@
 //! The graph's layers folded into steps: convolution with batch norm, residual, activation and pooling.
 //!
-//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded
-//! into it only reads values from before, so the order of the steps is an order of execution.
+//! A value is named by the node that computes it. A step takes the place of its first node, and the nodes
+//! folded into it only read earlier values, so the order of the steps is an order of execution.
 
 use std::ops::Range;
 
@@ -71,12 +71,12 @@ pub(crate) struct Step {
     pub(crate) kind: Kind,
     /// The values that it reads; a residual comes last.
     pub(crate) inputs: Vec<NodeId>,
-    /// The value that it gives.
+    /// The value that it computes.
     pub(crate) output: NodeId,
     pub(crate) clamp: Clamp,
 }
 
-/// What a step computes before its clamp.
+/// The operation of a step before its clamp.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kind {
     /// `pool`: a maximum over windows follows the clamp.
@@ -94,7 +94,7 @@ pub(crate) enum Kind {
     },
     /// A batch norm that follows no convolution.
     Norm,
-    /// An activation that follows nothing it could be folded into.
+    /// An activation that cannot be folded into the layer before it.
     Activation,
     MaxPool(Pool),
     AvgPool,
@@ -103,14 +103,15 @@ pub(crate) enum Kind {
     Flatten,
 }
 
-/// The steps, and for each node the value that stands for it (another's, for a layer that changes nothing).
+/// The steps, and for each node the value that has its output (another node's, for a layer that changes
+/// nothing).
 pub(crate) fn fuse(network: &Network, sizes: &[Size]) -> (Vec<Step>, Vec<NodeId>) {
     let (steps, values) = fold(network, sizes, true);
     let output = values[network.output()];
     (separable(steps, output), values)
 }
 
-/// The same without what has no gradient of its own: poolings are joined to convolutions only if `pools`.
+/// The same for training: poolings are joined to convolutions only if `pools`.
 pub(crate) fn fold(network: &Network, sizes: &[Size], pools: bool) -> (Vec<Step>, Vec<NodeId>) {
     let mut fuser = Fuser::new(network, sizes, pools);
     for id in 0..network.nodes.len() {
@@ -119,7 +120,7 @@ pub(crate) fn fold(network: &Network, sizes: &[Size], pools: bool) -> (Vec<Step>
     (fuser.steps, fuser.value)
 }
 
-/// Joins the steps around each depthwise convolution, so that what lies between them never leaves the cache.
+/// Joins the steps around each depthwise convolution, so that the values between them never leave the cache.
 fn separable(mut steps: Vec<Step>, output: NodeId) -> Vec<Step> {
     let mut at = 0;
     while at < steps.len() {
@@ -228,7 +229,7 @@ impl<'a> Fuser<'a> {
         let same = match node.op {
             Op::Dropout { .. } => true,
             Op::AdaptiveAvgPool { .. } => self.sizes[id] == self.sizes[input],
-            // The caller's images have no room for whole lanes, so a vector of one is made a value.
+            // The caller's images have no room for whole lanes, so a vector of a single one becomes a value.
             Op::Flatten => self.sizes[input].pixels() == 1 && self.value[input] != 0,
             _ => false,
         };
@@ -256,7 +257,7 @@ impl<'a> Fuser<'a> {
         self.steps.push(Step { node: id, kind, inputs, output: last, clamp });
     }
 
-    /// A convolution with all that can be folded into it; `last` moves to the last node that was.
+    /// A convolution with everything that can be folded into it; `last` moves to the last folded node.
     fn convolution(
         &mut self,
         conv: &Conv,
@@ -284,8 +285,8 @@ impl<'a> Fuser<'a> {
         (Kind::Conv { conv: conv.clone(), norm, residual, pool }, clamp)
     }
 
-    /// The windows of the max pooling that is the only reader of `last`, a convolution's, if they can be
-    /// joined: a Winograd convolution has whole 2×2 in its tiles, a direct one has rows.
+    /// The windows of the max pooling that is the only reader of the convolution `last`, if they can be
+    /// joined: a Winograd convolution has whole 2×2 windows in its tiles, a direct one has rows.
     fn pooling(&self, conv: &Conv, convolved: Size, last: NodeId) -> Option<Pool> {
         let next = self.only_reader(last)?;
         let pool = Pool::of(&self.network.nodes[next].op)?;

@@ -1,7 +1,7 @@
 //! The kernels and the choice among instruction sets; the only module with `unsafe`.
 //!
 //! A kernel is written once over [`vector::Vector`] and compiled for each instruction set. Its job is a
-//! struct of slices whose `check` proves that every access lies inside, so that callers need no `unsafe`.
+//! struct of slices. `check` proves that every access is inside them, so callers need no `unsafe`.
 #![allow(unsafe_code)]
 // Registers are named by row and column; iterators over them would hide which,
 // and must not be left to the optimiser.
@@ -57,7 +57,7 @@ pub(crate) use winograd_weights::{DeltaTile, WeightSums, WeightTile};
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// x86-64 with AVX-512F. Gives the bits of [`Isa::Avx2`].
+    /// x86-64 with AVX-512F. It computes the bits of [`Isa::Avx2`].
     Avx512,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -70,8 +70,8 @@ pub enum Isa {
 impl Isa {
     /// The fastest one on this CPU.
     ///
-    /// AVX-512 only where it is seen to compute faster, once in the process: some CPUs do its work in halves,
-    /// or clock lower meanwhile. Nothing but the time depends on that.
+    /// AVX-512 is chosen only if it is measured to be faster, once in the process: some CPUs split its
+    /// operations in halves, or lower their clock. Only the time depends on this.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         let faster = || {
@@ -83,7 +83,7 @@ impl Isa {
         *BEST.get_or_init(|| all.into_iter().find(seen).unwrap_or(Isa::Portable))
     }
 
-    /// The one that stands for all which give the same bits.
+    /// The one that represents all with the same bits.
     pub fn rounding(self) -> Isa {
         if self == Isa::Avx512 { Isa::Avx2 } else { self }
     }
@@ -104,7 +104,7 @@ impl Isa {
     }
 }
 
-/// Floating-point operations per second of one thread on registers alone: what no kernel can exceed.
+/// Floating-point operations per second of one thread on registers alone: the upper bound for every kernel.
 ///
 /// None when this CPU does not have the instruction set.
 pub fn peak(isa: Isa) -> Option<f64> {
@@ -143,9 +143,9 @@ impl Target {
 /// Values that are added to a convolution's sums.
 #[derive(Clone, Copy)]
 pub(crate) enum Residual<'a, Pitch> {
-    /// These, so far apart.
+    /// These, with the given pitch.
     Values(&'a [f32], Pitch),
-    /// Those that lie where the outputs go.
+    /// Those at the place of the outputs.
     There,
 }
 
@@ -251,7 +251,7 @@ dispatch! {
     deposit(Deposit);
     /// Weighted sums.
     weighted(Weighted);
-    /// Derivatives by what a clamp was given.
+    /// Derivatives by a clamp's input.
     cut_off(CutOff);
     /// Sums of derivatives.
     channel_sums(ChannelSums);
@@ -261,9 +261,9 @@ dispatch! {
     gelu(GeluRows);
     /// Layer norm of some rows.
     normalise(Normalise);
-    /// Softmax of some rows, but for a factor of each.
+    /// Softmax of some rows, without the factor of each row.
     softmax(Softmax);
-    /// Rows times a number each.
+    /// Each row multiplied by its number.
     scale_rows(ScaleRows);
     /// Multiply-adds on registers.
     peak(Peak);

@@ -1,4 +1,4 @@
-//! The layers in the form in which they run: sizes fixed, weights packed, places known.
+//! The layers in the form in which they run: with fixed sizes, packed weights and known places.
 
 mod depthwise;
 mod direct;
@@ -27,7 +27,7 @@ pub(crate) trait Layer: Send + Sync {
     /// Computes `n` images. The slices start at the values' first channels.
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]);
 
-    /// Other weights in the place of those that a convolution has.
+    /// Replaces the weights of a convolution.
     fn load(&mut self, _target: Target, _kernels: &Kernels, _bias: &[f32]) {}
 
     /// Floats of scratch memory that a thread needs.
@@ -39,7 +39,7 @@ pub(crate) trait Layer: Send + Sync {
     fn algorithm(&self) -> &'static str;
 }
 
-/// A value as a layer sees it: `[n, height, width, pitch]`, of which the first channels are the value's.
+/// A value as a layer sees it: `[n, height, width, pitch]`; its channels are the first of each pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct View {
     pub(crate) size: Size,
@@ -63,7 +63,7 @@ impl View {
     }
 }
 
-/// Makes a step ready to run. A residual that lies where the output goes is not among the inputs. The step's
+/// Makes a step ready to run. A residual at the place of the output is not among the inputs. The step's
 /// weights are read, folded, transformed and packed here.
 pub(crate) fn compile(
     step: &Step,
@@ -138,20 +138,20 @@ pub(crate) fn convolved(conv: &networks::Conv, input: Size) -> Size {
     Size { channels: conv.outputs, height: out(input.height), width: out(input.width) }
 }
 
-/// What follows a convolution's sum and bias.
+/// The operations after a convolution's sum and bias.
 #[derive(Clone, Copy)]
 pub(crate) struct Activation {
     pub(crate) clamp: Clamp,
-    /// What is added before the clamp.
+    /// The value that is added before the clamp.
     pub(crate) residual: Option<Addend>,
 }
 
-/// What a convolution adds to its sums.
+/// A value that a convolution adds to its sums.
 #[derive(Clone, Copy)]
 pub(crate) enum Addend {
     /// Its second input.
     Value(View),
-    /// The value that lies where its output goes.
+    /// The value at the place of its output.
     There,
 }
 

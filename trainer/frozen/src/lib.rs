@@ -2,11 +2,11 @@
 //!
 //! [`Compiled::new`] folds the layers of a [`networks::Network`] into few steps, transforms and packs their
 //! weights once and plans the buffers; [`Compiled::run`] turns normalised images into rows of features. The
-//! features of an image are the same to the last bit whatever the batch,
-//! its place in it and the number of threads.
+//! features of an image are the same to the last bit whatever the batch, its place in it and the number of
+//! threads.
 //!
-//! [`Trained`] takes layers through the same kernels, and back: their gradients,
-//! for what is trained above the cut.
+//! [`Trained`] runs layers through the same kernels forward and backward and computes their gradients, for
+//! training above the cut.
 
 mod choice;
 mod compiled;

@@ -1,4 +1,4 @@
-//! Where weights come from, and batch norms folded into them.
+//! The source of weights, and batch norms folded into them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub trait Parameters: Sync {
     ///
     /// Each is asked for once, the largest first, and dropped as soon as it is packed.
     ///
-    /// Errors: there is none of that name, or it has another shape.
+    /// Errors: there is no parameter of that name, or it has another shape.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError>;
 }
 
@@ -66,8 +66,8 @@ impl<'a> Source<'a> {
         Ok(Affine { weight, bias })
     }
 
-    /// What a layer's weights are multiplied by, output by output, for the batch norm that follows, if one
-    /// does; and the bias with that folded into it.
+    /// The factors of a layer's weights, output by output, for the batch norm that follows, if one does; and
+    /// the bias with that norm folded into it.
     pub(crate) fn folded(
         &self,
         node: NodeId,
@@ -85,7 +85,7 @@ impl<'a> Source<'a> {
         Ok((Some(scales), bias))
     }
 
-    /// A batch norm as `x * scale + shift`, in f64 until it meets what it is folded into.
+    /// A batch norm as `x * scale + shift`, in f64 until it is folded.
     pub(crate) fn norm(&self, node: NodeId, channels: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
         let get = |suffix| self.get(node, suffix, &[channels]);
         let (weight, bias) = (get("weight")?, get("bias")?);
@@ -101,8 +101,8 @@ pub(crate) fn deviation(variance: f32) -> f64 {
     (f64::from(variance) + EPSILON).sqrt()
 }
 
-/// A convolution's kernels in torchvision's layout, as they are, or turned around:
-/// what the gradient by its inputs is convolved with.
+/// A convolution's kernels in torchvision's layout, as they are, or turned around for the gradient by its
+/// inputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels<'a> {
     weight: &'a [f32],
@@ -113,7 +113,7 @@ pub(crate) struct Kernels<'a> {
     pub(crate) window: usize,
     pub(crate) groups: usize,
     turned: bool,
-    /// What each output's weights are multiplied by; outputs that are read, if turned.
+    /// The factor of each output's weights; of the outputs that are read, if turned.
     scales: Option<&'a [f64]>,
 }
 
@@ -128,7 +128,7 @@ impl<'a> Kernels<'a> {
         Kernels { scales, ..self }
     }
 
-    /// Those that take outputs back to inputs: of one group, or a group for each channel.
+    /// The kernels that lead outputs back to inputs: of one group, or a group for each channel.
     pub(crate) fn turned(self) -> Kernels<'a> {
         Kernels { inputs: self.outputs, outputs: self.inputs, turned: !self.turned, ..self }
     }
@@ -179,7 +179,7 @@ impl<'a> Kernels<'a> {
 
     fn lie(&self) -> Lie {
         let (inputs, window) = (self.inputs / self.groups, self.window);
-        // A channel of its own has no other's kernels beside it.
+        // A channel with its own group has no other's kernels beside it.
         match self.turned && self.groups == 1 {
             false => Lie { outputs: inputs * window, inputs: window },
             true => Lie { outputs: window, inputs: self.outputs * window },
@@ -187,7 +187,7 @@ impl<'a> Kernels<'a> {
     }
 }
 
-/// How many floats it is from a kernel to the next output's, and to the next input's.
+/// The distance in floats from a kernel to the next output's, and to the next input's.
 struct Lie {
     outputs: usize,
     inputs: usize,

@@ -45,8 +45,8 @@ struct Stage {
 }
 
 impl Part {
-    /// `output` is the value that it gives; `batch`, how many images go through it together,
-    /// follows from the section if none.
+    /// `output` is the value that it computes; `batch`, the number of images that go through it together,
+    /// follows from the section if it is none.
     pub(crate) fn new(
         section: Section,
         source: &Source,
@@ -77,12 +77,12 @@ impl Part {
         self.stages.iter().map(|stage| stage.layer.scratch()).max().unwrap_or(0)
     }
 
-    /// What it gives, as [`Part::run`] leaves it.
+    /// The view of its output, as [`Part::run`] leaves it.
     pub(crate) fn view(&self) -> View {
         self.output.0
     }
 
-    /// Computes `n` images, no more than `batch`; gives the values of the output.
+    /// Computes `n` images, at most `batch`; returns the values of the output.
     pub(crate) fn run<'a>(&'a mut self, crew: &Crew, n: usize, input: &'a [f32]) -> &'a [f32] {
         for stage in &mut self.stages {
             stage.run(crew, n, input, &mut self.slots);
@@ -101,7 +101,7 @@ impl Part {
 }
 
 /// The steps made ready to run, those with the most weights first: a layer's weights are in memory twice
-/// while they are packed, so the largest come when nothing else is there yet.
+/// while they are packed, so the largest are packed while memory is still empty.
 fn stages(
     steps: &[Step],
     source: &Source,
@@ -121,7 +121,7 @@ fn stages(
 fn stage(step: &Step, source: &Source, plan: &Plan, sizes: &[Size], threads: usize) -> Result<Stage, Error> {
     let place = |value: usize| plan.places[value].expect("a value that is read or written has a place");
     let view = |value: usize| View { size: sizes[value], pitch: place(value).pitch };
-    // A residual that the output is written over is there already.
+    // A residual that the output overwrites is at its place already.
     let inputs = step.inputs.iter().copied().filter(|&value| place(value).slot != place(step.output).slot);
     let views: Vec<View> = inputs.clone().map(view).collect();
     let layer = layer::compile(step, source, &views, view(step.output), threads)?;
@@ -138,8 +138,8 @@ impl Stage {
     fn run(&mut self, crew: &Crew, n: usize, input: &[f32], slots: &mut [Buffer]) {
         let start = Instant::now();
         let slot = self.output.slot.expect("only the part's input has no slot");
-        // The plan never writes a value into a slot that holds an input, but for a residual's,
-        // which is none here.
+        // The plan never writes a value into a slot of an input, except for a residual's, which is not an
+        // input here.
         let mut out = std::mem::take(&mut slots[slot]);
         let inputs: Vec<&[f32]> = self.inputs.iter().map(|&place| values(slots, input, place)).collect();
         self.layer.run(crew, n, &inputs, &mut out[self.output.offset..]);

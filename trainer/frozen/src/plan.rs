@@ -1,5 +1,5 @@
-//! Where each value lives: few slots, each reused once its value is no longer read,
-//! or while a sum is written over it.
+//! The place of each value: few slots, each reused once its value is no longer read, or when a sum overwrites
+//! it.
 
 use crate::fuse::{Kind, Step};
 use crate::kernels::LANES;
@@ -11,7 +11,7 @@ use networks::NodeId;
 /// Channels past the value's own, up to a multiple of the lanes, are zero in a value with a slot of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Place {
-    /// None is what the steps are given; the caller's images, whose pixels are not padded, are.
+    /// None is the input of the steps: the caller's images, whose pixels are not padded.
     pub(crate) slot: Option<usize>,
     pub(crate) offset: usize,
     pub(crate) pitch: usize,
@@ -28,8 +28,8 @@ pub(crate) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(LANES)
 }
 
-/// Takes the concatenations out of `steps` whose parts can be written in place,
-/// and gives every value a place.
+/// Removes the concatenations from `steps` whose parts can be written in place, and assigns a place to every
+/// value.
 ///
 /// `input` is the value that the steps read, and its pitch.
 pub(crate) fn plan(
@@ -74,15 +74,15 @@ pub(crate) fn plan(
     Plan { places, slots }
 }
 
-/// The residual of a convolution that its output may be written over, which saves the memory's way of one of
-/// them: it is read where the output is written, and nowhere else.
+/// The residual of a convolution that its output may overwrite, which saves one transfer through memory: it
+/// is read where the output is written, and nowhere else.
 fn written_over(step: &Step, parts: &[Option<(NodeId, usize)>]) -> Option<NodeId> {
     let (&addend, read) = step.inputs.split_last()?;
     let adds = matches!(step.kind, Kind::Conv { residual: true, .. }) && !read.contains(&addend);
     (adds && parts[addend].is_none() && parts[step.output].is_none()).then_some(addend)
 }
 
-/// The free slot that fits best, or the largest one made larger, or a new one.
+/// The free slot that fits best, or else the largest one made larger, or a new one.
 fn free_slot(slots: &mut Vec<usize>, holder: &mut Vec<Option<NodeId>>, floats: usize) -> usize {
     let free: Vec<usize> = (0..slots.len()).filter(|&slot| holder[slot].is_none()).collect();
     let fits = free.iter().copied().filter(|&slot| slots[slot] >= floats).min_by_key(|&slot| slots[slot]);
@@ -99,8 +99,8 @@ fn free_slot(slots: &mut Vec<usize>, holder: &mut Vec<Option<NodeId>>, floats: u
     }
 }
 
-/// For each value that a convolution can write straight into a concatenation: that one,
-/// and the first channel.
+/// For each value that a convolution can write straight into a concatenation: the concatenation, and the
+/// first channel.
 pub(crate) fn concatenated_in_place(
     steps: &mut Vec<Step>,
     sizes: &[Size],

@@ -1,11 +1,11 @@
-//! Positions of an image's patches taken to another grid by bicubic interpolation, as PyTorch computes it.
+//! Positions of an image's patches resized to another grid by bicubic interpolation, as PyTorch computes it.
 
 use networks::Resize;
 
 /// PyTorch's parameter of the cubic convolution.
 const A: f64 = -0.75;
 
-/// The four places that a new one is made of, and their shares.
+/// The four places that a new one is computed from, and their shares.
 type Taps = [(usize, f64); 4];
 
 /// A grid of rows, `[from.0 * from.1, width]`, at another grid's places; the same grid stays as it is.
@@ -29,7 +29,7 @@ pub(crate) fn resized(grid: &[f32], from: (usize, usize), to: (usize, usize), re
     out
 }
 
-/// What each of `to` places takes from `from` places.
+/// The places among `from` that each of `to` places is computed from.
 fn taps(from: usize, to: usize, resize: Resize) -> Vec<Taps> {
     let place = |at: usize| match resize {
         Resize::Corners if to > 1 => at as f64 * (from - 1) as f64 / (to - 1) as f64,
@@ -47,7 +47,7 @@ fn taps(from: usize, to: usize, resize: Resize) -> Vec<Taps> {
     (0..to).map(taps).collect()
 }
 
-/// The share of a place so far away.
+/// The share of a place at this distance.
 fn share(away: f64) -> f64 {
     if away <= 1.0 {
         ((A + 2.0) * away - (A + 3.0)) * away * away + 1.0

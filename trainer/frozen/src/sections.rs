@@ -1,8 +1,8 @@
-//! Where the steps are cut into sections, which take different numbers of images at a time.
+//! The cuts between sections, which take different numbers of images at a time.
 //!
-//! Early layers have large maps and few weights: one image after the other leaves their maps in the cache.
-//! Later ones have small maps and many weights, which are read once for all images that go together. The
-//! fully connected layers behind which no map is read any more are nearly all weights.
+//! Early layers have large maps and few weights: their maps stay in the cache if images go one after the
+//! other. Later ones have small maps and many weights, which are read once for all images that go together.
+//! The fully connected layers at the end, after which no map is read, are nearly all weights.
 
 use networks::{Network, NodeId, Parameter};
 
@@ -13,7 +13,7 @@ use crate::layer::convolved;
 use crate::plan::padded;
 use crate::size::Size;
 
-/// A run of steps and the one value from before that it reads.
+/// A run of steps and the one earlier value that it reads.
 pub(crate) struct Section {
     pub(crate) steps: Vec<Step>,
     pub(crate) input: NodeId,
@@ -25,9 +25,9 @@ pub(crate) struct Section {
 pub(crate) enum Together {
     /// As few as keep the threads busy.
     Few,
-    /// As many as weights and maps ask for.
+    /// As many as suit weights and maps.
     Some,
-    /// All that there are.
+    /// All of them.
     Most,
 }
 
@@ -44,12 +44,12 @@ pub(crate) fn sections(mut steps: Vec<Step>, network: &Network, sizes: &[Size]) 
     let late = late.map(|cut| split(&mut steps, cut, Together::Some));
     let early = Section { steps, input: 0, together: Together::Few };
     let behind = [late, dense].into_iter().flatten().collect::<Vec<_>>();
-    // A network that only passes its images on has a section, too, of no steps.
+    // A network that only passes on its images has a section, too, without steps.
     let early = Some(early).filter(|early| !early.steps.is_empty() || behind.is_empty());
     early.into_iter().chain(behind).collect()
 }
 
-/// Where the fully connected layers begin behind which no map is read any more, and the value that they read.
+/// Where the fully connected layers begin after which no map is read, and the value that they read.
 fn fully_connected(steps: &[Step]) -> Option<(usize, NodeId)> {
     let dense = |step: &Step| matches!(step.kind, Kind::Linear { .. } | Kind::Activation);
     let first = steps.iter().rposition(|step| !dense(step))? + 1;
@@ -57,7 +57,7 @@ fn fully_connected(steps: &[Step]) -> Option<(usize, NodeId)> {
     (only_read(steps, first) == Some(input)).then_some((first, input))
 }
 
-/// Where the layers end of which few images go together, and the value that the others read.
+/// Where the layers end that take few images together, and the value that the others read.
 fn large_maps(steps: &[Step], network: &Network, sizes: &[Size]) -> (usize, NodeId) {
     let floats = |value: NodeId| sizes[value].pixels() * padded(sizes[value].channels);
     let moved =
@@ -75,7 +75,7 @@ fn large_maps(steps: &[Step], network: &Network, sizes: &[Size]) -> (usize, Node
     (from, read)
 }
 
-/// The value from before that the steps from `first` on read, if it is one.
+/// The one earlier value that the steps from `first` on read, if there is only one.
 fn only_read(steps: &[Step], first: usize) -> Option<NodeId> {
     let (before, behind) = steps.split_at(first);
     let made = |value: &NodeId| behind.iter().any(|step| step.output == *value);

@@ -8,16 +8,16 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::kernels::{Buffer, Target};
 
-/// What a layer runs with. Made inside the pool whose threads it serves.
+/// The resources of a layer's run. Made inside the pool whose threads it serves.
 pub(crate) struct Crew {
     pub(crate) target: Target,
     pub(crate) threads: usize,
-    /// One for each thread, of the largest size that a layer asks for.
+    /// One for each thread, of the largest size that a layer needs.
     pub(crate) scratch: Vec<Mutex<Buffer>>,
 }
 
 impl Crew {
-    /// The same with so many floats of scratch for each thread.
+    /// The same with `floats` of scratch for each thread.
     ///
     /// Errors: no memory.
     pub(crate) fn with_scratch(self, floats: usize) -> Result<Crew, Error> {
@@ -44,7 +44,7 @@ impl Crew {
         }
         strips.into_par_iter().with_max_len(1).for_each(|(range, strip)| {
             let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
-            // Scratch holds nothing from before, so a panic elsewhere did no harm to it.
+            // Scratch has nothing from before, so a panic elsewhere did no harm to it.
             let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
             work(range, strip, &mut scratch);
         });
@@ -82,10 +82,10 @@ pub(crate) fn whole_images(
     inside_images(images, height, height, pieces)
 }
 
-/// Moves lines of `floats` that the next chunk reads again to the front of `lines`,
-/// and gives those that are missing behind them.
+/// Moves lines of `floats` that the next chunk reads again to the front of `lines`, and returns the missing
+/// ones, which come after them.
 ///
-/// The lines `there` of an image are at hand, the chunk reads lines `reads`; which end no earlier.
+/// `lines` has the lines `there` of an image, the chunk reads lines `reads`, which end no earlier.
 pub(crate) fn slide(
     lines: &mut [f32],
     floats: usize,

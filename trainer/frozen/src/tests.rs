@@ -1,4 +1,4 @@
-//! Compiled networks against a float64 interpreter of the same graph, and against themselves.
+//! Compiled networks compared with a float64 interpreter of the same graph, and with themselves.
 
 mod gradients;
 mod reference;
@@ -46,8 +46,8 @@ fn isas() -> Vec<Isa> {
     [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable].into_iter().filter(|isa| isa.exists()).collect()
 }
 
-/// Largest error over the largest value, of all instruction sets, against float64.
-/// Those that promise the same bits are held to that.
+/// Largest error over the largest value, of all instruction sets, against float64. Instruction sets that
+/// promise the same bits must return them.
 fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64 {
     let mut random = Random::new(seed);
     let weights = random.weights(network);
@@ -105,7 +105,7 @@ fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), 
 #[test]
 fn smallest_of_every_kernel() {
     if cfg!(target_arch = "x86_64") && !Isa::Avx512.exists() {
-        println!("SKIPPED: AVX-512: this CPU has none; tests/avx512 emulates one that has");
+        println!("SKIPPED: AVX-512: this CPU has none; tests/suites/avx512 emulates one that has");
     }
     let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };
     let linear = Op::Linear { inputs: 16, outputs: 7 };
@@ -172,7 +172,7 @@ fn pooling_folded_into_winograd() {
     }
 }
 
-/// Maps of many rows go a few rows at a time, of which the windows of the next ones read some again.
+/// Maps of many rows go a few rows at a time; the windows of the next rows read some of them again.
 #[test]
 fn pooling_behind_a_direct_convolution() {
     for (size, stride, padding, ceil) in
@@ -199,7 +199,7 @@ fn grouped_and_depthwise() {
     close("3 groups", &chain(vec![conv(3, 12, 1, 1, 0), Op::Conv(grouped)]), (9, 9), 2, 1);
 }
 
-/// Inverted residuals, which run a few rows at a time, and the same layers where they may not be joined.
+/// Inverted residuals, which run a few rows at a time, and the same layers if they may not be joined.
 #[test]
 fn separable_blocks() {
     for (side, channels, wide, stride) in

@@ -1,7 +1,7 @@
-//! Networks of tokens: all tokens of a batch are rows one behind the other, without padding.
+//! Networks of tokens: all tokens of a batch are rows one after the other, without padding.
 //!
 //! Linear layers run over all rows at once, attention over those of each image or sentence. A row is computed
-//! in the same way whatever is beside it.
+//! in the same way, whatever the other rows.
 
 mod attention;
 mod begin;
@@ -31,7 +31,7 @@ use crate::strips::{Crew, even};
 /// A network of tokens, ready to run.
 pub(crate) struct Tokens {
     stages: Vec<Stage>,
-    /// One for each slot, as long as the largest batch so far has needed.
+    /// One for each slot, as long as the largest batch so far needed.
     buffers: Vec<Buffer>,
     /// Floats of each slot for a token.
     slots: Vec<usize>,
@@ -53,8 +53,7 @@ pub(crate) fn has_tokens(shapes: &[Shape]) -> bool {
 }
 
 impl Tokens {
-    /// `shapes` are those of an image, or of the longest sentence; `pool`: the mean of tokens that are left
-    /// at the end.
+    /// `shapes` are those of an image, or of the longest sentence; `pool`: the mean of the tokens at the end.
     ///
     /// Errors: a parameter is missing or of another shape, a layer has no form among tokens.
     pub(crate) fn new(
@@ -92,12 +91,12 @@ impl Tokens {
         Ok(Tokens { stages, buffers, slots, output })
     }
 
-    /// Numbers of a row that it gives.
+    /// Numbers of an output row.
     pub(crate) fn width(&self) -> usize {
         self.output.view.width
     }
 
-    /// What has a row in what it gives.
+    /// Whether an output row is a token's or a sequence's.
     pub(crate) fn each(&self) -> Each {
         self.output.view.each
     }
@@ -150,7 +149,7 @@ impl Tokens {
 impl Stage {
     fn run(&mut self, crew: &Crew, batch: &Batch, buffers: &mut [Buffer]) {
         let start = Instant::now();
-        // No step writes where it reads, so the slot of what it gives may be away meanwhile.
+        // No step writes into its input, so the slot of its output may be taken out during the step.
         let mut out = std::mem::take(&mut buffers[self.output.slot]);
         let values: Vec<&[f32]> =
             self.inputs.iter().map(|place| &buffers[place.slot][place.offset..]).collect();

@@ -1,7 +1,7 @@
-//! Layers that are trained: the frozen pass's own, forward, and their gradients.
+//! Layers for training: the layers of the frozen pass forward, and their gradients.
 //!
-//! Work is cut by the layers' sizes alone wherever it is summed, so that the number of threads never shows. A
-//! batch norm stays in evaluation mode: its statistics are constants. What a dropout would drop stays.
+//! Sums are always cut by the layers' sizes alone, so the number of threads does not change a result. A batch
+//! norm stays in evaluation mode: its statistics are constants. Dropout is not applied.
 
 mod compile;
 mod convolution;
@@ -37,13 +37,13 @@ use crate::{Error, choice};
 pub struct TrainedOptions {
     /// Threads of its own; they sleep while nothing runs.
     pub threads: usize,
-    /// Mean over each map at the end; what ends with a vector is left as it is.
+    /// Mean over each map at the end; an output that is a vector stays as it is.
     pub pool: bool,
     /// The instruction set; the best of this CPU if none.
     pub isa: Option<Isa>,
-    /// Values that may be kept for gradients at once: they decide how many images go together, and if even
-    /// one's are more, some are computed again. The first shows in the last bits of a sum,
-    /// the second does not.
+    /// Values that may be kept for gradients at once. They decide how many images go together, which shows in
+    /// the last bits of a sum. If one image alone has more, some values are computed again, which changes no
+    /// bit.
     pub values: usize,
 }
 
@@ -53,7 +53,7 @@ impl Default for TrainedOptions {
     }
 }
 
-/// Layers between two points of a network, with what a pass through them has left.
+/// Layers between two points of a network, with the values of the last pass through them.
 pub struct Trained {
     network: Network,
     layout: Layout,
@@ -126,12 +126,12 @@ impl Trained {
         })
     }
 
-    /// Images that go together at most.
+    /// The most images that go together.
     pub fn images(&self) -> usize {
         choice::trained_images(self.plan.values, self.layout.len).min(self.plan.images)
     }
 
-    /// Numbers of a row that they give.
+    /// Numbers of an output row.
     pub fn outputs(&self) -> usize {
         let size = self.plan.view(self.plan.output).size;
         if self.pool { size.channels } else { size.channels * size.pixels() }
@@ -178,7 +178,7 @@ impl Trained {
         &self.pass.values[home].as_ref().expect("computed before it is read")[first..]
     }
 
-    /// Forgets what some steps gave and no later one reads.
+    /// Forgets the values of some steps that no later one reads.
     fn forget(&mut self, steps: Range<usize>) {
         for value in self.plan.done(steps) {
             if let Some(buffer) = self.pass.values[value].take() {
@@ -187,7 +187,7 @@ impl Trained {
         }
     }
 
-    /// Sets the derivatives by a value to 0 where its clamp cut off.
+    /// Sets the derivatives by a value to 0 where its clamp has cut it off.
     fn cut_off(&self, value: NodeId, clamp: Clamp, delta: &mut [f32]) {
         let (view, (_, first)) = (self.plan.view(value), self.plan.home(value));
         let values = self.values(value);

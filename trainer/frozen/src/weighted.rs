@@ -1,9 +1,9 @@
-//! Weighted sums over arrays, for the reduction of what workers publish.
+//! Weighted sums over arrays, for the reduction of workers' results.
 
 use crate::kernels::{Target, Weighted};
 
 /// Adds to each total its value of every part times the part's weight, part by part, by this CPU's kernels;
-/// every CPU gives the same bits.
+/// every CPU computes the same bits.
 ///
 /// Shapes: `totals` and the values of each part `[n]`.
 ///

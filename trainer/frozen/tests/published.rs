@@ -1,5 +1,5 @@
-//! Transformers against those who publish them: with made-up weights, whose results are kept here, and with
-//! real ones.
+//! Transformers compared with their publishers' own results: on generated weights, whose results are in this
+//! repository, and on real weights.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use frozen::{BoxError, Compiled, Encoder, Options, Parameters, Sentences};
 use networks::{Input, Network, Spelling, network};
 use safetensors::SafeTensors;
 
-/// Made-up weights by the formula of tests/reference/make_reference.py.
+/// Generated weights, by the formula of tests/reference/make_reference.py.
 struct Seeded;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -40,7 +40,7 @@ impl Parameters for Seeded {
     }
 }
 
-/// A file of weights, under whatever names.
+/// A file of weights, under any publisher's names.
 struct Filed<'a> {
     file: SafeTensors<'a>,
     spelling: Spelling,
@@ -73,7 +73,7 @@ fn two_threads() -> Options {
     Options { threads: 2, ..Options::default() }
 }
 
-/// A file of real data; none, said loudly, if it is not there.
+/// A file of real data; none, with a printed note, if it is missing.
 fn real(test: &str, file: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("BATON_DATA").map_or(workspace().join("../shared/data"), PathBuf::from);
     let bytes = std::fs::read(folder.join(file)).ok();
@@ -89,7 +89,7 @@ fn farthest(found: &[f32], expected: &[f32]) -> f32 {
     apart.fold(0.0, |most, apart| if apart.is_nan() { f32::INFINITY } else { most.max(apart) })
 }
 
-/// The lengths, ids and segments that make_transformers.py has.
+/// The lengths, ids and segments of make_transformers.py.
 fn made_up_text(network: &Network) -> (Vec<u32>, Vec<u8>, [usize; 4]) {
     let (lengths, mut ids, mut segments) = ([7, 1, 33, 12], Vec::new(), Vec::new());
     let Input::Tokens { vocabulary, .. } = network.input() else { panic!("a network of texts") };
@@ -164,7 +164,8 @@ fn minilm_gives_the_means_of_its_publishers_sentences() {
     assert!(error < 1e-5, "{error:.1e} apart");
 }
 
-/// Beside the weights: an image `[1, 3, side, side]` and the class token that their own graph gives for it.
+/// Beside the weights: an image `[1, 3, side, side]` and the class token that their own graph computes for
+/// it.
 #[test]
 fn dinov2_gives_the_class_token_of_its_own_graph() {
     let test = "dinov2_gives_the_class_token_of_its_own_graph";

@@ -1,5 +1,5 @@
-//! `baton_small`: this repository's own network for images of about 48 pixels,
-//! so small that it carries its weights.
+//! `baton_small`: this repository's own network for images of about 48 pixels. It is so small that the binary
+//! contains its weights.
 //!
 //! Points: `block1` … `block3` (maps), `avgpool` (128, just below the last layer), `logits`.
 //! `baton pretrain` makes its weights, on the 28 base classes of `data-prep generate`.

@@ -1,8 +1,8 @@
-//! BERT and what has its form: MiniLM, DistilBERT, RoBERTa; bge and e5 are these, too.
+//! BERT and networks of the same form: MiniLM, DistilBERT, RoBERTa; bge and e5 are these, too.
 //!
 //! Points: `embeddings`, `block1` … (tokens), `mean` (the mean of all tokens) of MiniLM, `class` (the first
-//! token) of the others. Names are Hugging Face's, without what it puts before all of them (`bert.`). Source:
-//! Devlin et al. 2018, Wang et al. 2020, Sanh et al. 2019, Liu et al. 2019, as `transformers` builds them.
+//! token) of the others. Names are Hugging Face's, without its prefix (`bert.`). Source: Devlin et al. 2018,
+//! Wang et al. 2020, Sanh et al. 2019, Liu et al. 2019, as `transformers` builds them.
 
 use crate::build::Builder;
 use crate::graph::{Input, Network, Op, Positions};
@@ -22,7 +22,7 @@ pub(crate) struct Bert {
     names: Names,
 }
 
-/// What becomes of the tokens at the end.
+/// How the tokens become one vector at the end.
 #[derive(Clone, Copy)]
 enum End {
     Mean,
@@ -69,7 +69,7 @@ pub(crate) const DISTILBERT_BASE: Bert = Bert {
     names: DISTILBERT_NAMES,
     ..BERT_BASE
 };
-/// The first two rows of its positions stand for padding and for nothing.
+/// The first two rows of its table of positions are for padding and unused.
 pub(crate) const ROBERTA_BASE: Bert =
     Bert { vocabulary: 50265, positions: (514, 2), segments: 1, epsilon: 1e-5, ..BERT_BASE };
 

@@ -1,11 +1,11 @@
-//! Writes a network down layer after layer: each call adds a layer behind the last one.
+//! Writes down a network layer after layer: each call adds a layer after the last one.
 
 use crate::graph::{Conv, Input, Network, Node, NodeId, Op, Point};
 
-/// A network in the making. Channels are carried along, so only what a layer changes is said.
+/// A network that is being built. It keeps the channels, so a call only names what its layer changes.
 ///
-/// A contradiction (a linear layer on a map, a point named twice) panics:
-/// it is a mistake in this crate's own pages, which its tests find.
+/// A contradiction (a linear layer on a map, a point named twice) panics: it is a mistake in one of this
+/// crate's networks, which its tests find.
 pub(crate) struct Builder {
     network: Network,
     /// Channels of a map, or length of a vector, for each node.
@@ -38,12 +38,12 @@ impl Window {
 }
 
 impl Builder {
-    /// Of a network that reads images of three colours.
+    /// Begins a network that reads images of three colours.
     pub(crate) fn new(name: &'static str) -> Builder {
         Builder::reading(name, Input::Image { channels: 3 }, 3)
     }
 
-    /// Of a network whose input is so wide.
+    /// Begins a network whose input has `width` channels or numbers.
     pub(crate) fn reading(name: &'static str, input: Input, width: usize) -> Builder {
         let input = Node { name: String::new(), op: Op::Input(input), inputs: Vec::new() };
         let network = Network { name, nodes: vec![input], points: Vec::new(), default_cut: "" };
@@ -55,12 +55,12 @@ impl Builder {
         self.convolution(name, outputs, window, 1, true)
     }
 
-    /// Convolution without bias and the batch norm behind it.
+    /// Convolution without bias, followed by batch norm.
     pub(crate) fn conv_bn(&mut self, names: (&str, &str), outputs: usize, window: Window) -> &mut Builder {
         self.convolution(names.0, outputs, window, 1, false).batch_norm(names.1)
     }
 
-    /// Depthwise convolution without bias and the batch norm behind it.
+    /// Depthwise convolution without bias, followed by batch norm.
     pub(crate) fn depthwise_bn(&mut self, names: (&str, &str), window: Window) -> &mut Builder {
         let channels = self.width();
         self.convolution(names.0, channels, window, channels, false).batch_norm(names.1)
@@ -115,12 +115,12 @@ impl Builder {
         self.join(Op::Concat, branches.to_vec(), channels)
     }
 
-    /// The layer just added, to begin a branch at.
+    /// The layer just added, where a branch can begin.
     pub(crate) fn here(&self) -> NodeId {
         self.last
     }
 
-    /// Goes on behind an earlier layer.
+    /// Continues after an earlier layer.
     pub(crate) fn from(&mut self, node: NodeId) -> &mut Builder {
         self.last = node;
         self
@@ -145,7 +145,7 @@ impl Builder {
         self.encoder(default_cut)
     }
 
-    /// A network without a last layer that tells classes.
+    /// A network without a last layer for classes.
     pub(crate) fn encoder(mut self, default_cut: &'static str) -> Network {
         self.network.default_cut = default_cut;
         self.network
@@ -178,7 +178,7 @@ impl Builder {
         self
     }
 
-    /// A layer that reads some.
+    /// A layer that reads several others.
     pub(crate) fn join(&mut self, op: Op, inputs: Vec<NodeId>, width: usize) -> &mut Builder {
         self.network.nodes.push(Node { name: String::new(), op, inputs });
         self.widths.push(width);

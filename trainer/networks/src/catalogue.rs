@@ -1,4 +1,4 @@
-//! Which networks there are: their names, and the page of each.
+//! Which networks there are: their names, and the function that builds each.
 
 use crate::bert::{self, bert};
 use crate::error::Error;
@@ -51,9 +51,9 @@ pub fn transformers() -> &'static [&'static str] {
 }
 
 /// The network of that name, with the classes that it is pretrained on: ImageNet's 1000, `baton_small`'s own
-/// 28; none for what is an encoder alone.
+/// 28; none for an encoder.
 ///
-/// Errors: there is none of that name; the message lists those that there are.
+/// Errors: no network has that name; the message lists the names.
 pub fn network(name: &str) -> Result<Network, Error> {
     let transformer = || {
         let known = [names(), transformers()].concat().join(", ");
@@ -93,7 +93,7 @@ fn text(name: &str) -> Option<Network> {
     })
 }
 
-/// A transformer that reads images, and its page.
+/// A transformer that reads images, and its network.
 fn image(name: &str) -> Option<(Vit, Network)> {
     let named = |name, page: Vit| Some((page, vit(name, &page)));
     match name {

@@ -33,7 +33,8 @@ impl Network {
     /// The part that reads the maps of one point and ends at another, for an image of `height` × `width`; and
     /// these maps.
     ///
-    /// Errors: no such point below the other; what it gives is no map, or a layer above it reads past it.
+    /// Errors: the lower point is not below the other; its output is not a map, or a layer above it reads
+    /// past it.
     pub fn between(&self, from: &str, to: &str, image: (usize, usize)) -> Result<(Network, Shape), Error> {
         let part = self.up_to(to)?;
         let (cut, shapes) = (part.point(from)?, part.shapes(image.0, image.1)?);

@@ -1,4 +1,4 @@
-//! What can go wrong with a network's description.
+//! Errors in the use of a network's description.
 
 use crate::shape::Shape;
 
@@ -8,9 +8,9 @@ pub enum Error {
     /// No network of that name.
     #[error("unknown network `{name}`; known are {known}")]
     UnknownNetwork {
-        /// What was asked for.
+        /// The name in the request.
         name: String,
-        /// Every name there is.
+        /// Every known name.
         known: String,
     },
     /// No point of that name in the network.
@@ -18,9 +18,9 @@ pub enum Error {
     UnknownPoint {
         /// The network.
         network: &'static str,
-        /// What was asked for.
+        /// The point in the request.
         point: String,
-        /// Every point there is.
+        /// Every point of the network.
         known: String,
     },
     /// The image is used up before the network's end.
@@ -38,7 +38,7 @@ pub enum Error {
         width: usize,
         /// The node that cannot go on, by number and name.
         layer: String,
-        /// What its window needs.
+        /// The least rows and columns that its window needs.
         needed: usize,
         /// The rows that reach it.
         found_height: usize,
@@ -70,12 +70,12 @@ pub enum Error {
     OtherInput {
         /// The network.
         network: &'static str,
-        /// What it reads.
+        /// The kind of its input.
         reads: &'static str,
-        /// What it was given.
+        /// The kind of the input that it was given.
         given: &'static str,
     },
-    /// A layer does not fit what it reads: a mistake in the network's description.
+    /// A layer does not fit its inputs: a mistake in the network's description.
     #[error(
         "network `{network}`: layer {layer} expects {expected}, found {found:?}; the description is wrong"
     )]
@@ -84,7 +84,7 @@ pub enum Error {
         network: &'static str,
         /// The node, by number and name.
         layer: String,
-        /// What the operation needs.
+        /// The inputs that the operation needs.
         expected: String,
         /// The shapes of its inputs.
         found: Vec<Shape>,
@@ -96,7 +96,7 @@ pub enum Error {
         network: &'static str,
         /// The point.
         from: String,
-        /// What it gives.
+        /// The shape of its output.
         found: Shape,
     },
     /// The network has no last layer that a head could replace.

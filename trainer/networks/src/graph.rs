@@ -22,23 +22,24 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The layer's name where its weights are published: the prefix of its parameters (`features.0`), or all
-    /// of their names, with a `*` for what differs (`in_proj_*`); empty for layers without any.
+    /// of their names, with a `*` for the part that differs (`in_proj_*`); empty for layers without any.
     pub name: String,
-    /// What the layer computes.
+    /// The operation that the layer computes.
     pub op: Op,
     /// The nodes that it reads.
     pub inputs: Vec<NodeId>,
 }
 
-/// What a network is given.
+/// The input of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The image, normalised: `[batch, 3, height, width]`; of a part of a network, what the part below gives.
+    /// The image, normalised: `[batch, 3, height, width]`; for a part of a network, the output of the part
+    /// below.
     Image {
         /// How many maps there are.
         channels: usize,
     },
-    /// The ids of a sentence's tokens: as many as it has.
+    /// The ids of a sentence's tokens, one for each.
     Tokens {
         /// Ids are below this number.
         vocabulary: usize,
@@ -47,11 +48,11 @@ pub enum Input {
     },
 }
 
-/// What a node computes. All images are `[batch, channels, height, width]` in meaning; a kernel may lay them
-/// out otherwise. Tokens are rows `[tokens, width]`, those of each image or sentence by themselves.
+/// The operation of a node. All images are `[batch, channels, height, width]` in meaning; a kernel may lay
+/// them out otherwise. Tokens are rows `[tokens, width]`, separate for each image or sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// What the network is given.
+    /// The network's input.
     Input(Input),
     /// Convolution, parameters `weight` `[outputs, inputs / groups, kernel, kernel]` and, if any,
     /// `bias` `[outputs]`.
@@ -134,7 +135,7 @@ pub enum Op {
         /// Added to the variance; each family has its own.
         epsilon: f64,
     },
-    /// The activation x·Φ(x), or what stands for it.
+    /// The activation x·Φ(x), or an approximation.
     Gelu(Gelu),
     /// Every head's softmax(q·kᵀ/√d)·v among the tokens of an image or a sentence. It reads queries, keys and
     /// values, from three layers or packed into one three times as wide.
@@ -159,7 +160,7 @@ pub enum Op {
 /// The places of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
-    /// In a text: a table `[rows, width]`, of which `first` rows stand for no token.
+    /// In a text: a table `[rows, width]`; its first `first` rows are for no token.
     Text {
         /// Rows of the table.
         rows: usize,
@@ -168,24 +169,24 @@ pub enum Positions {
         /// The first token's row.
         first: usize,
     },
-    /// In an image, behind its class token: a table `[1, 1 + side * side, width]`, resized to other images'
+    /// In an image, after its class token: a table `[1, 1 + side * side, width]`, resized to other images'
     /// patches.
     Grid {
         /// Patches of a row and of a column for which it was trained.
         side: usize,
         /// Columns of the table.
         width: usize,
-        /// Where the patches of another image lie among those.
+        /// How the patches of another image lie on those of the table.
         resize: Resize,
     },
 }
 
-/// How positions are taken to another grid, by bicubic interpolation: as those who published the weights do.
+/// How positions are resized to another grid, by bicubic interpolation: as the publishers of the weights do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// The corners' centres lie on each other (torchvision).
+    /// The centres of the corners are aligned (torchvision).
     Corners,
-    /// The grids' borders lie on each other (Hugging Face).
+    /// The borders of the grids are aligned (Hugging Face).
     Borders,
 }
 
@@ -219,7 +220,7 @@ pub struct Conv {
     pub bias: bool,
 }
 
-/// A named place where a network can be cut: what `node` gives is what the frozen pass stores.
+/// A named place where a network can be cut: the frozen pass stores the output of `node`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// The name that a job uses: `pool4`, `fc2`.
@@ -239,11 +240,11 @@ pub struct Parameter {
     pub buffer: bool,
 }
 
-/// The point below the first layer: what is cut there has nothing frozen.
+/// The point below the first layer: a network cut there has no frozen part.
 pub const IMAGES: &str = "images";
 
 impl Network {
-    /// The node that a named point stands for; [`IMAGES`] is one of every network.
+    /// The node of a named point; every network has the point [`IMAGES`].
     pub fn point(&self, name: &str) -> Result<NodeId, Error> {
         if name == IMAGES {
             return Ok(0);
@@ -264,7 +265,7 @@ impl Network {
         self.nodes.len() - 1
     }
 
-    /// What the network is given.
+    /// The network's input.
     pub fn input(&self) -> Input {
         match self.nodes.first().map(|node| &node.op) {
             Some(&Op::Input(input)) => input,

@@ -3,14 +3,14 @@
 use crate::error::Error;
 use crate::graph::{Network, Node, Op};
 
-/// The layer that gives one number for each class: what a new head replaces.
+/// The layer that computes one number for each class. A new head replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastLayer {
     /// torchvision's module name: `classifier.6`.
     pub name: String,
     /// Features that it reads.
     pub inputs: usize,
-    /// Classes that it gives.
+    /// Classes that it scores.
     pub classes: usize,
     /// Its form.
     pub form: LastLayerForm,
@@ -36,16 +36,16 @@ pub enum LastLayerForm {
     /// (SqueezeNet).
     ///
     /// A linear head `W`, `b` on the pooled map becomes this layer when the same row is added to every row of
-    /// `W`, and the same number to every entry of `b`, so that nothing is negative: the map comes from a
-    /// ReLU, so the layer's own ReLU then changes nothing, the mean commutes, and softmax does not see what
-    /// was added.
+    /// `W`, and the same number to every entry of `b`, so that nothing is negative. The map comes from a
+    /// ReLU, so the layer's own ReLU then changes nothing, and the mean commutes. Softmax ignores a term that
+    /// all classes share.
     Convolution,
 }
 
 impl Network {
-    /// The last layer with parameters of the whole network: what a new head replaces.
+    /// The last layer with parameters of the whole network. A new head replaces it.
     ///
-    /// Errors: the network is cut below it, so that its last layer with parameters is no classifier.
+    /// Errors: the network is cut below it, so its last layer with parameters is not a classifier.
     pub fn last_layer(&self) -> Result<LastLayer, Error> {
         let whole = self.points.iter().any(|point| point.name == "logits" && point.node == self.output());
         let node = self.nodes.iter().rfind(|node| !node.name.is_empty()).filter(|_| whole);

@@ -1,6 +1,6 @@
-//! What a node gives for one image.
+//! The shape of a node's output for one image.
 
-/// What a node gives for one image.
+/// The shape of a node's output for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Feature maps.

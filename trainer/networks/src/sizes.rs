@@ -4,12 +4,12 @@ use crate::error::Error;
 use crate::graph::{Conv, Input, Network, Node, NodeId, Op, Positions};
 use crate::shape::Shape;
 
-/// What a network is given once.
+/// One input of a network.
 #[derive(Clone, Copy)]
 enum Given {
-    /// An image of so many rows and columns.
+    /// An image of these rows and columns.
     Image(usize, usize),
-    /// A sentence of so many tokens.
+    /// A sentence of this many tokens.
     Tokens(usize),
 }
 
@@ -22,7 +22,7 @@ impl Network {
         self.shapes_of(Given::Image(height, width))
     }
 
-    /// The same for a sentence of so many tokens.
+    /// The same for a sentence of this many tokens.
     ///
     /// Errors: the network reads images; the sentence is empty or too long; the description contradicts
     /// itself.
@@ -36,7 +36,7 @@ impl Network {
         Ok(self.work(&self.shapes(height, width)?))
     }
 
-    /// The same for a sentence of so many tokens.
+    /// The same for a sentence of this many tokens.
     pub fn token_multiply_adds(&self, tokens: usize) -> Result<u64, Error> {
         Ok(self.work(&self.token_shapes(tokens)?))
     }
@@ -151,7 +151,7 @@ fn fits(conv: &Conv, channels: usize) -> bool {
         && conv.outputs.is_multiple_of(conv.groups)
 }
 
-/// What layers of maps and vectors give; none for another layer, or for inputs that it cannot read.
+/// The output shape of layers of maps and vectors; none for another layer, or for inputs that it cannot read.
 fn map_shape(op: &Op, inputs: &[Shape]) -> Option<Shape> {
     match (op, inputs) {
         (&Op::BatchNorm { channels: expected }, &[map @ Shape::Map { channels, .. }]) => {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::catalogue::spelled;
 use crate::graph::{Network, Node, Op};
 
-/// What files put before all names but the last layer's.
+/// Prefixes that files have before all names but the last layer's.
 const PREFIXES: [&str; 10] = [
     "",
     "bert.",
@@ -38,7 +38,7 @@ pub enum Held {
         /// Which third.
         at: usize,
     },
-    /// It is three tensors' rows, one behind the other: queries, keys and values.
+    /// It is three tensors' rows, one after the other: queries, keys and values.
     Joined([String; 3]),
 }
 
@@ -53,8 +53,8 @@ impl Held {
 }
 
 impl Network {
-    /// Where a file that has such tensors has this network's parameters. What it has under no name that is
-    /// known stays under the network's own.
+    /// Where a file with such tensors has this network's parameters. A parameter that it has under no known
+    /// name keeps the network's own name.
     pub fn spelling(&self, has: impl Fn(&str) -> bool) -> Spelling {
         let needed: Vec<String> = self.parameters().into_iter().map(|parameter| parameter.name).collect();
         let own = Spelling(needed.iter().map(|name| (name.clone(), Held::Whole(name.clone()))).collect());
@@ -86,7 +86,7 @@ impl Spelling {
 
     /// The values of a parameter of that shape, out of the file's tensors.
     ///
-    /// Errors: those of `tensor`, which gives the tensor of a name and shape.
+    /// Errors: those of `tensor`, which returns the tensor of a name and shape.
     pub fn read<'a, E>(
         &self,
         name: &str,
@@ -117,7 +117,7 @@ impl Spelling {
     }
 }
 
-/// What is done to every name: something before it, and norms' parameters by their old names.
+/// A change of every name: a prefix, and the old names of norms' parameters.
 struct Change {
     prefix: &'static str,
     old: bool,
@@ -135,7 +135,7 @@ impl Held {
                 name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
                 name = name.replace("LayerNorm.bias", "LayerNorm.beta");
             }
-            // A last layer stands beside the encoder, whose names have the prefix.
+            // The last layer is beside the encoder, whose names have the prefix.
             let whole = format!("{}{name}", change.prefix);
             if !has(&whole) && has(&name) { name } else { whole }
         };

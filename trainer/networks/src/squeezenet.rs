@@ -1,7 +1,7 @@
 //! SqueezeNet 1.0 and 1.1.
 //!
-//! Points: `pool1` … `pool3`, `fire2` … `fire9` (maps; `fire9` lies just below the last convolution),
-//! `logits`. Source: Iandola et al. 2016, as torchvision builds them.
+//! Points: `pool1` … `pool3`, `fire2` … `fire9` (maps; `fire9` is just below the last convolution), `logits`.
+//! Source: Iandola et al. 2016, as torchvision builds them.
 
 use crate::Network;
 use crate::build::{Builder, same};
@@ -22,7 +22,7 @@ pub(crate) fn squeezenet1_1() -> Network {
     body(net, [3, 5])
 }
 
-/// The first pooling, the fires with a pooling behind the two that are named, and the classifier.
+/// The first pooling, the fires with a pooling after each of the two named, and the classifier.
 fn body(mut net: Builder, pooled_fires: [usize; 2]) -> Network {
     net.max_pool_ceil(3, 2).point("pool1");
     let (mut module, mut pools) = (3, 1);

@@ -1,4 +1,5 @@
-//! The networks against what is known of torchvision's: parameter counts, names, shapes, multiply-adds.
+//! The networks compared with known facts about torchvision's: parameter counts, names, shapes,
+//! multiply-adds.
 
 mod transformers;
 
@@ -40,8 +41,8 @@ fn parameter_counts_are_torchvisions() {
 
 #[test]
 fn multiply_adds_are_the_published_ones() {
-    // torchvision's own "GFLOPS" of the weights' pages,
-    // which count one multiply-add as one and leave nothing out but element-wise layers.
+    // torchvision's own "GFLOPS" of the weights' pages, which count one multiply-add as one and leave out
+    // only element-wise layers.
     for (name, giga) in [
         ("vgg11", 7.61),
         ("vgg16", 15.47),
@@ -247,7 +248,7 @@ fn pooling_counts_as_pytorch_does() {
             _ => unreachable!("pooling gives a map"),
         }
     };
-    // What `torch.nn.functional.max_pool2d` gives.
+    // The results of `torch.nn.functional.max_pool2d`.
     assert_eq!(pool(3, 2, 0, true, 109), 54);
     assert_eq!(pool(3, 2, 0, true, 54), 27);
     assert_eq!(pool(3, 2, 0, true, 4), 2);

@@ -1,4 +1,4 @@
-//! The two halves of a transformer's block, as texts' and images' encoders share them.
+//! The two halves of a transformer's block, shared by the encoders of texts and of images.
 
 use crate::build::Builder;
 use crate::graph::{Gelu, Op};
@@ -14,20 +14,20 @@ pub(crate) struct Size {
     pub(crate) heads: usize,
 }
 
-/// The names of a block's layers with parameters, behind the block's own.
+/// The names of a block's layers with parameters, after the block's own name.
 #[derive(Clone, Copy)]
 pub(crate) struct Names {
     /// Queries, keys and values: three layers, or one that has them packed.
     pub(crate) qkv: &'static [&'static str],
-    /// What the heads' results go through.
+    /// The layer after the heads.
     pub(crate) out: &'static str,
-    /// Before the attention in an encoder of images, behind it in one of texts.
+    /// Before the attention in an encoder of images, after it in an encoder of texts.
     pub(crate) norm1: &'static str,
     /// The wide layer.
     pub(crate) up: &'static str,
-    /// The layer that takes it back.
+    /// The layer that returns to the token's width.
     pub(crate) down: &'static str,
-    /// Before the wide layer, or behind what takes it back.
+    /// Before the wide layer, or after `down`.
     pub(crate) norm2: &'static str,
 }
 

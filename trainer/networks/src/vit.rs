@@ -1,6 +1,6 @@
 //! Vision transformers: torchvision's ViT, DeiT, DINOv2.
 //!
-//! Points: `embeddings`, `block1` … (tokens), `norm`, `class` (the class token) and, but for DINOv2,
+//! Points: `embeddings`, `block1` … (tokens), `norm`, `class` (the class token) and, except for DINOv2,
 //! `logits`. Names are torchvision's for ViT, timm's for DeiT, Hugging Face's for DINOv2. Source: Dosovitskiy
 //! et al. 2020, Touvron et al. 2020, Oquab et al. 2023, as these build them.
 
@@ -17,14 +17,14 @@ pub(crate) struct Vit {
     /// Patches of a row and of a column of the images that it was trained on.
     side: usize,
     resize: Resize,
-    /// Whether what a block adds is scaled.
+    /// Whether the output of a block is scaled before it is added.
     scaled: bool,
-    /// Whether there is a last layer that tells classes.
+    /// The classes of the last layer; none if there is no such layer.
     classes: Option<usize>,
     spelling: Spelling,
 }
 
-/// Who names the parameters.
+/// The parameter names of a publisher.
 #[derive(Clone, Copy)]
 pub(crate) struct Spelling {
     class_token: &'static str,

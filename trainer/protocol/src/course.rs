@@ -1,5 +1,5 @@
-//! The course of a run: its stages, told once in `started`. It is all that ledger, time line,
-//! watch and page know of a workload.
+//! The course of a run: its stages, recorded once in `started`. The ledger, the time line, `watch` and the
+//! page know nothing else about a workload.
 //!
 //! Stages are numbered from 0: those before the first round, each once; then those of each round; then the
 //! end, in which the product is published.
@@ -14,15 +14,19 @@ pub struct Course {
     pub title: String,
     /// The stages before the first round, each once: "features".
     pub before: Vec<String>,
+    /// The number of shares of each of these stages, if there are more shares than workers: a worker that has
+    /// done one takes the next. A stage that is not named here has one for each worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<u32>,
     /// The stages of a round, in order: "train"; or "train", "sums".
     pub round: Vec<String>,
-    /// The number of rounds; 0 where the run is its stages before.
+    /// The number of rounds; 0 if the run has only the stages before.
     pub rounds: u32,
     /// The field's word for a round: "round", "rung".
     pub called: String,
     /// The thing that progress counts: "images", "units".
     pub unit: String,
-    /// The numbers of a score, the deciding one first; none where nothing is scored.
+    /// The numbers of a score, the deciding one first; none if nothing is scored.
     pub measures: Vec<Measure>,
     /// Which round's state is the best.
     pub best: Best,
@@ -51,7 +55,7 @@ pub struct Measure {
 pub enum Best {
     /// The one with the best score; until a round is scored the last one.
     Measured,
-    /// The last one with a score: each round goes on with what the one before has left.
+    /// The last one with a score: each round continues with the results of the one before.
     Last,
 }
 
@@ -61,7 +65,7 @@ pub enum Best {
 pub struct Score {
     /// The numbers.
     pub values: Vec<f64>,
-    /// Of how many units.
+    /// The number of units that were scored.
     pub of: u64,
 }
 
@@ -121,13 +125,13 @@ impl Course {
         stage.checked_sub(1).map_or(0, |before| self.rounds_in(before))
     }
 
-    /// The first stage that opens when so many rounds are complete.
+    /// The first stage that opens when this many rounds are complete.
     pub fn opens_after(&self, rounds: u32) -> u32 {
         rounds.saturating_mul(self.stages_in_round()).saturating_add(self.stages_before()).min(self.end())
     }
 
-    /// The round whose state a stage's combine makes, if it makes one;
-    /// 0 where there are no rounds and it is the last.
+    /// The round whose state a stage's combine makes, if it makes one; 0 if there are no rounds and it is the
+    /// last stage.
     pub fn completes(&self, stage: u32) -> Option<u32> {
         match self.at(stage) {
             At::Before(_) => (self.rounds == 0 && stage + 1 == self.end()).then_some(0),
@@ -136,13 +140,22 @@ impl Course {
         }
     }
 
-    /// Whether a stage's combine scores what it makes.
+    /// The number of shares of a stage with this many workers.
+    pub fn shares(&self, stage: u32, workers: u32) -> u32 {
+        match self.at(stage) {
+            At::Before(number) => self.shares.get(number as usize).map_or(workers, |of| workers.max(*of)),
+            _ => workers,
+        }
+    }
+
+    /// Whether a stage's combine scores its result.
     pub fn scores(&self, stage: u32) -> bool {
         let scored = |round: u32| round.is_multiple_of(self.score_every.max(1)) || round == self.rounds;
         !self.measures.is_empty() && self.completes(stage).is_some_and(scored)
     }
 
-    /// The stage that a run begins with; `stored` says whether what the stages before make is there already.
+    /// The stage that a run begins with; `stored` says whether the results of the stages before exist
+    /// already.
     pub fn first(&self, stored: bool) -> u32 {
         if stored { self.stages_before() } else { 0 }
     }
@@ -152,7 +165,7 @@ impl Course {
         self.stages_before().saturating_add(self.rounds.saturating_mul(self.stages_in_round()))
     }
 
-    /// Whether a state's score makes it the best, where `best` is the score of the best so far.
+    /// Whether a state's score makes it the best; `best` is the score of the best so far.
     pub fn better(&self, score: Option<&Score>, best: Option<&Score>) -> bool {
         match (self.best, score, best) {
             (Best::Last, score, _) => score.is_some() || self.measures.is_empty(),
@@ -200,6 +213,7 @@ mod tests {
         Course {
             title: "a network on pictures".into(),
             before: words(before),
+            shares: Vec::new(),
             round: words(round),
             rounds,
             called: "round".into(),
@@ -245,6 +259,12 @@ mod tests {
             (bare.at(0), bare.completes(1), bare.end()),
             (At::Round { round: 1, step: 0 }, Some(2), 2)
         );
+    }
+
+    #[test]
+    fn a_stage_before_the_rounds_has_shares_of_its_own() {
+        let course = Course { shares: vec![9, 2], ..course(&["units", "again", "third"], &["train"], 2, 1) };
+        assert_eq!((0..5).map(|stage| course.shares(stage, 4)).collect::<Vec<_>>(), [9, 4, 4, 4, 4]);
     }
 
     #[test]

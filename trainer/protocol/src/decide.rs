@@ -1,30 +1,32 @@
-//! What to do with an event, from the ledger alone.
+//! Decides about an event, from the ledger alone.
 
 use crate::hold::{Hold, Moment};
 use crate::{Ending, Error, Event, Ledger, Reason, Target, WorkerEvent};
 
-/// What the handler is to do. It only obeys.
+/// A decision. The handler only obeys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Do this leg of a worker's share, of a combine or of the end.
     Work(Target),
-    /// Settle that the run ends, and send what is due then.
+    /// Settle that the run ends, and send the events that are then due.
     Close(Reason),
-    /// Settle that the product is published without scores, and send what is due then.
+    /// Settle that the product is published without scores, and send the events that are then due.
     Cut(String),
     /// Record this end: nothing is left to do.
     End(Ending),
-    /// Take up the run again, which was given up, and send what is due then.
+    /// Reopen the run, which was given up, and send the events that are then due.
     Reopen,
     /// Send these again.
     Resend(Vec<Target>),
+    /// Record that a clock went back, and wait.
+    Wait(String),
     /// A stale or duplicate event, or nothing to do: say so, send nothing.
     Ignore(String),
-    /// The event is newer than the ledger that we see: fail, so that it is delivered again.
+    /// The event is newer than the ledger that this process sees: fail, so that it is delivered again.
     Ahead(String),
 }
 
-/// How long what was just sent may take to begin, before a second `start` sends it again.
+/// How long an event may take to begin before a second `start` sends it again.
 const START_GRACE_MS: u64 = 10_000;
 
 impl Ledger {
@@ -35,17 +37,21 @@ impl Ledger {
     pub fn decide(&self, event: &Event, moment: Moment<'_>) -> Result<Decision, Error> {
         if let Some(ending) = &self.ending {
             let again = matches!(event, Event::Start(_)) && self.may_reopen();
-            let ended = || Decision::Ignore(format!("run {} has ended: {}", self.run, ending.why));
+            let ended =
+                || Decision::Ignore(format!("run {} has ended: {}", self.run, self.words(&ending.why)));
             return Ok(if again { Decision::Reopen } else { ended() });
         }
         if let Some(ending) = self.ready() {
             return Ok(Decision::End(ending));
         }
-        if let Some(reason) = self.must_end(moment.now_ms) {
-            return Ok(Decision::Close(reason));
-        }
-        if let Some(why) = self.must_cut(moment.now_ms) {
-            return Ok(Decision::Cut(why));
+        // Who forces a start says until when somebody worked: limits are looked at when that is recorded.
+        if !event.is_forced() {
+            if let Some(reason) = self.must_end(moment.now_ms) {
+                return Ok(Decision::Close(reason));
+            }
+            if let Some(why) = self.must_cut(moment.now_ms) {
+                return Ok(Decision::Cut(why));
+            }
         }
         match event {
             Event::Stop { .. } => Ok(match &self.over {
@@ -53,7 +59,7 @@ impl Ledger {
                 Some(why) => Decision::Ignore(format!("run {} is ending: {why}", self.run)),
             }),
             Event::Start(start) => {
-                // Its own recorder died before all was sent.
+                // Its own recorder died before everything was sent.
                 let own = !self.opened_by.is_empty() && self.opened_by == moment.invocation;
                 let due = |hold: &Hold| {
                     start.force
@@ -97,7 +103,7 @@ impl Ledger {
         Ok(resend(self.due_behind(target, moment.invocation), format!("{target} is done")))
     }
 
-    /// Whether a leg is later than what is at hand.
+    /// Whether a leg is later than the one that is due or in hand.
     fn is_ahead(&self, target: Target) -> bool {
         let at = (target.stage, target.worker.is_none(), target.leg);
         let leg = |number: Option<u32>| self.piece(number).map_or(0, |piece| piece.leg);
@@ -112,7 +118,8 @@ impl Ledger {
         }
     }
 
-    /// What an event that is behind makes due for the invocation that recorded the end of its work.
+    /// The work that an event behind the ledger makes due for the invocation that recorded the end of its
+    /// work.
     fn due_behind(&self, target: Target, by: &str) -> Vec<Target> {
         match target.worker {
             None if target.stage < self.stage => self.due_after_combine(target.stage, by),
@@ -134,6 +141,9 @@ impl Ledger {
         };
         match self.unfinished().into_iter().find_map(given_up) {
             Some(why) => self.goes_no_further(Reason::GaveUp, why),
+            None if self.has_future(moment.now_ms) => {
+                Decision::Wait("work was begun in the future: a clock went back, or was ahead".into())
+            }
             None => self.move_on(lost),
         }
     }
@@ -148,7 +158,7 @@ impl Ledger {
         }
     }
 
-    /// The stage that an event means: the one that it says, or the one that follows from its `epochsdone`.
+    /// The stage of an event: the one that it names, or the one that follows from its `epochsdone`.
     fn resolve(&self, epochs_done: u32, stage: Option<u32>) -> Result<u32, Error> {
         match stage {
             Some(stage) if self.course.rounds_before(stage) != epochs_done => {
@@ -169,8 +179,8 @@ impl Ledger {
         Err(Error::refused("workers", workers.to_string(), expected))
     }
 
-    /// Checks that the end is still the one that was settled when the ledger was `before`:
-    /// its model is about to count.
+    /// Checks that the end is still the one that was settled in the ledger `before`: its model is about to
+    /// count.
     ///
     /// # Errors
     /// [`Error::Contradiction`]: facts were written over, by a server that gave the lock to two at once.

@@ -1,18 +1,20 @@
-//! Errands: what the function is asked besides training, as only it reaches the shared file system on AWS.
+//! Errands: requests to the function besides training, because on AWS only the function reaches the shared
+//! file system.
 
 use crate::error::short;
 use crate::{Error, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the function is asked besides training. None of these changes a run.
+/// A request to the function besides training. None of these changes a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
-    /// `{"prepare": "push/….json", "from": 3}`: bring the files of a [`Manifest`] in, from that one on.
+    /// `{"prepare": "push/….json", "from": 3}`: copy the files of a [`Manifest`] from the bucket, beginning
+    /// with that one.
     Prepare {
         /// The manifest's key in the bucket.
         manifest: String,
-        /// How many of its files are in already.
+        /// How many of its files were copied already.
         from: usize,
     },
     /// `{"deliver": "my-run", "from": 1}`: put a run's ledger and model into the bucket, from that file on.
@@ -22,11 +24,11 @@ pub enum Errand {
         /// How many of its files are there already.
         from: usize,
     },
-    /// `{"probe": true}`: say what is reached and what is not.
+    /// `{"probe": true}`: test the connections.
     Probe,
 }
 
-/// What is to be brought in: files that lie in the bucket under [`Manifest::key`].
+/// The files to copy: they are in the bucket under [`Manifest::key`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -36,23 +38,26 @@ pub struct Manifest {
     pub files: Vec<Pushed>,
 }
 
-/// A file with what it is to hold.
+/// A file with its expected content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pushed {
-    /// Where it belongs under the root: `datasets/cifar10/dataset.json`.
+    /// Its path under the root: `datasets/cifar10/dataset.json`.
     pub path: String,
     /// Its length.
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
+    /// Whether it is executable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 impl Manifest {
     /// The schema that this version writes and reads.
     pub const SCHEMA: u32 = 1;
 
-    /// Where the bytes with this SHA-256 lie in the bucket.
+    /// The key of the bytes with this SHA-256 in the bucket.
     pub fn key(sha256: &str) -> String {
         format!("push/files/{sha256}")
     }
@@ -81,10 +86,10 @@ struct Probe {
 }
 
 impl Errand {
-    /// Takes an errand from a JSON value; none when it is something else, an event for instance.
+    /// Reads an errand from a JSON value; none if it is something else, an event for instance.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it is an errand with another key or a value that is not allowed.
+    /// [`Error::Refused`] if it is an errand with another key or a value that is not allowed.
     pub fn from_value(value: &Value) -> Result<Option<Errand>, Error> {
         let Some(key) = ["prepare", "deliver", "probe"].into_iter().find(|key| value.get(key).is_some())
         else {
@@ -111,7 +116,7 @@ impl Errand {
         Ok(Some(errand))
     }
 
-    /// The errand as it is sent; [`Errand::from_value`] reads it back.
+    /// The errand in the form that is sent; [`Errand::from_value`] reads it back.
     pub fn to_json(&self) -> Value {
         let json = match self {
             Errand::Prepare { manifest, from } => {

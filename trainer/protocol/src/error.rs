@@ -1,8 +1,8 @@
-//! What is wrong with an event or a job, in words that name the key.
+//! Errors in an event or a job. Their messages name the key.
 
 use serde_json::Value;
 
-/// Why the protocol does not take something.
+/// Why the protocol does not accept something.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// An event or a job has a key or value that is not allowed; never retried.
@@ -10,9 +10,9 @@ pub enum Error {
     Refused {
         /// The key in the event or job.
         key: String,
-        /// What stood there.
+        /// The value that was found.
         found: String,
-        /// What is allowed.
+        /// The values that are allowed.
         expected: String,
     },
     /// The text is not JSON, or not an object.
@@ -23,7 +23,7 @@ pub enum Error {
         "{what} has schema {found}, this version of Baton reads {known}: use the version that wrote it, or start a new run"
     )]
     Schema {
-        /// Which file or record.
+        /// The file or record.
         what: String,
         /// Its schema.
         found: u32,
@@ -35,7 +35,7 @@ pub enum Error {
     Contradiction {
         /// Index of the fact in the log, from 0.
         at: usize,
-        /// What does not fit.
+        /// The contradiction.
         what: String,
     },
 }

@@ -1,15 +1,13 @@
-//! Events: what a Lambda invocation is asked to do, in the JSON that users type and Baton sends.
+//! Events: the requests to a Lambda invocation, in the JSON that users type and Baton sends.
 //!
-//! The short forms of the kick-off work as they stand. Every key that is not known, is of the wrong kind or
-//! contradicts another is refused by name: an event is never half-read.
+//! The short forms that a user types work as they are. Every key that is unknown, has the wrong type or
+//! contradicts another is refused by name: an event is never read in part.
 
 use crate::error::short;
+use crate::job::MAX_WORKERS;
 use crate::{Error, Job, RunId};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-/// The most workers that a run may have.
-pub(crate) const MAX_WORKERS: u32 = 1_000;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +16,7 @@ pub enum Event {
     Start(StartEvent),
     /// Do one worker's next leg of a stage.
     Worker(WorkerEvent),
-    /// Combine what the workers of a stage have published.
+    /// Combine the results of a stage's workers.
     Combine {
         /// The run; none means the current one.
         run: Option<RunId>,
@@ -26,9 +24,9 @@ pub enum Event {
         workers: u32,
         /// Rounds that were complete when the event was sent.
         epochs_done: u32,
-        /// The stage, if the sender says it.
+        /// The stage, if the sender names it.
         stage: Option<u32>,
-        /// The leg, if the sender says it, counted from 0.
+        /// The leg, if the sender names it, counted from 0.
         leg: Option<u32>,
     },
     /// End a run now, with its best model so far.
@@ -52,8 +50,8 @@ pub struct StartEvent {
     pub run: Option<RunId>,
     /// The job; none takes `job.json` at the root of the file system.
     pub job: Option<Box<Job>>,
-    /// Send everything that is not done again, also what seems to be in hand: for a cloud that knows that no
-    /// function is alive.
+    /// Send everything again that is not done, also work that seems to be in hand: for a cloud that knows
+    /// that no function is alive.
     pub force: bool,
 }
 
@@ -68,9 +66,9 @@ pub struct WorkerEvent {
     pub workers: u32,
     /// Rounds that were complete when the event was sent.
     pub epochs_done: u32,
-    /// The stage, if the sender says it.
+    /// The stage, if the sender names it.
     pub stage: Option<u32>,
-    /// The leg, if the sender says it, counted from 0.
+    /// The leg, if the sender names it, counted from 0.
     pub leg: Option<u32>,
 }
 
@@ -84,7 +82,7 @@ impl Event {
         Event::from_value(value)
     }
 
-    /// Takes an event from a JSON value; see [`Event::parse`].
+    /// Reads an event from a JSON value; see [`Event::parse`].
     pub fn from_value(value: Value) -> Result<Event, Error> {
         let Value::Object(map) = value else {
             return Err(Error::Malformed(format!("found {}, expected an object", short(&value))));
@@ -99,6 +97,11 @@ impl Event {
             return Err(Error::refused(&kinds, both, "exactly one of these keys"));
         };
         Keys { map }.read(kind)
+    }
+
+    /// Whether it is a start of a cloud that knows that no function is alive.
+    pub fn is_forced(&self) -> bool {
+        matches!(self, Event::Start(StartEvent { force: true, .. }))
     }
 
     /// The run that the event names, if it does.

@@ -1,4 +1,4 @@
-//! Facts: what has happened in a run and is safe on disk. The ledger is the fold of their log.
+//! Facts: events of a run that have happened and are safe on disk. The ledger is computed from their log.
 
 use crate::{Course, FileRef, Job, RunId, Score};
 use serde::{Deserialize, Serialize};
@@ -13,15 +13,15 @@ pub enum Fact {
         schema: u32,
         /// The run.
         run: RunId,
-        /// What it was asked for.
+        /// Its job.
         job: Box<Job>,
         /// Its stages.
         course: Box<Course>,
         /// Number of workers.
         workers: u32,
-        /// Its feature store; with a manifest if it was there already.
+        /// Its feature store; with a manifest if it existed already.
         features: FeatureStore,
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
@@ -30,15 +30,29 @@ pub enum Fact {
     Begun {
         /// The work.
         target: Target,
-        /// The invocation, and what it may cost.
+        /// The invocation, and its possible cost.
         lease: Lease,
     },
     /// A worker, a combine or the end ran out of time and saved its place.
     LegDone {
         /// The leg that ended.
         target: Target,
-        /// Where the next leg goes on, in the stage's folder.
+        /// Where the next leg continues, in the stage's folder.
         place: FileRef,
+        /// How much of the piece is done, in the course's units.
+        done: u64,
+        /// The invocation that recorded it.
+        invocation: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// A leg ended before its time, since its process was told to end. What it had done is kept.
+    Interrupted {
+        /// The leg that ended.
+        target: Target,
+        /// Where the next leg goes on, in the stage's folder; none if this one had not done a step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<FileRef>,
         /// How much of the piece is done, in the course's units.
         done: u64,
         /// By which invocation.
@@ -52,65 +66,74 @@ pub enum Fact {
         target: Target,
         /// The result, in the stage's folder.
         result: FileRef,
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
     },
     /// A stage is combined.
     CombineDone {
-        /// What it gave.
+        /// Its result.
         combined: Combined,
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// Work that did not move is sent again: recorded before it is sent, so that it is paid for.
+    /// Work that did not move is sent again. This is recorded first, so that the events are counted.
     SentAgain {
-        /// What is sent.
+        /// The work that is sent.
         targets: Vec<Target>,
+        /// Whether the sender says that nobody works at it any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
         /// When.
         at_ms: u64,
     },
-    /// An invocation could not do its work, and says why; its event will be delivered again.
+    /// The watchdog saw work that was sent or begun in the future by its own clock: somebody's was ahead,
+    /// or its own went back. From here on it counts the time of such work from now.
+    Seen {
+        /// When.
+        at_ms: u64,
+    },
+    /// An invocation could not do its work, for this reason; its event will be delivered again.
     Hindered {
         /// The work.
         target: Target,
-        /// What failed, in words.
+        /// The failure, in words.
         why: String,
         /// Which invocation.
         invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// It is settled that the run ends, and why. No combine counts from here on, so that the best model is
-    /// fixed before it is published: whoever publishes it, and however often, publishes the same.
+    /// It is settled that the run ends, and why. No combine counts after this, so that the best model is
+    /// fixed before it is published: everyone who publishes it publishes the same, however often.
     Closed {
         /// Why.
         why: Reason,
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// The product is published without scores, which cannot be had.
+    /// The product is published without scores, because scoring has failed.
     Cut {
         /// Why, in words.
         why: String,
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// A run that was given up is taken up again where it stood.
+    /// A run that was given up is reopened where it stopped.
     Reopened {
-        /// By which invocation.
+        /// The invocation that recorded it.
         invocation: String,
         /// When.
         at_ms: u64,
     },
-    /// The run has ended. Nothing is due after it, unless it is taken up again.
+    /// The run has ended. Nothing is due after it, unless it is reopened.
     Ended {
         /// Why, and with which model.
         ending: Ending,
@@ -120,26 +143,32 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// Who recorded what may open the end of the run, and when.
+    /// The invocation of a fact that may open the end of the run, and its time.
     pub(crate) fn by(&self) -> (&str, u64) {
         match self {
             Fact::Begun { lease, .. } => (&lease.invocation, lease.at_ms),
             Fact::Started { invocation, at_ms, .. }
             | Fact::LegDone { invocation, at_ms, .. }
+            | Fact::Interrupted { invocation, at_ms, .. }
             | Fact::WorkerDone { invocation, at_ms, .. }
             | Fact::CombineDone { invocation, at_ms, .. }
             | Fact::Hindered { invocation, at_ms, .. }
             | Fact::Closed { invocation, at_ms, .. }
             | Fact::Cut { invocation, at_ms, .. }
             | Fact::Reopened { invocation, at_ms } => (invocation, *at_ms),
-            Fact::SentAgain { at_ms, .. } | Fact::Ended { at_ms, .. } => ("", *at_ms),
+            Fact::SentAgain { at_ms, .. } | Fact::Seen { at_ms } | Fact::Ended { at_ms, .. } => ("", *at_ms),
         }
+    }
+
+    /// When, in milliseconds since 1970.
+    pub fn at_ms(&self) -> u64 {
+        self.by().1
     }
 
     /// The fact as all who read the ledger will see it.
     ///
-    /// JSON may move the last bit of a number, and then two equal scores are not equal any more: who records
-    /// a score has to judge it as everybody else does.
+    /// JSON may change the last bit of a number, and then two equal scores are not equal any more. The
+    /// recorder of a score must judge it as everybody else does.
     pub fn read_back(&self) -> Fact {
         let text = serde_json::to_vec(self);
         text.and_then(|text| serde_json::from_slice(&text)).unwrap_or_else(|_| self.clone())
@@ -191,14 +220,19 @@ pub struct Lease {
     pub at_ms: u64,
     /// When the platform ends it.
     pub until_ms: u64,
-    /// Memory that is paid for, in MB.
+    /// Billed memory, in MB.
     pub memory_mb: u32,
 }
 
 impl Lease {
-    /// When a leg that lives has handed over: in the middle of its reserve.
+    /// The time by which a living leg has handed over: the middle of its reserve.
     pub fn handed_over_ms(&self) -> u64 {
-        self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2)
+        self.until_ms.saturating_sub(reserve_ms(self.at_ms, self.until_ms) / 2).max(self.at_ms)
+    }
+
+    /// How long it lasts at most, in milliseconds.
+    pub(crate) fn length_ms(&self) -> u64 {
+        self.until_ms.saturating_sub(self.at_ms)
     }
 }
 
@@ -219,7 +253,7 @@ pub struct FeatureStore {
     pub manifest: Option<FileRef>,
 }
 
-/// What a combine gave.
+/// The result of a combine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Combined {
@@ -231,7 +265,7 @@ pub struct Combined {
     /// The manifest of the feature store; only for `features`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<FileRef>,
-    /// The score on the validation split; none of a stage that is not scored.
+    /// The score on the validation split; none for a stage that is not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
 }
@@ -250,7 +284,7 @@ pub enum Reason {
     Limit(String),
     /// The run cannot go on, in words.
     Failed(String),
-    /// The run was tried too often for trouble that may pass, in words.
+    /// The run was tried too often because of trouble that may pass, in words.
     GaveUp(String),
 }
 
@@ -273,7 +307,7 @@ impl std::fmt::Display for Reason {
 pub struct Ending {
     /// Why.
     pub why: Reason,
-    /// The best model, in `model/`; none when no round was complete.
+    /// The best model, in `model/`; none if no round was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<FileRef>,
     /// Why the model has no scores, if it has none.

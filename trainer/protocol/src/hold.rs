@@ -1,22 +1,24 @@
-//! A piece of work from the moment that it is due: who holds it, how often it was tried,
-//! and when it is held to be lost.
+//! A piece of work from the moment that it is due: who holds it, how often it was tried, and when it counts
+//! as lost.
 
 use crate::fact::Lease;
 
 /// Times that one leg may begin without ending before the run is given up.
 const MOST_BEGINNINGS: u32 = 12;
+/// How far two clocks may differ before work counts as begun in the future, in milliseconds.
+const SKEW_MS: u64 = 60_000;
 /// Times that work which does not move is sent again before the run is given up.
 const MOST_RESENDS: u32 = 6;
 
-/// Who decides, and when.
+/// The invocation that decides, and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,
     /// Lambda's request id of this invocation.
     pub invocation: &'a str,
-    /// How long an event may take to begin before a tick holds it to be lost;
-    /// doubled each time that it is sent again.
+    /// How long an event may take to begin before a tick counts it as lost; doubled each time that it is sent
+    /// again.
     pub patience_ms: u64,
 }
 
@@ -33,8 +35,10 @@ pub struct Hold {
     pub resent: u32,
     /// How often it was sent again, one after the other, and nobody has begun it since.
     pub unheard: u32,
-    /// Why the last attempt failed that could say so.
+    /// Why the last attempt failed that could record its reason.
     trouble: Option<String>,
+    /// When the watchdog saw it whose clock was behind the times above.
+    seen_ms: Option<u64>,
 }
 
 impl Hold {
@@ -44,12 +48,51 @@ impl Hold {
 
     pub(crate) fn begin(&mut self, lease: &Lease) {
         self.lease = Some(lease.clone());
-        (self.begun, self.unheard) = (self.begun + 1, 0);
+        (self.begun, self.unheard, self.seen_ms) = (self.begun + 1, 0, None);
     }
 
     pub(crate) fn send_again(&mut self, at_ms: u64) {
-        self.sent_ms = at_ms;
+        (self.sent_ms, self.seen_ms) = (at_ms, None);
         (self.resent, self.unheard) = (self.resent + 1, self.unheard + 1);
+    }
+
+    /// It is sent again by somebody who says that nobody has it in hand any more. Who had it was ended on
+    /// purpose, as far as anybody knows, and that is no crash.
+    pub(crate) fn send_anew(&mut self, at_ms: u64) {
+        if self.unheard == 0 {
+            self.begun = self.begun.saturating_sub(1);
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.until_ms = lease.until_ms.min(at_ms);
+        }
+        (self.sent_ms, self.seen_ms, self.unheard) = (at_ms, None, 1);
+    }
+
+    /// Somebody sees it whose clock is behind the time since when it could have begun, or has.
+    pub(crate) fn see(&mut self, free_ms: u64, at_ms: u64) {
+        if self.is_future(free_ms, at_ms) {
+            self.seen_ms = Some(at_ms);
+        }
+    }
+
+    /// Whether it was sent or begun in the future by this clock, and nobody has seen that yet.
+    pub(crate) fn is_future(&self, free_ms: u64, now_ms: u64) -> bool {
+        let future = |ms: u64| ms > now_ms.saturating_add(SKEW_MS);
+        let begun_ms = self.lease.as_ref().map_or(0, |lease| lease.at_ms);
+        future(begun_ms.max(free_ms)) && self.seen_ms.is_none_or(future)
+    }
+
+    /// How long ago a time of this work was, in milliseconds. Of one in the future nothing is known but that
+    /// it has passed since somebody saw it.
+    fn since(&self, ms: u64, now_ms: u64) -> u64 {
+        let seen = || self.seen_ms.map_or(0, |seen_ms| now_ms.saturating_sub(seen_ms));
+        now_ms.checked_sub(ms).unwrap_or_else(seen)
+    }
+
+    /// Whether somebody has it in hand who has not handed over and could have.
+    pub(crate) fn is_held(&self, now_ms: u64) -> bool {
+        let held = |lease: &Lease| self.since(lease.at_ms, now_ms) < lease.handed_over_ms() - lease.at_ms;
+        self.unheard == 0 && self.lease.as_ref().is_some_and(held)
     }
 
     pub(crate) fn hinder(&mut self, why: &str) {
@@ -84,29 +127,33 @@ impl Hold {
 
     /// Whether the work has not begun, or not ended, this long after it should have.
     pub(crate) fn overdue(&self, now_ms: u64, grace_ms: u64) -> bool {
-        let expected_ms = self.lease.as_ref().map_or(self.sent_ms, |lease| lease.until_ms.max(self.sent_ms));
-        now_ms > expected_ms.saturating_add(grace_ms)
+        let ended =
+            |lease: &Lease| self.since(lease.at_ms, now_ms) > lease.length_ms().saturating_add(grace_ms);
+        self.lease.as_ref().is_none_or(ended) && self.since(self.sent_ms, now_ms) > grace_ms
     }
 
-    /// Whether a tick holds the work to be lost, which could have begun since `free_ms`.
+    /// Whether a tick counts the work as lost, which could have begun since `free_ms`.
     ///
-    /// Who has begun it is waited for as long as a leg that lives takes to hand over, whatever the platform
-    /// may still deliver: that is ignored then. An event that nobody has begun has some patience to arrive,
-    /// and twice as much each time that it was sent again.
+    /// If it was begun, the tick waits as long as a living leg takes to hand over. Later deliveries by the
+    /// platform are then ignored. An event that nobody has begun has a patience to arrive, and twice as much
+    /// each time that it was sent again.
     pub(crate) fn lost(&self, free_ms: u64, moment: Moment<'_>) -> bool {
         let patience_ms = moment.patience_ms << self.unheard.min(16);
         match &self.lease {
-            Some(lease) if self.unheard == 0 => moment.now_ms > lease.handed_over_ms(),
-            _ => {
-                self.overdue(moment.now_ms, patience_ms)
-                    && moment.now_ms > free_ms.saturating_add(patience_ms)
+            Some(lease) if self.unheard == 0 => {
+                self.since(lease.at_ms, moment.now_ms) > lease.handed_over_ms() - lease.at_ms
             }
+            _ => self.overdue(moment.now_ms, patience_ms) && self.since(free_ms, moment.now_ms) > patience_ms,
         }
     }
 
-    /// Who else has it in hand: it began by another event, may still run, and was not sent again since.
+    /// The other holder of the work: it was begun by another event, may still run, and was not sent again
+    /// since.
     pub(crate) fn in_hand(&self, moment: Moment<'_>) -> Option<&Lease> {
-        let alive = |lease: &&Lease| lease.invocation != moment.invocation && lease.until_ms > moment.now_ms;
+        let alive = |lease: &&Lease| {
+            lease.invocation != moment.invocation
+                && self.since(lease.at_ms, moment.now_ms) < lease.length_ms()
+        };
         self.lease.as_ref().filter(alive).filter(|_| self.unheard == 0)
     }
 }

@@ -1,4 +1,4 @@
-//! Names that facts and events carry: a run's id, a published file.
+//! Names in facts and events: a run's id, a published file.
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ impl From<RunId> for String {
     }
 }
 
-/// A published file as the ledger names it: never rewritten, checked whenever it is opened.
+/// A published file in the ledger: never rewritten, checked whenever it is opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRef {

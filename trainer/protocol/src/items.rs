@@ -1,7 +1,7 @@
-//! What the progress table's items hold, without their keys; docs/progress.md describes the table.
+//! The items of the progress table, without their keys; docs/progress.md describes the table.
 //!
-//! Who writes an item and who reads it use the same type. A reader takes what is missing as the default: an
-//! item may be of an older version.
+//! Writers and readers of an item use the same type. A reader uses the default for a missing field: an item
+//! may be of an older version.
 
 use crate::timeline::{StageTimes, Timeline, write_rows};
 use crate::{Course, Ledger, Score};
@@ -16,11 +16,11 @@ pub const RUNS_KEY: &str = "#runs";
 /// How the days stand.
 pub const DAYS_KEY: &str = "#days";
 
-/// Bytes that an item has at the most, four write units: two hundred of them fit into one page of a Query.
+/// The most bytes of an item, four write units: two hundred items fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
-/// Bytes that the longest text of an item may have.
+/// The most bytes of an item's longest text.
 const MOST_TEXT: usize = LARGEST_ITEM - 496;
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunItem {
@@ -30,7 +30,7 @@ pub struct RunItem {
     pub ended: bool,
     /// The run in a few words.
     pub title: String,
-    /// The stage at hand, as the course counts.
+    /// The current stage, as the course counts.
     pub stage: u32,
     /// Rounds that are complete.
     pub rounds_done: u32,
@@ -40,6 +40,12 @@ pub struct RunItem {
     pub workers: u32,
     /// Workers that are done with the stage.
     pub workers_done: u32,
+    /// The number of shares of the stage, if there are more shares than workers; otherwise 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shares: u32,
+    /// The number of shares that are done, if there are more shares than workers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shares_done: u32,
     /// When it started, in milliseconds since 1970.
     pub started_ms: u64,
     /// When this was last reported.
@@ -81,7 +87,7 @@ pub struct StageItem {
     /// When it was combined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
-    /// The score of its combine, as JSON; empty where there is none.
+    /// The score of its combine, as JSON; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub score: String,
     /// Events that were sent again in it.
@@ -92,7 +98,7 @@ pub struct StageItem {
     pub bars: String,
 }
 
-/// How far a worker said that it was.
+/// A worker's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerItem {
@@ -100,9 +106,9 @@ pub struct WorkerItem {
     pub stage: u32,
     /// Its leg then.
     pub leg: u32,
-    /// How much was done, in the course's units.
+    /// Units done.
     pub done: u64,
-    /// Of how much.
+    /// Units in all.
     pub of: u64,
     /// Units per second in this leg.
     pub units_per_second: f64,
@@ -132,7 +138,7 @@ pub struct DayItem {
     pub active_limit: u32,
 }
 
-/// What the run was asked to do.
+/// The job of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobItem {
@@ -140,7 +146,7 @@ pub struct JobItem {
     pub job: String,
 }
 
-/// What people are shown of the run's product.
+/// Tables and samples of the run's product, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelItem {
@@ -148,15 +154,21 @@ pub struct ModelItem {
     pub shown: String,
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl RunItem {
-    /// What a ledger says.
+    /// The item of a ledger.
     pub fn of(ledger: &Ledger, now_ms: u64) -> RunItem {
         let limits = &ledger.job.limits;
         let value = |score: &Score| score.values.first().copied();
         let best = ledger.best.as_ref().and_then(|best| Some((best.stage, value(best.score.as_ref()?)?)));
         let ending = ledger.ending.as_ref();
+        let finer = ledger.over.is_none() && ledger.shares.count() > ledger.workers.len();
+        let shares = |count: usize| if finer { count as u32 } else { 0 };
         RunItem {
-            status: ending.map_or("running".into(), |ending| ending.why.to_string()),
+            status: ending.map_or("running".into(), |ending| ledger.words(&ending.why)),
             ended: ending.is_some(),
             title: ledger.course.title.clone(),
             stage: ledger.stage,
@@ -164,6 +176,8 @@ impl RunItem {
             course: serde_json::to_string(&ledger.course).unwrap_or_default(),
             workers: ledger.workers.len() as u32,
             workers_done: ledger.workers.iter().filter(|worker| worker.result.is_some()).count() as u32,
+            shares: shares(ledger.shares.count()),
+            shares_done: shares(ledger.shares.results().count()),
             started_ms: ledger.started_ms,
             at_ms: now_ms,
             sent: ledger.spend.sent,
@@ -180,14 +194,14 @@ impl RunItem {
         }
     }
 
-    /// The run's stages; none of an item that does not say them.
+    /// The run's stages; none if the item does not have them.
     pub fn course(&self) -> Option<Course> {
         serde_json::from_str(&self.course).ok()
     }
 }
 
 impl StageItem {
-    /// What a timeline says of one of its stages.
+    /// The item of one stage of a timeline.
     pub fn of(timeline: &Timeline, stage: &StageTimes) -> StageItem {
         let (share, bars) = write_rows(stage, timeline.workers(), MOST_TEXT);
         StageItem {
@@ -220,12 +234,12 @@ impl JobItem {
 }
 
 impl ModelItem {
-    /// As much of it as an item holds.
+    /// As much of it as fits into an item.
     pub fn of(shown: Shown) -> ModelItem {
         ModelItem { shown: serde_json::to_string(&shown.bounded()).unwrap_or_default() }
     }
 
-    /// What is shown; nothing of an item that does not say it.
+    /// The tables and samples; empty if the item does not have them.
     pub fn shown(&self) -> Shown {
         serde_json::from_str(&self.shown).unwrap_or_default()
     }

@@ -1,266 +1,40 @@
-//! A job: what to train, on what, how, and within which limits. Fixed for the life of a run.
+//! A job: the work of a run, and its limits. Fixed for the life of a run.
+//!
+//! The protocol knows the keys of this file. All other keys belong to the workload that the kind names.
 
-use crate::RunId;
-pub use agreement::{Agreement, Outer, Part, Precision, Reduce};
-pub use augment::Augment;
+use crate::Error;
+use crate::check::{name, number, whole};
+use crate::error::short;
 use serde::{Deserialize, Serialize};
-pub use tune::Tune;
-
-mod agreement;
-mod augment;
-mod tune;
+use serde_json::{Map, Value};
 
 /// The newest schema of `job.json`.
 pub const JOB_SCHEMA: u32 = 1;
 
-/// What a run trains. Every key but `dataset` and `network` has a default; no other key is allowed.
+/// The most workers that a run may have.
+pub(crate) const MAX_WORKERS: u32 = 1_000;
+
+/// The work of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Job {
     /// Schema of this description.
     #[serde(default = "schema")]
     pub schema: u32,
-    /// Folder under `datasets/`.
-    pub dataset: String,
-    /// The network's name: `vgg19`, `squeezenet1_0`, …
-    pub network: String,
-    /// Folder under `weights/`; none means the network's name.
+    /// The workload that carries it out; none means the registry's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<String>,
-    /// The named point up to which the network is frozen; none means just below its last layer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut: Option<String>,
-    /// What is done to a map at the cut before it is stored.
-    #[serde(default)]
-    pub pool: Pooling,
-    /// Side of the square that the network sees, in pixels.
-    #[serde(default = "image_size")]
-    pub image_size: u32,
-    /// In what forms the training images are stored; none means as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub augment: Option<Augment>,
-    /// How the stored features are written.
-    #[serde(default)]
-    pub features: FeatureType,
-    /// Images in one feature shard, the unit that workers are dealt.
-    #[serde(default = "unit_images")]
-    pub unit_images: u32,
-    /// Whether features are brought to mean 0 and deviation 1 per column before the head; none means that
-    /// they are, but for layers that were pretrained on features as they come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standardise: Option<bool>,
-    /// The layers that are trained.
-    #[serde(default)]
-    pub head: Head,
-    /// A run whose trained layers this one begins with, where it has them; none means pretrained or new ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<RunId>,
-    /// How workers agree at the end of a round.
-    #[serde(default)]
-    pub agree: Agreement,
-    /// In what precision a worker publishes what it has changed.
-    #[serde(default)]
-    pub precision: Precision,
-    /// With `diloco`: the step that all make along the mean of what workers have changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outer: Option<Outer>,
-    /// Who sums what workers publish; none means what is faster for the size of it,
-    /// which is settled at the start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reduce: Option<Reduce>,
-    /// Number of workers, if the `start` event does not say.
+    pub kind: Option<String>,
+    /// Number of workers, if the `start` event has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
-    /// Rounds to train: with `average` and `diloco` passes of each worker over its share, several or a part
-    /// of one where the next two keys say so; with `gradient` optimizer steps.
-    #[serde(default = "rounds")]
-    pub rounds: u32,
-    /// With `average` and `diloco`: passes of a worker over its share of the images in one round.
-    #[serde(default = "one")]
-    pub epochs_per_round: u32,
-    /// With `average` and `diloco`: rounds in one pass over the images, each of which goes through a part of
-    /// them. Not with `epochs_per_round` above 1.
-    #[serde(default = "one")]
-    pub rounds_per_epoch: u32,
-    /// Images in a step: of one worker with `average`, of all together with `gradient`.
-    #[serde(default = "batch")]
-    pub batch: u32,
-    /// The optimizer.
-    #[serde(default)]
-    pub optimizer: Optimizer,
-    /// The highest learning rate.
-    #[serde(default = "learning_rate")]
-    pub learning_rate: f64,
-    /// How the rate changes over the run.
-    #[serde(default)]
-    pub schedule: Schedule,
-    /// Rounds over which the rate rises linearly to its full height.
-    #[serde(default)]
-    pub warmup_rounds: u32,
-    /// Weight decay: added to the gradient with SGD, decoupled with AdamW; not on biases.
-    #[serde(default)]
-    pub weight_decay: f64,
-    /// The longest gradient of a step: a longer one is made that long; none means any. Not with `gradient`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip: Option<f64>,
-    /// The chance of a value that a linear layer of the head reads to be dropped in training, 0 to below 1.
-    #[serde(default)]
-    pub dropout: f64,
-    /// Decay of the weights' moving average over rounds, which is then what is scored and published; none
-    /// means that the weights themselves are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub average_decay: Option<f64>,
-    /// Label smoothing, 0 to below 1.
-    #[serde(default)]
-    pub label_smoothing: f64,
-    /// Rounds from one scoring of the validation split to the next; the last round is always scored.
-    #[serde(default = "one")]
-    pub score_every: u32,
-    /// Rounds without a better validation score after which the run ends; none means never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patience: Option<u32>,
-    /// Makes the run a search for the rate, weight decay and label smoothing to train this job with;
-    /// none trains it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tune: Option<Tune>,
-    /// Seed of every random number of the run.
-    #[serde(default)]
-    pub seed: u64,
-    /// burn's device for training an MLP.
-    #[serde(default)]
-    pub device: Device,
-    /// What computes the frozen layers.
-    #[serde(default)]
-    pub frozen: FrozenEngine,
-    /// What the run may cost at the most.
+    /// The most that the run may cost.
     #[serde(default)]
     pub limits: Limits,
+    /// The keys of its workload, which checks them.
+    #[serde(flatten)]
+    pub keys: Map<String, Value>,
 }
 
-/// What is done to a map at the cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    /// Every value of the map is a feature.
-    #[default]
-    None,
-    /// The mean of each channel is a feature.
-    Average,
-}
-
-/// How features are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureType {
-    /// 4 bytes a value.
-    #[default]
-    F32,
-    /// 2 bytes a value.
-    F16,
-}
-
-/// The trained layers on top of the cut.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Head {
-    /// One linear layer and softmax.
-    #[default]
-    Softmax,
-    /// A hidden layer with ReLU, then a linear layer and softmax.
-    Mlp {
-        /// Width of the hidden layer.
-        hidden: u32,
-    },
-    /// The network's own fully connected layers above the cut, pretrained, and a new last one: VGG's fc1,
-    /// fc2 and head.
-    Classifier,
-    /// The network's own layers above the cut, convolutions too, pretrained,
-    /// and one linear layer and softmax on what they give.
-    Layers {
-        /// The named point up to which they go, the mean of each of its maps taken;
-        /// none means just below the network's last layer.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        up_to: Option<String>,
-        /// What the learning rate is multiplied by for them, not for the linear layer; none means 1.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rate: Option<f64>,
-    },
-}
-
-/// The optimizer of the head.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Optimizer {
-    /// Stochastic gradient descent.
-    Sgd {
-        /// Momentum, 0 to below 1.
-        #[serde(default = "momentum")]
-        momentum: f64,
-        /// Nesterov's form.
-        #[serde(default = "yes")]
-        nesterov: bool,
-    },
-    /// Adam with decoupled weight decay.
-    Adamw {
-        /// Decay of the mean, 0 to below 1.
-        #[serde(default = "beta1")]
-        beta1: f64,
-        /// Decay of the mean of squares, 0 to below 1.
-        #[serde(default = "beta2")]
-        beta2: f64,
-        /// Added to the denominator.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-    },
-}
-
-impl Default for Optimizer {
-    fn default() -> Optimizer {
-        Optimizer::Sgd { momentum: momentum(), nesterov: true }
-    }
-}
-
-/// How the learning rate changes over the rounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Schedule {
-    /// Always the same.
-    Constant,
-    /// Half a cosine down to 0.
-    #[default]
-    Cosine,
-    /// Times `factor` every `every` rounds.
-    Step {
-        /// Rounds between two changes.
-        every: u32,
-        /// Above 0, at most 1.
-        factor: f64,
-    },
-}
-
-/// burn's device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Device {
-    /// burn-flex.
-    #[default]
-    Flex,
-    /// burn-ndarray.
-    Ndarray,
-}
-
-/// What computes the frozen layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FrozenEngine {
-    /// Baton's own compiled network.
-    #[default]
-    Baton,
-    /// burn on the job's device: slower, for comparison.
-    Burn,
-}
-
-/// What a run may cost. At a limit the run ends with its best model so far.
+/// The limits of a run's cost. At a limit the run ends with its best model so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -281,51 +55,132 @@ impl Default for Limits {
 }
 
 impl Job {
-    /// Whether features are standardised.
-    pub fn standardises(&self) -> bool {
-        let pretrained = matches!(self.head, Head::Classifier | Head::Layers { .. });
-        self.standardise.unwrap_or(!pretrained)
+    /// Reads and checks a job, but not the keys of its workload.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] for a later schema, [`Error::Refused`] with the key for anything else.
+    pub fn from_value(value: Value) -> Result<Job, Error> {
+        if !value.is_object() {
+            return Err(Error::refused("job", short(&value), "an object"));
+        }
+        if let Some(found) = value.get("schema").and_then(Value::as_u64)
+            && found > u64::from(JOB_SCHEMA)
+        {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(Error::Schema { what: "the job".into(), found, known: JOB_SCHEMA });
+        }
+        let job: Job = serde_json::from_value(value).map_err(|e| {
+            Error::refused("job", e.to_string(), "the keys and values of docs/formats.md, \"job.json\"")
+        })?;
+        job.check()?;
+        Ok(job.read_back())
     }
 
-    /// The folder under `weights/`.
-    pub fn weights(&self) -> &str {
-        self.weights.as_deref().unwrap_or(&self.network)
+    /// Parses and checks a job's text, as [`Job::from_value`].
+    pub fn parse(text: &[u8]) -> Result<Job, Error> {
+        let value = serde_json::from_slice(text)
+            .map_err(|e| Error::refused("job", e.to_string(), "JSON text with one object"))?;
+        Job::from_value(value)
+    }
+
+    /// The job with other keys for its workload.
+    #[must_use]
+    pub fn with_keys(&self, keys: Map<String, Value>) -> Job {
+        Job { keys, ..self.clone() }.read_back()
+    }
+
+    /// The job in the form that everybody reads: JSON may change the last bit of a number, and then the same
+    /// text, read and written again, would be another job.
+    fn read_back(self) -> Job {
+        let read =
+            |job: &Job| -> Option<Job> { serde_json::from_str(&serde_json::to_string(job).ok()?).ok() };
+        let mut job = self;
+        // Each reading changes a number by at most one bit, to one with a shorter text.
+        for _ in 0..8 {
+            match read(&job) {
+                Some(again) if again != job => job = again,
+                _ => break,
+            }
+        }
+        job
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        whole("schema", self.schema, 1, JOB_SCHEMA)?;
+        if let Some(kind) = &self.kind {
+            name("kind", kind)?;
+        }
+        if let Some(workers) = self.workers {
+            whole("workers", workers, 1, MAX_WORKERS)?;
+        }
+        self.limits.check()
+    }
+}
+
+/// The most events of a run.
+const MAX_INVOCATIONS: u64 = 1_000_000_000;
+
+impl Limits {
+    fn check(&self) -> Result<(), Error> {
+        if !(1..=MAX_INVOCATIONS).contains(&self.invocations) {
+            let (found, expected) = (self.invocations.to_string(), format!("1 to {MAX_INVOCATIONS}"));
+            return Err(Error::refused("job.limits.invocations", found, expected));
+        }
+        number("limits.dollars", self.dollars, "from 0.000000001 to 1000000", |x| (1e-9..=1e6).contains(&x))?;
+        number("limits.hours", self.hours, "from 0.000000001 to 8760", |x| (1e-9..=8_760.0).contains(&x))?;
+        whole("limits.legs_per_worker", self.legs_per_worker, 1, 1_000_000)
     }
 }
 
 fn schema() -> u32 {
     JOB_SCHEMA
 }
-fn image_size() -> u32 {
-    224
-}
-fn unit_images() -> u32 {
-    256
-}
-fn rounds() -> u32 {
-    20
-}
-fn one() -> u32 {
-    1
-}
-fn batch() -> u32 {
-    64
-}
-fn learning_rate() -> f64 {
-    0.02
-}
-fn momentum() -> f64 {
-    0.9
-}
-fn beta1() -> f64 {
-    0.9
-}
-fn beta2() -> f64 {
-    0.999
-}
-fn epsilon() -> f64 {
-    1e-8
-}
-fn yes() -> bool {
-    true
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn keys_of_a_workload_are_kept_as_they_are() {
+        let text = json!({"kind": "sums", "workers": 3, "numbers": [1, 2.5], "deep": {"a": null}});
+        let job = Job::from_value(text.clone()).unwrap();
+        assert_eq!(
+            (job.kind.as_deref(), job.workers, job.limits),
+            (Some("sums"), Some(3), Limits::default())
+        );
+        assert_eq!((job.keys.len(), &job.keys["numbers"]), (2, &text["numbers"]));
+        let again = Job::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+        assert_eq!(job, again);
+    }
+
+    #[test]
+    fn a_number_that_loses_its_last_bit_makes_the_same_job() {
+        for bits in 0..2_000u64 {
+            let number = f64::from_bits(0x3f50_624d_d2f1_a9fc_u64.wrapping_add(bits * 0x1234_5678_9abd));
+            let job = Job::from_value(json!({"rate": number})).unwrap();
+            let again = Job::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+            let text = Job::parse(&serde_json::to_vec(&job).unwrap()).unwrap();
+            assert_eq!((&again, &text), (&job, &job), "{number:?}");
+        }
+    }
+
+    #[test]
+    fn bad_jobs_are_refused_by_key() {
+        for (key, value) in [
+            ("limits", json!({"dollars": 0})),
+            ("limits", json!({"euros": 1})),
+            ("limits", json!({"dollars": 1e300})),
+            ("limits", json!({"dollars": 1e-300})),
+            ("limits", json!({"hours": 8761})),
+            ("limits", json!({"invocations": u64::MAX})),
+            ("limits", json!({"invocations": 0})),
+            ("schema", json!(2)),
+            ("workers", json!(0)),
+            ("kind", json!("../transfer")),
+        ] {
+            let error = Job::from_value(json!({key: value})).unwrap_err().to_string();
+            assert!(error.contains(key) || error.contains("euros"), "{key}: {error}");
+        }
+    }
 }

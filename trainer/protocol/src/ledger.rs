@@ -1,14 +1,18 @@
-//! The ledger: where a run stands, folded from the log of its facts.
+//! The ledger: the state of a run, computed from the log of its facts.
 //!
-//! Invariants: recording a known fact changes nothing; a worker counts once in a stage; the stage moves on
-//! only by its combine, which needs every worker's result; nothing is due once the run has ended; every event
-//! that is ever sent is counted in [`Spend::sent`] by a fact that was recorded before.
+//! Invariants: recording a known fact changes nothing; a worker counts once in a stage; only a combine, which
+//! needs every worker's result, moves the run to the next stage; nothing is due once the run has ended; a
+//! fact that was recorded before counts every event that is sent in [`Spend::sent`].
 
 mod end;
+mod pause;
 mod piece;
 mod queue;
+mod shares;
 
 pub use end::{End, end_events};
+pub(crate) use pause::GRACE_MS;
+use pause::Pauses;
 pub use piece::Piece;
 
 use crate::hold::Hold;
@@ -16,13 +20,14 @@ use crate::{
     Combined, Course, Ending, Error, Fact, FeatureStore, Job, LEDGER_SCHEMA, Reason, RunId, Spend, Target,
 };
 use queue::Queue;
+use shares::Shares;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ledger {
     /// The run.
     pub run: RunId,
-    /// What it was asked for.
+    /// Its job.
     pub job: Job,
     /// Its stages.
     pub course: Course,
@@ -30,51 +35,54 @@ pub struct Ledger {
     pub features: FeatureStore,
     /// When it started.
     pub started_ms: u64,
-    /// The stage at hand.
+    /// The current stage.
     pub stage: u32,
     /// The pieces of its workers.
     pub workers: Vec<Piece>,
+    /// The shares of the stage.
+    pub shares: Shares,
     /// Its combine; at the end, the publishing of the product.
     pub combine: Piece,
     /// The last combined stage.
     pub last: Option<Combined>,
     /// The combined round with the best score.
     pub best: Option<Combined>,
-    /// What the run has cost.
+    /// The cost of the run so far.
     pub spend: Spend,
     /// Set when nothing more is to be trained: the run is in its end, for this reason.
     pub over: Option<Reason>,
-    /// How far the end is.
+    /// The state of the end.
     pub end: End,
     /// How it ended.
     pub ending: Option<Ending>,
-    /// What is known of the platform's queue.
+    /// The known state of the platform's queue.
     queue: Queue,
+    pauses: Pauses,
     /// Rounds whose combined state may still be read; older ones are given back by [`Ledger::record`].
     kept: Vec<u32>,
-    /// The invocation that opened the stage at hand, and the one that brought the last worker's result.
+    /// The invocation that opened the current stage, and the one that recorded the last worker's result.
     pub(crate) opened_by: String,
     pub(crate) completed_by: String,
     facts: usize,
 }
 
-/// What recording a fact came to.
+/// The result of recording a fact.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recorded {
-    /// False if the fact was known: then it changed nothing and is not to be appended.
+    /// False if the fact was known: then it changed nothing and must not be appended.
     pub new: bool,
-    /// What is due because of it. After a known fact only for its own recorder,
-    /// who may have died before sending.
+    /// The work that is due because of it. After a known fact only its own recorder gets this, because it may
+    /// have died before sending.
     pub due: Vec<Target>,
     /// Stages whose combined state nobody reads any more.
     pub retired: Vec<u32>,
 }
 
 impl Ledger {
-    /// Folds a log of facts.
+    /// Computes a ledger from a log of facts.
     ///
     /// # Errors
-    /// [`Error::Schema`] for another schema, [`Error::Contradiction`] for a log that cannot be.
+    /// [`Error::Schema`] for another schema, [`Error::Contradiction`] for an impossible log.
     pub fn fold(facts: impl IntoIterator<Item = Fact>) -> Result<Option<Ledger>, Error> {
         let mut facts = facts.into_iter();
         let Some(first) = facts.next() else { return Ok(None) };
@@ -102,6 +110,7 @@ impl Ledger {
             features,
             started_ms: at_ms,
             workers: vec![Piece::default(); workers as usize],
+            shares: Shares::default(),
             combine: Piece::default(),
             last: None,
             best: None,
@@ -110,6 +119,7 @@ impl Ledger {
             end: End::default(),
             ending: None,
             queue: Queue::default(),
+            pauses: Pauses::default(),
             kept: Vec::new(),
             opened_by: String::new(),
             completed_by: String::new(),
@@ -119,18 +129,21 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Records a fact and says what is due because of it. A known fact changes nothing.
+    /// Records a fact and returns the work that is due because of it. A known fact changes nothing.
     ///
     /// # Errors
-    /// [`Error::Contradiction`] when the fact cannot follow what is recorded.
+    /// [`Error::Contradiction`] if the fact cannot follow the recorded facts.
     pub fn record(&mut self, fact: &Fact) -> Result<Recorded, Error> {
         self.facts += 1;
         let mut recorded = Recorded { new: true, ..Recorded::default() };
         let trained = self.over.is_none();
+        let forced = matches!(fact, Fact::SentAgain { forced: true, .. });
+        self.goes_on(fact.at_ms(), matches!(fact, Fact::Interrupted { .. }), forced);
         match fact {
             Fact::Started { .. } => return Err(self.contradiction("a second `started`")),
             Fact::Begun { target, lease } => recorded.due = self.begun(*target, lease),
-            Fact::SentAgain { targets, at_ms } => self.sent_again(targets, *at_ms),
+            Fact::SentAgain { targets, at_ms, .. } => self.sent_again(targets, forced, *at_ms),
+            Fact::Seen { at_ms } => self.seen(*at_ms),
             Fact::Hindered { target, why, invocation, at_ms } => {
                 self.spend.end(*target, invocation, *at_ms);
                 let hold = self.hold_mut(*target);
@@ -155,6 +168,7 @@ impl Ledger {
                 recorded.due = self.due_after_opening(invocation);
             }
             Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::Interrupted { target, invocation, at_ms, .. }
             | Fact::WorkerDone { target, invocation, at_ms, .. } => {
                 self.spend.end(*target, invocation, *at_ms);
                 self.queue.ends(&self.held(*at_ms), *at_ms);
@@ -163,8 +177,8 @@ impl Ledger {
             }
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.spend.end_any(combined.stage, invocation, *at_ms);
-                // What was needed until now stays until the next combine:
-                // this one might have to be done again.
+                // States that were needed until now are kept until the next combine: this one might have to
+                // be done again.
                 recorded.retired = self.retire();
                 recorded.new = self.combine_done(combined, invocation, *at_ms)?;
                 recorded.due = self.due_after_combine(combined.stage, invocation);
@@ -178,10 +192,18 @@ impl Ledger {
         Ok(recorded)
     }
 
-    /// Whether every worker of the stage at hand has published its result;
-    /// at the end there is nothing to wait for.
+    /// Whether every worker of the current stage has published its result; at the end there is nothing to
+    /// wait for.
     pub fn all_done(&self) -> bool {
         self.over.is_some() || self.workers.iter().all(|w| w.result.is_some())
+    }
+
+    /// A reason to end, in the words of the course.
+    pub fn words(&self, reason: &Reason) -> String {
+        match reason {
+            Reason::Rounds if self.course.rounds == 0 => format!("all {} done", self.course.unit),
+            reason => reason.to_string(),
+        }
     }
 
     /// Rounds that are complete.
@@ -189,20 +211,20 @@ impl Ledger {
         self.last.as_ref().map_or(0, |last| self.course.rounds_in(last.stage))
     }
 
-    /// Why the run is to be closed: a limit that it has reached while it trains.
+    /// Why the run must be closed: a limit that it has reached while it trains.
     pub fn must_end(&self, now_ms: u64) -> Option<Reason> {
         if self.ending.is_some() || self.over.is_some() {
             return None;
         }
-        self.spend.over(&self.job.limits, self.started_ms, now_ms).map(Reason::Limit)
+        self.spend.over(&self.job.limits, self.worked_ms(now_ms), now_ms).map(Reason::Limit)
     }
 
-    /// The work that is due in the stage at hand.
+    /// The work that is due in the current stage.
     pub fn due(&self) -> Vec<Target> {
         self.unfinished().into_iter().map(|(target, _)| target).collect()
     }
 
-    /// The work of a stage at hand, with who holds it: its unfinished workers, or its combine.
+    /// The work of the current stage, with its holders: its unfinished workers, or its combine.
     pub(crate) fn unfinished(&self) -> Vec<(Target, &Hold)> {
         if self.ready().is_some() || self.ending.is_some() {
             return Vec::new();
@@ -216,20 +238,23 @@ impl Ledger {
     }
 
     fn open_stage(&mut self, by: &str, at_ms: u64) {
-        for worker in &mut self.workers {
-            *worker = Piece::sent(at_ms);
+        for (share, worker) in (0..).zip(&mut self.workers) {
+            *worker = Piece::of_share(share, at_ms);
         }
+        let workers = self.workers.len() as u32;
+        self.shares = Shares::opened(self.course.shares(self.stage, workers), workers);
         self.combine = Piece::default();
         self.opened_by = by.into();
         self.spend.sent += self.workers.len() as u64;
     }
 
-    fn sent_again(&mut self, targets: &[Target], at_ms: u64) {
+    fn sent_again(&mut self, targets: &[Target], forced: bool, at_ms: u64) {
         self.spend.sent += targets.len() as u64;
         for target in targets {
             let Some(hold) = self.hold_mut(*target) else { continue };
-            hold.send_again(at_ms);
+            if forced { hold.send_anew(at_ms) } else { hold.send_again(at_ms) }
         }
+        self.bound_end();
     }
 
     /// Applies a combine's fact; false if it is known.
@@ -255,7 +280,7 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Whether what a combine made is the best so far, and whether it is the last.
+    /// Judges a combine's state: whether it is the best so far, and whether it is the last.
     fn judge(&mut self, combined: &Combined) {
         let Some(round) = self.course.completes(combined.stage) else { return };
         let best = self.best.as_ref();
@@ -272,12 +297,12 @@ impl Ledger {
         }
     }
 
-    /// What the combine of `stage` makes due for the invocation that recorded it.
+    /// The work that the combine of `stage` makes due for the invocation that recorded it.
     pub(crate) fn due_after_combine(&self, stage: u32, by: &str) -> Vec<Target> {
         if stage < self.stage { self.due_after_opening(by) } else { Vec::new() }
     }
 
-    /// What nobody has begun of the stage at hand, for the invocation that opened it.
+    /// The work of the current stage that nobody has begun, for the invocation that opened it.
     fn due_after_opening(&self, by: &str) -> Vec<Target> {
         if self.opened_by != by {
             return Vec::new();

@@ -6,6 +6,7 @@
 //! ```
 
 mod ceiling;
+pub mod check;
 mod course;
 mod decide;
 mod errand;
@@ -16,10 +17,10 @@ mod hold;
 mod ids;
 pub mod items;
 mod job;
+mod keys;
 mod ledger;
 mod limits;
 pub mod timeline;
-mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -33,10 +34,8 @@ pub use event::{Event, StartEvent, WorkerEvent};
 pub use fact::{Combined, Ending, Fact, FeatureStore, Lease, Reason, Target, reserve_ms};
 pub use hold::{Hold, Moment};
 pub use ids::{FileRef, RunId, utc};
-pub use job::{
-    Agreement, Augment, Device, FeatureType, FrozenEngine, Head, JOB_SCHEMA, Job, Limits, Optimizer, Outer,
-    Part, Pooling, Precision, Reduce, Schedule, Tune,
-};
+pub use job::{JOB_SCHEMA, Job, Limits};
+pub use keys::{Keys, refuse_rest};
 pub use ledger::{End, Ledger, Piece, Recorded, end_events};
 pub use limits::Spend;
 

@@ -1,4 +1,4 @@
-//! What a run has cost by the ledger's own account, and the limits that this is held against.
+//! The cost of a run by the ledger's own account, and the comparison with its limits.
 
 use crate::fact::Lease;
 use crate::{Limits, Target};
@@ -8,7 +8,7 @@ const DOLLARS_PER_GB_SECOND: f64 = 0.000_016_666_7;
 /// Lambda's price per request.
 const DOLLARS_PER_REQUEST: f64 = 0.000_000_2;
 
-/// What a run has cost so far.
+/// The cost of a run so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spend {
     /// Events that were sent, or are recorded as about to be.
@@ -22,7 +22,7 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// An invocation begins; what is past its time is closed at its full length.
+    /// An invocation begins; invocations past their time are closed at their full length.
     pub(crate) fn begin(&mut self, target: Target, lease: Lease) {
         self.begun += 1;
         let now = lease.at_ms;
@@ -45,6 +45,16 @@ impl Spend {
         self.close(at_ms, |of, _| of.stage == stage);
     }
 
+    /// Everybody who was at work has ended, at `at_ms` at the latest.
+    pub(crate) fn end_everybody(&mut self, at_ms: u64) {
+        self.close(at_ms, |_, _| true);
+    }
+
+    /// Until when somebody may have been at work, if that was `at_ms` at the latest; 0 for nobody.
+    pub(crate) fn busy_ms(&self, at_ms: u64) -> u64 {
+        self.open.iter().map(|(_, lease)| lease.until_ms.min(at_ms)).max().unwrap_or(0)
+    }
+
     fn close(&mut self, now_ms: u64, ended: impl Fn(&Target, &Lease) -> bool) {
         let closed = &mut self.closed_mb_ms;
         self.open.retain(|(target, lease)| {
@@ -56,7 +66,7 @@ impl Spend {
         });
     }
 
-    /// GB-seconds up to now: what has ended, and the time so far of what has not.
+    /// GB-seconds up to now: ended invocations, and the time so far of the others.
     pub fn gb_seconds(&self, now_ms: u64) -> f64 {
         let open: u64 = self.open.iter().map(|(_, lease)| cost_mb_ms(lease, now_ms)).sum();
         (self.closed_mb_ms.saturating_add(open)) as f64 / 1_024.0 / 1_000.0
@@ -78,10 +88,10 @@ impl Spend {
             + self.begun.max(self.sent) as f64 * DOLLARS_PER_REQUEST
     }
 
-    /// The limit that is reached, in words, if one is.
-    pub(crate) fn over(&self, limits: &Limits, started_ms: u64, now_ms: u64) -> Option<String> {
+    /// The limit that is reached, in words, if one is. The run was at work for `worked_ms`.
+    pub(crate) fn over(&self, limits: &Limits, worked_ms: u64, now_ms: u64) -> Option<String> {
         let dollars = self.dollars(now_ms);
-        let hours = now_ms.saturating_sub(started_ms) as f64 / 3_600_000.0;
+        let hours = worked_ms as f64 / 3_600_000.0;
         if self.sent > limits.invocations {
             Some(format!("{} invocations, of {} allowed", self.sent, limits.invocations))
         } else if dollars > limits.dollars {

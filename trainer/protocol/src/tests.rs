@@ -1,6 +1,6 @@
 //! The protocol in a small world of its own: a queue that repeats, drops and reorders events, invocations
-//! that die at any point, and a watchdog. Whatever happens, the run ends,
-//! counts each worker once and combines each stage once.
+//! that die at any point, and a watchdog. In every case the run ends, counts each worker once and combines
+//! each stage once.
 
 use crate::*;
 use serde_json::json;
@@ -23,12 +23,13 @@ fn file(name: String) -> FileRef {
     FileRef { name, bytes: 1, xxh3: "0".repeat(32) }
 }
 
-/// A course of features and rounds, each of these stages.
+/// A course of features and rounds with these stages.
 pub(crate) fn course(round: &[&str], rounds: u32) -> Course {
     let measure = |name: &str, higher| Measure { name: name.into(), higher, share: higher };
     Course {
         title: "a network on pictures".into(),
         before: vec!["features".into()],
+        shares: Vec::new(),
         round: round.iter().map(|stage| (*stage).into()).collect(),
         rounds,
         called: "round".into(),
@@ -110,7 +111,8 @@ impl World {
         if recorded.new {
             self.facts.push(fact);
         } else if !recorded.due.is_empty() {
-            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms };
+            let (targets, at_ms) = (recorded.due.clone(), self.now_ms);
+            let again = Fact::SentAgain { targets, forced: false, at_ms };
             ledger.record(&again).unwrap();
             self.facts.push(again);
         }
@@ -157,10 +159,12 @@ impl World {
             Decision::End(ending) => self.end(ending),
             Decision::Reopen => panic!("nobody starts a run that has ended"),
             Decision::Resend(targets) => {
-                self.facts.push(Fact::SentAgain { targets: targets.clone(), at_ms: self.now_ms });
+                let (again, at_ms) = (targets.clone(), self.now_ms);
+                self.facts.push(Fact::SentAgain { targets: again, forced: false, at_ms });
                 let ledger = self.ledger();
                 self.send(&ledger, &targets);
             }
+            Decision::Wait(_) => self.record(Fact::Seen { at_ms: self.now_ms }),
             Decision::Ignore(_) => {}
             Decision::Ahead(why) => panic!("nothing is ahead of a ledger that is always seen: {why}"),
         }
@@ -213,7 +217,7 @@ impl World {
         self.record(fact);
     }
 
-    /// Runs with faults for a while, then without, and checks what must hold.
+    /// Runs with faults for a while, then without, and checks the promises.
     fn run(mut self, faulty_steps: u64) -> World {
         for step in 0..20_000 {
             self.faults = step < faulty_steps;

@@ -1,16 +1,17 @@
-//! Who worked on what, and when: the fold of a run's facts for people to look at. Nothing is decided by it.
+//! The attempts of a run and their times, computed from its facts, for people. No decision depends on it.
 
 mod text;
 
 pub use text::{Bar, Row, rows, write_rows};
 
+use crate::ledger::GRACE_MS;
 use crate::{Fact, Score, Target};
 use std::collections::BTreeMap;
 
-/// The attempts at a run's stages, as far as its facts were taken.
+/// The attempts at a run's stages, as far as its facts were read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    /// What is known of each stage.
+    /// The stages.
     pub stages: BTreeMap<u32, StageTimes>,
     /// When the run started.
     pub started_ms: u64,
@@ -20,6 +21,8 @@ pub struct Timeline {
     /// The stage of the end.
     end: u32,
     facts: u64,
+    /// Whether the last fact was a leg that was told to end.
+    interrupted: bool,
 }
 
 /// One stage, from its opening to its combine.
@@ -44,25 +47,25 @@ pub struct Attempt {
     pub target: Target,
     /// When it began.
     pub began_ms: u64,
-    /// When it ended; while it runs, when the platform will end it.
+    /// When it ended; while it runs, the time at which the platform will end it.
     pub until_ms: u64,
-    /// What became of it.
+    /// Its end.
     pub end: AttemptEnd,
     invocation: String,
 }
 
-/// What became of an attempt.
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttemptEnd {
     /// Its fact counts.
     Done,
-    /// It is under way, as far as anybody knows.
+    /// It is running, as far as anybody knows.
     Running,
     /// It ended without a fact: killed, crashed or out of time. The work was begun again.
     Died,
     /// Another attempt at the same work was first.
     Duplicate,
-    /// The run ended meanwhile.
+    /// The run ended in the meantime.
     Stopped,
 }
 
@@ -70,6 +73,8 @@ impl Timeline {
     /// Takes the next fact. `started` begins anew.
     pub fn take(&mut self, fact: &Fact) {
         self.facts += 1;
+        let told = matches!(fact, Fact::Interrupted { .. });
+        let interrupted = std::mem::replace(&mut self.interrupted, told);
         match fact {
             Fact::Started { workers, course, features, at_ms, .. } => {
                 let (started_ms, workers) = (*at_ms, *workers);
@@ -89,6 +94,7 @@ impl Timeline {
                 stage.attempts.push(Attempt { target: *target, began_ms, until_ms, end, invocation });
             }
             Fact::LegDone { target, invocation, at_ms, .. }
+            | Fact::Interrupted { target, invocation, at_ms, .. }
             | Fact::WorkerDone { target, invocation, at_ms, .. } => self.done(*target, invocation, *at_ms),
             Fact::CombineDone { combined, invocation, at_ms } => {
                 self.done(Target::combine(combined.stage), invocation, *at_ms);
@@ -97,7 +103,10 @@ impl Timeline {
                 }
                 self.open(combined.stage + 1, *at_ms);
             }
-            Fact::SentAgain { targets, at_ms } => {
+            Fact::SentAgain { targets, forced, at_ms } => {
+                if *forced {
+                    self.everybody_ended(if interrupted { self.last_ms + GRACE_MS } else { *at_ms });
+                }
                 self.last_ms = *at_ms;
                 for target in targets {
                     self.stages.entry(target.stage).and_modify(|stage| stage.resent += 1);
@@ -115,7 +124,7 @@ impl Timeline {
                 }
                 self.stop(*at_ms);
             }
-            Fact::Cut { at_ms, .. } => self.last_ms = *at_ms,
+            Fact::Cut { at_ms, .. } | Fact::Seen { at_ms } => self.last_ms = *at_ms,
             Fact::Reopened { at_ms, .. } => {
                 self.last_ms = *at_ms;
                 self.stages.entry(self.newest()).and_modify(|stage| stage.ended_ms = None);
@@ -128,8 +137,8 @@ impl Timeline {
         self.stages = self.stages.split_off(&stage);
     }
 
-    /// Which of two timelines is the newer: facts, counted on from the run's start, so that a run which is
-    /// later given the id of one that was removed is the newer, too.
+    /// The version of a timeline; of two the larger is the newer. It is the number of facts added to the
+    /// run's start, so that a run that reuses the id of a removed run counts as newer, too.
     pub fn version(&self) -> u64 {
         self.started_ms + self.facts
     }
@@ -157,12 +166,19 @@ impl Timeline {
         }
     }
 
+    /// Whoever was at work has ended, at `at_ms` at the latest: its work is begun again.
+    fn everybody_ended(&mut self, at_ms: u64) {
+        for attempt in self.stages.values_mut().flat_map(StageTimes::running) {
+            (attempt.end, attempt.until_ms) = (AttemptEnd::Died, attempt.until_ms.min(at_ms));
+        }
+    }
+
     /// The stage that was opened last.
     fn newest(&self) -> u32 {
         self.stages.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// The end is done: of its attempts that run, the last one has published the model.
+    /// The end is done: the last of its running attempts has published the model.
     fn published(&mut self, at_ms: u64) {
         let Some(stage) = self.stages.get_mut(&self.end) else { return };
         stage.ended_ms = Some(at_ms);
@@ -177,7 +193,7 @@ impl Timeline {
             attempt.end = if attempt.until_ms <= at_ms { AttemptEnd::Died } else { AttemptEnd::Stopped };
             attempt.until_ms = attempt.until_ms.min(at_ms);
         }
-        // A stage that was opened by the last combine and never begun is none.
+        // A stage that was opened by the last combine and never begun does not count.
         self.stages.retain(|_, stage| !stage.attempts.is_empty());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! In round r the examples are dealt by the permutation of (seed, r); a worker goes through its share
 //! `epochs_per_round` times, the first time as dealt, then in orders of (seed, r, worker, pass). The last
-//! batch of a pass may be smaller. With `rounds_per_epoch` that permutation is of so many rounds together,
-//! and each deals its part of it.
+//! batch of a pass may be smaller. With `rounds_per_epoch` that permutation covers this many rounds
+//! together, and each round deals its part of it.
 
 use super::chunked::{self, Notes};
 use super::optimizer::State;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use work::Failed;
 use work::{Progress, Stage, Work};
 
-/// Multiply-adds of one call of `step`, about: some milliseconds.
+/// Approximate multiply-adds of one call of `step`: some milliseconds.
 const STEP_WORK: usize = 20_000_000;
 
 /// Optimizer steps of one call of `step`.
@@ -40,7 +40,7 @@ pub(super) struct AverageWork<T: Trainable> {
     done: usize,
     /// Sum of the losses of this round's examples.
     loss: f64,
-    /// The pass that is under way, and its number in this round.
+    /// The current pass, and its number in this round.
     pass: Option<(usize, T::Pass)>,
 }
 
@@ -49,13 +49,13 @@ pub(super) struct AverageWork<T: Trainable> {
 /// # Errors
 /// If a pass has more rounds than examples.
 pub(super) fn dealt<T: Trainable>(round: &Round<T>) -> Result<Vec<u32>> {
-    let ((epoch, part), parts) = (round.epoch(), round.job.rounds_per_epoch);
+    let ((epoch, part), parts) = (round.epoch(), round.training.rounds_per_epoch);
     let count = round.examples.count;
     if count < parts as usize {
         let expected = format!("at most {count}, the examples to train on");
         return Err(Failed::argument("rounds_per_epoch", expected, parts));
     }
-    let order = round.examples.order(round.job.seed, epoch + 1, 0);
+    let order = round.examples.order(round.training.seed, epoch + 1, 0);
     Ok(order[share(count, parts, part)].to_vec())
 }
 
@@ -66,7 +66,7 @@ impl<T: Trainable> AverageWork<T> {
         place: Option<&FileRef>,
         of: Arc<T>,
     ) -> Result<AverageWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let (root, run, state) = (at.root.clone(), at.run.clone(), at.state.cloned());
         let origin = Origin { root, run, state, worker };
         let dealt = dealt(&round)?;
@@ -99,11 +99,11 @@ impl<T: Trainable> AverageWork<T> {
     }
 
     fn batch(&self) -> usize {
-        self.round.job.batch as usize
+        self.round.training.batch as usize
     }
 
     fn passes(&self) -> usize {
-        self.round.job.epochs_per_round as usize
+        self.round.training.epochs_per_round as usize
     }
 
     fn steps_in_pass(&self) -> usize {
@@ -117,8 +117,9 @@ impl<T: Trainable> AverageWork<T> {
             return share;
         }
         share.sort_unstable(); // so that a large share is read block by block again
-        let part = 1 + self.origin.worker * self.round.job.epochs_per_round + pass as u32;
-        let order = self.round.examples.order_of(share.len(), self.round.job.seed, self.round.number, part);
+        let part = 1 + self.origin.worker * self.round.training.epochs_per_round + pass as u32;
+        let order =
+            self.round.examples.order_of(share.len(), self.round.training.seed, self.round.number, part);
         order.into_iter().map(|place| share[place as usize]).collect()
     }
 
@@ -130,7 +131,7 @@ impl<T: Trainable> AverageWork<T> {
     /// A pass of the round.
     fn begin_pass(&self, number: usize) -> T::Pass {
         let of_run = self.pass_of_run(number);
-        let rows = self.round.examples.rows(self.round.job.seed, of_run, &self.order_of(number));
+        let rows = self.round.examples.rows(self.round.training.seed, of_run, &self.order_of(number));
         self.round.of.pass(of_run, rows, self.batch())
     }
 
@@ -142,7 +143,7 @@ impl<T: Trainable> AverageWork<T> {
         };
         let length = 1.0 / (self.steps_in_pass() * self.passes()) as f64;
         let rounds_done = f64::from(self.round.number - 1) + self.done as f64 * length;
-        let rate = rate(&self.round.job, rounds_done, length);
+        let rate = rate(&self.round.training, rounds_done, length);
         let Round { of, optimizer, .. } = &self.round;
         let loss = of.step(optimizer, rate, pass.batch(step)?, &mut self.state)?;
         self.pass = Some((number, pass));
@@ -154,7 +155,7 @@ impl<T: Trainable> AverageWork<T> {
         Ok(())
     }
 
-    /// The text of a file, with some more.
+    /// The text of a file, with one more entry.
     fn notes(&self, (key, number): (&str, u64)) -> Notes {
         notes([
             ("worker", self.origin.worker.to_string()),

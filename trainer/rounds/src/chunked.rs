@@ -1,9 +1,8 @@
 //! Files of equally long arrays that are read in parts: each chunk of each array has a checksum of its own.
 //!
-//! What a worker gives to a reduction and what a reduction gives to all workers are such files. They are
-//! safetensors files; the array `sums` has a checksum for each chunk, seeded with the file's text and the
-//! array's name, so that no part of a file is believed that is not what was written. An array of int8 has a
-//! scale for each block in `scales`.
+//! The results of workers and the results of a reduction are such files. They are safetensors files. The
+//! array `sums` has a checksum for each chunk, seeded with the file's text and the array's name, so that
+//! every part of a file can be verified. An array of int8 has a scale for each block in `scales`.
 
 use crate::Result;
 use bytemuck::{cast_slice, cast_slice_mut};
@@ -17,7 +16,7 @@ use storage::{Opened, Tensor, TensorData};
 use twox_hash::XxHash3_64;
 use work::Failed;
 
-/// Values that have one checksum: with the sums in f64, what a thread works on stays in the level-2 cache.
+/// Values that have one checksum: with the sums in f64, a thread's data stays in the level-2 cache.
 pub(super) const CHUNK: usize = 16_384;
 /// Values of int8 that have one scale; a part of [`CHUNK`].
 pub(super) const BLOCK: usize = 4_096;
@@ -39,7 +38,7 @@ pub(super) fn publish(folder: &Path, stem: &str, tensors: &[Tensor<'_>], notes: 
     Ok(storage::write_tensors(folder, stem, &with_sums(tensors, notes), notes)?)
 }
 
-/// The same under a name of the caller's; whoever publishes it publishes the same.
+/// The same under a name that the caller chooses; everyone who publishes it publishes the same.
 ///
 /// # Errors
 /// Those of writing it.
@@ -138,7 +137,7 @@ pub(super) struct Chunked {
     notes: Notes,
 }
 
-/// Where an array lies.
+/// The place of an array.
 #[derive(Clone, Debug, PartialEq)]
 struct Array {
     dtype: Dtype,
@@ -151,7 +150,7 @@ impl Chunked {
     /// Opens a file and reads its header, checksums and scales.
     ///
     /// # Errors
-    /// Those of reading it; when it is no such file.
+    /// Those of reading it; if it is not such a file.
     pub(super) fn open(folder: &Path, file: &FileRef) -> Result<Chunked> {
         let opened = storage::open(folder, file)?;
         let damaged =
@@ -203,7 +202,7 @@ impl Chunked {
         &self.notes
     }
 
-    /// Where it lies.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         self.opened.path()
     }
@@ -218,12 +217,12 @@ impl Chunked {
         self.arrays.iter().map(|(name, array)| (name.as_str(), array.dtype)).collect()
     }
 
-    /// Reads values of an array into `values`, from `first` on: whole chunks, or what is left of the array.
+    /// Reads values of an array into `values`, from `first` on: whole chunks, or the rest of the array.
     ///
-    /// `raw` is memory for what does not lie in the file as f32.
+    /// `raw` is memory for values that are not f32 in the file.
     ///
     /// # Errors
-    /// When a chunk's checksum is wrong or there is no such array; those of reading.
+    /// If a chunk's checksum is wrong or there is no such array; those of reading.
     pub(super) fn read(&self, name: &str, first: usize, values: &mut [f32], raw: &mut Vec<u8>) -> Result<()> {
         let Some(array) = self.arrays.get(name) else {
             let found = format!("{:?}", self.layout());
@@ -270,10 +269,10 @@ impl Chunked {
         Ok(())
     }
 
-    /// Reads all of the file and checks the checksum that its reference has.
+    /// Reads all of the file and checks the checksum of its reference.
     ///
     /// # Errors
-    /// Those of reading; when it is another.
+    /// Those of reading; if it differs.
     pub(super) fn verify(&self) -> Result<()> {
         Ok(self.opened.verify()?)
     }

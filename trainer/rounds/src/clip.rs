@@ -1,10 +1,10 @@
-//! Gradient clipping: a step's gradient that is longer than the job allows is made that long.
+//! Gradient clipping: a step's gradient that is longer than the job allows is scaled down to that length.
 //!
 //! The formula is that of `torch.nn.utils.clip_grad_norm_`. A linear layer's gradient by its weights is a sum
-//! of outer products of the rows' derivatives δ and of what they read, x: its squared length is Σᵢⱼ
-//! (δᵢ·δⱼ)(xᵢ·xⱼ), so that it need not be there to be measured.
+//! of outer products of the rows' derivatives δ and their inputs x. Its squared length is Σᵢⱼ (δᵢ·δⱼ)(xᵢ·xⱼ),
+//! which can be computed without the gradient itself.
 
-/// What a gradient of this squared length is multiplied by, where it may be `most` long.
+/// The factor for a gradient of this squared length, if its length may be at most `most`.
 pub fn factor(most: f64, squared: f64) -> f32 {
     (most / (squared.sqrt() + 1e-6)).min(1.0) as f32
 }
@@ -16,7 +16,7 @@ pub fn squared(values: &[f32]) -> f64 {
 
 /// The squared length of a linear layer's gradient, by weights and biases together.
 ///
-/// Shapes: `rows` `[n, inputs]`, what it read; `deltas` `[n, outputs]`, the derivatives by what it gave.
+/// Shapes: `rows` `[n, inputs]`, its inputs; `deltas` `[n, outputs]`, the derivatives by its outputs.
 pub fn squared_of_layer(rows: &[f32], deltas: &[f32], n: usize) -> f64 {
     if n == 0 {
         return 0.0;
@@ -26,7 +26,7 @@ pub fn squared_of_layer(rows: &[f32], deltas: &[f32], n: usize) -> f64 {
     let mut sum = 0.0;
     for i in 0..n {
         for j in 0..=i {
-            // 1 for what the bias reads.
+            // 1 for the bias's input.
             let both = dot(d(i), d(j)) * (dot(x(i), x(j)) + 1.0);
             sum += if i == j { both } else { 2.0 * both };
         }

@@ -1,5 +1,5 @@
-//! The combine of a round: one state of what all workers published, scored; or, where the workers make it in
-//! slices themselves, the list of what there is to sum, and a stage later the index of the slices.
+//! The combine of a round: one state from all workers' results, scored. If the workers make the state in
+//! slices, it is the list of the files to sum, and a stage later the index of the slices.
 
 use super::chunked::{self, Notes};
 use super::merge::merge;
@@ -11,34 +11,33 @@ use super::state::{Common, SLICES, json, parsed};
 use super::trainable::Trainable;
 use crate::Result;
 use frozen::Buffer;
-use protocol::{FileRef, Part};
+use protocol::{At, FileRef};
 use std::path::Path;
 use std::sync::Arc;
 use work::{Combined, Failed, Stage};
 
-/// Combines a stage of a round.
-pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
+/// Combines a stage of a round, without a score; gives the parameters that are to be scored, if they are.
+pub(super) fn merge_stage<T: Trainable>(
+    at: &Stage<'_>,
+    results: &[FileRef],
+    of: Arc<T>,
+) -> Result<(Combined, Option<Buffer>)> {
     let folder = at.root.run(at.run).combined();
-    let part = at.job.part(at.number);
-    let round = Round::new(at.job, part, of);
-    let (file, parameters) = match part {
-        Part::Reduce { .. } => index(at, results, &round, &folder)?,
-        _ if at.job.completed_by(at.number).is_none() => {
+    let round = Round::at(at, of);
+    let (file, parameters) = match at.course.at(at.number) {
+        At::Round { step: 1.., .. } => index(at, results, &round, &folder)?,
+        _ if at.course.completes(at.number).is_none() => {
             let text = list(at, results)?;
             let file = chunked::publish(&folder, &stem(at.number), &[], &text)?;
-            return Ok(Combined { state: Some(file), features: None, score: None });
+            return Ok((Combined { state: Some(file), features: None, score: None }, None));
         }
         _ => whole(at, results, &round, &folder)?,
     };
-    if !at.job.scored_by(at.number) {
-        return Ok(Combined { state: Some(file), features: None, score: None });
-    }
-    let score = round.of.score(&parameters)?;
-    let score = score.ok_or_else(|| round.not_finite("a score on the validation split", None))?;
-    Ok(Combined { state: Some(file), features: None, score: Some(score) })
+    let combined = Combined { state: Some(file), features: None, score: None };
+    Ok((combined, at.course.scores(at.number).then_some(parameters)))
 }
 
-/// The whole state in one file, and the parameters in it that are scored.
+/// The whole state in one file, and its parameters that are scored.
 fn whole<T: Trainable>(
     at: &Stage<'_>,
     results: &[FileRef],
@@ -49,21 +48,21 @@ fn whole<T: Trainable>(
     let text = merged.text(round.number, at.number);
     let file = chunked::publish(folder, &stem(at.number), &merged.tensors(round), &text)?;
     let of_model =
-        round.combined_arrays().iter().position(|name| *name == model_array(&round.job)).unwrap_or(0);
+        round.combined_arrays().iter().position(|name| *name == model_array(&round.training)).unwrap_or(0);
     Ok((file, merged.arrays.swap_remove(of_model)))
 }
 
-/// What the workers of the next stage are to sum.
+/// The list of the files that the workers of the next stage sum.
 fn list(at: &Stage<'_>, results: &[FileRef]) -> Result<Notes> {
     Ok(notes([
         (RESULTS, json(&results)?),
         ("state", json(&at.state)?),
         ("trained_in", at.number.to_string()),
-        ("round", at.job.rounds_in(at.number + 1).to_string()),
+        ("round", at.course.at(at.number).round().to_string()),
     ]))
 }
 
-/// The index of the slices that the workers made, and the parameters in these that are scored.
+/// The index of the workers' slices, and the parameters in them that are scored.
 fn index<T: Trainable>(
     at: &Stage<'_>,
     results: &[FileRef],
@@ -87,7 +86,7 @@ fn index<T: Trainable>(
     let common = Common::open(folder, &file, round.length())?;
     let mut parameters =
         Buffer::zeroed(round.length()).map_err(storage::Error::io("find memory for", folder))?;
-    common.read(model_array(&round.job), 0, &mut parameters)?;
+    common.read(model_array(&round.training), 0, &mut parameters)?;
     Ok((file, parameters))
 }
 

@@ -18,7 +18,7 @@ use work::{Progress, Stage, Work};
 
 /// Name of the array of summed gradients.
 pub(super) const GRADIENT: &str = "gradient";
-/// Examples of one piece: fixed, so that sums are made in one order wherever a leg is cut.
+/// Examples of one piece: fixed, so that the order of sums does not depend on the cuts of legs.
 const PIECE: usize = 256;
 
 /// A worker's round.
@@ -28,7 +28,7 @@ pub(super) struct GradientWork<T> {
     stage: PathBuf,
     /// The worker's part of the batch.
     rows: Vec<u32>,
-    /// The pass that the batch is of.
+    /// The pass of the batch.
     pass: u64,
     parameters: Vec<f32>,
     gradient: Vec<f32>,
@@ -43,7 +43,7 @@ impl<T: Trainable> GradientWork<T> {
         place: Option<&FileRef>,
         of: Arc<T>,
     ) -> Result<GradientWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let stage = at.root.run(at.run).create_stage(at.number)?;
         let (pass, batch) = batch(&round);
         let parameters = round.parameters(at.root, at.run, at.state)?;
@@ -76,7 +76,7 @@ impl<T: Trainable> GradientWork<T> {
         Ok(())
     }
 
-    /// The sum so far, its text, and the name that its file begins with.
+    /// The sum so far, its text, and the beginning of its file's name.
     fn file(&self) -> ([Tensor<'_>; 1], Notes, String) {
         let gradient = Tensor::f32(GRADIENT, &[self.gradient.len()], &self.gradient[..]);
         let notes = notes([
@@ -88,15 +88,15 @@ impl<T: Trainable> GradientWork<T> {
     }
 }
 
-/// The pass that a round's batch is of, and its rows, in order.
+/// The pass of a round's batch, and the batch's rows, in order.
 fn batch<T>(round: &Round<T>) -> (u64, Vec<u32>) {
-    let Round { job, examples, .. } = round;
-    let size = (job.batch as usize).min(examples.count);
+    let Round { training, examples, .. } = round;
+    let size = (training.batch as usize).min(examples.count);
     let steps = examples.count.div_ceil(size);
     let (pass, step) = ((round.number - 1) as usize / steps, (round.number - 1) as usize % steps);
-    let order = examples.order(job.seed, pass as u32, 0);
+    let order = examples.order(training.seed, pass as u32, 0);
     let dealt = &order[step * size..examples.count.min((step + 1) * size)];
-    (pass as u64, examples.rows(job.seed, pass as u64, dealt))
+    (pass as u64, examples.rows(training.seed, pass as u64, dealt))
 }
 
 impl<T: Trainable> Work for GradientWork<T> {

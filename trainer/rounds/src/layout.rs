@@ -1,19 +1,19 @@
-//! The arrays of parameters, one behind the other in the vector that is trained.
+//! The arrays of parameters, one after the other in the vector that is trained.
 
 use std::ops::Range;
 
 /// One of the arrays of parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// Its name in what is published at the end.
+    /// Its name in the published model.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Where it lies in the vector.
+    /// Its place in the vector.
     pub range: Range<usize>,
     /// Whether weight decay acts on it.
     pub decays: bool,
-    /// What the learning rate is multiplied by.
+    /// The factor of the learning rate.
     pub rate: f64,
 }
 

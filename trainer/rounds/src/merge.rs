@@ -1,4 +1,4 @@
-//! A slice of a round's result, made of that slice of what every worker published, in worker order.
+//! A slice of a round's state, made from that slice of every worker's result, in worker order.
 //!
 //! `average`: parameters and the optimizer's memory are means weighted by images; steps are those of the
 //! worker that made the most. `gradient`: the summed gradient over the images of the batch, then one
@@ -7,6 +7,7 @@
 
 use super::chunked::Notes;
 use super::gradient::GRADIENT;
+use super::keys::Agreement;
 use super::moving::Moving;
 use super::outer::{self, CHANGE};
 use super::reduce::{Desk, Results, by_chunks};
@@ -17,13 +18,13 @@ use super::state::Common;
 use super::trainable::Trainable;
 use crate::Result;
 use frozen::Buffer;
-use protocol::{Agreement, FileRef};
+use protocol::FileRef;
 use std::ops::Range;
 use std::path::Path;
 use storage::Tensor;
 use work::{Failed, Stage};
 
-/// What a round gives to all workers, or a slice of it.
+/// The state that a round makes for all workers, or a slice of it.
 pub(super) struct Merged {
     /// The arrays of [`Round::combined_arrays`], in their order.
     pub(super) arrays: Vec<Buffer>,
@@ -31,7 +32,7 @@ pub(super) struct Merged {
     steps: u64,
     /// Mean loss of the round's images.
     loss: f64,
-    /// What the combined state says of the workers' own files.
+    /// The workers' own files, for the text of the combined state.
     own: Notes,
 }
 
@@ -42,7 +43,7 @@ impl Merged {
         arrays.map(|(name, array)| Tensor::f32(name, &[array.len()], &array[..])).collect()
     }
 
-    /// What a combined state says of itself after a round, whose training was in the stage `trained_in`.
+    /// The text of a combined state after a round, whose training was in the stage `trained_in`.
     pub(super) fn text(&self, round: u32, trained_in: u32) -> Notes {
         let mut text = notes([
             ("round", round.to_string()),
@@ -57,11 +58,11 @@ impl Merged {
     }
 }
 
-/// Merges some of the parameters of what the workers published in the stage that `order` is about, that of a
-/// round's training; `range` begins at a chunk.
+/// Merges some of the parameters of the workers' results in the stage of `order`, that of a round's training;
+/// `range` begins at a chunk.
 ///
 /// # Errors
-/// When training has diverged; those of reading what the workers published.
+/// If training has diverged; those of reading the workers' results.
 pub(super) fn merge<T: Trainable>(
     at: &Stage<'_>,
     results: &[FileRef],
@@ -76,7 +77,7 @@ pub(super) fn merge<T: Trainable>(
     }
     let images = images(&results)?;
     let total = images.iter().sum::<u64>().max(1) as f64;
-    let merged = match (round.outer, round.job.agree) {
+    let merged = match (round.outer, round.training.agree) {
         (None, Agreement::Gradient) => step(at, round, &results, range, total)?,
         _ => mean(at, round, &results, range, &images.iter().map(|&n| n as f64 / total).collect::<Vec<_>>())?,
     };
@@ -85,7 +86,7 @@ pub(super) fn merge<T: Trainable>(
     Ok(Merged { loss, ..merged })
 }
 
-/// Makes the arrays of a state, chunk by chunk: `go_on` fills those that training goes on from, the average
+/// Makes the arrays of a state, chunk by chunk: `go_on` fills those that training continues from, the average
 /// follows.
 fn state<T: Trainable>(
     at: &Stage<'_>,
@@ -105,7 +106,7 @@ fn state<T: Trainable>(
     })
 }
 
-/// The weighted mean of what the workers published, and what follows from it.
+/// The state from the weighted mean of the workers' results.
 fn mean<T: Trainable>(
     at: &Stage<'_>,
     round: &Round<T>,
@@ -148,7 +149,7 @@ fn step<T: Trainable>(
     let (names, shares) = (round.arrays(), vec![1.0 / images; results.notes().len()]);
     let before = Before::open(at, round)?;
     let steps = before.steps()? + 1;
-    let rate = rate(&round.job, f64::from(round.number - 1), 1.0);
+    let rate = rate(&round.training, f64::from(round.number - 1), 1.0);
     let arrays = state(at, round, range, |chunk, arrays, desk| {
         before.read(&names, chunk, arrays)?;
         let gradient = results.sum(GRADIENT, &shares, chunk, desk)?;
@@ -162,7 +163,7 @@ fn step<T: Trainable>(
 /// The combined state before a round.
 enum Before {
     State(Common),
-    /// What training begins with; all else is zero.
+    /// The first parameters; everything else is zero.
     New(Vec<f32>),
 }
 
@@ -198,7 +199,7 @@ impl Before {
 
 /// An error if training has diverged.
 fn finite<T: Trainable>(round: &Round<T>, arrays: &[&mut [f32]]) -> Result<()> {
-    // Without leaving early: that would be value by value.
+    // Without stopping early: that would check value by value.
     let all = |array: &[f32]| array.iter().fold(true, |all, value| all & value.is_finite());
     match arrays.iter().all(|array| all(array)) {
         true => Ok(()),
@@ -206,7 +207,7 @@ fn finite<T: Trainable>(round: &Round<T>, arrays: &[&mut [f32]]) -> Result<()> {
     }
 }
 
-/// How many images each worker's file stands for; each file must be its worker's.
+/// The number of images of each worker's file; each file must be its worker's.
 fn images(results: &Results) -> Result<Vec<u64>> {
     let read = |(worker, (file, notes)): (usize, (&Path, &Notes))| {
         let found = number::<usize>(file, notes, "worker")?;

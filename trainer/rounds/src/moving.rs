@@ -1,16 +1,18 @@
-//! The moving average of the weights over rounds: what is scored and published, while training goes on from
+//! The moving average of the weights over rounds: it is scored and published, while training continues from
 //! the weights.
 //!
 //! With p_k the weights after round k and d the job's decay it is Σ dʳ⁻ᵏ p_k / Σ dʳ⁻ᵏ after round r, over k
-//! from 1 to r: of no bias towards the beginning, and after round 1 the weights themselves. It is had from
-//! that of the round before as (1 - w) a + w p, with w = (1 - d) / (1 - dʳ), value by value.
+//! from 1 to r. It has no bias towards the beginning, and after round 1 it is the weights themselves. It is
+//! computed from the average of the round before as (1 - w) a + w p, with w = (1 - d) / (1 - dʳ), value by
+//! value.
 
+use super::keys::Training;
 use super::round::Round;
 use super::saved::{AVERAGED, PARAMETERS};
 use super::state::Common;
 use super::trainable::Trainable;
 use crate::Result;
-use protocol::{FileRef, Job};
+use protocol::FileRef;
 use std::ops::Range;
 use std::path::Path;
 use work::Stage;
@@ -18,31 +20,36 @@ use work::Stage;
 /// The parameters of a combined state that make the model.
 ///
 /// # Errors
-/// Those of reading it; when there are not `length` of them.
-pub fn model_parameters(folder: &Path, state: &FileRef, job: &Job, length: usize) -> Result<Vec<f32>> {
-    Common::open(folder, state, length)?.array(model_array(job))
+/// Those of reading it; if there are not `length` of them.
+pub fn model_parameters(
+    folder: &Path,
+    state: &FileRef,
+    training: &Training,
+    length: usize,
+) -> Result<Vec<f32>> {
+    Common::open(folder, state, length)?.array(model_array(training))
 }
 
 /// The array of a combined state that makes the model: it is scored and published.
-pub(super) fn model_array(job: &Job) -> &'static str {
-    if job.average_decay.is_some() { AVERAGED } else { PARAMETERS }
+pub(super) fn model_array(training: &Training) -> &'static str {
+    if training.average_decay.is_some() { AVERAGED } else { PARAMETERS }
 }
 
-/// How the average goes on in a round.
+/// The average's step in a round.
 pub(super) struct Moving {
-    /// What the weights after the round are worth in it.
+    /// The share of the weights after the round.
     weight: f64,
     /// The state with the average of the round before; none in round 1.
     before: Option<Common>,
 }
 
 impl Moving {
-    /// That of a round, if the job asks for it.
+    /// The average's step of a round, if the job wants it.
     ///
     /// # Errors
     /// Those of [`Common::open`].
     pub(super) fn open<T: Trainable>(at: &Stage<'_>, round: &Round<T>) -> Result<Option<Moving>> {
-        let Some(decay) = round.job.average_decay else { return Ok(None) };
+        let Some(decay) = round.training.average_decay else { return Ok(None) };
         let before = at.state.map(|file| round.common(at.root, at.run, file)).transpose()?;
         Ok(Some(Moving { weight: weight(decay, round.number), before }))
     }
@@ -56,8 +63,8 @@ impl Moving {
             before.read(AVERAGED, chunk.start, averaged)?;
         }
         for (average, &value) in averaged.iter_mut().zip(weights) {
-            // In f64 and rounded once: what no round changes, as batch norm's statistics, stays to the last
-            // bit.
+            // In f64 and rounded once: values that no round changes, such as batch norm's statistics, stay
+            // the same to the last bit.
             let moved = (1.0 - self.weight) * f64::from(*average) + self.weight * f64::from(value);
             *average = moved as f32;
         }
@@ -65,7 +72,7 @@ impl Moving {
     }
 }
 
-/// What the weights after a round, from 1, are worth in the average.
+/// The share in the average of the weights after a round, from 1.
 fn weight(decay: f64, round: u32) -> f64 {
     (1.0 - decay) / (1.0 - decay.powf(f64::from(round)))
 }

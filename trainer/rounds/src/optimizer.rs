@@ -4,21 +4,21 @@
 //! with the scalars in f64 and the arrays in f32. Weight decay leaves biases alone.
 
 use super::clip;
+use super::keys::{OptimizerKind as Kind, Training};
 use super::layout::{Array, Layout};
 use frozen::deal;
-use protocol::{Job, Optimizer as Kind};
 use rayon::ThreadPool;
 use std::ops::Range;
 
 /// Values that a thread changes in one go.
 const VALUES: usize = 1 << 16;
 
-/// What is trained, and what the optimizer remembers of its steps.
+/// The trained parameters, and the optimizer's memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// All parameters, in the order of their [`Layout`].
     pub parameters: Vec<f32>,
-    /// What the optimizer keeps for each parameter, in the order of [`Optimizer::memory_names`].
+    /// The optimizer's memory for each parameter, in the order of [`Optimizer::memory_names`].
     pub memory: Vec<Vec<f32>>,
     /// Steps made so far.
     pub steps: u64,
@@ -34,7 +34,7 @@ pub struct Optimizer {
     arrays: Vec<Array>,
 }
 
-/// What an optimizer of this kind keeps for each parameter.
+/// The names of the memory that an optimizer of this kind keeps for each parameter.
 pub(super) fn memory_names(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Sgd { momentum, .. } if momentum > 0.0 => &["momentum"],
@@ -44,22 +44,22 @@ pub(super) fn memory_names(kind: Kind) -> &'static [&'static str] {
 }
 
 impl Optimizer {
-    /// That of a job, for parameters that lie so.
-    pub fn new(job: &Job, layout: &Layout) -> Optimizer {
+    /// The optimizer of a job, for parameters with this layout.
+    pub fn new(training: &Training, layout: &Layout) -> Optimizer {
         Optimizer {
-            kind: job.optimizer,
-            weight_decay: job.weight_decay,
-            longest: job.clip,
+            kind: training.optimizer,
+            weight_decay: training.weight_decay,
+            longest: training.clip,
             arrays: layout.arrays().to_vec(),
         }
     }
 
-    /// The longest gradient of a step; a longer one is to be made that long.
+    /// The longest gradient of a step; a longer one must be scaled down to it.
     pub fn longest(&self) -> Option<f64> {
         self.longest
     }
 
-    /// What the optimizer keeps for each parameter.
+    /// The names of the memory that the optimizer keeps for each parameter.
     pub fn memory_names(&self) -> &'static [&'static str] {
         memory_names(self.kind)
     }
@@ -70,8 +70,8 @@ impl Optimizer {
         State { parameters, memory, steps: 0 }
     }
 
-    /// One step along the gradient of the mean loss, which is made no longer than the job allows, by these
-    /// threads or the caller's own.
+    /// One step along the gradient of the mean loss, which is scaled down to the length that the job allows,
+    /// by these threads or the caller's own.
     pub fn step(&self, pool: Option<&ThreadPool>, rate: f64, gradient: &mut [f32], state: &mut State) {
         if let Some(longest) = self.longest {
             let factor = clip::factor(longest, clip::squared(gradient));
@@ -90,7 +90,7 @@ impl Optimizer {
         });
     }
 
-    /// What the step of a number does to some of the parameters: gradient, values and memory have those of
+    /// Applies the step of this number to some of the parameters: gradient, values and memory are those of
     /// `slice`.
     pub(super) fn step_on(
         &self,
@@ -110,13 +110,13 @@ impl Optimizer {
         }
     }
 
-    /// Counts a step, and gives what it does to any part of the parameters.
+    /// Counts a step, and returns its rule for any part of the parameters.
     pub fn next(&self, rate: f64, state: &mut State) -> Rule {
         state.steps += 1;
         self.rule(rate, state.steps)
     }
 
-    /// What the step of this number does.
+    /// The rule of the step of this number.
     fn rule(&self, rate: f64, step: u64) -> Rule {
         let decay = self.weight_decay;
         match self.kind {
@@ -132,7 +132,7 @@ impl Optimizer {
 }
 
 impl State {
-    /// Some of the parameters, and what the optimizer remembers of these.
+    /// Some of the parameters, and the optimizer's memory of them.
     pub fn part(&mut self, range: &Range<usize>) -> (&mut [f32], Vec<&mut [f32]>) {
         let memory = self.memory.iter_mut().map(|memory| &mut memory[range.clone()]);
         (&mut self.parameters[range.clone()], memory.collect())
@@ -158,7 +158,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Changes `values` by their gradient, and what is remembered of them: all of one length.
+    /// Changes `values` by their gradient, and their memory: all of one length.
     pub fn apply(&self, decays: bool, values: &mut [f32], gradient: &[f32], memory: &mut [&mut [f32]]) {
         match (self, memory) {
             (&Rule::Sgd { rate, decay, momentum, nesterov }, memory) => {

@@ -1,5 +1,5 @@
-//! The order in which examples are gone through: a permutation for each pass, made from the seed; and the
-//! copy that is taken of each.
+//! The order of the examples: a permutation for each pass, made from the seed; and the copy that is taken of
+//! each.
 //!
 //! Small sets are shuffled row by row. For sets that are read from disk as they are used, blocks of
 //! neighbouring rows are shuffled, then the rows within a window of some blocks: each window then reads whole
@@ -15,7 +15,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks of a window.
 const WINDOW_BLOCKS: usize = 32;
 
-/// How many examples there are to train on: of each so many copies, in rows copy after copy.
+/// The number of training examples and of their copies; rows are copy after copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Examples {
     /// Examples.
@@ -24,12 +24,13 @@ pub struct Examples {
     pub copies: usize,
     /// Bytes of a copy, as f32.
     pub bytes: usize,
-    /// Examples that are held out, to score on.
+    /// Held-out examples, for scoring.
     pub held_out: usize,
 }
 
 impl Examples {
-    /// Neighbouring examples that are read together, of so many that are read from disk as they are used.
+    /// Neighbouring examples that are read together, if this many examples are read from disk during
+    /// training.
     fn block(&self, examples: usize) -> Option<usize> {
         let bytes = self.copies * self.bytes;
         (examples * bytes > WHOLE_BYTES).then(|| (BLOCK_BYTES / bytes).max(1))
@@ -40,7 +41,7 @@ impl Examples {
         self.order_of(self.count, seed, pass, part)
     }
 
-    /// The same of so many places, which stand for some of the examples in ascending order.
+    /// The same for this many places, each of which is one of the examples in ascending order.
     pub(super) fn order_of(&self, examples: usize, seed: u64, pass: u32, part: u32) -> Vec<u32> {
         let mut stream = Stream::new(seed, Purpose::Order, pass, part);
         let mut order: Vec<u32> = (0..examples as u32).collect();
@@ -57,8 +58,9 @@ impl Examples {
 
     /// The rows of examples in a pass over all of them: of each example one copy.
     ///
-    /// An example begins with a copy that the seed draws and goes on by one in each pass, so that all its
-    /// copies come by. Examples that are read together begin alike, so that what is read still lies together.
+    /// An example begins with a copy that the seed draws and takes the next one in each pass, so that all
+    /// copies are used. Examples that are read together begin with the same copy, so that each read is
+    /// contiguous.
     pub(super) fn rows(&self, seed: u64, pass: u64, examples: &[u32]) -> Vec<u32> {
         let copies = self.copies as u64;
         if copies == 1 {
@@ -73,7 +75,7 @@ impl Examples {
     }
 }
 
-/// The part of `length` things that worker `worker` of `workers` gets: parts differ by one at the most.
+/// The part of `length` things for worker `worker` of `workers`: parts differ by at most one.
 pub(super) fn share(length: usize, workers: u32, worker: u32) -> Range<usize> {
     let cut = |n: u32| (length as u64 * u64::from(n) / u64::from(workers)) as usize;
     cut(worker)..cut(worker + 1)

@@ -1,11 +1,12 @@
-//! Workers that publish what they have changed, in few bytes, and keep the rest to themselves.
+//! Workers that publish their change, in few bytes, and keep the rest to themselves.
 //!
-//! A worker's change is its parameters less those that the round began with, plus what rounding lost of its
+//! A worker's change is its parameters minus those that the round began with, plus the rounding error of its
 //! last change. All make one step along the mean change, with Nesterov momentum. The memory of a worker's own
-//! optimizer and what rounding lost lie in a file of its own, which nobody else reads; it has the same name
+//! optimizer and the rounding error are in a file of its own, which nobody else reads. It has the same name
 //! and bytes whoever computes it.
 
 use super::chunked::{self, BLOCK, Notes, SCALES};
+use super::keys::{Outer, Precision};
 use super::optimizer::State;
 use super::round::{Origin, Round};
 use super::saved::{notes, number};
@@ -13,13 +14,13 @@ use super::state::{json, parsed};
 use super::trainable::Trainable;
 use crate::Result;
 use half::bf16;
-use protocol::{FileRef, Outer, Precision};
+use protocol::FileRef;
 use std::path::Path;
 use storage::{Tensor, TensorData};
 
 /// Name of the array of changes.
 pub(super) const CHANGE: &str = "change";
-/// Name of what rounding lost.
+/// Name of the rounding error.
 const RESIDUAL: &str = "residual";
 
 /// One outer step, for parameters one by one.
@@ -44,12 +45,12 @@ fn own<T: Trainable>(round: &Round<T>, origin: &Origin) -> Result<Option<storage
     Ok(Some(storage::read_tensors(&folder.stage(common.number("trained_in")?), &own)?))
 }
 
-/// Where the text of a combined state names a worker's own file.
+/// The key of a worker's own file in the text of a combined state.
 pub(super) fn key(worker: u32) -> String {
     format!("own {worker}")
 }
 
-/// Puts what a worker kept of the last round into the state that it begins this one with.
+/// Adds the memory that a worker kept from the last round to the state that it begins this one with.
 pub(super) fn begin<T: Trainable>(round: &Round<T>, origin: &Origin, state: &mut State) -> Result<()> {
     let Some(mut own) = own(round, origin)? else { return Ok(()) };
     for (name, memory) in round.optimizer.memory_names().iter().zip(&mut state.memory) {
@@ -59,7 +60,7 @@ pub(super) fn begin<T: Trainable>(round: &Round<T>, origin: &Origin, state: &mut
     Ok(())
 }
 
-/// Publishes a worker's change in the stage's folder, and before it what the worker keeps to itself.
+/// Publishes a worker's change in the stage's folder, and before it the worker's own file.
 pub(super) fn publish<T: Trainable>(
     round: &Round<T>,
     origin: &Origin,
@@ -74,8 +75,8 @@ pub(super) fn publish<T: Trainable>(
         let residual = own.take_f32(RESIDUAL, &length)?;
         change.iter_mut().zip(residual).for_each(|(change, lost)| *change += lost);
     }
-    let mut published = rounded(round.job.precision, &mut change);
-    let residual = match round.job.precision {
+    let mut published = rounded(round.training.precision, &mut change);
+    let residual = match round.training.precision {
         Precision::F32 => {
             published.push(Tensor::f32(CHANGE, &length, change));
             None
@@ -92,7 +93,8 @@ pub(super) fn publish<T: Trainable>(
     chunked::publish(stage, &format!("worker-{:03}", origin.worker), &published, &text)
 }
 
-/// The change in fewer bytes; what that loses is left in `change`. Nothing in f32, which loses nothing.
+/// The change in fewer bytes; the rounding error is left in `change`. Nothing in f32, which has no rounding
+/// error.
 fn rounded(precision: Precision, change: &mut [f32]) -> Vec<Tensor<'static>> {
     let array = |length, data| Tensor { name: CHANGE.into(), shape: vec![length], data };
     match precision {

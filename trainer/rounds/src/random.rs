@@ -1,10 +1,10 @@
-//! Random numbers that are a function of what they are for: Philox 4x32-10, a counter-based generator.
+//! Random numbers that are a function of their purpose: Philox 4x32-10, a counter-based generator.
 //!
 //! No generator's state is ever saved: seed, purpose, stage and worker name a stream, and any number of a
-//! stream can be had at any time. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1,
-//! 2, 3", 2011.
+//! stream can be computed at any time. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
+//! as 1, 2, 3", 2011.
 
-/// What a stream of random numbers is for. The values are part of the file format of a run: never change
+/// The purpose of a stream of random numbers. The values are part of the file format of a run: never change
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -12,13 +12,13 @@ pub enum Purpose {
     Initial = 1,
     /// The order of the training images.
     Order = 2,
-    /// Weights of a network that nobody trained, for comparison.
+    /// Weights of an untrained network, for comparison.
     Untrained = 3,
-    /// What is done to a copy of a training image.
+    /// The changes of a copy of a training image.
     Augment = 4,
     /// The copy with which an image begins.
     Copy = 5,
-    /// What is dropped of what a layer reads.
+    /// The dropped inputs of a layer.
     Dropout = 6,
 }
 
@@ -34,7 +34,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream of this seed and purpose, and of up to two numbers that tell its streams apart.
+    /// The stream of this seed and purpose, and of up to two numbers that distinguish its streams.
     pub fn new(seed: u64, purpose: Purpose, stage: u32, worker: u32) -> Stream {
         let key = [seed as u32, (seed >> 32) as u32];
         Stream { key, name: [purpose as u32, stage, worker], block: 0, words: [0; 4], left: 0 }
@@ -72,7 +72,7 @@ impl Stream {
         (2.0 * self.unit() - 1.0) * bound
     }
 
-    /// Brings a list into random order (Fisher and Yates).
+    /// Shuffles a list (Fisher and Yates).
     pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, self.below(last as u64 + 1) as usize);

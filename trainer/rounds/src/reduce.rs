@@ -1,9 +1,8 @@
-//! Weighted sums over the files that workers published: chunk by chunk, each chunk over all files before the
-//! next.
+//! Weighted sums over the workers' files: chunk by chunk, each chunk over all files before the next.
 //!
-//! Each value is summed in f64 in the order of the files and rounded to f32 once, so neither the arrival
-//! order of workers nor the number of threads ever shows. Memory: the result, and a few chunks for each
-//! thread. No chunk counts before its checksum was right.
+//! Each value is summed in f64 in the order of the files and rounded to f32 once, so the result depends
+//! neither on the arrival order of workers nor on the number of threads. Memory: the result, and a few chunks
+//! for each thread. A chunk counts only after its checksum was right.
 
 use super::chunked::{CHUNK, Chunked, Notes};
 use crate::Result;
@@ -87,7 +86,7 @@ impl Results {
     }
 }
 
-/// What a thread reads and sums a chunk with: its memory is used again for the next.
+/// The buffers in which a thread reads and sums a chunk; they are used again for the next.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     raw: Vec<u8>,
@@ -96,12 +95,12 @@ pub(super) struct Desk {
     sum: Vec<f32>,
 }
 
-/// Makes arrays of the values of `range`, which begins at a chunk, chunk by chunk on so many threads.
+/// Makes arrays of the values of `range`, which begins at a chunk, chunk by chunk on several threads.
 ///
-/// `fill` has a chunk's range and its part of each array, all zeros, to be filled.
+/// `fill` gets a chunk's range and its part of each array, all zeros, and fills it.
 ///
 /// # Errors
-/// When there is no memory or there are no threads, and what `fill` says.
+/// If there is no memory or there are no threads, and the errors of `fill`.
 pub(super) fn by_chunks(
     range: &Range<usize>,
     arrays: usize,
@@ -127,7 +126,7 @@ pub(super) fn by_chunks(
     Ok(made)
 }
 
-/// The part of `length` values that slice `slice` of `slices` has; each begins at a chunk.
+/// The part of `length` values in slice `slice` of `slices`; each begins at a chunk.
 pub(super) fn slice(length: usize, slices: u32, slice: u32) -> Range<usize> {
     let chunks = length.div_ceil(CHUNK) as u64;
     let cut = |n: u32| length.min((chunks * u64::from(n) / u64::from(slices)) as usize * CHUNK);

@@ -1,4 +1,4 @@
-//! What a worker and a combine of a round share: what is trained, the optimizer, the state to begin with.
+//! Shared by a worker and a combine of a round: the trained thing, the optimizer, the first state.
 
 use super::layout::Layout;
 use super::optimizer::{Optimizer, State, memory_names};
@@ -7,21 +7,22 @@ use super::saved::{AVERAGED, PARAMETERS, VELOCITY};
 use super::state::Common;
 use super::trainable::Trainable;
 use crate::Result;
-use protocol::{Agreement, FileRef, Job, Outer, Part, Precision, RunId};
+use crate::keys::{Agreement, Outer, Precision, Training};
+use protocol::{FileRef, RunId};
 use std::sync::Arc;
 use storage::Root;
-use work::Failed;
+use work::{Failed, Stage};
 
 /// One round of a run.
 pub(super) struct Round<T> {
-    pub(super) job: Job,
+    pub(super) training: Training,
     /// From 1.
     pub(super) number: u32,
-    /// What is trained.
+    /// The thing that is trained.
     pub(super) of: Arc<T>,
     pub(super) examples: Examples,
     pub(super) optimizer: Optimizer,
-    /// How the mean change moves the parameters, if workers publish changes.
+    /// The outer step along the mean change, if workers publish changes.
     pub(super) outer: Option<Outer>,
 }
 
@@ -35,22 +36,22 @@ pub(super) struct Origin {
     pub(super) worker: u32,
 }
 
-/// How the mean change moves the parameters of all; none if workers publish their parameters or gradients.
-fn outer(job: &Job) -> Option<Outer> {
-    match (job.agree, job.precision) {
-        (Agreement::Diloco, _) => Some(job.outer.unwrap_or_default()),
+/// The outer step along the mean change; none if workers publish their parameters or gradients.
+fn outer(training: &Training) -> Option<Outer> {
+    match (training.agree, training.precision) {
+        (Agreement::Diloco, _) => Some(training.outer.unwrap_or_default()),
         (Agreement::Average, Precision::Bf16 | Precision::Int8) => Some(Outer { rate: 1.0, momentum: 0.0 }),
         _ => None,
     }
 }
 
-/// Bytes that a worker publishes in a round, about.
-pub fn result_bytes(job: &Job, layout: &Layout) -> u64 {
-    let arrays = match (outer(job), job.agree) {
-        (None, Agreement::Average) => 1 + memory_names(job.optimizer).len(),
+/// The approximate bytes that a worker publishes in a round.
+pub fn result_bytes(training: &Training, layout: &Layout) -> u64 {
+    let arrays = match (outer(training), training.agree) {
+        (None, Agreement::Average) => 1 + memory_names(training.optimizer).len(),
         _ => 1,
     };
-    let each = match job.precision {
+    let each = match training.precision {
         Precision::F32 => 4,
         Precision::Bf16 => 2,
         Precision::Int8 => 1,
@@ -59,13 +60,19 @@ pub fn result_bytes(job: &Job, layout: &Layout) -> u64 {
 }
 
 impl<T: Trainable> Round<T> {
-    pub(super) fn new(job: &Job, part: Part, of: Arc<T>) -> Round<T> {
+    /// The round that a stage belongs to.
+    pub(super) fn at(stage: &Stage<'_>, of: Arc<T>) -> Round<T> {
+        Round::new(stage.course.at(stage.number).round(), of)
+    }
+
+    pub(super) fn new(number: u32, of: Arc<T>) -> Round<T> {
+        let training = of.training().clone();
         Round {
-            optimizer: Optimizer::new(job, of.layout()),
+            optimizer: Optimizer::new(&training, of.layout()),
             examples: of.examples(),
-            number: part.round(),
-            outer: outer(job),
-            job: job.clone(),
+            number,
+            outer: outer(&training),
+            training,
             of,
         }
     }
@@ -75,12 +82,12 @@ impl<T: Trainable> Round<T> {
         self.of.layout().parameters()
     }
 
-    /// The arrays of a combined state: those that training goes on from, and the average that is published.
+    /// The arrays of a combined state: those that training continues from, and the average that is published.
     pub(super) fn combined_arrays(&self) -> Vec<&'static str> {
-        self.arrays().into_iter().chain(self.job.average_decay.map(|_| AVERAGED)).collect()
+        self.arrays().into_iter().chain(self.training.average_decay.map(|_| AVERAGED)).collect()
     }
 
-    /// The arrays that training goes on from, the parameters first.
+    /// The arrays that training continues from, the parameters first.
     pub(super) fn arrays(&self) -> Vec<&'static str> {
         let memory: &[&str] = match self.outer {
             None => self.optimizer.memory_names(),
@@ -90,7 +97,7 @@ impl<T: Trainable> Round<T> {
         [&[PARAMETERS], memory].concat()
     }
 
-    /// The parameters that the round begins with: what the last round gave, or what training begins with.
+    /// The parameters that the round begins with: those of the last round, or the first ones.
     pub(super) fn parameters(&self, root: &Root, run: &RunId, state: Option<&FileRef>) -> Result<Vec<f32>> {
         match state {
             Some(file) => self.common(root, run, file)?.array(PARAMETERS),
@@ -102,7 +109,7 @@ impl<T: Trainable> Round<T> {
         }
     }
 
-    /// The state that the round begins with; what workers keep to themselves is still empty.
+    /// The state that the round begins with; the workers' own memory is still empty.
     pub(super) fn state(&self, root: &Root, run: &RunId, file: Option<&FileRef>) -> Result<State> {
         let mut state = self.optimizer.start(self.parameters(root, run, file)?);
         if let Some(file) = file.filter(|_| self.outer.is_none()) {
@@ -120,19 +127,24 @@ impl<T: Trainable> Round<T> {
         Common::open(&root.run(run).combined(), file, self.length())
     }
 
-    /// The pass over the examples that it is of, and which part of that; both from 0. A round of several
-    /// passes counts as one.
+    /// Its pass over the examples, and its part of that pass; both from 0. A round of several passes counts
+    /// as one.
     pub(super) fn epoch(&self) -> (u32, u32) {
-        let parts = self.job.rounds_per_epoch;
+        let parts = self.training.rounds_per_epoch;
         ((self.number - 1) / parts, (self.number - 1) % parts)
     }
 
-    /// What has left the finite numbers, and where.
+    /// The failure of a value that is not finite, with its place.
     pub(super) fn not_finite(&self, what: &'static str, worker: Option<u32>) -> Failed {
-        let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
-        let (round, rate) = (self.number, self.job.learning_rate);
-        Failed::halt(format!(
-            "{what} is not finite in round {round}{worker}: lower the learning rate (it is {rate}), or add warm-up rounds"
-        ))
+        not_finite(&self.training, self.number, what, worker)
     }
+}
+
+/// A failure: something has left the finite numbers in a round.
+pub(super) fn not_finite(training: &Training, round: u32, what: &str, worker: Option<u32>) -> Failed {
+    let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
+    let rate = training.learning_rate;
+    Failed::halt(format!(
+        "{what} is not finite in round {round}{worker}: lower the learning rate (it is {rate}), or add warm-up rounds"
+    ))
 }

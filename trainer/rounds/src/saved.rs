@@ -16,7 +16,7 @@ pub(super) const AVERAGED: &str = "averaged";
 /// Name of the outer step's memory.
 pub(super) const VELOCITY: &str = "velocity";
 
-/// Numbers as text that gives exactly the same numbers again.
+/// Numbers as text from which exactly the same numbers can be read.
 pub(super) fn notes<const N: usize>(pairs: [(&str, String); N]) -> Notes {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -11,32 +11,32 @@
 //!         = factor ^ ⌊x / every⌋                         step
 //! ```
 
-use protocol::{Job, Schedule};
+use crate::keys::{Schedule, Training};
 use std::f64::consts::PI;
 
 /// The rate of the step that begins when `done` rounds are done and that is `length` rounds long.
-pub fn rate(job: &Job, done: f64, length: f64) -> f64 {
-    let warmup = f64::from(job.warmup_rounds);
+pub fn rate(training: &Training, done: f64, length: f64) -> f64 {
+    let warmup = f64::from(training.warmup_rounds);
     let rise = if warmup > 0.0 { ((done + length) / warmup).min(1.0) } else { 1.0 };
-    let fall = match job.schedule {
+    let fall = match training.schedule {
         Schedule::Constant => 1.0,
         Schedule::Cosine => {
-            let through = ((done - warmup) / (f64::from(job.rounds) - warmup).max(1.0)).clamp(0.0, 1.0);
+            let through = ((done - warmup) / (f64::from(training.rounds) - warmup).max(1.0)).clamp(0.0, 1.0);
             0.5 * (1.0 + (PI * through).cos())
         }
         Schedule::Step { every, factor } => factor.powi((done / f64::from(every.max(1))).floor() as i32),
     };
-    job.learning_rate * rise * fall
+    training.learning_rate * rise * fall
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(schedule: serde_json::Value, warmup: u32) -> Job {
-        let job = serde_json::json!({"dataset": "d", "network": "vgg11", "rounds": 10, "learning_rate": 2.0,
+    fn job(schedule: serde_json::Value, warmup: u32) -> Training {
+        let job = serde_json::json!({"rounds": 10, "learning_rate": 2.0,
             "schedule": schedule, "warmup_rounds": warmup});
-        Job::from_value(job).unwrap()
+        serde_json::from_value(job).unwrap()
     }
 
     #[test]

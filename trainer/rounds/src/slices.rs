@@ -1,5 +1,4 @@
-//! A worker's reduction in a stage of its own: one slice of the parameters, summed over what all workers
-//! published.
+//! A worker's reduction in a stage of its own: one slice of the parameters, summed over all workers' results.
 
 use super::chunked::{self, Notes};
 use super::merge::{Merged, merge};
@@ -10,21 +9,22 @@ use super::state::{json, parsed};
 use super::trainable::Trainable;
 use super::training;
 use crate::Result;
-use protocol::{Course, FeatureStore, FileRef, RunId};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::Root;
 use work::{Failed, Progress, Stage, Work, on_results};
 
-/// Key of the list of what workers published.
+/// Key of the list of the workers' results.
 pub(super) const RESULTS: &str = "results";
 
-/// A worker's reduction: its slice of the parameters, of what all workers published in the round.
+/// A worker's reduction: its slice of the parameters of all workers' results in the round.
 pub(super) struct SliceWork<T> {
     round: Round<T>,
     root: Root,
     run: RunId,
+    job: Job,
     course: Course,
     features: FeatureStore,
     stage: u32,
@@ -39,7 +39,7 @@ pub(super) struct SliceWork<T> {
 
 impl<T: Trainable> SliceWork<T> {
     pub(super) fn open(at: &Stage<'_>, worker: u32, of: Arc<T>) -> Result<SliceWork<T>> {
-        let round = Round::new(at.job, at.job.part(at.number), of);
+        let round = Round::at(at, of);
         let folder = at.root.run(at.run).combined();
         let Some(list) = at.state else {
             return Err(Failed::argument(format!("stage {}", at.number), "a list of results", "none"));
@@ -51,6 +51,7 @@ impl<T: Trainable> SliceWork<T> {
             round,
             root: at.root.clone(),
             run: at.run.clone(),
+            job: at.job.clone(),
             course: at.course.clone(),
             features: at.features.clone(),
             stage: at.number,
@@ -72,7 +73,7 @@ impl<T: Trainable> SliceWork<T> {
         let trained = Stage {
             root: &self.root,
             run: &self.run,
-            job: &self.round.job,
+            job: &self.job,
             course: &self.course,
             number: self.trained_in()?,
             workers: self.workers,
@@ -95,7 +96,7 @@ impl<T: Trainable> Work for SliceWork<T> {
         Progress { done: u64::from(self.merged.is_some()), of: 1 }
     }
 
-    /// Nothing: a slice that was not finished is begun again.
+    /// Nothing is saved: a slice that was not finished is begun again.
     fn save(&mut self) -> Result<FileRef> {
         let folder = self.root.run(&self.run).stage(self.stage);
         let text = notes([("worker", self.worker.to_string())]);

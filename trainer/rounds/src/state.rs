@@ -1,5 +1,5 @@
-//! What a round gave to all workers: the parameters, and what the next step on them remembers; in one file or
-//! in slices.
+//! The state that a round made for all workers: the parameters, and the memory for the next step; in one file
+//! or in slices.
 
 use super::chunked::{Chunked, Notes};
 use super::saved::number;
@@ -16,16 +16,16 @@ pub(super) const SLICES: &str = "slices";
 #[derive(Debug)]
 pub(super) struct Common {
     path: PathBuf,
-    /// Files that lie one behind the other.
+    /// The files, in order.
     parts: Vec<Chunked>,
     notes: Notes,
 }
 
 impl Common {
-    /// Opens what a combine published in `folder`, of `length` parameters.
+    /// Opens a combine's state of `length` parameters in `folder`.
     ///
     /// # Errors
-    /// Those of reading it; when it has another number of parameters.
+    /// Those of reading it; if it has another number of parameters.
     pub(super) fn open(folder: &Path, file: &FileRef, length: usize) -> Result<Common> {
         let first = Chunked::open(folder, file)?;
         let (path, notes) = (first.path().to_owned(), first.notes().clone());
@@ -54,10 +54,10 @@ impl Common {
         Ok(values)
     }
 
-    /// Reads values of an array into `values`, from `from` on: whole chunks, or what is left of the array.
+    /// Reads values of an array into `values`, from `from` on: whole chunks, or the rest of the array.
     ///
     /// # Errors
-    /// When there is no such array or a checksum is wrong; those of reading.
+    /// If there is no such array or a checksum is wrong; those of reading.
     pub(super) fn read(&self, name: &str, from: usize, values: &mut [f32]) -> Result<()> {
         let (wanted, mut first, mut raw) = (from..from + values.len(), 0, Vec::new());
         for part in &self.parts {
@@ -87,14 +87,14 @@ impl Common {
     }
 }
 
-/// What a file's text says under a key, in JSON.
+/// The JSON value of a key in a file's text.
 pub(super) fn parsed<T: serde::de::DeserializeOwned>(file: &Path, notes: &Notes, key: &str) -> Result<T> {
     let text = notes.get(key).map_or("none", String::as_str);
     serde_json::from_str(text)
         .map_err(|error| Failed::damaged(file, format!("{key:?} as JSON"), error.to_string()))
 }
 
-/// What stands under such a key: files that the text names.
+/// The value of such a key: files that the text names.
 pub(super) fn json(files: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(files)
         .map_err(|error| Failed::argument("names of files", "JSON", error.to_string()))

@@ -1,21 +1,22 @@
-//! Rounds of something that is no head: a line through points, which has a gradient and nothing else.
+//! Rounds of something that is not a head: a line through points, which has a gradient and nothing else.
 
 use super::random::{Purpose, Stream};
 use super::round::Round;
 use super::tuning::table_of;
 use super::*;
-use protocol::{Best, Course, FileRef, Job, Measure, RunId, Score};
+use protocol::{Course, FileRef, Job, Measure, RunId, Score};
 use serde_json::{Value, json};
 use storage::Root;
 use tempfile::TempDir;
 
-/// Points to train on, and points that are held out.
+/// Training points, and held-out points.
 const POINTS: [usize; 2] = [120, 40];
 /// Coefficients, and one number that is added.
 const INPUTS: usize = 20;
 
-/// A plane through points, found by the squares of what is missed.
+/// A plane through points, found by least squares.
 struct Line {
+    training: Training,
     layout: Layout,
     rows: Vec<Vec<f32>>,
 }
@@ -46,7 +47,7 @@ impl Pass for InOrder {
 }
 
 impl Line {
-    fn new() -> Line {
+    fn new(training: &Training) -> Line {
         let mut stream = Stream::new(3, Purpose::Untrained, 0, 0);
         let line: Vec<f32> = (0..=INPUTS).map(|_| stream.symmetric(1.0)).collect();
         let row = |_| {
@@ -59,10 +60,11 @@ impl Line {
             Array { name, shape, range, decays, rate: 1.0 }
         };
         let arrays = vec![array("weight", 0..INPUTS, true), array("bias", INPUTS..INPUTS + 1, false)];
-        Line { layout: Layout::new(arrays), rows: (0..POINTS[0] + POINTS[1]).map(row).collect() }
+        let rows = (0..POINTS[0] + POINTS[1]).map(row).collect();
+        Line { training: training.clone(), layout: Layout::new(arrays), rows }
     }
 
-    /// What parameters miss a point by.
+    /// The error of parameters at a point.
     fn missed(parameters: &[f32], row: &[f32]) -> f32 {
         let sum: f32 = parameters.iter().zip(&row[..INPUTS]).map(|(w, x)| w * x).sum();
         sum + parameters[INPUTS] - row[INPUTS]
@@ -71,6 +73,10 @@ impl Line {
 
 impl Trainable for Line {
     type Pass = InOrder;
+
+    fn training(&self) -> &Training {
+        &self.training
+    }
 
     fn layout(&self) -> &Layout {
         &self.layout
@@ -108,28 +114,14 @@ impl Trainable for Line {
     }
 
     fn smoothed(&self, _: f64) -> Result<Line> {
-        Ok(Line::new())
+        Ok(Line::new(&self.training))
     }
 }
 
 /// The stages of a job.
-fn course(job: &Job) -> Course {
-    Course {
-        title: "a line through points".into(),
-        before: vec!["features".into()],
-        round: if job.last_stage() > job.rounds_in_all() {
-            vec!["train".into(), "sums".into()]
-        } else {
-            vec!["train".into()]
-        },
-        rounds: job.rounds_in_all(),
-        called: "round".into(),
-        unit: "points".into(),
-        measures: vec![Measure { name: "fit".into(), higher: true, share: true }],
-        best: Best::Measured,
-        score_every: job.score_every,
-        patience: None,
-    }
+fn course(training: &Training) -> Course {
+    let measures = vec![Measure { name: "fit".into(), higher: true, share: true }];
+    training.course("a line through points".into(), &["features"], "points", measures)
 }
 
 /// A folder with a run in it.
@@ -149,16 +141,16 @@ impl Place {
         Place { _folder: folder, root, run }
     }
 
-    /// What the combine of each round gave, of workers with legs of `leg_steps` steps; 0 means one leg.
-    fn rounds(&self, job: &Job, workers: u32, leg_steps: usize) -> Vec<Combined> {
-        let (line, mut combined) = (Arc::new(Line::new()), Vec::<Combined>::new());
+    /// The result of each round's combine, with legs of `leg_steps` steps; 0 means one leg.
+    fn rounds(&self, training: &Training, workers: u32, leg_steps: usize) -> Vec<Combined> {
+        let (line, mut combined) = (Arc::new(Line::new(training)), Vec::<Combined>::new());
         let features = protocol::FeatureStore { key: "none".into(), manifest: None };
         let (root, run, threads, features) = (&self.root, &self.run, 1, &features);
-        for number in 1..=job.last_stage() {
+        let (job, course) = (&Job::from_value(json!({})).unwrap(), &course(training));
+        for number in 1..course.end() {
             let state = combined.last().and_then(|combined| combined.state.clone());
             let state = state.as_ref();
-            let stage =
-                Stage { root, run, job, course: &course(job), number, workers, features, state, threads };
+            let stage = Stage { root, run, job, course, number, workers, features, state, threads };
             let worker = |worker: u32| {
                 let mut place: Option<FileRef> = None;
                 loop {
@@ -180,24 +172,24 @@ impl Place {
         combined
     }
 
-    fn parameters(&self, job: &Job, combined: &Combined) -> Vec<f32> {
+    fn parameters(&self, training: &Training, combined: &Combined) -> Vec<f32> {
         let folder = self.root.run(&self.run).combined();
-        model_parameters(&folder, combined.state.as_ref().unwrap(), job, INPUTS + 1).unwrap()
+        model_parameters(&folder, combined.state.as_ref().unwrap(), training, INPUTS + 1).unwrap()
     }
 }
 
-fn job(changes: Value) -> Job {
-    let mut job = json!({"dataset": "d", "network": "vgg11", "rounds": 8, "batch": 8, "learning_rate": 0.05,
+fn job(changes: Value) -> Training {
+    let mut job = json!({"rounds": 8, "batch": 8, "learning_rate": 0.05,
         "optimizer": {"kind": "adamw"}, "weight_decay": 0.001, "seed": 5});
     job.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    Job::from_value(job).unwrap()
+    serde_json::from_value(job).unwrap()
 }
 
 #[test]
 fn the_rounds_of_a_pass_deal_every_example_once() {
     let job = job(json!({"rounds_per_epoch": 3, "agree": "diloco"}));
-    let line = Arc::new(Line::new());
-    let dealt = |round| average::dealt(&Round::new(&job, Part::Train { round }, line.clone())).unwrap();
+    let line = Arc::new(Line::new(&job));
+    let dealt = |round| average::dealt(&Round::new(round, line.clone())).unwrap();
     let pass = |first: u32| (first..first + 3).flat_map(dealt).collect::<Vec<_>>();
     for first in [1, 4] {
         let mut examples = pass(first);
@@ -250,7 +242,7 @@ fn rungs_find_the_rate_of_a_line() {
     let told = whole.last().unwrap().score.as_ref().unwrap();
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs();
     assert!(score.of == told.of && score.values.iter().zip(&told.values).all(near), "{score:?}, {told:?}");
-    let line = Line::new();
+    let line = Line::new(&job);
     let untrained = line.score(&line.first().unwrap()).unwrap().unwrap();
     assert!(score.values[1] < 0.5 * untrained.values[1], "{best:?}, {untrained:?} before");
 }

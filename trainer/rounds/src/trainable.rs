@@ -1,8 +1,10 @@
-//! What rounds can train: one vector of parameters, examples that are dealt, a gradient and a score.
+//! Something that rounds can train: one vector of parameters, examples that are dealt, a gradient and a
+//! score.
 //!
-//! All that a worker publishes must depend on the examples, the parameters and the numbers of the job alone:
-//! never on threads, on time, or on where a leg was cut.
+//! All results of a worker must depend on the examples, the parameters and the numbers of the job alone:
+//! never on threads, on time, or on the cuts of legs.
 
+use super::keys::Training;
 use super::layout::Layout;
 use super::optimizer::{Optimizer, State};
 use super::order::Examples;
@@ -14,30 +16,33 @@ pub trait Trainable: Sized + Send + Sync + 'static {
     /// Its examples, batch after batch.
     type Pass: Pass;
 
+    /// How it is trained.
+    fn training(&self) -> &Training;
+
     /// The arrays of its parameters.
     fn layout(&self) -> &Layout;
 
     /// The parameters that training begins with.
     ///
     /// # Errors
-    /// Those of reading what it begins with.
+    /// Those of reading them.
     fn first(&self) -> Result<Vec<f32>>;
 
     /// How many examples there are.
     fn examples(&self) -> Examples;
 
-    /// The examples in these rows, in batches of `batch`, of which the last may be smaller; `number` tells
-    /// which time it is that training comes by its examples.
+    /// The examples in these rows, in batches of `batch`; the last may be smaller. `number` counts the passes
+    /// of training over its examples.
     fn pass(&self, number: u64, rows: Vec<u32>, batch: usize) -> Self::Pass;
 
-    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
+    /// Adds the gradient of the batch's summed loss to `sum`, and returns the summed loss.
     ///
     /// # Errors
     /// Those of computing it.
     fn add_gradient(&self, parameters: &[f32], batch: &BatchOf<Self>, sum: &mut [f32]) -> Result<f64>;
 
-    /// One optimizer step along the gradient of the batch's mean loss; gives the summed loss. Whoever can do
-    /// it while the gradient is made has a faster one.
+    /// One optimizer step along the gradient of the batch's mean loss; returns the summed loss. An
+    /// implementation that steps while it computes the gradient is faster.
     ///
     /// # Errors
     /// Those of computing the gradient.
@@ -56,7 +61,7 @@ pub trait Trainable: Sized + Send + Sync + 'static {
         Ok(loss)
     }
 
-    /// How good parameters are on the examples that are held out; none when that is no finite number.
+    /// The score of parameters on the held-out examples; none if it is not finite.
     ///
     /// # Errors
     /// Those of reading these examples.
@@ -81,7 +86,7 @@ pub trait Pass {
     fn batch(&mut self, step: usize) -> Result<&Self::Batch>;
 }
 
-/// Some examples with what is to be learned of them.
+/// Some examples with their targets.
 pub trait Batch {
     /// How many.
     fn examples(&self) -> usize;

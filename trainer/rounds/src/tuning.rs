@@ -1,9 +1,9 @@
 //! The rungs of a tuning: the range test, then trials, each trained by one worker as one machine would train
 //! it.
 //!
-//! Rung 1: sweep *s* belongs to worker *s* mod *workers*; its combine lays out the trials. Later rungs: of
-//! the trials that are left the *t*-th belongs to worker *t* mod *workers*; their combine keeps the best. A
-//! trial's weights and its optimizer's memory lie in a file of its own in the stage's folder, with the same
+//! Rung 1: sweep *s* belongs to worker *s* mod *workers*; its combine lays out the trials. Later rungs: the
+//! *t*-th of the remaining trials belongs to worker *t* mod *workers*; their combine keeps the best. A
+//! trial's weights and its optimizer's memory are in a file of its own in the stage's folder, with the same
 //! name and bytes whoever makes it.
 
 mod range;
@@ -31,7 +31,7 @@ use table::TABLE_KEY;
 use trial::TrialWork;
 use work::{Combined, Failed, Opened, Stage};
 
-/// Takes up a worker's rung.
+/// Opens a worker's rung.
 pub(super) fn open<T: Trainable>(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, of: Arc<T>) -> Opened {
     let rung = Rung::open(at, of)?;
     let folder = at.root.run(at.run).create_stage(at.number)?;
@@ -46,7 +46,7 @@ fn resumed(mut work: impl RungWork + 'static, place: Option<&FileRef>) -> Opened
     Ok(Box::new(work))
 }
 
-/// The range test's trials, or what is left of them.
+/// The range test's trials, or the remaining ones.
 pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc<T>) -> Result<Combined> {
     let rung = Rung::open(at, of)?;
     let stage = at.root.run(at.run).stage(at.number);
@@ -62,7 +62,7 @@ pub(super) fn combine<T: Trainable>(at: &Stage<'_>, results: &[FileRef], of: Arc
 }
 
 impl<T: Trainable> Rung<T> {
-    /// The trials that the sweeps lead to: every rate with every pair, the lowest rate first.
+    /// The trials that follow from the sweeps: every rate with every pair, the lowest rate first.
     fn lay_out(&self, measures: &[Measure], results: &[FileRef], stage: &Path) -> Result<Table> {
         let mut losses = BTreeMap::new();
         for (worker, result) in (0..).zip(results) {

@@ -26,7 +26,7 @@ impl S3Bucket {
     /// The bucket `name`, with calls carried out on `runtime`.
     pub fn new(config: &aws_config::SdkConfig, name: String, runtime: Handle) -> S3Bucket {
         let own = aws_sdk_s3::config::Builder::from(config)
-            // An endpoint of one's own, a test's for instance, knows no bucket names in front of its host's.
+            // A custom endpoint, of a test for instance, does not accept bucket names before its host name.
             .force_path_style(config.endpoint_url().is_some())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
@@ -53,7 +53,7 @@ fn failed(key: &str, reason: impl ToString) -> Error {
 impl Bucket for S3Bucket {
     fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error> {
         let mut object = self.runtime.block_on(self.get(key, from))?;
-        // The writing of a piece is not a task of the runtime: it may take its time.
+        // Writing a piece is not a task of the runtime: it may take long.
         while let Some(piece) = self.runtime.block_on(object.body.next()) {
             if !take(&piece.map_err(|error| failed(key, error))?)? {
                 break;

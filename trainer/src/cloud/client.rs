@@ -1,4 +1,4 @@
-//! The SDK's configuration: TLS through ring, and a bound on every call, for the SDK's own default has none.
+//! The SDK's configuration: TLS through ring, and a bound on every call, because the SDK's default has none.
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -6,7 +6,7 @@ use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
-/// What the clients are made with: credentials, region and endpoints as the environment has them.
+/// The configuration of all clients: credentials, region and endpoints from the environment.
 pub async fn configuration() -> SdkConfig {
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -19,7 +19,7 @@ pub async fn configuration() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).load().await
 }
 
-/// What a service said, or why it was not reached.
+/// The service's message, or why it was not reached.
 pub(super) fn words(error: impl ProvideErrorMetadata + std::error::Error) -> String {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),

@@ -47,7 +47,7 @@ impl Invoke for LambdaInvoke {
         let Some(watchdog) = &self.watchdog else { return Ok(()) };
         let text = serde_json::json!({"on": on}).to_string();
         let failed = |reason| Error::Send { event: text.clone(), reason };
-        // Synchronously: two switches that wait in a queue could pass each other.
+        // Synchronous: two switches in a queue could overtake each other.
         let call = self.client.invoke().function_name(watchdog).payload(Blob::new(text.clone()));
         match self.runtime.block_on(call.send()) {
             Ok(reply) => match reply.function_error {

@@ -1,5 +1,5 @@
-//! What the function reaches: Lambda, its watchdog, the table and the bucket,
-//! each asked for something harmless.
+//! Tests the function's connections: Lambda, its watchdog, the table and the bucket, each with a harmless
+//! request.
 
 use super::client::words;
 use aws_config::SdkConfig;
@@ -8,10 +8,10 @@ use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long each service is waited for.
+/// How long to wait for each service.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// The names of what the function works with; what it has not is not asked for.
+/// The names of the function's services; a missing one is not tested.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// The function itself.
@@ -24,7 +24,7 @@ pub struct Names {
     pub bucket: Option<String>,
 }
 
-/// Asks every service and says for each whether it answered, how fast, or why not.
+/// Asks every service and returns for each whether it answered, how fast, or why not.
 pub async fn probe(config: &SdkConfig, names: &Names) -> Value {
     let lambda = aws_sdk_lambda::Client::new(config);
     let mut found = json!({"lambda": ask(dry_run(&lambda, &names.function)).await});
@@ -50,14 +50,14 @@ async fn ask(question: impl Future<Output = Result<(), String>>) -> Value {
     }
 }
 
-/// An invocation that is checked and not carried out.
+/// An invocation that is checked but not carried out.
 async fn dry_run(lambda: &aws_sdk_lambda::Client, function: &str) -> Result<(), String> {
     let call = lambda.invoke().function_name(function).invocation_type(InvocationType::DryRun);
     call.send().await.map(drop).map_err(words)
 }
 
-/// A write under a condition that never holds: nothing is written,
-/// and the answer shows that it might have been.
+/// A write under a condition that never holds: nothing is written, and the answer shows that it could have
+/// been.
 async fn table_answers(config: &SdkConfig, table: &str) -> Result<(), String> {
     let key = |text: &str| AttributeValue::S(text.into());
     let put = aws_sdk_dynamodb::Client::new(config).put_item().table_name(table);

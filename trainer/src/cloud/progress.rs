@@ -1,9 +1,10 @@
-//! Progress in DynamoDB: a view for people, written in the background, dropped rather than waited for.
+//! Progress in DynamoDB: a view for people, written in the background; a report is dropped rather than waited
+//! for.
 //!
-//! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id holds the items `run`
-//! (where it stands), `job`, `stage#0007` (its times, score and bars), `worker#0003` (how far a worker is)
-//! and `model`; `pk` = `#runs` holds one item a run, for listing. An item is overwritten whole, and only by
-//! one that is not older (`seq`): a lost, late or doubled write does no harm.
+//! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id has the items `run` (its
+//! progress), `job`, `stage#0007` (its times, score and bars), `worker#0003` (a worker's progress) and
+//! `model`; `pk` = `#runs` has one item a run, for listing. An item is overwritten whole, and only by one that
+//! is not older (`seq`): a lost, late or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Reports that may wait; more are dropped.
 const QUEUE: usize = 64;
-/// Reports a second that all workers of a run make together of the run, and as many of workers, at the most.
+/// The most reports per second of all workers of a run together on the run, and as many on workers.
 const REPORTS_A_SECOND: f64 = 2.0;
 /// How long the end of an invocation waits for its reports.
 const FLUSH: Duration = Duration::from_millis(800);
@@ -30,7 +31,7 @@ const KEEP_S: u64 = 90 * 24 * 3_600;
 /// The largest and the smallest numbers that DynamoDB holds, nearly.
 const LARGEST: f64 = 1e125;
 const SMALLEST: f64 = 1e-129;
-/// Overwrites nothing newer.
+/// Never overwrites a newer item.
 const NOT_OLDER: &str = "attribute_not_exists(seq) OR seq <= :seq";
 
 type Item = HashMap<String, AttributeValue>;
@@ -46,7 +47,7 @@ pub struct DynamoProgress {
     runtime: Handle,
     last_ledger: Mutex<Option<Instant>>,
     last_worker: Mutex<Option<Instant>>,
-    /// Runs as the facts tell that this process has seen.
+    /// Runs according to the facts that this process has seen.
     timelines: Mutex<HashMap<RunId, Timeline>>,
 }
 
@@ -67,7 +68,7 @@ impl DynamoProgress {
         for (key, value) in [("seq", seq), ("at_ms", now_ms), ("expires", now_ms / 1_000 + KEEP_S)] {
             item.entry(key.into()).or_insert_with(|| AttributeValue::N(value.to_string()));
         }
-        // A full queue drops the report: the next one says more.
+        // A full queue drops the report: the next one is more recent.
         let _ = self.queue.try_send(Order::Put(item));
     }
 
@@ -125,7 +126,7 @@ impl Progress for DynamoProgress {
         let run = ledger.run.as_str();
         let mut timelines = self.timelines();
         let timeline = timelines.entry(ledger.run.clone()).or_default();
-        // What is said of a run after its end is said of its end.
+        // A report on a run after its end has the time of its end.
         let item = RunItem::of(ledger, if ledger.ending.is_some() { timeline.last_ms } else { now_ms });
         self.put((run, "run"), timeline.version(), now_ms, &item);
         self.put_stage(run, ledger.stage, timeline, now_ms);
@@ -147,7 +148,7 @@ impl Progress for DynamoProgress {
         let timeline = timelines.entry(run.clone()).or_default();
         for fact in facts {
             timeline.take(fact);
-            // A combined stage is reported at once or never; what is read of long ago needs no room.
+            // A combined stage is reported at once or never; an old one needs no space.
             if let Fact::CombineDone { combined, .. } = fact {
                 timeline.forget_before(combined.stage);
             }
@@ -208,7 +209,7 @@ fn held(number: &serde_json::Number) -> String {
     }
 }
 
-/// An item's fields as DynamoDB has them: text, numbers and truth values.
+/// An item's fields in DynamoDB's types: text, numbers and truth values.
 fn attributes(fields: &impl Serialize) -> Item {
     let Ok(Value::Object(fields)) = serde_json::to_value(fields) else { return Item::new() };
     let attribute = |value| match value {

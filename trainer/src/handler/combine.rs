@@ -1,4 +1,4 @@
-//! The combine of a stage: reduce what its workers published, score it, open the next stage.
+//! The combine of a stage: reduce the results of its workers, score them, open the next stage.
 
 use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};
@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
-    let results: Vec<FileRef> = ledger.workers.iter().filter_map(|w| w.result.clone()).collect();
+    let results: Vec<FileRef> = ledger.shares.results().cloned().collect();
     let stage = stage(services, &ledger, target.stage);
-    let mut work = services.workload.combine(&stage, &results, ledger.combine.place.as_ref())?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.combine(&stage, &results, ledger.combine.place.as_ref())?;
     let fact = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => fact,
+        Ended::CutShort(fact) => fact,
         Ended::Finished(work::Combined { state, features, score }) => {
             let combined = Combined { stage: target.stage, state, features, score };
             let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
@@ -28,8 +29,7 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
     Ok(reply)
 }
 
-/// Removes what nobody reads any more. What stays because this was cut short is a leak of some kilobytes,
-/// no harm.
+/// Removes files that nobody reads any more. If it is cut short, some kilobytes are left, which does no harm.
 fn tidy_up(turn: &Turn<'_>, ledger: &Ledger, stage: u32, retired: &[u32]) {
     let folder = turn.services.root.run(&ledger.run);
     let combined = retired.iter().map(|&old| folder.remove_combined(old, &[]));

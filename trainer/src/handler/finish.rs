@@ -1,5 +1,5 @@
-//! The end of a run: the product of its best state is scored and published, in legs;
-//! then the end is recorded.
+//! The end of a run: the product of its best state is scored and published, in legs; then the end is
+//! recorded.
 
 use super::leg::{self, Ended};
 use super::{Reply, Turn, stage};
@@ -15,10 +15,11 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Resul
     };
     let unscored = ledger.end.unscored.as_deref();
     let last = Last { best, unscored, place: ledger.combine.place.as_ref() };
-    let mut work = services.workload.finish(&stage(services, &ledger, target.stage), last)?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.finish(&stage(services, &ledger, target.stage), last)?;
     let model = match leg::run(turn, target, &mut *work, |_, _| ())? {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => {
+        Ended::CutShort(fact) => {
             let (recorded, ledger) = turn.record(fact)?;
             return turn.send(&ledger, &recorded.due);
         }

@@ -1,5 +1,5 @@
-//! One leg of any work: steps until the work or the time ends, then the result,
-//! or the place for the next leg.
+//! One leg of any work: it steps until the work or the time ends, then makes the result, or the place for the
+//! next leg.
 
 use super::Turn;
 use super::lookout::Lookout;
@@ -12,8 +12,8 @@ use work::Work;
 pub(super) enum Ended<Made> {
     /// With the result of the work.
     Finished(Made),
-    /// For want of time: this is to be recorded.
-    OutOfTime(Fact),
+    /// Before the work was done: this is to be recorded.
+    CutShort(Fact),
     /// The work is not wanted any more, in words.
     NotWanted(String),
 }
@@ -32,10 +32,17 @@ pub(super) fn run<Made>(
         if work.progress().finished() {
             return Ok(Ended::Finished(work.publish()?));
         }
+        if turn.services.notice.is_given() {
+            // A leg that has not done a step leaves the place of the one before.
+            let place = if pace.has_stepped() { Some(work.save()?) } else { None };
+            let (done, invocation) = (work.progress().done, turn.invocation.id.clone());
+            let at_ms = turn.now_ms();
+            return Ok(Ended::CutShort(Fact::Interrupted { target, place, done, invocation, at_ms }));
+        }
         if pace.must_stop(now_ms) {
             let (done, place) = (work.progress().done, work.save()?);
             let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
-            return Ok(Ended::OutOfTime(Fact::LegDone { target, place, done, invocation, at_ms }));
+            return Ok(Ended::CutShort(Fact::LegDone { target, place, done, invocation, at_ms }));
         }
         if lookout.is_due(now_ms) {
             if let Some(why) = turn.not_wanted(target)? {

@@ -1,24 +1,25 @@
-//! When a working leg looks whether its run has been ended: before every batch,
-//! as long as looking takes next to no time.
+//! When a working leg checks whether its run has been ended: before every batch, as long as the check takes
+//! almost no time.
 
-/// How many times as long as a look took a leg works before the next one, at least; and at most,
-/// in milliseconds.
+/// A leg works at least this many times as long as its last check took before the next one; and the most time
+/// between two checks, in milliseconds.
 const SPARE: u64 = 50;
 const LONGEST_MS: u64 = 2_000;
 
-/// When to look next, in milliseconds since 1970.
+/// The time of the next check, in milliseconds since 1970.
 pub(super) struct Lookout {
     next_ms: u64,
 }
 
 impl Lookout {
-    /// The ledger was just seen.
+    /// The ledger was just read.
     pub(super) fn new(now_ms: u64) -> Lookout {
         Lookout { next_ms: now_ms + 1 }
     }
 
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        now_ms >= self.next_ms
+        // A look that is further away than any is one of a clock that went back.
+        now_ms >= self.next_ms || self.next_ms > now_ms + LONGEST_MS
     }
 
     pub(super) fn looked(&mut self, begun_ms: u64, ended_ms: u64) {
@@ -38,5 +39,6 @@ mod tests {
             lookout.looked(2_000, 2_000 + took_ms);
             assert!(lookout.is_due(next_ms) && !lookout.is_due(next_ms - 1), "after {took_ms} ms");
         }
+        assert!(lookout.is_due(100), "the clock went back");
     }
 }

@@ -16,10 +16,19 @@ impl Pace {
         Pace { begun_ms: now_ms, deadline_ms, last_ms: now_ms, longest_step_ms: 0, steps: 0 }
     }
 
+    /// A step has ended. Where the clock went back meanwhile, the deadline goes back with it,
+    /// as far as is known.
     pub(super) fn stepped(&mut self, now_ms: u64) {
+        let back_ms = self.last_ms.saturating_sub(now_ms);
+        self.deadline_ms = self.deadline_ms.saturating_sub(back_ms);
+        self.begun_ms = self.begun_ms.saturating_sub(back_ms);
         self.longest_step_ms = self.longest_step_ms.max(now_ms.saturating_sub(self.last_ms));
         self.last_ms = now_ms;
         self.steps += 1;
+    }
+
+    pub(super) fn has_stepped(&self) -> bool {
+        self.steps > 0
     }
 
     /// Whether another step of the longest length so far, and half as much again, would eat into the time for
@@ -46,5 +55,13 @@ mod tests {
         pace.stepped(2_000);
         assert!(!pace.must_stop(4_000), "4,000 + 1,500 + 500 is not past 6,000");
         assert!(pace.must_stop(4_001));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_a_leg_no_more_time() {
+        let mut pace = Pace::new(3_600_000, 3_605_000);
+        pace.stepped(3_601_000);
+        pace.stepped(1_000);
+        assert!(!pace.must_stop(2_000) && pace.must_stop(3_001), "4,000 of its 5,000 ms were left");
     }
 }

@@ -1,4 +1,4 @@
-//! What an invocation answers: JSON for who looks at the test console, never needed by the protocol.
+//! The answer of an invocation: JSON for people at the test console, never needed by the protocol.
 
 use protocol::{Ledger, RunId, Target};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ impl Reply {
         let sent: Vec<_> = sent.iter().map(Target::to_string).collect();
         let mut reply = json!({"run": ledger.run, "stage": ledger.stage, "sent": sent});
         if let Some(ending) = &ledger.ending {
-            reply["ended"] = json!(ending.why.to_string());
+            reply["ended"] = json!(ledger.words(&ending.why));
             reply["model"] = json!(ending.model.as_ref().map(|model| &model.name));
         }
         Reply(reply)

@@ -1,10 +1,10 @@
-//! One sandbox for the handler's tests: a workload that works as it is told,
-//! and a clock that stands until it is moved.
+//! One sandbox for the handler's tests: a workload that does what the test says, and a clock that stands
+//! still until it is moved.
 
 use crate::Error;
 use crate::cloud::NoProgress;
 use crate::handler::handle;
-use crate::services::{Clock, Invocation, Invoke, Ledgers, Services, Settings};
+use crate::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
 use protocol::{Best, Ceiling, Course, FeatureStore, FileRef, Job};
 use serde_json::Value;
 use std::path::Path;
@@ -12,19 +12,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::Root;
-use work::{Combined, Failed, Last, Plan, Stage, Work, Workload};
+use work::{Combined, Failed, Last, Plan, Registry, Stage, Work, Workload};
 
 /// How a worker's work begins.
 pub(super) type Begin = dyn Fn() -> Result<Box<dyn Work>, Failed> + Send + Sync;
 
-/// Plans, begins a worker's work as it is told, and does nothing else.
+/// Plans, begins a worker's work as the test says, and does nothing else.
 struct Begins(Box<Begin>);
 
 impl Workload for Begins {
+    fn check(&self, _: &Job) -> Result<(), Failed> {
+        Ok(())
+    }
     fn plan(&self, _: &Root, job: &Job, _: u32) -> Result<Plan, Failed> {
         let course = Course {
             title: "nothing".into(),
             before: vec!["features".into()],
+            shares: Vec::new(),
             round: vec!["train".into()],
             rounds: 20,
             called: "round".into(),
@@ -78,7 +82,7 @@ pub(super) fn sandbox(
         invoke: Box::new(invoke),
         progress: Box::new(NoProgress),
         clock: Box::new(Shared(clock.clone())),
-        workload: Box::new(Begins(begin)),
+        workloads: Registry::new(vec![("begins", Box::new(Begins(begin)))]),
         settings: Settings {
             ceiling: Ceiling::default(),
             threads: 1,
@@ -86,10 +90,11 @@ pub(super) fn sandbox(
             patience_ms: 60_000,
         },
         ledgers: Ledgers::default(),
+        notice: Notice::default(),
     }
 }
 
-/// Delivers an event; what the handler answers.
+/// Delivers an event and returns the handler's answer.
 pub(super) fn deliver(services: &Services, event: &Value) -> Result<Value, Error> {
     let invocation = Invocation {
         id: event.to_string(),

@@ -28,7 +28,7 @@ pub(super) fn start(
                 opened => opened?,
             };
             watch(services, true);
-            // Of a run without a fact there is nothing to say but why it cannot be planned.
+            // For a run without a fact the only answer is why it cannot be planned.
             return act(turn, event).map_err(|acted| match acted {
                 Error::NoRun { .. } => error,
                 acted => acted,
@@ -55,7 +55,7 @@ pub(super) fn start(
     folder.create()?;
     let (log, new) = FactLog::create(folder.ledger(), &first, services.settings.lock_wait)?;
     let turn = Turn::with(services, invocation, &run, log);
-    // After the ledger is there and before anything is sent: see `tick` for who switches it off.
+    // After the ledger exists and before anything is sent; `tick` switches it off.
     watch(services, true);
     if !new {
         same_job(&turn, start, &first)?;
@@ -84,14 +84,14 @@ fn admit(services: &Services, invocation: &Invocation, need: &Need) -> Result<()
     ceiling::admit(services, need)
 }
 
-/// What the run will do, and its number of workers, after everything that its job names has been checked.
+/// The plan of the run and its number of workers, after a check of everything that its job names.
 fn plan(services: &Services, start: &StartEvent) -> Result<(Plan, u32), Error> {
     let job = match &start.job {
         Some(job) => job.clone(),
         None => Box::new(default_job(services)?),
     };
     let workers = start.workers.or(job.workers).unwrap_or(WORKERS);
-    Ok((services.workload.plan(&services.root, &job, workers)?, workers))
+    Ok((services.workloads.find(&job)?.plan(&services.root, &job, workers)?, workers))
 }
 
 fn default_job(services: &Services) -> Result<Job, Error> {
@@ -105,7 +105,7 @@ fn default_job(services: &Services) -> Result<Job, Error> {
     Ok(Job::parse(&text)?)
 }
 
-/// A run's job and its number of workers are fixed: a start that brings others is refused.
+/// A run's job and its number of workers are fixed: a start with others is refused.
 fn same_job(turn: &Turn<'_>, start: &StartEvent, first: &Fact) -> Result<(), Error> {
     let Fact::Started { job, .. } = first else { return Ok(()) };
     let ledger = turn.read()?;
@@ -136,7 +136,7 @@ impl Record for Enlisted {
     const SCHEMA: u32 = 1;
 }
 
-/// Enters a run into the index if it is admitted, and names it if the event did not.
+/// Adds a run to the index if it is admitted, and names it if the event did not.
 fn enlist(
     services: &Services,
     start: &StartEvent,
@@ -166,8 +166,7 @@ pub(super) fn runs(services: &Services) -> Result<Vec<RunId>, Error> {
     Ok(entries.into_iter().map(|entry| entry.run).collect())
 }
 
-/// Switches the watchdog. When that fails the run goes on: what it guards against is rare,
-/// and a `start` tries again.
+/// Switches the watchdog. If this fails the run goes on: lost events are rare, and a `start` tries again.
 pub(super) fn watch(services: &Services, on: bool) {
     if let Err(error) = services.invoke.watch(on) {
         tracing::warn!(on, %error, "the watchdog was not switched");

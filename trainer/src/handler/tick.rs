@@ -1,4 +1,4 @@
-//! The watchdog's tick: every run that has not ended is asked what is overdue.
+//! The watchdog's tick: it sends again the overdue work of every run that has not ended.
 
 use super::start::{runs, watch};
 use super::{Reply, Turn, act};
@@ -6,11 +6,11 @@ use crate::Error;
 use crate::services::{Invocation, Services};
 use protocol::{Event, RunId};
 
-/// Ticks every run, the newest first. One run's trouble does not keep the others waiting.
+/// Ticks every run, the newest first. One run's trouble does not delay the others.
 ///
-/// When all have ended the watchdog is switched off. A run that starts meanwhile is in the index before it
-/// switches the watchdog on; so who looks again after switching it off, and finds one, switches it on:
-/// it is on whenever a run is.
+/// When all have ended the watchdog is switched off. A run that starts at the same time is in the index
+/// before it switches the watchdog on. So the tick looks again after switching it off, and switches it on if
+/// it finds one: the watchdog is on whenever a run is.
 pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocation) -> Result<Reply, Error> {
     let mut replies = Vec::new();
     let mut failed = None;
@@ -35,7 +35,7 @@ pub(super) fn tick_all(services: &Services, event: &Event, invocation: &Invocati
     }
 }
 
-/// Whether no run is active. One that cannot be read may be.
+/// Whether no run is active. A run that cannot be read counts as active.
 fn all_ended(services: &Services, invocation: &Invocation) -> bool {
     let ended = |run: &RunId| match Turn::open(services, invocation, run).and_then(|turn| turn.read()) {
         Ok(ledger) => ledger.ending.is_some(),

@@ -11,7 +11,7 @@ use storage::{FactLog, NewFacts};
 
 /// How often an update whose lock was lost is done again.
 const LOCK_TRIES: usize = 5;
-/// The longest that a fact says in words, in characters.
+/// The most characters of a reason in a fact.
 const MOST_WORDS: usize = 1_500;
 
 /// What to do, and what the run needs before it can be done.
@@ -51,8 +51,7 @@ impl<'a> Turn<'a> {
         self.services.clock.now_ms()
     }
 
-    /// Decides what to do with an event and records that it begins, or is sent again,
-    /// in one holding of the lock.
+    /// Decides what to do with an event and records that it begins, or is sent again, under one lock.
     ///
     /// Work begins only with the whole of its time in the run's share of the operator's ceiling.
     pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Arc<Ledger>), Error> {
@@ -81,7 +80,11 @@ impl<'a> Turn<'a> {
                 }
                 Some(Fact::Begun { target: *target, lease })
             }
-            Decision::Resend(targets) => Some(Fact::SentAgain { targets: targets.clone(), at_ms: now_ms }),
+            Decision::Resend(targets) => {
+                let (targets, forced) = (targets.clone(), event.is_forced());
+                Some(Fact::SentAgain { targets, forced, at_ms: now_ms })
+            }
+            Decision::Wait(_) => Some(Fact::Seen { at_ms: now_ms }),
             _ => None,
         };
         let recorded = fact.as_ref().map(|fact| ledger.record(fact)).transpose()?;
@@ -109,7 +112,8 @@ impl<'a> Turn<'a> {
                 return Ok((Some(fact.clone()), recorded));
             }
             // Known: only what is sent again is recorded, so that it is paid for.
-            let again = Fact::SentAgain { targets: recorded.due.clone(), at_ms: self.now_ms() };
+            let (targets, at_ms) = (recorded.due.clone(), self.now_ms());
+            let again = Fact::SentAgain { targets, forced: false, at_ms };
             if recorded.due.is_empty() {
                 return Ok((None, recorded));
             }
@@ -124,8 +128,7 @@ impl<'a> Turn<'a> {
         Ok(found)
     }
 
-    /// Records why work failed, if that can be recorded:
-    /// the event will be delivered again whatever becomes of this.
+    /// Records why work failed, if that can be recorded. The event is delivered again in either case.
     pub(super) fn hindered(&self, target: Target, error: &Error) {
         let why = shortened(&error.to_string());
         let invocation = self.invocation.id.clone();
@@ -134,13 +137,16 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Records the end, if it is still the one that was settled in `before`, and shows what the run has made.
+    /// Records the end, if it is still the one settled in `before`, and shows the run's product.
     pub(super) fn end(&self, before: &Ledger, ending: Ending) -> Result<Reply, Error> {
         let services = self.services;
         let fact = Fact::Ended { ending, at_ms: self.now_ms() };
         let (_, ledger) = self.record_if(fact, |ledger| Ok(ledger.check_settled(before)?))?;
         let published = ledger.ending.as_ref().is_some_and(|ending| ending.model.is_some());
-        if published && let Some(model) = services.workload.show(&services.root, &ledger.run) {
+        if published
+            && let Ok(workload) = services.workloads.find(&ledger.job)
+            && let Some(model) = workload.show(&services.root, &ledger.run)
+        {
             services.progress.model(&ledger.run, &model, self.now_ms());
         }
         if let Err(error) = ceiling::settle(services, &ledger) {
@@ -149,27 +155,27 @@ impl<'a> Turn<'a> {
         Ok(Reply::done(&ledger, &[]))
     }
 
-    /// Settles that the run ends, and sends what is due then.
+    /// Settles that the run ends, and sends the events that are then due.
     pub(super) fn close(&self, why: Reason) -> Result<Reply, Error> {
         let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
         self.record_and_send(Fact::Closed { why, invocation, at_ms })
     }
 
-    /// Settles that the product is published without scores, and sends what is due then.
+    /// Settles that the product is published without scores, and sends the events that are then due.
     pub(super) fn cut(&self, why: String) -> Result<Reply, Error> {
         let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
         self.record_and_send(Fact::Cut { why, invocation, at_ms })
     }
 
-    /// Takes up the run again, which was given up.
+    /// Reopens the run, which was given up.
     pub(super) fn reopen(&self, ledger: &Ledger) -> Result<Reply, Error> {
         ceiling::admit(self.services, &ledger.need(&self.lease(self.now_ms())))?;
         let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
         self.record_and_send(Fact::Reopened { invocation, at_ms })
     }
 
-    /// Work that doing it again cannot help: the run is closed; its end goes on without scores,
-    /// then without a product.
+    /// For work that trying again cannot help: the run is closed; its end continues without scores, then
+    /// without a product.
     pub(super) fn halt(&self, target: Target, error: &Error) -> Result<Reply, Error> {
         let ledger = self.read()?;
         let why = shortened(&error.to_string());
@@ -189,11 +195,11 @@ impl<'a> Turn<'a> {
         self.send(&ledger, &recorded.due)
     }
 
-    /// Why a leg that is under way is not wanted any more, if it is not.
-    /// Only when the ledger has changed is it read, under its lock.
+    /// Why a running leg is not wanted any more; none if it still is. The ledger is read, under its lock,
+    /// only if it has changed.
     pub(super) fn not_wanted(&self, target: Target) -> Result<Option<String>, Error> {
         let known = self.services.ledgers.known(self.log.path());
-        // What cannot be looked at is read, which says why.
+        // If the look fails, the ledger is read, and the error says why.
         if !self.log.has_changed(&known).unwrap_or(true) {
             return Ok(None);
         }
@@ -205,12 +211,13 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The ledger as it stands.
+    /// The current ledger.
     pub(super) fn read(&self) -> Result<Arc<Ledger>, Error> {
         self.update(|_| Ok((None, ()))).map(|((), ledger)| ledger)
     }
 
-    /// Sends what is due, unless that would pass a limit: then the run is closed, or its end cut short.
+    /// Sends the events that are due. If that would pass a limit, the run is closed instead, or its end cut
+    /// short.
     pub(super) fn send(&self, ledger: &Ledger, targets: &[Target]) -> Result<Reply, Error> {
         if let Some(ending) = ledger.ready() {
             return self.end(ledger, ending);
@@ -231,8 +238,8 @@ impl<'a> Turn<'a> {
         self.invocation.lease(now_ms)
     }
 
-    /// One holding of the lock. A lost lock means that nothing counted: all of it is done again. The ledger
-    /// is copied only while somebody has an older one in hand.
+    /// One update under the lock. A lost lock means that nothing counted: all of it is done again. The ledger
+    /// is copied only if somebody still uses an older one.
     fn update<R>(
         &self,
         change: impl Fn(&mut Ledger) -> Result<(Option<Fact>, R), Error>,
@@ -277,7 +284,7 @@ fn caught_up(ledger: Option<Arc<Ledger>>, new: NewFacts<Fact>) -> Result<Option<
     Ok(Some(ledger))
 }
 
-/// What a fact says, at most so long.
+/// The words of a reason, cut to a length.
 fn shortened(words: &str) -> String {
     words.chars().take(MOST_WORDS).collect()
 }

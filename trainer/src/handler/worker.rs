@@ -1,4 +1,5 @@
-//! One leg of one worker: compute until the work or the time ends, publish, record, pass the baton on.
+//! One leg of one worker: compute until the work or the time ends, publish, record, hand over to the next
+//! leg.
 
 use super::leg::{self, Ended};
 use super::pace::Pace;
@@ -11,8 +12,10 @@ use work::Work;
 
 pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
+    let share = ledger.workers[worker as usize].share;
     let place = ledger.workers[worker as usize].place.as_ref();
-    let mut work = services.workload.open(&stage(services, &ledger, target.stage), worker, place)?;
+    let mut work =
+        services.workloads.find(&ledger.job)?.open(&stage(services, &ledger, target.stage), share, place)?;
     let first = work.progress().done;
     let mut last = None;
     let ended = leg::run(turn, target, &mut *work, |work, pace| {
@@ -22,7 +25,7 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: 
     })?;
     let fact = match ended {
         Ended::NotWanted(why) => return Ok(Reply::ignored(why)),
-        Ended::OutOfTime(fact) => fact,
+        Ended::CutShort(fact) => fact,
         Ended::Finished(result) => {
             let (invocation, at_ms) = (turn.invocation.id.clone(), turn.now_ms());
             Fact::WorkerDone { target, result, invocation, at_ms }

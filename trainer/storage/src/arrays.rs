@@ -1,7 +1,7 @@
-//! `.npy` files: npyz reads and writes the header, the payload goes as raw little-endian bytes.
+//! `.npy` files: npyz reads and writes the header; the payload is raw little-endian bytes.
 //!
-//! A file is never copied whole: rows are read with `pread` into the caller's buffer,
-//! so several threads may read from one open file.
+//! A file is never copied whole: rows are read with `pread` into the caller's buffer, so several threads may
+//! read from one open file.
 
 use crate::Error;
 use crate::disk::{self, Access, File};
@@ -110,10 +110,10 @@ pub fn write_npy_header(writer: &mut impl Write, dtype: Dtype, shape: &[u64]) ->
     Ok(())
 }
 
-/// Writes one whole `.npy`. The same values give the same bytes on every machine.
+/// Writes one whole `.npy`. The same values make the same bytes on every machine.
 ///
 /// # Errors
-/// `InvalidInput` when `values` are not as many as `shape` says; else the writer's own.
+/// `InvalidInput` if `values` are not as many as `shape` says; else the writer's own.
 pub fn write_npy<T: Element>(writer: &mut impl Write, shape: &[u64], values: &[T]) -> io::Result<()> {
     if shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d)) != Some(values.len() as u64) {
         let message = format!("shape {shape:?} does not fit {} values", values.len());
@@ -203,12 +203,12 @@ impl Npy {
         self.row_len
     }
 
-    /// Where the file lies.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Checks type and shape; `None` stands for any length of that dimension.
+    /// Checks type and shape; `None` allows any length of that dimension.
     ///
     /// # Errors
     /// [`Error::Array`] with what was expected and found.
@@ -276,12 +276,12 @@ impl Npy {
     }
 }
 
-/// numpy writes `|u1`; others write `<u1` for the same bytes, and `=` never reaches a file.
+/// numpy writes `|u1`; others write `<u1` for the same bytes; `=` is never in a file.
 fn is_named(dtype: Dtype, descr: &str) -> bool {
     dtype.descr() == descr || (dtype == Dtype::U8 && matches!(descr, "<u1" | ">u1"))
 }
 
-/// Parses the header and says where the payload starts.
+/// Parses the header and returns where the payload starts.
 ///
 /// The length and the nesting are bounded before npyz sees the text, because its parser is recursive.
 fn read_header(file: &File, path: &Path) -> Result<(NpyHeader, u64), Error> {

@@ -1,16 +1,15 @@
-//! The disk: every call that this crate makes of the operating system, for files, waiting and names,
-//! in one place.
+//! The disk: every call of the operating system that this crate makes, for files, waiting and names, in one
+//! place.
 //!
-//! The system's own is the default. [`within`] puts another in its place for what a thread does: one that
-//! counts calls, that crashes between two of them,
-//! or that simulates a network file system with several clients.
+//! The system's own disk is the default. [`within`] replaces it for the work of a thread: by one that counts
+//! calls, that crashes between two of them, or that simulates a network file system with several clients.
 
 use crate::entropy;
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -19,13 +18,13 @@ use std::time::{Duration, Instant};
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// To be read.
+    /// For reading.
     Read,
-    /// To be read and written.
+    /// For reading and writing.
     Update,
-    /// To be read and written; made when it is not there.
+    /// For reading and writing; the file is made if it is missing.
     UpdateOrCreate,
-    /// To be written; its name must be new.
+    /// For writing; the name must be new.
     CreateNew,
 }
 
@@ -35,34 +34,34 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path, access: Access) -> io::Result<File>;
     /// Makes a folder.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Whether what has the name is a folder.
+    /// Whether the path is a folder.
     fn is_dir(&self, path: &Path) -> io::Result<bool>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder, freshly read.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Gives a file a name, which is taken from whatever has it.
+    /// Gives a file a name, and replaces the file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file another name, which must be new.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Whether two names are those of one file.
     fn same_file(&self, a: &Path, b: &Path) -> io::Result<bool>;
-    /// Takes a name away.
+    /// Removes a name.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Takes a folder away with all that is in it.
+    /// Removes a folder with everything in it.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The time since some moment.
     fn now(&self) -> Duration;
     /// Waits.
     fn sleep(&self, time: Duration);
-    /// 64 bits that no other call in any process gives.
+    /// 64 bits that no other call in any process returns.
     fn random(&self) -> u64;
 }
 
 /// An open file. Dropping it closes it and frees its lock.
 pub type File = Box<dyn OpenFile>;
 
-/// What is done with an open file. Several threads may read from one at once.
+/// The operations on an open file. Several threads may read from one at once.
 pub trait OpenFile: Debug + Send + Sync {
     /// Its length in bytes.
     fn length(&self) -> io::Result<u64>;
@@ -70,18 +69,22 @@ pub trait OpenFile: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes some bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
-    /// Cuts it, or lengthens it with zeros.
+    /// Truncates it, or lengthens it with zeros.
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes its bytes durable.
     fn sync(&self) -> io::Result<()>;
-    /// Takes the lock that at most one holds, or answers `WouldBlock`.
+    /// Makes it executable for everybody who may read it. A disk without such rights has nothing to do.
+    fn allow_running(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Takes the lock that only one may hold, or answers `WouldBlock`.
     fn try_lock(&self) -> io::Result<()>;
-    /// Gives the lock back.
+    /// Releases the lock.
     fn unlock(&self) -> io::Result<()>;
 }
 
 impl dyn OpenFile + '_ {
-    /// Reads some bytes, whatever signals come; none at the end.
+    /// Reads some bytes, despite signals; none at the end.
     pub(crate) fn read_some(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
             match self.read_at(buffer, offset) {
@@ -121,7 +124,7 @@ impl dyn OpenFile + '_ {
         Ok(())
     }
 
-    /// All bytes from `offset` on, `most` of them at most; none when the file is shorter.
+    /// At most `most` bytes from `offset` on; none if the file is shorter.
     pub(crate) fn read_from(&self, offset: u64, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.length()?.saturating_sub(offset).min(most) as usize];
         self.read_exact_at(&mut bytes, offset)?;
@@ -133,8 +136,8 @@ thread_local! {
     static HERE: RefCell<Option<Arc<dyn Disk>>> = const { RefCell::new(None) };
 }
 
-/// Does `f` with all that this crate does on this thread going to `disk`.
-/// Threads that `f` starts have the system's.
+/// Runs `f`. All calls of this crate on this thread go to `disk`; threads that `f` starts use the system's
+/// disk.
 pub fn within<R>(disk: Arc<dyn Disk>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Arc<dyn Disk>>);
     impl Drop for Restore {
@@ -159,7 +162,7 @@ pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
     on(|disk| disk.open(path, access))
 }
 
-/// How long something has been waited for.
+/// Measures how long something has taken.
 pub(crate) struct Stopwatch(Duration);
 
 impl Stopwatch {
@@ -177,7 +180,7 @@ pub(crate) fn sleep(time: Duration) {
     on(|disk| disk.sleep(time));
 }
 
-/// 64 bits that no other call in any process gives.
+/// 64 bits that no other call in any process returns.
 pub(crate) fn random() -> u64 {
     on(|disk| disk.random())
 }
@@ -269,6 +272,17 @@ impl OpenFile for fs::File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn allow_running(&self) -> io::Result<()> {
+        let mut permissions = self.metadata()?.permissions();
+        let mode = permissions.mode();
+        let wanted = mode | (mode & 0o444) >> 2;
+        if wanted == mode {
+            return Ok(());
+        }
+        permissions.set_mode(wanted);
+        self.set_permissions(permissions)
     }
 
     fn try_lock(&self) -> io::Result<()> {

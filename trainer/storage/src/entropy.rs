@@ -1,13 +1,13 @@
-//! Randomness for file names and waiting times; nothing that a run computes may come from here.
+//! Randomness for file names and waiting times; a run's results may not depend on it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// 64 bits that no other call in any process gives, as far as that can be had.
+/// 64 bits that no other call in any process returns, as far as possible.
 ///
-/// `RandomState` is seeded by the operating system; process, time and a counter are mixed in for the case
-/// that two sandboxes were frozen and copied from one image and so share their seed.
+/// `RandomState` is seeded by the operating system. Process, time and a counter are mixed in, in case two
+/// sandboxes were frozen and copied from one image and so share their seed.
 pub(crate) fn random() -> u64 {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let mut hasher = RandomState::new().build_hasher();

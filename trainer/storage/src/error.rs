@@ -1,4 +1,4 @@
-//! What can go wrong on the shared file system, in words that name the file and say what to do.
+//! Errors on the shared file system. Their messages name the file and say what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use std::time::Duration;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, where, what was expected and what to do.
+/// An error: what went wrong, where, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused or failed an operation.
     #[error("cannot {action} {}: {source}{}", .path.display(), advice(.source))]
     Io {
-        /// What was tried: "open", "write".
+        /// The action that failed: "open", "write".
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
@@ -28,7 +28,7 @@ pub enum Error {
         /// How long it was looked for.
         waited: Duration,
     },
-    /// Others held the lock for the whole time that we were ready to wait; try again later.
+    /// Others held the lock for the whole time that we could wait; try again later.
     #[error("{} stayed locked by others for {:.1} s: try again; if nothing runs, wait 180 s for a vanished client's lock to end", .path.display(), .waited.as_secs_f64())]
     Busy {
         /// The locked file.
@@ -36,7 +36,7 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
-    /// The lock was lost while it was held: nothing of this update counts; do all of it again.
+    /// The lock was lost during an update: nothing of it counts; do all of it again.
     #[error("the lock on {} was lost ({source}): this update does not count, do it again from the start", .path.display())]
     LockLost {
         /// The locked file.
@@ -44,14 +44,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// A file is not what was written.
+    /// A file has other bytes than were written.
     #[error("{} is damaged: expected {expected}, found {found}; remove it and make it again, or restore a copy", .file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What should be there.
+        /// The expected content.
         expected: String,
-        /// What is there.
+        /// The content that was found.
         found: String,
     },
     /// A file was written by another version.
@@ -67,31 +67,31 @@ pub enum Error {
     /// A name that would leave its folder, hide, or be unreadable elsewhere.
     #[error("{what} {found:?} is not allowed: expected {expected}")]
     Name {
-        /// What the name is of: "data set", "file".
+        /// The kind of name: "data set", "file".
         what: &'static str,
         /// The name.
         found: String,
-        /// What is allowed.
+        /// The names that are allowed.
         expected: &'static str,
     },
-    /// An array or data set that somebody made in another form than the one that is needed.
+    /// An array or data set that somebody made in another form than the needed one.
     #[error("{}: expected {expected}, found {found}", .file.display())]
     Array {
         /// The file.
         file: PathBuf,
-        /// What can be read.
+        /// The forms that can be read.
         expected: String,
-        /// What it is.
+        /// The form that was found.
         found: String,
     },
-    /// What was given to be written, or asked of a file, does not fit.
+    /// Data to write, or a request for a file, that does not fit.
     #[error("{what}: expected {expected}, found {found}")]
     Unfit {
-        /// What does not fit.
+        /// The thing that does not fit.
         what: String,
-        /// What would.
+        /// The value that would fit.
         expected: String,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
 }
@@ -99,10 +99,10 @@ pub enum Error {
 /// Whether doing the same again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It can: bytes that could not be read or written, a lock that others have,
-    /// a file that is not to be seen yet.
+    /// It can: bytes that could not be read or written, a lock that others have, a file that cannot be seen
+    /// yet.
     Retry,
-    /// It cannot: bytes that were read and are wrong, or a request that nothing on disk can meet.
+    /// It cannot: bytes that were read and are wrong, or a request that nothing on disk can satisfy.
     Halt,
 }
 
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// Whether it can last until somebody gives space, access or a file. A lock passes on by itself.
+    /// Whether it can last until somebody provides space, access or a file. A lock is released by itself.
     pub fn is_lasting(&self) -> bool {
         matches!(self, Error::Io { .. } | Error::Missing { .. })
     }
@@ -136,10 +136,10 @@ impl Error {
         }
     }
 
-    /// The failure to read `expected` from `path`: the one place where damage is told from trouble.
+    /// The failure to read `expected` from `path`: the one place that distinguishes damage from trouble.
     ///
-    /// Bytes that were read and are wrong are damage: they end too early, or their reader makes nothing of
-    /// them. Bytes that could not be read are trouble, whatever the system's reason.
+    /// Bytes that were read and are wrong are damage: they end too early, or their reader cannot parse them.
+    /// Bytes that could not be read are trouble, whatever the system's reason.
     pub fn read(path: &Path, expected: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         move |source| match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData if !is_trouble(&source) => {
@@ -149,24 +149,24 @@ impl Error {
         }
     }
 
-    /// A file that is not what was written.
+    /// A file that has other bytes than were written.
     pub fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
     }
 
-    /// An array or data set in another form than the one that is needed.
+    /// An array or data set in another form than the needed one.
     pub fn array(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Array { file: file.to_owned(), expected: expected.into(), found: found.into() }
     }
 
-    /// Something given or asked for that does not fit.
+    /// An input or a request that does not fit.
     pub fn unfit(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Unfit { what: what.into(), expected: expected.into(), found: found.into() }
     }
 }
 
-/// Whether what went wrong comes from a refusal of the system, however deep it lies:
-/// then it says nothing of the bytes.
+/// Whether the cause is a refusal of the system, however deep it is in the chain of errors: then the error
+/// says nothing about the bytes.
 pub fn is_trouble(error: &(dyn std::error::Error + 'static)) -> bool {
     let refused = |error: &(dyn std::error::Error + 'static)| {
         error.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error().is_some())
@@ -181,7 +181,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// What a person can do about a system's error.
+/// Advice for a person about a system's error.
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

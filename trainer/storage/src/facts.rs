@@ -9,9 +9,9 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a log of facts may hold.
+/// A record of a log of facts.
 pub trait Record: Serialize + DeserializeOwned {
-    /// The newest schema that is understood; the first record of a log says in `schema` which it has.
+    /// The newest schema that can be read; the first record of a log has the log's schema in `schema`.
     const SCHEMA: u32;
 }
 
@@ -52,7 +52,7 @@ impl<T: Record> FactLog<T> {
         Log::open(path).map(FactLog::from)
     }
 
-    /// The file that the log lies in.
+    /// The log's file.
     pub fn path(&self) -> &Path {
         self.log.path()
     }
@@ -65,7 +65,7 @@ impl<T: Record> FactLog<T> {
         decode(self.path(), &self.log.read(wait)?)
     }
 
-    /// Whether there may be facts behind `known`; see [`Log::has_changed`].
+    /// Whether there may be facts after `known`; see [`Log::has_changed`].
     ///
     /// # Errors
     /// As [`Log::has_changed`].
@@ -73,7 +73,7 @@ impl<T: Record> FactLog<T> {
         self.log.has_changed(known)
     }
 
-    /// Gives all facts to `f` under the lock and appends those that it returns; see [`Log::update`].
+    /// Passes all facts to `f` under the lock and appends those that it returns; see [`Log::update`].
     ///
     /// # Errors
     /// Those of [`Log::update`], and [`Error::Damaged`] for a record that is not such a fact.
@@ -85,7 +85,7 @@ impl<T: Record> FactLog<T> {
         self.update_after(wait, &mut Known::default(), |new| f(new.facts))
     }
 
-    /// As [`FactLog::update`], but gives `f` only the facts behind `known`; see [`Log::update_after`].
+    /// As [`FactLog::update`], but passes only the facts after `known` to `f`; see [`Log::update_after`].
     ///
     /// # Errors
     /// As [`FactLog::update`].
@@ -141,7 +141,7 @@ fn decode<T: Record>(path: &Path, records: &[Vec<u8>]) -> Result<Vec<T>> {
     records.iter().enumerate().map(fact).collect()
 }
 
-/// Refuses a later version's log by name, before something in it that is not known looks like damage.
+/// Refuses a later version's log by name, before an unknown part of it looks like damage.
 fn check_schema<T: Record>(path: &Path, records: &[Vec<u8>]) -> Result<()> {
     #[derive(Deserialize)]
     struct First {

@@ -1,5 +1,5 @@
-//! The manifest of a feature store, `features.json`:
-//! what the features were made of and which files hold them.
+//! The manifest of a feature store, `features.json`: the data that the features were made of, and the files
+//! that have them.
 //!
 //! Invariant: the shards of each split cover its images without gap or overlap, in the manifest's order.
 
@@ -46,20 +46,21 @@ pub struct FeatureShard {
     pub file: FileRef,
     /// The split that its images belong to: `train`, `val`.
     pub split: String,
-    /// Index in the split of the image of its first row; of augmented images copy comes after copy of all.
+    /// Index in the split of the image of its first row; with augmented images, all images of a copy come
+    /// before those of the next.
     pub first_image: u64,
-    /// How many images it holds.
+    /// How many images it has.
     pub rows: u64,
 }
 
-/// What a feature store holds.
+/// The content of a feature store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureManifest {
     schema: u32,
     /// The store's key, also the name of its folder.
     pub key: String,
-    /// What the features were made of, as whoever made the key describes it.
+    /// The data that the features were made of, as the maker of the key describes it.
     pub made_of: Map<String, Value>,
     /// Images in all splits together.
     pub rows: u64,
@@ -98,7 +99,8 @@ impl FeatureManifest {
         })
     }
 
-    /// The manifest in `folder` if there is one; its absence may be only this machine's belief.
+    /// The manifest in `folder` if there is one; another machine may have one that this machine cannot see
+    /// yet.
     ///
     /// # Errors
     /// As [`FeatureManifest::open`].
@@ -121,8 +123,8 @@ impl FeatureManifest {
         self.shards.iter().filter(move |shard| shard.split == split)
     }
 
-    /// Opens one of this manifest's shards: its length, type and shape are checked, its bytes by
-    /// [`FeatureManifest::verify_shard`].
+    /// Opens one of this manifest's shards and checks its length, type and shape;
+    /// [`FeatureManifest::verify_shard`] checks its bytes.
     ///
     /// # Errors
     /// Those of [`open`]; [`Error::Array`] for another type or shape.
@@ -144,7 +146,7 @@ impl FeatureManifest {
         open(folder, &shard.file)?.verify()
     }
 
-    /// What does not fit together: expected and found.
+    /// A contradiction in the manifest: expected and found.
     fn contradiction(&self) -> Option<(String, String)> {
         let mut next = BTreeMap::new();
         for shard in &self.shards {
@@ -169,7 +171,7 @@ impl FeatureManifest {
     }
 }
 
-/// The one key that manifests of all versions have.
+/// The only key that manifests of all versions have.
 #[derive(Deserialize)]
 struct AnySchema {
     schema: u32,

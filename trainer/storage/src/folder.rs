@@ -1,14 +1,14 @@
-//! Folders on the shared file system: made durably, seen freshly, removed with patience.
+//! Folders on the shared file system: made durable, seen fresh, removed with patience.
 
 use crate::disk::{self, Access};
 use crate::{Error, Result};
 use std::io;
 use std::path::Path;
 
-/// Makes the folder and those above it that are not there, so that they survive a loss of power.
+/// Makes the folder and the missing ones above it, so that they survive a power failure.
 ///
 /// # Errors
-/// [`Error::Io`], also when something else has the name.
+/// [`Error::Io`], also if the name is taken by something else.
 pub fn create_folder(path: &Path) -> Result<()> {
     if path.as_os_str().is_empty() {
         return Ok(());
@@ -16,7 +16,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
     match disk::on(|disk| disk.create_dir(path)) {
         Ok(()) => {}
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-            // Only what was seen to be something else is refused: a failed look tells nothing.
+            // Only a known other thing is refused: a failed look proves nothing.
             let something_else = matches!(is_dir(path), Ok(false));
             return if something_else { Err(Error::io("create the folder", path)(source)) } else { Ok(()) };
         }
@@ -46,13 +46,13 @@ pub fn sync_folder(path: &Path) -> Result<()> {
     disk::on(|disk| disk.sync_dir(path)).map_err(Error::io("sync the folder", path))
 }
 
-/// Makes this machine forget what it believes about the names in a folder.
+/// Makes this machine forget its cached names of a folder.
 ///
 /// An NFS client remembers for up to 50 s that a name is missing. Making and removing a file refreshes the
-/// folder at once; where that is not allowed (a folder that is mounted for reading), listing it does.
+/// folder at once. If this is not allowed (a folder that is mounted for reading), listing it does.
 ///
-/// A folder that is not to be seen may be missing in this machine's belief alone:
-/// then the one above it is refreshed first.
+/// A folder that cannot be seen may be missing only in this machine's cache: then the one above it is
+/// refreshed first.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -72,7 +72,7 @@ pub fn refresh(folder: &Path) -> Result<()> {
 fn probe(folder: &Path) -> Result<()> {
     let probe = folder.join(format!(".refresh-{:016x}", disk::random()));
     match disk::open(&probe, Access::CreateNew) {
-        // Another machine's removal of the whole folder may take the probe along.
+        // Another machine's removal of the whole folder may remove the probe, too.
         Ok(_) => match disk::on(|disk| disk.remove_file(&probe)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", &probe)(source))
@@ -83,9 +83,9 @@ fn probe(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder and all in it; one that is gone already is fine.
+/// Removes a folder and everything in it; a folder that is already gone is fine.
 ///
-/// Gives `false` when something is left: a file that this machine still reads leaves a `.nfs` name until it
+/// Returns `false` if something is left: a file that this machine still reads leaves a `.nfs` name until it
 /// is closed.
 ///
 /// # Errors

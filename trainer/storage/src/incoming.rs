@@ -1,9 +1,9 @@
-//! Files that are brought in from outside, by several invocations if need be,
-//! and get their name when they are whole.
+//! Files that are copied in from outside, by several invocations if necessary. A file gets its name when it
+//! is whole.
 //!
-//! Until then a file lies in `incoming/` under its content's checksum. So whoever goes on with it, and two
-//! that bring it in at once, write the same bytes to the same places;
-//! and it is read back whole before it gets its name, in several invocations as well.
+//! Until then it is in `incoming/` under its content's checksum. So an invocation that continues it, or two
+//! that copy it at once, write the same bytes to the same places. The file is read back whole before it gets
+//! its name, in several invocations if need be.
 
 use crate::disk::{self, Access, File};
 use crate::folder::{create_folder, sync_folder};
@@ -39,12 +39,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for what has arrived of it,
-    /// as long as `in_time` says.
+    /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for the part that has
+    /// arrived, as long as `in_time` says.
     ///
     /// # Errors
-    /// [`Error::Name`] for a path that is no data set's, weights' or `job.json`; [`Error::Unfit`] when
-    /// another content has the name, which only `job.json` may be given up for; [`Error::Io`].
+    /// [`Error::Name`] for a path that is not a data set's, weights', a program's or `job.json`;
+    /// [`Error::Unfit`] if another content has the name (only `job.json` may be replaced); [`Error::Io`].
     pub fn begin(
         root: &Root,
         path: &str,
@@ -91,7 +91,7 @@ impl Incoming {
         self.have == self.bytes
     }
 
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     ///
     /// # Errors
     /// [`Error::Unfit`] for more than the file has, [`Error::Io`].
@@ -110,10 +110,11 @@ impl Incoming {
     /// the next call is to go on.
     ///
     /// # Errors
-    /// [`Error::Damaged`], after which it is brought in from its beginning; [`Error::Io`].
+    /// [`Error::Damaged`], after which it is copied again from its beginning; [`Error::Io`].
     pub fn finish(self, in_time: &dyn Fn() -> bool) -> Result<bool> {
         if let Err(source) = self.file.sync() {
-            // This machine's cache may show what the disk has not: none of it is to be counted on.
+            // This machine's cache may show bytes that the disk does not have, so none of them can be
+            // trusted.
             self.file.set_length(0).map_err(Error::io("empty", &self.part))?;
             return Err(Error::io("sync", &self.part)(source));
         }
@@ -129,7 +130,7 @@ impl Incoming {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         create_folder(folder)?;
         match disk::on(|disk| disk.rename(&self.part, &self.target)) {
-            // Another that brought in the same was first.
+            // Another invocation that copied the same file was first.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match content(&self.target, (self.bytes, &self.sha256), &place, in_time)? {
                     Content::Expected => {}
@@ -145,16 +146,29 @@ impl Incoming {
 
 const JOB: &str = "job.json";
 
-/// What may be brought in: `job.json`, and files of data sets and weights.
+/// Makes a file that was copied in executable.
+///
+/// # Errors
+/// [`Error::Name`], as [`Incoming::begin`]; [`Error::Io`].
+pub fn allow_running(root: &Root, path: &str) -> Result<()> {
+    check_path(path)?;
+    let target = root.path().join(path);
+    let file = disk::open(&target, Access::Read).map_err(Error::io("open", &target))?;
+    file.allow_running().map_err(Error::io("let run", &target))
+}
+
+/// The paths that may be copied in: `job.json`, and files of data sets, weights and programs.
 fn check_path(path: &str) -> Result<()> {
     check_file_name(path)?;
     let mut parts = path.split('/');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(JOB), None, None) => Ok(()),
-        (Some("datasets" | "weights"), Some(name), Some(_)) => check_name("data set or weights", name),
+        (Some("datasets" | "weights" | "programs"), Some(name), Some(_)) => {
+            check_name("data set, weights or program", name)
+        }
         _ => {
-            let expected = "job.json, datasets/<name>/<file> or weights/<name>/<file>";
-            Err(Error::unfit("the path of what is brought in", expected, path))
+            let expected = "job.json, or <file> in datasets/<name>/, weights/<name>/ or programs/<name>/";
+            Err(Error::unfit("the path of a pushed file", expected, path))
         }
     }
 }
@@ -267,9 +281,16 @@ mod tests {
     fn nothing_is_brought_in_elsewhere() {
         let folder = temporary();
         let root = Root::open(folder.path()).unwrap();
-        for path in
-            ["runs/a/ledger", "../x", "datasets/x", "datasets/../../x/y", "job.json/x", "/etc/passwd", ""]
-        {
+        for path in [
+            "runs/a/ledger",
+            "../x",
+            "datasets/x",
+            "programs/x",
+            "datasets/../../x/y",
+            "job.json/x",
+            "/etc/passwd",
+            "",
+        ] {
             assert!(Incoming::begin(&root, path, (5, HELLO), &|| true).is_err(), "{path}");
         }
         assert!(Incoming::begin(&root, PATH, (5, "../../x"), &|| true).is_err());

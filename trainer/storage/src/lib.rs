@@ -1,8 +1,7 @@
 //! Every byte on the shared file system: the ledger and its lock, atomic publication, arrays, features.
 //!
-//! Invariants: what is shared is never rewritten in place, but for the log, which is appended to under its
-//! own lock; a name is published once; nothing is decided by listing a folder
-//! or by asking whether a file exists.
+//! Invariants: no shared file is rewritten in place, except that logs are appended to under their own lock; a
+//! name is published once; nothing is decided by listing a folder or by asking whether a file exists.
 
 pub mod arrays;
 pub mod disk;
@@ -29,7 +28,7 @@ pub use error::{Error, Fate, Result, is_trouble};
 pub use facts::{FactLog, NewFacts, Record};
 pub use features::{FeatureManifest, FeatureShard, FeatureType};
 pub use folder::{create_folder, refresh, remove_folder, sync_folder};
-pub use incoming::{Arrival, Incoming};
+pub use incoming::{Arrival, Incoming, allow_running};
 pub use log::{Created, Known, Log, News};
 pub use names::{check_file_name, check_name};
 pub use opened::{CheckedStream, Opened, PATIENCE, find, open, open_within, read_whole};

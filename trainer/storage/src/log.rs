@@ -1,9 +1,9 @@
 //! An append-only file of records that many machines append to, under a lock on that very file.
 //!
 //! Invariants, each measured on NFS: the locked file is the file with the data (a lock refreshes the cache of
-//! its own file only); it is opened for reading and writing; it is never truncated but for a torn tail, under
-//! the lock; a record counts once `fsync` has succeeded while the lock was held;
-//! EIO means that the lock was lost.
+//! its own file only). It is opened for reading and writing. It is never truncated except for a torn tail,
+//! under the lock. A record counts once `fsync` has succeeded while the lock was held. EIO means that the
+//! lock was lost.
 
 mod frames;
 mod medium;
@@ -18,36 +18,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a log that is not there is looked for. Its folder is refreshed each time, so that a name once
-/// found missing does not stay missing.
+/// How long a missing log is looked for. Its folder is refreshed each time, so that a name once found missing
+/// does not stay missing.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
-/// So many of the last bytes are written again, the same to the same place, by who appends to a log that it
-/// has only read: some frames, or what several failed to make durable one after the other.
+/// A process that appends to a log that it has only read writes this many of the last bytes again, the same
+/// to the same place: some frames, or those that several failed to make durable one after the other.
 const DOUBTED: usize = 4096;
-/// The first pause before the lock is asked for again; each is twice as long as the one before it,
-/// up to the longest.
+/// The first pause before the lock is tried again; each pause is twice as long as the one before it, up to
+/// the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
-/// An append-only file of records; only its path is kept, each use opens the file anew.
+/// An append-only file of records; it keeps only the path, and each use opens the file again.
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
-    /// Whether damage is passed over, and all that is whole behind it counts.
+    /// Whether damage is skipped, and everything whole after it counts.
     forgiving: bool,
 }
 
 /// The records that a reader does not know yet.
 #[derive(Clone, Copy, Debug)]
 pub struct News<'a> {
-    /// Whether these are all records: what the reader knew is of another file, or nothing.
+    /// Whether these are all records: the reader knew another file, or nothing.
     pub all: bool,
     /// The records, oldest first.
     pub records: &'a [Vec<u8>],
 }
 
-/// What [`Log::create`] found.
+/// The result of [`Log::create`].
 #[derive(Clone, Debug)]
 pub enum Created {
     /// The log had no records; the first one is ours.
@@ -66,11 +66,11 @@ impl Created {
 }
 
 impl Log {
-    /// Begins the log with the record `first`, unless it has records;
-    /// of many callers one gets [`Created::New`].
+    /// Begins the log with the record `first`, unless it has records; one of many callers gets
+    /// [`Created::New`].
     ///
-    /// Who is first is decided under the lock by what the file holds, not by who made the file: a file whose
-    /// maker died before its first record is an empty log, and the next caller begins it.
+    /// The file's content decides under the lock who is first, not the maker of the file: a file whose maker
+    /// died before its first record is an empty log, and the next caller begins it.
     ///
     /// # Errors
     /// As [`Log::update`].
@@ -83,10 +83,10 @@ impl Log {
         Ok(if new { Created::New(log) } else { Created::Exists(log) })
     }
 
-    /// The log at `path`, made without records when it is not there.
+    /// The log at `path`, made without records if it is missing.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file or its folder cannot be made.
+    /// [`Error::Io`] if the file or its folder cannot be made.
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Log> {
         let path = path.into();
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -96,8 +96,8 @@ impl Log {
         Ok(Log { path, forgiving: false })
     }
 
-    /// The same log, for records of which none depends on another:
-    /// damage costs those that it has hit and no more.
+    /// The same log, for records that do not depend on each other: damage costs only the records that it has
+    /// hit.
     pub fn forgiving(self) -> Log {
         Log { forgiving: true, ..self }
     }
@@ -105,19 +105,19 @@ impl Log {
     /// The log at `path`, which someone has created.
     ///
     /// # Errors
-    /// [`Error::Missing`] when it is not there, after looking for it for two seconds.
+    /// [`Error::Missing`] if it is still missing after two seconds.
     pub fn open(path: impl Into<PathBuf>) -> Result<Log> {
         let log = Log { path: path.into(), forgiving: false };
         log.file()?;
         Ok(log)
     }
 
-    /// The file that the log lies in.
+    /// The log's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All records, oldest first, as they are on disk: read under the lock, for only that refreshes them.
+    /// All records, oldest first, as they are on disk: read under the lock, because only that refreshes them.
     ///
     /// # Errors
     /// As [`Log::update`].
@@ -125,15 +125,14 @@ impl Log {
         self.update(wait, |records| Ok((Vec::new(), records.to_vec())))
     }
 
-    /// Gives all records to `f` and appends those that it returns, as one: all of them count or none.
+    /// Passes all records to `f` and appends those that it returns, as one: all of them count or none.
     ///
     /// The lock is held from the reading to the `fsync`, so `f` must be quick: decide there, compute
-    /// elsewhere. It is waited for during `wait`.
+    /// elsewhere. `wait` is the longest wait for the lock.
     ///
     /// # Errors
-    /// [`Error::Busy`] when others hold the lock all the time; [`Error::LockLost`] when nothing of this
-    /// counts and all of it is to be done again; [`Error::Damaged`]; [`Error::Schema`];
-    /// and whatever `f` says.
+    /// [`Error::Busy`] if others hold the lock all the time; [`Error::LockLost`] if nothing of this counts
+    /// and all of it must be done again; [`Error::Damaged`]; [`Error::Schema`]; and the errors of `f`.
     pub fn update<R, E: From<Error>>(
         &self,
         wait: Duration,
@@ -142,11 +141,11 @@ impl Log {
         self.update_after(wait, &mut Known::default(), |news| f(news.records))
     }
 
-    /// As [`Log::update`], but gives `f` only the records behind `known`,
-    /// and moves that on to the end of the log.
+    /// As [`Log::update`], but passes only the records after `known` to `f`, and moves `known` to the end of
+    /// the log.
     ///
-    /// So a process that looks at a long log again and again reads each record once. `known` moves only when
-    /// the update succeeds; records that `f` appended are behind it then.
+    /// So a process that reads a long log again and again reads each record once. `known` moves only if the
+    /// update succeeds; records that `f` appended are then after it.
     ///
     /// # Errors
     /// As [`Log::update`].
@@ -160,14 +159,14 @@ impl Log {
         let decode = if self.forgiving { frames::decode_or_salvage } else { frames::decode };
         let medium = &mut Locked { file: &*file, path: &self.path };
         let result = transact(&self.path, medium, known, decode, f);
-        // What counts is on disk by now, and closing the file frees the lock as well.
+        // The records are on disk by now, and closing the file releases the lock as well.
         let _ = file.unlock();
         result
     }
 
-    /// Whether the file's length, or its last frame, is another than `known`: asked of the server by an
-    /// opening, without the lock. A frame that was written over, by one who held the lock no more,
-    /// need not change the length.
+    /// Whether the file's length or its last frame differs from `known`: asked of the server by opening the
+    /// file, without the lock. A frame that was written over, by one who had lost the lock, need not change
+    /// the length.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -187,8 +186,8 @@ impl Log {
         look().map_err(Error::io("look at", &self.path))
     }
 
-    /// Opens the file and locks it. Never blocks in the kernel:
-    /// an NFS client would sleep for up to 30 s between its own tries.
+    /// Opens the file and locks it. It never blocks in the kernel: an NFS client would sleep for up to 30 s
+    /// between its own tries.
     fn lock(&self, wait: Duration) -> Result<File> {
         let file = self.file()?;
         let start = Stopwatch::start();
@@ -221,24 +220,26 @@ impl Log {
                 return Err(Error::Missing { path: self.path.clone(), waited });
             }
             disk::sleep(Duration::from_millis(100));
-            // The folder itself may be what is not there yet; then the next look says so.
+            // The folder itself may be missing; then the next look says so.
             let _ = refresh(self.path.parent().unwrap_or(Path::new(".")));
         }
     }
 }
 
-/// What may be only a client's old knowledge: the name is not there, or its file was replaced on the server.
+/// An error that may come from a client's old cache: the name is missing, or its file was replaced on the
+/// server.
 pub(crate) fn is_stale(source: &io::Error) -> bool {
     matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
-/// Half of a pause to all of it, so that those who wait do not ask in step.
+/// A random time between half of a pause and all of it, so that waiting processes do not try at the same
+/// moments.
 fn jittered(pause: Duration) -> Duration {
     let half = pause.as_micros() as u64 / 2;
     Duration::from_micros(half + disk::random() % (half + 1))
 }
 
-/// One update on a locked file: read what is new, ask `f`, append as one write, make it durable.
+/// One update on a locked file: read new records, ask `f`, append as one write, make it durable.
 fn transact<R, E: From<Error>>(
     path: &Path,
     file: &mut impl Medium,
@@ -271,27 +272,28 @@ fn transact<R, E: From<Error>>(
             file.cut(whole as u64)
                 .map_err(|source| medium::lost_or_io("cut the torn tail of", path, source))?;
         }
-        // A holder's fsync may have failed, and after that this machine's cache shows what the disk has not.
+        // The last holder's fsync may have failed, and then this machine's cache shows bytes that the disk
+        // does not have.
         let doubted = if now_known.only_read { whole.saturating_sub(DOUBTED).max(from) } else { whole };
         let bytes = [&bytes[doubted - from..whole - from], &frame].concat();
         file.write_all_at(&bytes, doubted as u64).map_err(|source| {
-            // A part of the frame may be there, for instance on a full disk. If this fails too, the part is a
-            // torn tail, which the next holder cuts.
+            // A part of the frame may have been written, for instance on a full disk. If the cut fails too,
+            // the part is a torn tail, which the next holder cuts.
             let _ = file.cut(whole as u64);
             medium::lost_or_io("append to", path, source)
         })?;
         now_known = with_frame;
     }
-    // Whoever tries again after a failed fsync is to doubt what it reads.
+    // A process that tries again after a failed fsync must doubt what it reads.
     *known = Known::default();
-    // Also when nothing was appended: the last holder may have died between its write and its fsync,
-    // and what is acted on must be durable.
+    // Also if nothing was appended: the last holder may have died between its write and its fsync, and a
+    // decision may only use durable facts.
     file.sync().map_err(|source| medium::lost_or_io("sync", path, source))?;
     *known = now_known;
     Ok(result)
 }
 
-/// Checks that the file is as long as what was read of it.
+/// Checks that the file is as long as the part that was read.
 fn check_alone(path: &Path, file: &mut impl Medium, end: usize, when: &str) -> Result<()> {
     let length = file.length_anew().map_err(|source| medium::lost_or_io("look at", path, source))?;
     if length == end as u64 {

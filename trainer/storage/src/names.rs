@@ -1,4 +1,4 @@
-//! What may be the name of a file or folder here.
+//! The names that files and folders may have here.
 
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub fn check_name(what: &'static str, name: &str) -> Result<()> {
     Err(Error::Name { what, found: name.to_owned(), expected: EXPECTED })
 }
 
-/// Checks the name of a published file, which may lie in sub-folders of the folder that it belongs to.
+/// Checks the name of a published file, which may be in sub-folders of its folder.
 ///
 /// # Errors
 /// [`Error::Name`].

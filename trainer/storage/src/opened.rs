@@ -1,4 +1,4 @@
-//! Opening what others published: the folder is refreshed, the file awaited, its length and checksum checked.
+//! Opening the files of others: the folder is refreshed, the file awaited, its length and checksum checked.
 
 use crate::arrays::Npy;
 use crate::disk::{self, Access, File, Stopwatch};
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twox_hash::XxHash3_128;
 
-/// How long a published file that is not to be seen yet is awaited:
-/// an NFS client may not see a name for 50 s.
+/// How long we wait for a published file that cannot be seen yet: an NFS client may not see a name for 50 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a file of a fixed name is awaited that is there long before it is used: a look at the refreshed
-/// folder decides, and the rest is for a server that is slow to answer.
+/// How long we wait for a file of a fixed name that exists long before it is used. A look at the refreshed
+/// folder decides; the rest is for a server that is slow to answer.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Bytes read at once when a file is streamed.
 const CHUNK: usize = 1 << 20;
 
-/// A published file, open for reading; its length is right, its bytes are checked by the methods that say so.
+/// A published file, open for reading. Its length is right; the methods below say which of them check its
+/// bytes.
 #[derive(Debug)]
 pub struct Opened {
     file: File,
@@ -42,7 +42,7 @@ pub fn open(folder: &Path, reference: &FileRef) -> Result<Opened> {
 /// Opens the file that `reference` names in `folder`, waiting for it up to `patience`.
 ///
 /// # Errors
-/// [`Error::Missing`] after that time, [`Error::Damaged`] when it has another length.
+/// [`Error::Missing`] after that time, [`Error::Damaged`] if it has another length.
 pub fn open_within(folder: &Path, reference: &FileRef, patience: Duration) -> Result<Opened> {
     check_file_name(&reference.name)?;
     let path = folder.join(&reference.name);
@@ -54,9 +54,9 @@ pub fn open_within(folder: &Path, reference: &FileRef, patience: Duration) -> Re
     Ok(Opened { file, path, reference: reference.clone() })
 }
 
-/// Opens a file of a fixed name that others publish once, such as a manifest; `None` when it is not there.
+/// Opens a file of a fixed name that others publish once, such as a manifest; `None` if it is missing.
 ///
-/// Its absence may be only this machine's belief: what follows from it may be waste, never damage.
+/// It may be missing only in this machine's cache: a wrong answer may cost work, but never do damage.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -71,10 +71,10 @@ pub fn find(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// All bytes of a small file of a fixed name, as the server has it now, and how a fact names it.
+/// All bytes of a small file of a fixed name, as the server has it now, and its reference for a fact.
 ///
 /// # Errors
-/// [`Error::Missing`] when it is not there after two seconds, [`Error::Io`].
+/// [`Error::Missing`] if it is still missing after two seconds, [`Error::Io`].
 pub fn read_whole(path: &Path) -> Result<(Vec<u8>, FileRef)> {
     let file = await_file(path, SOON)?;
     let bytes = file.read_from(0, u64::MAX).map_err(Error::io("read", path))?;
@@ -104,7 +104,7 @@ pub(crate) fn await_file(path: &Path, patience: Duration) -> Result<File> {
 }
 
 impl Opened {
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -156,14 +156,14 @@ impl Opened {
         }
     }
 
-    /// Reads the file from its start; the end comes only if the checksum is right, otherwise
-    /// [`Error::Damaged`] as an [`io::Error`]. What was read before the end is not to be trusted.
+    /// Reads the file from its start. It ends only if the checksum is right, otherwise it fails with
+    /// [`Error::Damaged`] as an [`io::Error`]. Do not trust the bytes before the end.
     pub fn stream(&self) -> CheckedStream<'_> {
         CheckedStream { opened: self, offset: 0, hash: Box::new(XxHash3_128::new()) }
     }
 }
 
-/// A reader that fails instead of ending when the checksum is wrong; see [`Opened::stream`].
+/// A reader that fails instead of ending if the checksum is wrong; see [`Opened::stream`].
 pub struct CheckedStream<'a> {
     opened: &'a Opened,
     offset: u64,

@@ -1,7 +1,7 @@
 //! Atomic publication: a file appears whole, under a name that was never used before, or not at all.
 //!
-//! A unique temporary name, write, fsync, close, rename or link, fsync of the folder; an error of any of
-//! these is an error of the publication, and takes the temporary file along.
+//! The steps are: a unique temporary name, write, fsync, close, rename or link, fsync of the folder. An error
+//! in any of them is an error of the publication, and removes the temporary file.
 
 use crate::disk::{self, Access, File};
 use crate::folder::sync_folder;
@@ -13,10 +13,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_128;
 
-/// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`,
-/// where no two attempts are alike.
+/// Publishes what `write` writes as `<stem>-<attempt>.<extension>` in `folder`; every attempt has its own
+/// number.
 ///
-/// `stem` may lie in a sub-folder that is there: `stages/0004/worker-003`.
+/// `stem` may be in an existing sub-folder: `stages/0004/worker-003`.
 ///
 /// # Errors
 /// [`Error::Io`] of any step, a full disk for instance; then nothing is left behind.
@@ -31,14 +31,13 @@ pub fn publish(
     publication.finish()
 }
 
-/// Puts what `write` writes in the place of a published file that is damaged, if it is what was published.
+/// Replaces a damaged published file by what `write` writes, if it equals what was published.
 ///
-/// The damaged file is not rewritten: the name moves on to a whole one,
-/// and who still reads the old one finds the damage.
+/// The damaged file is not rewritten: its name moves to a whole one, and a process that still reads the old
+/// one finds the damage.
 ///
 /// # Errors
-/// [`Error::Damaged`] when what was written is not what `reference` stands for; [`Error::Io`].
-/// Then nothing changes.
+/// [`Error::Damaged`] if the new bytes are not those of `reference`; [`Error::Io`]. Then nothing changes.
 pub fn restore(
     folder: &Path,
     reference: &FileRef,
@@ -57,14 +56,13 @@ pub fn restore(
 /// Whether our bytes became the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Once {
-    /// They did.
+    /// Ours did.
     Published(FileRef),
-    /// Someone else's were there first, and stay.
+    /// Someone else's were there first, and are kept.
     AlreadyThere,
 }
 
-/// Publishes what `write` writes as `name` in `folder`, unless something has that name: of many,
-/// the first wins.
+/// Publishes what `write` writes as `name` in `folder`, unless the name is taken: of many, the first wins.
 ///
 /// # Errors
 /// [`Error::Io`] of any step, a full disk for instance; then nothing is left behind.
@@ -77,11 +75,11 @@ pub fn publish_once(
     Ok(if first { Once::Published(reference) } else { Once::AlreadyThere })
 }
 
-/// As [`publish_once`], for what everybody who publishes it publishes the same:
-/// what has the name already must be that.
+/// As [`publish_once`], for content that is the same whoever publishes it: a file that already has the name
+/// must have it.
 ///
 /// # Errors
-/// As [`publish_once`]; [`Error::Damaged`] when something else has the name.
+/// As [`publish_once`]; [`Error::Damaged`] if something else has the name.
 pub fn publish_same(
     folder: &Path,
     name: &str,
@@ -94,7 +92,7 @@ pub fn publish_same(
     Ok(reference)
 }
 
-/// What was written, and whether it has the name now.
+/// The reference of the written file, and whether it got the name.
 fn publish_first(
     folder: &Path,
     name: &str,
@@ -105,8 +103,8 @@ fn publish_first(
     publication.finish_first()
 }
 
-/// A file that is being written and that nobody sees yet;
-/// dropped without [`Publication::finish`] it is removed.
+/// A file that is being written and that nobody sees yet; if it is dropped without [`Publication::finish`] it
+/// is removed.
 pub struct Publication {
     file: BufWriter<Hashed>,
     name: String,
@@ -123,7 +121,7 @@ impl Publication {
         Publication::begin_named(folder, format!("{stem}-{:016x}.{extension}", disk::random()))
     }
 
-    /// Begins a file whose name is given; who finishes it takes the place of one that has the name.
+    /// Begins a file with a given name; finishing it replaces a file that has the name.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Name`].
@@ -153,15 +151,15 @@ impl Publication {
         sync_folder(self.folder())
     }
 
-    /// As [`Publication::finish`], but leaves a file that has the name already as it is;
-    /// says whether it is ours.
+    /// As [`Publication::finish`], but keeps a file that already has the name; the second value is true if
+    /// ours got it.
     fn finish_first(mut self) -> Result<(FileRef, bool)> {
         let reference = self.settle()?;
         let linked = disk::on(|disk| disk.hard_link(&self.temporary, &self.target));
         let same = || disk::on(|disk| disk.same_file(&self.temporary, &self.target));
         let ours = match linked {
             Ok(()) => true,
-            // A link whose answer got lost is sent again, and then finds its own file there.
+            // A link whose answer was lost is sent again, and then finds its own file there.
             Err(source) => match same() {
                 Ok(true) => true,
                 Ok(false) if source.kind() == io::ErrorKind::AlreadyExists => false,
@@ -173,8 +171,8 @@ impl Publication {
         Ok((reference, ours))
     }
 
-    /// Everything is written: flush and fsync. A close after that has nothing left to lose,
-    /// so its answer may be lost.
+    /// Everything is written: flush and fsync. A close after this cannot lose anything, so its answer does
+    /// not matter.
     fn settle(&mut self) -> Result<FileRef> {
         self.file.flush().map_err(Error::io("write", &self.temporary))?;
         let hashed = self.file.get_ref();
@@ -204,7 +202,7 @@ impl Drop for Publication {
     }
 }
 
-/// Writes through to the file and hashes what was written.
+/// Writes through to the file and hashes the written bytes.
 struct Hashed {
     file: File,
     hash: Box<XxHash3_128>,
@@ -224,6 +222,6 @@ impl Write for Hashed {
     }
 }
 
-/// A checksum as a [`FileRef`] has it.
+/// A checksum in the form of a [`FileRef`].
 #[cfg(test)]
 mod tests;

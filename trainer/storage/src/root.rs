@@ -1,4 +1,4 @@
-//! Where everything lies on the shared file system.
+//! The places of all files on the shared file system.
 
 use crate::disk::{self, Access};
 use crate::folder::{create_folder, refresh, remove_folder, sync_folder};
@@ -18,14 +18,14 @@ pub struct Root {
 /// The room of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// What can still be written.
+    /// Bytes that can still be written.
     pub free: u64,
-    /// What is taken, by whomever.
+    /// Bytes in use, by anyone.
     pub used: u64,
 }
 
 impl Root {
-    /// Takes a folder as the shared file system, if it is one and can be written to.
+    /// Opens a folder as the shared file system, if it is a folder and can be written to.
     ///
     /// # Errors
     /// [`Error::Unfit`] or [`Error::Io`], with what to do.
@@ -52,7 +52,7 @@ impl Root {
         &self.path
     }
 
-    /// How many bytes the file system has for us, and how many are in use, as it says itself.
+    /// How many bytes the file system has left for us, and how many are in use, by its own count.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -74,9 +74,9 @@ impl Root {
         RunFolder { path: self.path.join("runs").join(run.as_str()) }
     }
 
-    /// The log of all run ids, made when it is not there; the last one is the current run. It only leads to
-    /// the ledgers, so that damage to it costs the entry that it has hit,
-    /// which the next start of that run makes anew. Its name is no run's: it has a dot.
+    /// The log of all run ids, made if it is missing; the last one is the current run. It only leads to the
+    /// ledgers, so damage costs only the entry that it has hit, which the next start of that run adds again.
+    /// Its name is no run's: it has a dot.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -107,6 +107,14 @@ impl Root {
     /// [`Error::Name`].
     pub fn weights(&self, name: &str) -> Result<PathBuf> {
         self.named("weights", "weights", name)
+    }
+
+    /// The folder of a user's program.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.named("programs", "program", name)
     }
 
     /// The folder of a feature store.
@@ -145,12 +153,12 @@ impl RunFolder {
         self.path.join("job.json")
     }
 
-    /// What the workers of a stage publish: `stages/0004`.
+    /// The folder for the results of a stage's workers: `stages/0004`.
     pub fn stage(&self, stage: u32) -> PathBuf {
         self.path.join("stages").join(format!("{stage:04}"))
     }
 
-    /// What the combines publish.
+    /// The folder for the results of the combines.
     pub fn combined(&self) -> PathBuf {
         self.path.join("combined")
     }
@@ -160,7 +168,7 @@ impl RunFolder {
         self.path.join("model")
     }
 
-    /// Makes the run's folders; those that are there stay as they are.
+    /// Makes the run's folders; existing ones are kept.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -180,9 +188,9 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Removes what the workers of a stage published; a stage that is gone already is fine.
+    /// Removes the results of a stage's workers; a stage that is already gone is fine.
     ///
-    /// Gives `false` when something is left for a later try.
+    /// Returns `false` if something is left for a later try.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -190,8 +198,8 @@ impl RunFolder {
         remove_folder(&self.stage(stage))
     }
 
-    /// Removes what the combines of a stage published (`combined/0004-…`), with what a dead combine left
-    /// unfinished, but for the files named in `keep`.
+    /// Removes the results of a stage's combines (`combined/0004-…`), and unfinished files of a dead combine,
+    /// except for the files named in `keep`.
     ///
     /// The folder is listed to find waste, never to decide what a run does.
     ///

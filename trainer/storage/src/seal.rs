@@ -1,5 +1,4 @@
-//! JSON documents that carry their own checksum,
-//! so that one changed byte in them is found when they are read.
+//! JSON documents that contain their own checksum, so that one changed byte is found when they are read.
 //!
 //! The last entry of a sealed document is `"check"`:
 //! xxh3-128 of the whole text with zeros in the checksum's place.
@@ -22,7 +21,8 @@ pub fn seal(json: &str) -> String {
     format!("{}{:032x}{}", &blank[..at], XxHash3_128::oneshot(blank.as_bytes()), &blank[at + DIGITS..])
 }
 
-/// Checks the checksum of a document and takes it out; one without a checksum, made by hand, is as it is.
+/// Checks the checksum of a document and removes it; a document without one, made by hand, is returned as it
+/// is.
 ///
 /// # Errors
 /// [`Error::Damaged`].
@@ -64,7 +64,7 @@ mod tests {
                 changed[at] ^= 1 << bit;
                 match read(&changed) {
                     Err(error) => assert!(error.to_string().contains("weights.json is damaged"), "{error}"),
-                    // The key itself is damaged: then a key stands there that no document has.
+                    // The key itself is damaged: no document has the key that is there.
                     Ok(found) => {
                         assert!(found.is_none_or(|found| found.as_object().unwrap().len() == 4), "byte {at}")
                     }

@@ -1,8 +1,8 @@
 //! Named arrays with text metadata in `.safetensors` files: a leg's saved place, a combined state, a model.
 //!
-//! The bytes of a file depend only on what is in it: metadata and header in the order of their names, arrays
-//! by element size and then by name, so that each is aligned to its elements
-//! and the format's own readers can map it.
+//! The bytes of a file depend only on its content. Metadata and header are in the order of their names,
+//! arrays in order of element size and then of name, so that each is aligned to its elements and the format's
+//! own readers can map it.
 
 use crate::opened::{CheckedStream, Opened, open};
 use crate::publish::{publish, publish_same};
@@ -105,7 +105,7 @@ pub fn write_tensors(
     publish(folder, stem, "safetensors", |file| encode_tensors(file, tensors, metadata))
 }
 
-/// Publishes arrays under a name of the caller's, that stands for just these: see [`publish_same`].
+/// Publishes arrays under a name that the caller has chosen for exactly these: see [`publish_same`].
 ///
 /// # Errors
 /// As [`write_tensors`] and [`publish_same`].
@@ -188,7 +188,7 @@ fn write_elements<T: Copy, const N: usize>(
 /// The arrays of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensors {
-    /// The text that the writer gave along.
+    /// The text that the writer added.
     pub metadata: BTreeMap<String, String>,
     /// The arrays by name.
     pub tensors: BTreeMap<String, Tensor<'static>>,
@@ -230,8 +230,7 @@ fn read_header(opened: &Opened, stream: &mut CheckedStream<'_>) -> Result<Metada
     Ok(header)
 }
 
-/// Reads the arrays in the order in which they lie, and on to the end,
-/// which comes only if the checksum is right.
+/// Reads the arrays in the order of the file, up to the end, which is reached only if the checksum is right.
 fn read_all(
     opened: &Opened,
     stream: &mut CheckedStream<'_>,

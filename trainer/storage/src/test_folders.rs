@@ -4,20 +4,20 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A temporary folder in memory where there is such a file system:
-/// an `fsync` on a busy disk takes a third of a second.
+/// A temporary folder, in memory if there is such a file system: an `fsync` on a busy disk takes a third of a
+/// second.
 pub(crate) fn temporary() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A mounted file system of 64 KiB, unmounted when dropped. Mounting takes root;
-/// without it the test is skipped.
+/// A mounted file system of 64 KiB, unmounted when dropped. Mounting needs root; without it the test is
+/// skipped.
 pub(crate) struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts one, or says loudly that it cannot.
+    /// Mounts one, or prints a note that it cannot.
     pub(crate) fn mount() -> Option<SmallDisk> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = mount(&["-t", "tmpfs", "-o", "size=64k", "baton-test"], folder.path());
@@ -32,7 +32,7 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    /// Makes it read-only; a mode would not stop root.
+    /// Makes it read-only; file permissions would not stop root.
     pub(crate) fn make_read_only(&self) {
         assert!(mount(&["-o", "remount,ro"], self.path()));
     }

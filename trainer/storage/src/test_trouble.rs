@@ -1,4 +1,4 @@
-//! A disk for tests whose n-th call the system refuses, and what must become of whoever made that call.
+//! A disk for tests whose n-th call the system refuses, and the checks of the caller's answer.
 
 use crate::disk::{Access, Disk, File, OpenFile, System, within};
 use crate::{Fate, Result};
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What a file system may answer once: EINTR, EIO, ENOMEM, EACCES, ESTALE.
+/// The errnos of one refusal: EINTR, EIO, ENOMEM, EACCES, ESTALE.
 const REFUSALS: [i32; 5] = [4, 5, 12, 13, 116];
 
-/// Does `act` with each of its calls refused once, with each errno: it gives what it gives on a calm disk, or
-/// an error that says so and that another try may heal. Gives the number of calls.
+/// Does `act` with each of its calls refused once, with each errno. It must return the result of a calm disk,
+/// or an error that says so and that another try may heal. Returns the number of calls.
 pub(crate) fn refuse_each_call<T: PartialEq + Debug>(act: impl Fn() -> Result<T>) -> u64 {
     let calm = act().unwrap();
     let mut most = 0;
@@ -39,7 +39,7 @@ pub(crate) fn refuse_each_call<T: PartialEq + Debug>(act: impl Fn() -> Result<T>
 #[derive(Debug)]
 struct Calls {
     errno: i32,
-    /// Calls until the refusal, and it; none when it has been.
+    /// Calls until the refusal; none after it.
     left: AtomicU64,
     slept_ms: AtomicU64,
 }

@@ -1,8 +1,8 @@
 //! The log and publication between real processes that are killed at any moment.
 //!
 //! `BATON_TEST_FOLDERS=/mnt/a:/mnt/b` runs the same between several clients of one network file system: the
-//! folders are then the same shared folder as each client sees it. Without it,
-//! all processes share one local folder.
+//! folders are the same shared folder as each client sees it. Without it, all processes share one local
+//! folder.
 
 use fastrand::Rng;
 use protocol::FileRef;
@@ -23,7 +23,7 @@ fn numbers(test: &str) -> Rng {
     Rng::with_seed(seed)
 }
 
-/// The shared folder as each client sees it, and what removes it at the end.
+/// The shared folder as each client sees it, and the guard that removes it at the end.
 fn folders(test: &str) -> (Vec<PathBuf>, Option<tempfile::TempDir>) {
     match std::env::var("BATON_TEST_FOLDERS") {
         Ok(folders) => {
@@ -31,7 +31,7 @@ fn folders(test: &str) -> (Vec<PathBuf>, Option<tempfile::TempDir>) {
             (folders.split(':').map(|folder| Path::new(folder).join(&name)).collect(), None)
         }
         Err(_) => {
-            // In memory where that can be: an fsync on a busy disk takes a third of a second.
+            // In memory if possible: an fsync on a busy disk takes a third of a second.
             let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
             (vec![folder.path().to_owned()], Some(folder))
         }
@@ -49,7 +49,7 @@ fn spawn(task: &str, folder: &Path, number: usize) -> Child {
         .unwrap()
 }
 
-/// What a child process does; as a test of its own, nothing.
+/// The task of a child process; as a test of its own it does nothing.
 #[test]
 fn child() {
     let Ok(task) = std::env::var("BATON_CHILD") else { return };
@@ -61,13 +61,13 @@ fn child() {
     }
 }
 
-/// Appends the number of records and its own name for ever, and says each record once it is safe.
+/// Appends the number of records and its own name for ever, and prints each record once it is safe.
 fn count(folder: &Path, counter: &str) {
     let log = Log::open(folder.join("ledger")).unwrap();
     let name = format!("{counter}-{}", std::process::id());
     loop {
         let append = |records: &[Vec<u8>]| {
-            // Of different lengths, so that a record which is written over another one shows.
+            // Lengths differ, so that a record that is written over another one shows.
             let record = format!("{} {name} {}", records.len(), "x".repeat(records.len() * 7 % 30));
             Ok::<_, Error>((vec![record.clone().into_bytes()], record))
         };
@@ -80,7 +80,7 @@ fn count(folder: &Path, counter: &str) {
     }
 }
 
-/// A process that counts, and the numbers that it has called safe.
+/// A process that counts, and the records that it has called safe.
 struct Counter {
     child: Child,
     safe: Arc<Mutex<Vec<String>>>,
@@ -106,7 +106,7 @@ impl Counter {
         !self.safe.lock().unwrap().is_empty()
     }
 
-    /// `kill -9`, then all that it had called safe.
+    /// `kill -9`, then all records that it had called safe.
     fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -157,7 +157,7 @@ const STAGES: usize = 8;
 fn finish_stages(folder: &Path, worker: usize) {
     for stage in 0..STAGES {
         let stage_folder = folder.join(format!("stage-{stage}"));
-        // A peek makes an NFS client remember that the name is missing.
+        // An NFS client that looks now will remember that the name is missing.
         let _ = find(&stage_folder.join("combined"));
         create_folder(&stage_folder).unwrap();
         let bytes = vec![worker as u8; 50_000];

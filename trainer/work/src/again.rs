@@ -1,16 +1,16 @@
-//! What a stage's files lost at rest is computed again: a damaged place costs the leg's start, a damaged
-//! result the worker's stage.
+//! Files of a stage that were damaged at rest are computed again: a damaged place costs the leg's start, a
+//! damaged result the worker's stage.
 //!
-//! It gives the same, because what is published depends only on the job, the stage and the worker.
+//! The new file is the same, because it depends only on the job, the stage and the worker.
 
 use crate::{Failed, Fate, Stage, Work};
 use protocol::FileRef;
 use std::path::Path;
 
-/// A worker's share of a stage, taken up.
+/// A worker's opened share of a stage.
 pub type Opened = Result<Box<dyn Work>, Failed>;
 
-/// Takes up a worker's share of a stage with `open`; from its start when the place is damaged.
+/// Opens a worker's share of a stage with `open`, from its start if the place is damaged.
 ///
 /// # Errors
 /// Those of `open`.
@@ -29,11 +29,11 @@ pub fn resumed(
     }
 }
 
-/// Reads a stage's results with `read`; workers whose results are damaged have their share, as `open` takes
-/// it up from its start, computed again first.
+/// Reads a stage's results with `read`. If a worker's result is damaged, its share is computed again first:
+/// `open` opens it from its start.
 ///
 /// # Errors
-/// Those of `open` and `read`; when another result came of it.
+/// Those of `open` and `read`; an error if the new result differs.
 pub fn on_results<T>(
     stage: &Stage<'_>,
     results: &[FileRef],
@@ -69,7 +69,7 @@ fn made_again(work: &mut dyn Work, stage: u32, path: &Path, lost: &FileRef) -> R
         work.step()?;
     }
     let made = work.publish()?;
-    // The features stage names its shards anew; each of them has its own checksum.
+    // The features stage gives its shards new names; each of them has its own checksum.
     if stage > 0 && (made.bytes, &made.xxh3) != (lost.bytes, &lost.xxh3) {
         let found = format!("xxh3 {} when it was computed again", made.xxh3);
         return Err(Failed::damaged(path, format!("xxh3 {}", lost.xxh3), found));

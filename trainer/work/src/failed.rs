@@ -1,4 +1,4 @@
-//! Why work failed: all that the handler may know of it.
+//! Why work failed: everything that the handler may know about it.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -9,26 +9,26 @@ pub use storage::Fate;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{words}")]
 pub struct Failed {
-    /// Whether the event is to be delivered again, or the run has failed.
+    /// Whether the event must be delivered again, or the run has failed.
     pub fate: Fate,
-    /// Whether it lasts until somebody gives space, access or a file.
+    /// Whether it lasts until somebody provides space, access or a file.
     pub lasting: bool,
-    /// What was found, what was expected, what to do.
+    /// The message: found, expected, and what to do.
     pub words: String,
 }
 
 impl Failed {
-    /// A failure that doing the same again cannot help.
+    /// A failure that trying again cannot help.
     pub fn halt(words: impl ToString) -> Failed {
         Failed { fate: Fate::Halt, lasting: false, words: words.to_string() }
     }
 
-    /// Something given that does not fit: a key of the job, an array, a name.
+    /// An input that does not fit: a key of the job, an array, a name.
     pub fn argument(what: impl Display, expected: impl Display, found: impl Display) -> Failed {
         Failed::halt(format!("{what}: expected {expected}, found {found}"))
     }
 
-    /// A file that is not what was written, or not what the run needs there.
+    /// A file that has other bytes than were written, or not those that the run needs.
     pub fn damaged(file: &Path, expected: impl Display, found: impl Display) -> Failed {
         let file = file.display();
         Failed::halt(format!(
@@ -40,5 +40,11 @@ impl Failed {
 impl From<storage::Error> for Failed {
     fn from(error: storage::Error) -> Failed {
         Failed { fate: error.fate(), lasting: error.is_lasting(), words: error.to_string() }
+    }
+}
+
+impl From<protocol::Error> for Failed {
+    fn from(error: protocol::Error) -> Failed {
+        Failed::halt(error)
     }
 }

@@ -27,7 +27,7 @@ pub struct Stage<'a> {
     pub threads: usize,
 }
 
-/// How far a piece of work is, in what the workload counts: images, ratings, units.
+/// How far a piece of work is, in the workload's unit: images, ratings, units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Done, in earlier legs too.
@@ -37,7 +37,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether nothing is left to do but to publish.
+    /// Whether everything is done except publishing.
     pub fn finished(&self) -> bool {
         self.done == self.of
     }
@@ -46,24 +46,24 @@ impl Progress {
 /// A piece of a stage, done in small steps: a worker's share, whose result is a file; a combine;
 /// the end of a run.
 pub trait Work<Made = FileRef> {
-    /// Does one bounded piece; not to be called when finished.
+    /// Does one bounded piece; it must not be called when the work is finished.
     ///
     /// # Errors
-    /// [`Failed`]; the work is then to be dropped.
+    /// [`Failed`]; the work must then be dropped.
     fn step(&mut self) -> Result<(), Failed>;
 
     /// How far it is.
     fn progress(&self) -> Progress;
 
-    /// Publishes all that the next leg needs to go on exactly here.
+    /// Publishes everything that the next leg needs to continue exactly here.
     ///
     /// # Errors
     /// [`Failed`], when a file cannot be written.
     fn save(&mut self) -> Result<FileRef, Failed>;
 
-    /// Publishes the result, when finished.
+    /// Publishes the result; the work must be finished.
     ///
     /// # Errors
-    /// [`Failed`], when a file cannot be written.
+    /// [`Failed`] if a file cannot be written.
     fn publish(&mut self) -> Result<Made, Failed>;
 }

@@ -1,18 +1,13 @@
-//! The registry of workloads: what a job's kind names, one line each.
+//! The registry of workloads: the kinds that jobs name, one line each.
 
-pub use transfer::Transfer;
+use program::Program;
+use transfer::Transfer;
+use work::Registry;
 
-use work::Workload;
-
-/// Every kind of job, with what carries it out.
-const ALL: [(&str, &dyn Workload); 1] = [("transfer", &Transfer)];
-
-/// The workload of a kind; none when there is no such kind.
-pub fn find(kind: &str) -> Option<&'static dyn Workload> {
-    ALL.iter().find(|(name, _)| *name == kind).map(|(_, workload)| *workload)
-}
-
-/// The kinds that there are.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|(name, _)| *name)
+/// Every kind of job. A job without a kind is of the first.
+pub fn all() -> Registry {
+    Registry::new(vec![
+        ("transfer", Box::new(Transfer)), //
+        ("program", Box::new(Program)),
+    ])
 }

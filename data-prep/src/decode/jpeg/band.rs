@@ -1,4 +1,5 @@
-//! A band of coefficients of one component, as progressive JPEGs tell them: some now, their last bits later.
+//! A band of coefficients of one component, as progressive JPEGs store them: some first, their last bits
+//! later.
 
 use super::bits::Bits;
 use super::frame::Fault;
@@ -24,7 +25,7 @@ impl Band<'_> {
                 match (zeros, size) {
                     (15, 0) => at += 16,
                     (_, 0) => {
-                        // This block has ended, and with it so many others.
+                        // This block has ended, and so have this many others.
                         block += run(bits, zeros)? - 1;
                         break;
                     }
@@ -54,7 +55,7 @@ impl Band<'_> {
                     ended = run(bits, zeros)?;
                     break;
                 }
-                // The sign of the one that becomes so.
+                // The sign of the coefficient that becomes nonzero.
                 bits.read(size).ok_or(Fault::Missing)?;
                 let end = self.pass_zeros(*mask, at, zeros);
                 bits.skip_many(ones(*mask, at, end)).ok_or(Fault::Missing)?;
@@ -72,8 +73,7 @@ impl Band<'_> {
         Ok(())
     }
 
-    /// The place after so many zeros from `at` on, at which the next zero stands; at most one beyond the
-    /// band.
+    /// The place after `zeros` zeros from `at` on, where the next zero is; at most one beyond the band.
     fn pass_zeros(&self, mask: u64, mut at: u32, mut zeros: u32) -> u32 {
         while at <= self.to {
             if mask >> at & 1 == 0 {

@@ -39,7 +39,7 @@ pub(super) fn unstuff(content: &[u8], mut at: usize, clean: &mut Vec<u8>) -> usi
 }
 
 impl<'a> Bits<'a> {
-    /// The bits of what [`unstuff`] made.
+    /// The bits that [`unstuff`] has extracted.
     pub(super) fn new(clean: &'a [u8]) -> Bits<'a> {
         Bits { bytes: clean, at: 0, buffer: 0, held: 0 }
     }
@@ -61,7 +61,7 @@ impl<'a> Bits<'a> {
         (self.buffer >> (64 - count)) as usize
     }
 
-    /// Goes on by so many bits, of those that are in the buffer.
+    /// Skips some bits, which are in the buffer.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
         self.buffer <<= count;
@@ -76,7 +76,7 @@ impl<'a> Bits<'a> {
         Some(bits)
     }
 
-    /// Goes on by any number of bits.
+    /// Skips any number of bits.
     pub(super) fn skip_many(&mut self, mut count: usize) -> Option<()> {
         while count > 0 {
             self.fill()?;

@@ -1,17 +1,17 @@
-//! The frame of a JPEG: its size, its components, and what the scans have told of them so far.
+//! The frame of a JPEG: its size, its components, and the data of the scans so far.
 
-/// Why a picture is not whole, or not walked.
+/// Why a picture is not whole, or was not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The file ends before its end marker.
     NoEnd,
-    /// A marker comes before all blocks have had their codes.
+    /// A marker comes before the codes of all blocks.
     Missing,
-    /// Coefficients that no scan told, or not to their last bit.
+    /// Coefficients that no scan has, or not to their last bit.
     MissingScans,
-    /// Bits that are no code.
+    /// Bits that are not a code.
     Damaged,
-    /// A kind that is not walked.
+    /// A kind that is not checked.
     Unusual,
 }
 
@@ -59,7 +59,7 @@ impl Frame {
         Ok(Frame { progressive, width, height, components })
     }
 
-    /// Whether every coefficient was told to its last bit.
+    /// Whether every coefficient has its last bit.
     pub(super) fn is_complete(&self) -> bool {
         self.components.iter().all(|component| component.to_come == [0; 64])
     }

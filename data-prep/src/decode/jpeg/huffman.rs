@@ -1,8 +1,8 @@
-//! Huffman tables, with what a code makes the walk do looked up by the next bits.
+//! Huffman tables; the next bits look up the effect of a code.
 
 use super::bits::Bits;
 
-/// Codes of up to so many bits are looked up at once.
+/// Codes of up to this many bits are looked up at once.
 const FAST_BITS: u32 = 10;
 
 /// The tables for first coefficients and for the others, four of each.
@@ -17,11 +17,11 @@ pub(super) struct Tables {
 pub(super) struct Code {
     /// Bits of the code itself; 0 for none.
     pub(super) length: u8,
-    /// Its meaning: zeros to pass over, and the bits of the value that follows.
+    /// Its meaning: zeros to skip, and the bits of the value that follows.
     pub(super) symbol: u8,
     /// Bits of the code and of its value.
     pub(super) bits: u8,
-    /// How many coefficients it stands for; 64 ends the block.
+    /// How many coefficients it covers; 64 ends the block.
     pub(super) passes: u8,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Table {
 }
 
 impl Tables {
-    /// Takes in a segment that defines tables; nothing when it contradicts itself.
+    /// Reads a segment that defines tables; none if it contradicts itself.
     pub(super) fn define(&mut self, mut body: &[u8]) -> Option<()> {
         while let Some((&which, rest)) = body.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>()?;
@@ -85,7 +85,7 @@ impl Table {
         Some(Table { fast, ends, firsts, symbols: symbols.to_vec() })
     }
 
-    /// The next code; its length is 0 when the bits stand for none. The buffer must be filled.
+    /// The next code; its length is 0 if the bits are not a code. The buffer must be filled.
     #[inline(always)]
     pub(super) fn next(&self, bits: &Bits) -> Code {
         let code = self.fast[bits.peek(FAST_BITS)];

@@ -17,7 +17,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Reads a scan's header, and notes in the frame what it tells.
+    /// Reads a scan's header, and notes its content in the frame.
     pub(super) fn new(body: &[u8], frame: &mut Frame) -> Result<Scan, Fault> {
         let count = usize::from(*body.first().ok_or(Fault::Damaged)?);
         let (components, rest) = body[1..].split_at_checked(2 * count).ok_or(Fault::Damaged)?;
@@ -145,11 +145,11 @@ impl Scan {
 }
 
 fn table(tables: &[Option<Table>; 4], index: usize) -> Result<&Table, Fault> {
-    // Films of JPEGs leave out the tables that everybody knows.
+    // Films of JPEGs leave out the standard tables.
     tables.get(index).and_then(Option::as_ref).ok_or(Fault::Unusual)
 }
 
-/// Passes one code and its value; how many coefficients it stands for.
+/// Skips one code and its value; returns how many coefficients they were.
 #[inline(always)]
 fn pass(bits: &mut Bits, table: &Table) -> Result<usize, Fault> {
     bits.fill().ok_or(Fault::Missing)?;

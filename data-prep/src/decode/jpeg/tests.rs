@@ -4,7 +4,7 @@ use super::*;
 use crate::samples::picture;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-/// 24 x 17, subsampled, in ten scans that tell coefficients bit by bit, as libjpeg writes them.
+/// 24 x 17, subsampled, in ten scans that add coefficients bit by bit, as libjpeg writes them.
 const PROGRESSIVE: &str = "\
     ffd8ffdb004300100b0c0e0c0a100e0d0e1211101318281a181616183123251d283a333d3c3933383740485c4e404457\
      453738506d51575f626768673e4d71797064785c656763ffdb0043011112121815182f1a1a2f63423842636363636363\
@@ -77,7 +77,7 @@ fn whole_pictures_are_whole() {
 fn pictures_that_are_cut_and_closed_again_are_told_wherever_they_were_cut() {
     for (kind, jpeg) in kinds() {
         let (first, end) = codes(&jpeg);
-        // Of the last scan's last bytes one may hold only bits that fill it up.
+        // One of the last scan's last bytes may have only padding bits.
         for cut in (first..end - 2).rev().step_by(7) {
             let closed = [&jpeg[..cut], &[0xff, END_OF_IMAGE]].concat();
             assert!(check(&closed).is_err(), "{kind}, cut at {cut} of {end}");
@@ -107,7 +107,7 @@ fn bits_that_are_no_code_are_damage() {
     let (first, end) = codes(&jpeg);
     let ones = [0xff, 0x00].repeat((end - first) / 4);
     let damaged = [&jpeg[..first], &ones, &jpeg[first + ones.len()..]].concat();
-    assert!(check(&damaged).unwrap_err().contains("a code in it stands for nothing"));
+    assert!(check(&damaged).unwrap_err().contains("it has a code without a meaning"));
 }
 
 #[test]

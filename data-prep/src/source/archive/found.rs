@@ -1,4 +1,4 @@
-//! The limits that an archive's members are held to, and the members that are to be read.
+//! The limits of an archive's members, and the members to read.
 
 use crate::files::{FoundFile, Listing, is_litter};
 use crate::{Error, Result};
@@ -9,11 +9,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The limits of an archive. A small file can unpack to any size, so each of these is counted while it is
-/// read.
+/// The limits of an archive. A small file can unpack to any size, so each of these is counted during reading.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Bytes of one member that is wanted.
+    /// Bytes of one wanted member.
     pub(crate) member: u64,
     /// Bytes of all members that are kept in memory.
     pub(crate) kept: u64,
@@ -64,7 +63,7 @@ impl<'a> Found<'a> {
         Err(Error::input(self.path, expected, found))
     }
 
-    /// The path of a member that is to be read.
+    /// The path of a member, if it is to be read.
     pub(super) fn member(&mut self, member: &Member) -> Result<Option<String>> {
         let Member { name, bytes, .. } = *member;
         let names = || name.split('/').filter(|part| !part.is_empty() && *part != ".");
@@ -98,7 +97,7 @@ impl<'a> Found<'a> {
         Ok(Some(path))
     }
 
-    /// All that was found, sorted, with all folders of the files.
+    /// Everything that was found, sorted, with all folders of the files.
     pub(super) fn listing(mut self) -> Listing {
         let by_names = |a: &str, b: &str| a.split('/').cmp(b.split('/'));
         self.listing.files.sort_by(|a, b| by_names(&a.path, &b.path));
@@ -117,7 +116,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A file that is read at its own position by each clone.
+/// A file that each clone reads at its own position.
 #[derive(Clone, Debug)]
 pub(super) struct Positioned {
     file: Arc<File>,

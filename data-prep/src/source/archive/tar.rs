@@ -1,4 +1,4 @@
-//! Tars, gzipped or not, member by member from the stream, with the headers that carry long names bounded.
+//! Tars, gzipped or not, read member by member from the stream; headers with long names are bounded.
 
 use super::found::{Found, MAX_HEADER_BYTES, MAX_NAME_BYTES, Member};
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ pub(super) fn read_gzipped(file: BufReader<File>, found: &mut Found) -> Result<K
 /// The wanted members of a plain tar.
 pub(super) fn read_plain(mut file: BufReader<File>, found: &mut Found) -> Result<Kept> {
     let kept = read(&mut file, found)?;
-    // A plain tar that was cut between two members is told only by its missing end.
+    // Only the missing end shows that a plain tar was cut between two members.
     let mut last = [1; 512];
     file.seek(SeekFrom::End(-512))
         .and_then(|_| file.read_exact(&mut last))
@@ -42,7 +42,7 @@ fn damaged(found: &Found, error: &io::Error) -> Error {
 fn read(stream: impl Read, found: &mut Found) -> Result<Kept> {
     let (mut kept, mut total, mut long_name) = (Kept::new(), 0, None);
     let mut archive = Archive::new(stream);
-    // Raw: the headers that carry long names are bounded here, where the library would read them whole.
+    // Raw: headers with long names are bounded here; the library would read them whole.
     let entries = archive.entries().map_err(|e| damaged(found, &e))?.raw(true);
     for (number, entry) in entries.enumerate() {
         let mut entry = entry.map_err(|e| damaged(found, &e))?;
@@ -77,7 +77,7 @@ fn read(stream: impl Read, found: &mut Found) -> Result<Kept> {
     Ok(kept)
 }
 
-/// The path of a member that is to be read; a member that is no file is noted.
+/// The path of a member, if it is to be read; a member that is not a file is noted.
 fn plain_member<R: Read>(
     entry: &Entry<R>,
     name: &str,
@@ -98,7 +98,7 @@ fn plain_member<R: Read>(
     found.member(&Member { name, bytes: entry.size(), is_folder, is_link })
 }
 
-/// The name that a header before a member carries for it, if it does.
+/// The name in a header before a member, if it has one.
 fn read_name<R: Read>(entry: &mut Entry<R>, kind: EntryType, found: &Found) -> Result<Option<Vec<u8>>> {
     let is_pax = kind.is_pax_local_extensions();
     let (most, bytes) = (if is_pax { MAX_HEADER_BYTES } else { MAX_NAME_BYTES }, entry.size());

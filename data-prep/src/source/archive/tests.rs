@@ -1,4 +1,4 @@
-//! Archives of images: zips, tars, and those that are made to do harm.
+//! Archives of images: zips, tars, and malicious ones.
 
 use super::found::{MAX_HEADER_BYTES, MAX_NAME_BYTES};
 use super::*;
@@ -28,7 +28,7 @@ fn tight(change: impl FnOnce(&mut Bounds)) -> Bounds {
     bounds
 }
 
-/// A member before another that carries its name: GNU's, or a PAX header.
+/// A member whose name is in a header before it: GNU's, or a PAX header.
 fn with_header(kind: EntryType, header: &[u8]) -> Vec<u8> {
     tar(&[("././@LongLink", kind, header), ("short.jpg", FILE, b"1")])
 }
@@ -118,7 +118,7 @@ fn every_bound_is_held() {
     for content in [&tared, &gzip(&tared)] {
         assert!(refused(content, tight(|b| b.kept = 1799)).contains("unpack it, and name the folder"));
     }
-    // Zeros without an end, which a small file unpacks to.
+    // Endless zeros, to which a small file unpacks.
     assert!(
         refused(&gzip(&[&tared[..], &[0; 100_000]].concat()), tight(|b| b.stream = 9000))
             .contains("at most 9000")
@@ -151,7 +151,7 @@ fn links_and_ways_out_are_refused_and_special_files_left_out() {
 #[test]
 fn a_zip_whose_members_share_their_bytes_is_refused() {
     let mut bytes = zip(&[("1.jpg", &[7; 400]), ("2.jpg", &[7; 400])]);
-    // Both claim so many packed bytes that they must be the same ones.
+    // Both claim so many packed bytes that they must share them.
     let central = |bytes: &[u8]| {
         let places = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"PK\x01\x02");
         places.map(|(at, _)| at).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Zips: the table of contents is checked once, members are unpacked when they are asked for.
+//! Zips: the table of contents is checked once, members are unpacked when they are needed.
 
 use super::found::{Found, Member, Positioned, too_long};
 use crate::{Error, Result};
@@ -46,7 +46,7 @@ pub(super) fn open(file: File, found: &mut Found) -> Result<Zip> {
         }
         places.insert(member, place);
     }
-    // Members that share their bytes unpack to any size; those of an honest zip lie one after the other.
+    // Members that share their bytes unpack to any size; in an honest zip they are one after the other.
     if packed > bytes {
         return found.refuse("members that lie one after the other", "members that share their bytes");
     }

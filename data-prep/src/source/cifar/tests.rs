@@ -1,4 +1,4 @@
-//! CIFAR in all its forms, and archives that are damaged or made to do harm.
+//! CIFAR in all its forms, and archives that are damaged or malicious.
 
 use super::*;
 use crate::samples::{binary_batch, gzip, interleaved, python_batch, tar, zip};

@@ -1,5 +1,4 @@
-//! The machine that a pickle is a program of: a stack with marks, and a memo. It makes values and calls
-//! nothing.
+//! The machine that runs a pickle: a stack with marks, and a memo. It makes values and calls nothing.
 
 use super::text;
 use std::collections::HashMap;
@@ -8,7 +7,7 @@ use std::ops::Range;
 /// Values, memo entries and stack places that a pickle may use; CIFAR-100 needs about 250,000.
 pub(super) const MAX_VALUES: usize = 2_000_000;
 
-/// Names that a pickle of arrays may use, each with what it stands for; `_core` since numpy 2.
+/// Names that a pickle of arrays may use, each with its meaning; `_core` since numpy 2.
 const NAMES: [(&str, Name); 7] = [
     ("numpy.core.multiarray _reconstruct", Name::Array),
     ("numpy._core.multiarray _reconstruct", Name::Array),
@@ -22,7 +21,7 @@ const NAMES: [(&str, Name); 7] = [
 /// The meaning of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// An array that is given its elements as its state.
+    /// An array that receives its elements as its state.
     Array,
     /// An array of a buffer, since protocol 5.
     Buffer,
@@ -30,7 +29,7 @@ pub(super) enum Name {
     Class,
     /// The type of elements.
     Type,
-    /// How Python 3 writes bytes in protocols before 3: as a text, a character for each.
+    /// Python 3's form of bytes in protocols before 3: a text with a character for each.
     Encode,
 }
 
@@ -42,7 +41,7 @@ pub(super) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A string or bytes: where it lies in the file.
+    /// A string or bytes: its place in the file.
     Bytes(Range<usize>),
     /// A string or bytes that are written in another form.
     Decoded(Vec<u8>),
@@ -50,7 +49,7 @@ pub(super) enum Value {
     Sequence(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Name(Name),
-    /// The result of calling `name` with `args`, and the state it would be given then.
+    /// The result of calling `name` with `args`, and the state that it would receive.
     Object {
         name: Id,
         args: Id,
@@ -73,7 +72,7 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() }
     }
 
-    /// Runs the program; all values, and which of them is the pickle.
+    /// Runs the program; returns all values, and the index of the pickle's own.
     pub(super) fn run(mut self) -> Result<(Vec<Value>, Id), String> {
         loop {
             let opcode = self.take(1)?;
@@ -132,11 +131,9 @@ impl<'a> Reader<'a> {
             0x93 => self.stack_global(),          // STACK_GLOBAL
             b'R' => self.reduce(),                // REDUCE
             b'b' => self.build(),                 // BUILD
-            other => Err(format!(
-                "opcode {:?} at byte {}, which a CIFAR pickle has not",
-                other as char,
-                self.at - 1
-            )),
+            other => {
+                Err(format!("opcode {:?} at byte {}, which no CIFAR pickle has", other as char, self.at - 1))
+            }
         }
     }
 
@@ -266,7 +263,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         match self.top()? {
             Value::Sequence(list) => list.extend(items),
-            _ => return Err(format!("items appended to something that is no list at byte {at}")),
+            _ => return Err(format!("items appended to something that is not a list at byte {at}")),
         }
         Ok(())
     }
@@ -275,7 +272,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         match self.top()? {
             Value::Dict(dict) => dict.extend(items.as_chunks().0.iter().map(|&[key, value]| (key, value))),
-            _ => return Err(format!("keys set in something that is no dict at byte {at}")),
+            _ => return Err(format!("keys set in something that is not a dict at byte {at}")),
         }
         Ok(())
     }
@@ -296,7 +293,7 @@ impl<'a> Reader<'a> {
         let names = self.pop_last(2)?;
         match (&self.values[names[0] as usize], &self.values[names[1] as usize]) {
             (Value::Bytes(module), Value::Bytes(name)) => self.push_name(module.clone(), name.clone()),
-            _ => Err(format!("a name that is no string at byte {}", self.at)),
+            _ => Err(format!("a name that is not a string at byte {}", self.at)),
         }
     }
 
@@ -315,11 +312,11 @@ impl<'a> Reader<'a> {
         match self.values[name as usize] {
             Value::Name(Name::Encode) => self.encode(args),
             Value::Name(_) => self.push(Value::Object { name, args, state: None }),
-            _ => Err(format!("a call of something that is no name at byte {}", self.at)),
+            _ => Err(format!("a call of something that is not a name at byte {}", self.at)),
         }
     }
 
-    /// The bytes that a text stands for.
+    /// The bytes that a text encodes.
     fn encode(&mut self, args: Id) -> Result<(), String> {
         let at = self.at;
         let text = |id: &Id| match &self.values[*id as usize] {
@@ -338,7 +335,7 @@ impl<'a> Reader<'a> {
         let (new, at) = (self.pop()?, self.at);
         match self.top()? {
             Value::Object { state, .. } => *state = Some(new),
-            _ => return Err(format!("a state given to something that is no object at byte {at}")),
+            _ => return Err(format!("a state given to something that is not an object at byte {at}")),
         }
         Ok(())
     }

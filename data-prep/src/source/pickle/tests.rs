@@ -1,4 +1,4 @@
-//! Pickles as Python 2 wrote them, and pickles made to do harm.
+//! Pickles as Python 2 wrote them, and malicious ones.
 
 use super::machine::MAX_VALUES;
 use super::*;
@@ -58,7 +58,7 @@ fn names_are_refused_and_never_called() {
     assert!(error.contains("os.system"), "{error}");
     let error = Pickle::parse(b"\x80\x04\x8c\x02os\x8c\x06system\x93.").unwrap_err();
     assert!(error.contains("os.system"), "{error}");
-    assert!(Pickle::parse(b"\x80\x02U\x01a)R.").unwrap_err().contains("no name"));
+    assert!(Pickle::parse(b"\x80\x02U\x01a)R.").unwrap_err().contains("not a name"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Strings as the oldest protocols of pickle write them: a line of text, with what is not printable escaped.
+//! Strings as the oldest protocols of pickle write them: a line of text, with unprintable characters escaped.
 
 /// The bytes of a quoted string of Python 2: `'a\x00\n'`.
 pub(super) fn quoted(line: &[u8]) -> Option<Vec<u8>> {
@@ -51,7 +51,7 @@ pub(super) fn raw_unicode(line: &[u8]) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
-/// The bytes that a text stands for, a character each.
+/// The bytes that a text encodes, a character each.
 pub(super) fn latin1(text: &[u8]) -> Option<Vec<u8>> {
     std::str::from_utf8(text).ok()?.chars().map(|c| u8::try_from(c).ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! Conditions on an item: read from their text, and tested.
+//! Conditions on an item: parsed from their text, and tested.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use super::{
     value::{Attribute, Item},
 };
 
-/// A condition as DynamoDB writes it.
+/// A condition in DynamoDB's form.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Condition {
     And(Box<Condition>, Box<Condition>),

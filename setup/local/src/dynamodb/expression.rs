@@ -1,7 +1,7 @@
-//! The words of DynamoDB's expressions: tokens, placeholders, and the reading of them one after another.
+//! The words of DynamoDB's expressions: tokens, placeholders, and a reader for them.
 //!
-//! An expression is bounded as DynamoDB bounds it, before it is read: a reader calls itself for what is
-//! nested.
+//! An expression has DynamoDB's bounds, which are checked before it is read: the reader calls itself for
+//! nested parts.
 
 use std::{
     cell::RefCell,
@@ -15,7 +15,7 @@ const LONGEST: usize = 4 << 10;
 const MOST_OPERATORS: usize = 300;
 const DEEPEST: usize = 32;
 
-/// What `#names` and `:values` stand for, and which of them were used.
+/// The meaning of `#names` and `:values`, and which of them were used.
 #[derive(Debug, Default)]
 pub(crate) struct Placeholders {
     names: BTreeMap<String, String>,
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         Ok(Self { kind, tokens, at: 0, depth: 0, placeholders })
     }
 
-    /// The next token, which stays.
+    /// The next token, which is not consumed.
     pub(crate) fn peek(&self) -> &str {
         self.tokens.get(self.at).map_or("", String::as_str)
     }
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         token
     }
 
-    /// Takes the token if it is this one; keywords in any case.
+    /// Consumes the token if it is this one; keywords in any case.
     pub(crate) fn take(&mut self, token: &str) -> bool {
         let found = self.peek().eq_ignore_ascii_case(token);
         self.at += usize::from(found);
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         if self.take(token) { Ok(()) } else { Err(self.unexpected(token)) }
     }
 
-    /// Reads what is nested in what was read so far.
+    /// Reads a nested part.
     pub(crate) fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, Refusal>,

@@ -43,7 +43,7 @@ impl Number {
     /// The exact sum.
     ///
     /// # Errors
-    /// It needs more than 38 digits.
+    /// The sum needs more than 38 digits.
     pub(crate) fn plus(self, other: Self) -> Result<Self, String> {
         if self == Self::ZERO || other == Self::ZERO {
             return Ok(if self == Self::ZERO { other } else { self });

@@ -11,7 +11,7 @@ use super::{
     value::{Item, item_size},
 };
 
-/// A page holds at most 1 MB of items.
+/// A page has at most 1 MB of items.
 const LARGEST_PAGE: usize = 1 << 20;
 
 impl Table {
@@ -54,7 +54,7 @@ impl Table {
                 page.push(item);
             }
             let full = request.limit == Some(scanned) || size > LARGEST_PAGE;
-            // DynamoDB gives a last key whenever it stopped at a limit, even when nothing follows.
+            // DynamoDB returns a last key whenever it stopped at a limit, even if nothing follows.
             if full && (request.limit == Some(scanned) || candidates.peek().is_some()) {
                 last = Some(schema.key_of(item));
                 break;
@@ -75,8 +75,7 @@ fn answer(request: &Query, page: &[&Item], scanned: usize, last: Option<Item>) -
     answer
 }
 
-/// The partition that a key condition names; the condition may say no more than that and one thing
-/// of the sort key.
+/// The partition in a key condition; besides it the condition may only have one comparison of the sort key.
 fn partition_of(condition: &Condition, schema: &Schema) -> Result<Place, Refusal> {
     let (partition, sort) = match condition {
         Condition::And(a, b) if equals(a, &schema.partition).is_some() => {

@@ -1,4 +1,4 @@
-//! The requests that are understood; a field that is not here is refused by its name rather than ignored.
+//! The supported requests; a field that is not here is refused by its name rather than ignored.
 
 use std::collections::BTreeMap;
 

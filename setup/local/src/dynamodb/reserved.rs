@@ -1,7 +1,6 @@
-//! The words that DynamoDB refuses as plain attribute names in expressions:
-//! they fail here as they would there.
+//! The words that DynamoDB refuses as plain attribute names in expressions: they fail here, too.
 
-/// Whether a name needs a `#` placeholder, in any case of its letters.
+/// Whether a name needs a `#` placeholder, in upper or lower case.
 ///
 /// Source: Amazon DynamoDB developer guide, "Reserved words".
 pub(crate) fn is_reserved(name: &str) -> bool {

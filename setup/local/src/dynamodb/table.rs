@@ -53,7 +53,7 @@ pub(crate) enum Key {
     S(String),
 }
 
-/// Where an item lies.
+/// The place of an item.
 pub(crate) type Place = (Key, Option<Key>);
 
 impl Schema {
@@ -74,7 +74,7 @@ impl Schema {
         Ok((partition, sort))
     }
 
-    /// The same of a key that is given alone, which has no other attributes.
+    /// The same for a key alone, without other attributes.
     pub(crate) fn place_of_key(&self, key: &Item) -> Result<Place, Refusal> {
         if key.len() != self.parts().count() {
             return Err(Refusal::validation("The provided key element does not match the schema"));
@@ -157,7 +157,7 @@ impl Table {
         self.partitions.get(partition).into_iter().flatten()
     }
 
-    /// The table as `DescribeTable` tells of it.
+    /// The description of the table in the form of `DescribeTable`.
     pub(crate) fn describe(&self) -> Value {
         let roles = self.schema.parts().zip(["HASH", "RANGE"]);
         let keys: Vec<Value> =

@@ -1,4 +1,4 @@
-//! Changes to an item: read from their text, and made.
+//! Changes to an item: parsed from their text, and applied.
 
 use super::{
     Refusal,
@@ -63,7 +63,7 @@ impl Update {
         self.0.iter().map(|(name, _)| name)
     }
 
-    /// The item after it; every value on a right-hand side is that from before.
+    /// The item after it; every value on a right-hand side is from before.
     pub(crate) fn apply(&self, before: &Item) -> Result<Item, Refusal> {
         let mut after = before.clone();
         for (name, change) in &self.0 {

@@ -64,7 +64,7 @@ impl Attribute {
         1 + deepest.unwrap_or(0)
     }
 
-    /// Its size in bytes as DynamoDB counts, near enough.
+    /// Its approximate size in bytes as DynamoDB counts.
     fn size(&self) -> usize {
         match self {
             Self::S(text) => text.len(),

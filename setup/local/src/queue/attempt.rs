@@ -1,6 +1,6 @@
-//! One attempt at an event: the sandbox that serves it, what it took, and what follows from how it ended.
+//! One attempt at an event: the sandbox that serves it, its cost, and the consequence of its result.
 
-use super::{Job, Queue, State, failure};
+use super::{DoorState, Job, Queue, State, failure};
 use crate::{
     Kill,
     faults::{Draw, Plan},
@@ -9,13 +9,13 @@ use crate::{
     sandbox::Sandbox,
     system::epoch_ms,
 };
-use std::sync::Arc;
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 
 impl Queue {
-    /// Serves one attempt, puts the sandbox back when it has asked for more, and draws the consequence.
+    /// Serves one attempt, puts the sandbox back when it has asked for more, and acts on the result.
     ///
-    /// The consequence comes last, so that whoever has an answer finds the concurrency free again.
+    /// The action comes last, so that the concurrency is free again when the caller has the answer.
     pub(super) async fn run(self: Arc<Self>, job: Job, idle: Option<Sandbox>) {
         let (outcome, sandbox) = self.attempt(&job.invocation, idle).await;
         let rested = match sandbox {
@@ -30,13 +30,13 @@ impl Queue {
             let mut state = self.state();
             let State { faults, dice, .. } = &mut *state;
             let recycled = dice.hit(Draw::Recycle, faults.recycle);
-            if let Some(sandbox) = rested.filter(|_| !recycled && !state.closed) {
+            if let Some(sandbox) = rested.filter(|_| !recycled && state.door == DoorState::Open) {
                 state.idle.push(sandbox);
             }
             state.handles.retain(|handle| handle.process.alive());
             self.load.send_modify(|load| load.busy -= 1);
         }
-        self.settle(job, outcome);
+        self.clone().settle(job, outcome);
         self.launch_what_fits(&mut self.state());
     }
 
@@ -88,7 +88,7 @@ impl Queue {
             let mut state = self.state();
             state.counts.cold_starts += 1;
             state.handles.push(sandbox.handle());
-            if state.closed {
+            if state.door != DoorState::Open {
                 sandbox.handle().process.kill();
             }
         }
@@ -101,9 +101,20 @@ impl Queue {
         dice.plan(faults)
     }
 
+    /// Puts an event back that has failed, after a wait.
+    fn retry_after(self: Arc<Self>, wait: Duration, job: Job) {
+        self.load.send_modify(|load| load.retrying += 1);
+        let runtime = self.runtime.clone();
+        runtime.spawn(async move {
+            sleep(wait).await;
+            self.load.send_modify(|load| load.retrying -= 1);
+            self.put(Job { held_back: false, ..job });
+        });
+    }
+
     /// Draws the consequence of an attempt: the answer goes to its caller;
     /// an event that failed is tried again.
-    fn settle(self: &Arc<Self>, mut job: Job, outcome: Outcome) {
+    fn settle(self: Arc<Self>, mut job: Job, outcome: Outcome) {
         let mut state = self.state();
         if let Outcome::Failed(failed) = &outcome {
             let counts = &mut state.counts;
@@ -115,6 +126,7 @@ impl Queue {
             } += 1;
         }
         match (job.waiter, outcome) {
+            (Waiter::Owner(tell), outcome) => return drop(tell.send(outcome)),
             (Waiter::Caller(tell), outcome) => drop(tell.send(outcome)),
             (Waiter::Nobody, Outcome::Answered(_)) => {}
             (Waiter::Nobody, Outcome::Failed(failed)) => {
@@ -123,7 +135,7 @@ impl Queue {
                         state.counts.retries += 1;
                         drop(state);
                         job.invocation.attempt += 1;
-                        return self.put_after(wait, Job { waiter: Waiter::Nobody, held_back: false, ..job });
+                        return self.retry_after(wait, Job { waiter: Waiter::Nobody, ..job });
                     }
                     None => state.failures.push(failure(&job.invocation, "RetriesExhausted", failed)),
                 }

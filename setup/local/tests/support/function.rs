@@ -52,13 +52,13 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
             thread::sleep(Duration::from_secs(1));
         },
         "hang with a child" => {
-            // A grandchild too, which must not survive the time limit either.
+            // A grandchild, too, which must not survive the time limit either.
             let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
             note_line(&body, &format!("grandchild {}", child.id()));
             child.wait().map_err(|error| error.to_string()).map(|_| json!({}))
         }
         "allocate" => {
-            // Out of the optimizer's sight, which would leave out memory that nobody reads.
+            // Hidden from the optimizer, which would remove memory that nobody reads.
             let block = std::hint::black_box(vec![1u8; (body["mb"].as_u64().unwrap() as usize) << 20]);
             thread::sleep(Duration::from_secs(5));
             Ok(json!({ "last": block.last() }))
@@ -89,7 +89,7 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
     }
 }
 
-/// Notes the run in the event's log file, and tells how many lines it has now.
+/// Notes the run in the event's log file, and returns how many lines it has now.
 fn note(body: &Value, id: &str) -> usize {
     note_line(body, &format!("{} {id}", std::process::id()))
 }

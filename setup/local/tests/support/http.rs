@@ -1,4 +1,4 @@
-//! A raw HTTP client: the tests look at what goes over the wire.
+//! A raw HTTP client: the tests check the bytes on the wire.
 
 use std::{
     io::{Read, Write},

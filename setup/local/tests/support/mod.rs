@@ -1,4 +1,4 @@
-//! What the tests share: the scripted function, an HTTP client, and a look at processes.
+//! Shared by the tests: the scripted function, an HTTP client, and a look at processes.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -55,7 +55,7 @@ pub async fn send(
     sent.await.unwrap().unwrap()
 }
 
-/// The events must end within the time that a test may take.
+/// The events must end within the time allowed for a test.
 pub async fn idle(cloud: &LocalCloud) {
     let ended = tokio::time::timeout(Duration::from_secs(30), cloud.idle()).await;
     ended.unwrap_or_else(|_| panic!("events did not end within 30 s: {:?}", cloud.status()));
@@ -93,7 +93,7 @@ impl Notes {
     }
 }
 
-/// The state letter of a process; none when it is gone or only waits to be reaped.
+/// The state letter of a process; none if it is gone or only waits to be reaped.
 pub fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     let state = stat.rsplit_once(") ")?.1.chars().next()?;

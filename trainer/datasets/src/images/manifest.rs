@@ -1,5 +1,6 @@
-//! `dataset.json`: what a dataset folder holds, every file with its length and checksum.
+//! `dataset.json`: the content of a dataset folder, every file with its length and checksum.
 
+use crate::{Kind, MANIFEST};
 use protocol::FileRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,15 +10,12 @@ use storage::{Error, Result, check_file_name, read_whole, seal, unseal};
 
 /// The schema of `dataset.json` that this version writes; a later one is refused by name.
 ///
-/// Since schema 2 shards may have the names of their images; earlier ones are read as they are.
+/// Since schema 2 shards may have the names of their images; earlier data sets can still be read.
 pub const DATASET_SCHEMA: u32 = 2;
 
-/// The schema that a digest names: it counts up when the same images would be stored as other bytes, which
-/// names do not.
+/// The schema in a digest. It counts up if the same images would be stored as other bytes; names do not
+/// change it.
 const DIGEST_SCHEMA: u32 = 1;
-
-/// The manifest's name in a dataset folder.
-pub const MANIFEST: &str = "dataset.json";
 
 /// The content of a dataset folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,10 +25,10 @@ pub struct Manifest {
     pub schema: u32,
     /// The dataset's name, which is its folder's.
     pub name: String,
-    /// The form of the data it was made from: "cifar", "folder", "idx", "npy".
+    /// The kind of its source: "cifar", "folder", "idx", "npy".
     pub source: String,
-    /// A hash of the source's listing and of the options; the same command on the same files has the same
-    /// one.
+    /// A hash of the source's listing and of the options; the same command on the same files makes the same
+    /// hash.
     pub recipe: String,
     /// The seed of the order and of the split.
     pub seed: u64,
@@ -38,7 +36,7 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// The images' size.
     pub image: Geometry,
-    /// "train", and "val" and "test" when there are such.
+    /// "train", and "val" and "test" if they exist.
     pub splits: BTreeMap<String, SplitEntry>,
     /// Mean of each channel R, G, B over the training split's pixels, in 0..1.
     pub mean: [f64; 3],
@@ -52,9 +50,9 @@ pub struct Manifest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Geometry {
-    /// Rows, or nothing when images vary.
+    /// Rows; none if images vary.
     pub height: Option<usize>,
-    /// Columns, or nothing when images vary.
+    /// Columns; none if images vary.
     pub width: Option<usize>,
     /// 3, or 1 for grey images of one size, which are made RGB when they are read.
     pub channels: usize,
@@ -69,7 +67,7 @@ impl Geometry {
         Geometry { height: Some(height), width: Some(width), channels }
     }
 
-    /// Height and width, when all images have the same.
+    /// Height and width, if all images have the same.
     pub fn size(self) -> Option<(usize, usize)> {
         Some((self.height?, self.width?))
     }
@@ -103,11 +101,11 @@ pub struct SplitEntry {
 pub struct ShardEntry {
     /// Images in it.
     pub images: usize,
-    /// The pixels, `uint8`: `[images, height, width, channels]`, or flat when images vary.
+    /// The pixels, `uint8`: `[images, height, width, channels]`, or flat if images vary.
     pub pixels: FileRef,
     /// The labels, `int64 [images]`.
     pub labels: FileRef,
-    /// Heights and widths, `int64 [images, 2]`, when images vary.
+    /// Heights and widths, `int64 [images, 2]`, if images vary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shapes: Option<FileRef>,
     /// The images' names, a JSON array of strings; data sets of schema 1 have none.
@@ -136,29 +134,25 @@ impl Manifest {
     /// Reads and checks a folder's manifest.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`].
+    /// [`Error::Missing`], [`Error::Io`], [`Error::Schema`], [`Error::Damaged`]; [`Error::Array`] for a data
+    /// set of another kind.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST);
         let bytes = unseal(&path, &read_whole(&path)?.0)?;
-        let damaged = |e: serde_json::Error| Error::damaged(&path, "a dataset's manifest", e.to_string());
-        let Schema { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if schema > DATASET_SCHEMA {
-            return Err(Error::Schema { file: path, found: schema, known: DATASET_SCHEMA });
-        }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let manifest: Manifest = Kind::Images.parse(&path, &bytes, DATASET_SCHEMA)?;
         match manifest.contradiction() {
             Some(found) => Err(Error::damaged(&path, "a manifest that agrees with itself", found)),
             None => Ok(manifest),
         }
     }
 
-    /// The manifest's text; the same dataset gives the same bytes.
+    /// The manifest's text; the same dataset makes the same bytes.
     pub fn to_json(&self) -> String {
         seal(&serde_json::to_string_pretty(self).expect("a manifest has only string keys"))
     }
 
-    /// A hash over all images, labels and their order, 64 hexadecimal digits; images' names have no part in
-    /// it.
+    /// A hash over all images, labels and their order, 64 hexadecimal digits; it does not depend on images'
+    /// names.
     pub fn digest(&self) -> String {
         let mut splits = self.splits.clone();
         splits.values_mut().flat_map(|split| &mut split.shards).for_each(|shard| shard.names = None);
@@ -198,10 +192,4 @@ impl Manifest {
             shard.files().find(|file| file.name.contains('/') || check_file_name(&file.name).is_err())?;
         Some(format!("a file name {:?} that leaves the folder", file.name))
     }
-}
-
-/// The one field that every version's manifest has.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u32,
 }

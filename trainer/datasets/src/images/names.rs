@@ -1,4 +1,4 @@
-//! The names of a shard's images: a JSON array of strings, a name a line, that later steps show to people.
+//! The names of a shard's images: a JSON array of strings, a name a line, shown to people later.
 
 use super::PATIENCE;
 use protocol::FileRef;
@@ -6,11 +6,10 @@ use std::io::Write;
 use std::path::Path;
 use storage::{Error, Publication, Result, open_within};
 
-/// The longest name in bytes; of a longer one the end is kept, which tells more than the beginning.
+/// The longest name in bytes; a longer one is shortened to its end, which says more than the beginning.
 pub const MAX_NAME_BYTES: usize = 1024;
 
-/// A name takes at most so many bytes in the file: every byte may be escaped as six, and quotes, comma and
-/// newline.
+/// The most bytes of a name in the file: every byte may be escaped as six, and quotes, comma and newline.
 const MAX_LINE_BYTES: usize = 6 * MAX_NAME_BYTES + 4;
 
 /// Writes the names of a shard's images; the file appears whole or not at all.
@@ -26,7 +25,7 @@ pub fn write_names(folder: &Path, name: String, names: &[String]) -> Result<File
     file.finish()
 }
 
-/// Reads them, checked.
+/// Reads and checks them.
 pub(super) fn read_names(folder: &Path, file: &FileRef, images: usize) -> Result<Vec<String>> {
     let path = folder.join(&file.name);
     let most = (images as u64).saturating_mul(MAX_LINE_BYTES as u64).saturating_add(8);

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use storage::arrays::{Dtype, Npy, write_npy, write_npy_header};
 use storage::{Error, Publication, Result, open_within};
 
-/// A shard of which nothing is read before it is needed.
+/// A shard that is not read before it is needed.
 #[derive(Debug)]
 pub(super) struct Shard {
     folder: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Shard {
 #[derive(Debug)]
 struct Open {
     pixels: Npy,
-    /// Where each image starts, and its height and width; empty when all have one size.
+    /// Where each image starts, and its height and width; empty if all have one size.
     places: Vec<(usize, usize, usize)>,
 }
 
@@ -59,7 +59,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The name of one image; nothing where the data set has no names.
+    /// The name of one image; none if the data set has no names.
     pub(super) fn name(&self, index: usize) -> Result<Option<&str>> {
         let Some(file) = &self.entry.names else { return Ok(None) };
         let names = match self.names.get() {
@@ -113,7 +113,7 @@ impl Shard {
                 places
             }
         };
-        // Two threads may both have opened it; either's is good.
+        // Two threads may both have opened it; both results are good.
         Ok(self.open.get_or_init(|| Open { pixels, places }))
     }
 
@@ -150,12 +150,12 @@ fn places(shapes: &Npy, images: usize, channels: usize) -> Result<Vec<(usize, us
     Ok(places)
 }
 
-/// Writes one shard: pixels, labels and, when images vary, shapes; each file appears whole or not at all.
+/// Writes one shard: pixels, labels and, if images vary, shapes; each file appears whole or not at all.
 ///
-/// `name` makes a file's name from what it holds: "images", "labels" or "shapes".
+/// `name` makes a file's name from its kind: "images", "labels" or "shapes".
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Unfit`] when an image or the number of labels does not fit the geometry.
+/// [`Error::Io`]; [`Error::Unfit`] if an image or the number of labels does not fit the geometry.
 pub fn write_shard(
     folder: &Path,
     name: impl Fn(&str) -> String,

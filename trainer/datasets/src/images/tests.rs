@@ -1,11 +1,11 @@
-//! Datasets written and read back, and damaged ones.
+//! Datasets that are written and read back, and damaged ones.
 
 use super::*;
 use protocol::FileRef;
 use std::fs;
 use tempfile::TempDir;
 
-/// In memory where there is such a file system: an `fsync` on a busy disk takes a third of a second.
+/// In memory if there is such a file system: an `fsync` on a busy disk takes a third of a second.
 fn temporary() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -170,7 +170,7 @@ fn digest_follows_the_data_and_not_the_name() {
     assert_eq!(same, digest(a.path()));
 }
 
-/// Gives the images of the written data set names; the folder's manifest says so.
+/// Adds names to the images of the written data set; the folder's manifest says so.
 fn name_images(folder: &Path, names: &[&str]) -> Manifest {
     let mut manifest = Manifest::read(folder).unwrap();
     let (mut first, shards) = (0, &mut manifest.splits.get_mut("val").unwrap().shards);

@@ -1,4 +1,4 @@
-//! What one round of a benchmark takes, and how rounds are told: the same for Baton and for burn.
+//! Time and memory of a benchmark's rounds, and how they are printed: the same for Baton and for burn.
 
 use std::time::Instant;
 
@@ -18,7 +18,8 @@ impl Round {
     }
 }
 
-/// Prints the rounds and the memory, and gives images per second at the median and per busy CPU at the best.
+/// Prints the rounds and the memory, and returns images per second at the median and per busy CPU at the
+/// best.
 pub(crate) fn summary(what: &str, batch: usize, mut rounds: Vec<Round>) -> (f64, f64) {
     rounds.sort_by(|a, b| a.wall.total_cmp(&b.wall));
     let images = batch as f64;
@@ -29,7 +30,7 @@ pub(crate) fn summary(what: &str, batch: usize, mut rounds: Vec<Round>) -> (f64,
     (median, busy)
 }
 
-/// CPU seconds of this process, all threads: what other processes take from us does not count.
+/// CPU seconds of this process, all threads: the load of other processes does not count.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/schedstat");
     let own = |text: String| text.split(' ').next().and_then(|word| word.parse::<f64>().ok());

@@ -1,6 +1,6 @@
-//! How a benchmark is asked: the words behind `cargo bench --`.
+//! The arguments of a benchmark: the words after `cargo bench --`.
 
-/// What stands behind `cargo bench --`: a network's name, then `--option value`.
+/// The words after `cargo bench --`: a network's name, then `--option value`.
 pub(crate) struct Words(Vec<String>);
 
 impl Words {
@@ -14,12 +14,12 @@ impl Words {
         self.0.first().filter(|word| !word.starts_with('-')).map_or("vgg19", String::as_str)
     }
 
-    /// The word behind the option.
+    /// The word after the option.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
         self.0.iter().skip_while(|word| *word != name).nth(1).map(String::as_str)
     }
 
-    /// The number behind the option.
+    /// The number after the option.
     pub(crate) fn number(&self, name: &str, otherwise: usize) -> Result<usize, std::num::ParseIntError> {
         self.option(name).map_or(Ok(otherwise), str::parse)
     }

@@ -1,8 +1,9 @@
 //! Powers of two and GELU: polynomials, the same ones on every instruction set.
 //!
 //! 2ˣ is 2ⁿ·2ʳ with the nearest whole n, so r is in ±½ and a polynomial of degree 6 is within a bit of it.
-//! The error function is had as Φ(x) - ½ = x·N(x²)/D(x²) of degree 5 each, within 1.1e-8 on ±5.6; beyond
-//! these, Φ is 0 or 1 to that. All coefficients were fitted for this crate by reweighted least squares.
+//! The error function is computed by Φ(x) - ½ = x·N(x²)/D(x²) of degree 5 each, within 1.1e-8 on ±5.6; beyond
+//! these, Φ is 0 or 1 to that precision. All coefficients were fitted for this crate by reweighted least
+//! squares.
 use networks::Gelu;
 
 use super::multiply::PANEL;
@@ -16,10 +17,10 @@ const NUMERATOR: [f32; 6] =
     [0.398_942_26, 0.033_936_87, 0.004_677_873, 0.000_169_015_01, 6.290_895_7e-6, 2.229_449_3e-8];
 const DENOMINATOR: [f32; 6] =
     [1.0, 0.251_733_42, 0.028_682_154, 0.001_885_972_4, 7.337_455_5e-5, 1.179_655_1e-6];
-/// Where Φ is 1 to what the fraction is exact to.
+/// Where Φ is 1 within the precision of the fraction.
 const FAR: f32 = 5.6;
 
-/// Powers of two below this exponent are taken for it: the smallest whose result is a normal number.
+/// Smaller exponents of two are replaced by this one: the smallest whose result is a normal number.
 const LEAST: f32 = -126.0;
 
 /// 2ˣ for x up to 126; NaN stays NaN.
@@ -34,7 +35,7 @@ pub(super) unsafe fn power_of_two<V: Vector>(x: V) -> V {
         let whole = x.add(V::splat(WHOLE));
         let r = x.sub(whole.sub(V::splat(WHOLE)));
         let power = polynomial(r, &POWER);
-        // A NaN's bits do not survive as such what is added to them.
+        // Adding to a NaN may change its bits.
         V::splat(1.0).fma(r, power).raised(whole).fma(x, V::splat(0.0))
     }
 }

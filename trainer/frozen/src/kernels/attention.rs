@@ -1,4 +1,4 @@
-//! What attention does between its two products: softmax, and the factor that it leaves for the end.
+//! The part of attention between its two products: softmax, and the factor that is applied at the end.
 //!
 //! Sums run over sixteen lanes on every instruction set, of one vector or of two, so the bits are the same.
 use super::activation::power_of_two;
@@ -12,7 +12,7 @@ pub(crate) struct Softmax<'a> {
     pub(crate) rows: usize,
     /// Floats from a row to the next, a multiple of [`PANEL`].
     pub(crate) pitch: usize,
-    /// Scores of a row; what is behind them up to a whole panel is written over.
+    /// Scores of a row; values after them up to a whole panel are overwritten.
     pub(crate) count: usize,
     pub(crate) factors: &'a mut [f32],
 }
@@ -42,7 +42,7 @@ pub(super) unsafe fn softmax<V: Vector>(job: &mut Softmax) {
             }
             let mut lanes = [f32::NEG_INFINITY; PANEL];
             most.store(lanes.as_mut_ptr());
-            // NaN among the scores is lost here and comes back with its own power.
+            // A NaN among the scores is lost here and returns with its own power.
             let most = V::splat(lanes.into_iter().fold(f32::NEG_INFINITY, f32::max));
             let mut sums = [V::splat(0.0); 2];
             for c in (0..whole).step_by(PANEL) {
@@ -79,7 +79,7 @@ pub(super) unsafe fn total<V: Vector>(sums: &[V; 2]) -> f32 {
     lanes[0]
 }
 
-/// Rows times a number each, in their place.
+/// Each row multiplied by its number, in place.
 pub(crate) struct ScaleRows<'a> {
     pub(crate) values: &'a mut [f32],
     /// Floats of a row.

@@ -1,4 +1,4 @@
-//! AVX2 with FMA: what AWS Lambda promises on x86-64.
+//! AVX2 with FMA: AWS Lambda promises these on x86-64.
 use std::arch::x86_64::*;
 
 use super::vector::Vector;
@@ -50,7 +50,7 @@ impl Vector for Avx2 {
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         unsafe { Avx2(_mm256_fmadd_ps(a.0, b.0, self.0)) }
     }
-    // The instruction gives its second operand when one is NaN.
+    // The instruction returns its second operand if one is NaN.
     #[inline(always)]
     unsafe fn max(self, low: Self) -> Self {
         unsafe { Avx2(_mm256_max_ps(low.0, self.0)) }

@@ -1,8 +1,8 @@
 //! AVX-512: convolutions and poolings on vectors of sixteen lanes; the sums of linear layers,
 //! which run over lanes, are AVX2's.
 //!
-//! Each output is summed in the order of AVX2, so the two give the same bits:
-//! it must not show which CPU a function got.
+//! Each output is summed in the order of AVX2, so the two compute the same bits: a model must not depend on
+//! the CPU of the function.
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
@@ -59,7 +59,7 @@ impl Vector for Avx512 {
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         unsafe { Avx512(_mm512_fmadd_ps(a.0, b.0, self.0)) }
     }
-    // The instruction gives its second operand when one is NaN.
+    // The instruction returns its second operand if one is NaN.
     #[inline(always)]
     unsafe fn max(self, low: Self) -> Self {
         unsafe { Avx512(_mm512_max_ps(low.0, self.0)) }

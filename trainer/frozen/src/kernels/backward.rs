@@ -1,10 +1,10 @@
-//! What gradients need beside products: single numbers of maps, channel by channel. No lane meets another, so
-//! the compiler makes the vectors.
+//! The parts of gradients that are not products: single numbers of maps, channel by channel. Lanes are
+//! independent, so the compiler makes the vectors.
 use super::vector::{LANES, Vector};
 
 /// Sets the derivatives by an image's values to 0 where these are not between the bounds.
 pub(crate) struct CutOff<'a> {
-    /// Pixels so many floats apart, as those of `delta`.
+    /// Pixels that are `pitch` floats apart, as in `delta`.
     pub(crate) values: &'a [f32],
     pub(crate) delta: &'a mut [f32],
     pub(crate) pitch: usize,

@@ -6,7 +6,7 @@ use super::vector::{LANES, Vector, by_vectors};
 /// Outputs worked on together: each weight is loaded once for four of them.
 const TOGETHER: usize = 4;
 
-/// One row of outputs from input rows that already hold their padding.
+/// One row of outputs from input rows that already have their padding.
 pub(crate) struct DepthwiseRow<'a> {
     /// From the window of the first output: rows of `pitch` floats, pixels of `channels`.
     pub(crate) input: &'a [f32],
@@ -95,7 +95,7 @@ unsafe fn outputs_of<V: Vector, const N: usize, const K: usize>(job: &mut Depthw
 /// The derivatives by a depthwise convolution's weights, of one image: each channel's taps times `delta`,
 /// summed over the pixels in their order.
 pub(crate) struct DepthwiseProducts<'a> {
-    /// `[height, width, pixel_pitch]`; what lies outside is zero.
+    /// `[height, width, pixel_pitch]`; values outside count as zero.
     pub(crate) input: &'a [f32],
     pub(crate) height: usize,
     pub(crate) width: usize,

@@ -1,11 +1,11 @@
 //! Rows of weights times rows of inputs, for linear layers.
 //!
-//! A linear layer of a small batch is bound by reading its weights. They are packed in the order in which
-//! they are read, once, while a piece of the inputs stays in the cache; each sum runs over the same lanes in
-//! the same order whatever the batch.
+//! A linear layer of a small batch is limited by reading its weights. They are packed in the order in which
+//! they are read, and read once, while a piece of the inputs stays in the cache. Each sum runs over the same
+//! lanes in the same order whatever the batch.
 use super::vector::{LANES, Vector};
 
-/// Outputs of a group, whose weights lie together: six rows by two images are twelve sums in registers.
+/// Outputs of a group, whose weights are contiguous: six rows by two images are twelve sums in registers.
 pub(crate) const GROUP: usize = 6;
 /// Images of a register tile.
 const IMAGES: usize = 2;
@@ -18,7 +18,7 @@ pub(crate) struct Dot<'a> {
     pub(crate) inputs: &'a [f32],
     pub(crate) input_pitch: usize,
     pub(crate) batch: usize,
-    /// `[depth / PIECE][groups][PIECE / LANES][GROUP][LANES]`; the last piece is as long as is left.
+    /// `[depth / PIECE][groups][PIECE / LANES][GROUP][LANES]`; the last piece may be shorter.
     pub(crate) weights: &'a [f32],
     /// Groups of the layer.
     pub(crate) groups: usize,

@@ -1,10 +1,10 @@
-//! Rows to panels and back: torchvision's weights lie output by output,
-//! the kernels read [`PANEL`] outputs side by side.
+//! Rows to panels and back: torchvision stores weights output by output, the kernels read [`PANEL`] outputs
+//! side by side.
 use super::multiply::PANEL;
 use super::vector::Vector;
 
-/// Values that are taken of a row before the next row: where rows lie a power of two apart,
-/// their cache lines would push each other out.
+/// Values that are taken from a row before the next row: rows that are a power of two apart would evict each
+/// other's cache lines.
 const TOGETHER: usize = 16;
 
 /// Row r's tap t of value i, `from[r * pitch + i * step + t]`, goes to `to[(t * count + i) * to_pitch + r]`;
@@ -26,7 +26,7 @@ pub(crate) struct Interleave<'a> {
     pub(crate) to_pitch: usize,
 }
 
-/// What values are multiplied by, in f64.
+/// The factors of the values, in f64.
 #[derive(Clone, Copy)]
 pub(crate) enum Scales<'a> {
     None,
@@ -90,8 +90,8 @@ unsafe fn blocks(job: &mut Interleave, taps: usize, of: impl Fn(f32, usize, usiz
     }
 }
 
-/// `to[r * pitch + i] (+)= scales[r] * from[i][r]`;
-/// and the products of `from` with what lies like `to`, summed for each row.
+/// `to[r * pitch + i] (+)= scales[r] * from[i][r]`; and the products of `from` with values laid out like
+/// `to`, summed for each row.
 pub(crate) struct Deposit<'a> {
     pub(crate) from: &'a [[f32; PANEL]],
     pub(crate) scales: &'a [f32; PANEL],
@@ -102,7 +102,7 @@ pub(crate) struct Deposit<'a> {
     pub(crate) rows: usize,
     /// Whether `to` has sums already.
     pub(crate) add: bool,
-    /// What is multiplied with, and the sums.
+    /// The values to multiply with, and the sums.
     pub(crate) inner: Option<(&'a [f32], &'a mut [f64; PANEL])>,
 }
 

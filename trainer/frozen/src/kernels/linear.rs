@@ -1,7 +1,7 @@
 //! The two products of training a thin linear layer: rows of features times weights,
 //! and the weights' gradient.
 //!
-//! Each sum runs over the same values in the same order whatever the batch and the tile that it falls into.
+//! Each sum runs over the same values in the same order, whatever the batch and its tile.
 use super::vector::{LANES, Vector};
 
 /// Rows and outputs of a register tile of [`Scores`]: twelve sums.

@@ -44,7 +44,7 @@ pub(super) unsafe fn run<V: Vector>(job: &mut Window) {
     }
 }
 
-/// The channels that fill whole vectors of [`LANES`]; gives how many these are.
+/// The channels that fill whole vectors of [`LANES`]; returns their number.
 ///
 /// # Safety
 /// As [`run`], of a job of `rows` and `columns`.

@@ -1,8 +1,8 @@
 //! The matrix multiply: rows found by offset, weights in packed panels, with bias, addend and clamp at the
 //! end.
 //!
-//! A row may come in segments (the rows of a convolution's window). Each output is summed in one order that
-//! depends only on `segments` and `depth`, so it is the same however the rows are dealt.
+//! A row may consist of segments (the rows of a convolution's window). Each output is summed in one order
+//! that depends only on `segments` and `depth`, so it is the same however the rows are dealt.
 use super::Residual;
 use super::vector::{LANES, Vector};
 
@@ -13,7 +13,7 @@ const BLOCK: usize = 256;
 
 /// `c[c_rows[m]..] = clamp(residual[m] + Σ a[rows[m]..] · b + bias)`.
 pub(crate) struct Multiply<'a> {
-    /// Where the rows lie.
+    /// The array of the rows.
     pub(crate) a: &'a [f32],
     /// Offset in `a` of each row's first segment.
     pub(crate) rows: &'a [usize],
@@ -30,25 +30,25 @@ pub(crate) struct Multiply<'a> {
     pub(crate) c: &'a mut [f32],
     /// Offset in `c` of each row.
     pub(crate) c_rows: &'a [usize],
-    /// What the sums begin with, its rows so many floats apart; zeros if nothing.
+    /// The start values of the sums, with rows this many floats apart; zeros if there are none.
     pub(crate) residual: Option<Residual<'a, usize>>,
-    /// What is done to a finished sum; nothing for the products inside a Winograd convolution.
+    /// The operations on a finished sum; none for the products inside a Winograd convolution.
     pub(crate) finish: Option<Finish<'a>>,
 }
 
-/// What follows the sum.
+/// The operations after the sum.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
     /// `[columns]`
     pub(crate) bias: &'a [f32],
     pub(crate) low: f32,
     pub(crate) high: f32,
-    /// What is added between bias and clamp, its rows so many floats apart.
+    /// The values that are added between bias and clamp, with rows this many floats apart.
     pub(crate) addend: Option<(&'a [f32], usize)>,
 }
 
 impl Multiply<'_> {
-    /// Panics unless every access of the kernel lies inside its slice.
+    /// Panics unless every access of the kernel is inside its slice.
     pub(super) fn check(&self) {
         let (rows, columns) = (self.rows.len(), self.columns);
         assert!(rows > 0 && columns > 0 && columns.is_multiple_of(LANES) && self.segments > 0);
@@ -199,7 +199,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
     block: &Block,
     row: usize,
 ) {
-    // Both vectors of a row lie in one panel, or each in its own.
+    // Both vectors of a row are in one panel, or each in its own.
     let apart = if P == N * V::LANES { V::LANES } else { block.panel };
     // SAFETY: `check` bounds a by rows and segments, b by columns, c, bias and residual by rows and columns.
     unsafe {
@@ -213,7 +213,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             c[r] = c[r].add(*job.c_rows.get_unchecked(row + r));
         }
         for r in 0..R {
-            // What is stored at the end should be in the cache by then.
+            // The outputs should be in the cache by the time they are stored.
             for line in (0..N * V::LANES).step_by(PANEL) {
                 V::prefetch(c[r].add(line));
             }

@@ -5,13 +5,13 @@ use super::attention::total;
 use super::multiply::PANEL;
 use super::vector::Vector;
 
-/// Rows to normed rows, in their place or beside it.
+/// Rows to normed rows, in place or beside them.
 pub(crate) struct Normalise<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) rows: usize,
     /// Floats from a row to the next.
     pub(crate) pitch: usize,
-    /// How far behind a row's first number its normed ones go; 0 is their own place.
+    /// The offset from a row's first number to its normed ones; 0 for in place.
     pub(crate) to: usize,
     /// `[columns]` each; columns are a multiple of [`PANEL`].
     pub(crate) weight: &'a [f32],

@@ -1,6 +1,6 @@
-//! Sums of outer products: what the gradient of a convolution's weights is made of.
+//! Sums of outer products: the gradient of a convolution's weights is made of them.
 //!
-//! Both operands lie in panels of [`PANEL`] channels, pixel after pixel. Each sum is one chain of
+//! Both operands are in panels of [`PANEL`] channels, pixel after pixel. Each sum is one chain of
 //! multiply-adds over the pixels in their order, so it is the same however rows and columns are dealt.
 use super::multiply::{PANEL, blocking};
 use super::vector::{LANES, Vector};
@@ -30,7 +30,7 @@ pub(crate) struct Outer<'a> {
 }
 
 impl Outer<'_> {
-    /// Panics unless every access of the kernel lies inside its slice.
+    /// Panics unless every access of the kernel is inside its slice.
     pub(super) fn check(&self) {
         let Outer { segments, depth, rows, columns, .. } = *self;
         assert!(segments > 0 && depth > 0 && rows > 0 && columns > 0);

@@ -1,4 +1,4 @@
-//! Plain Rust, for any CPU: slower, and rounded differently where others fuse multiply and add.
+//! Plain Rust, for any CPU: slower, and rounded differently from those that fuse multiply and add.
 use super::vector::{LANES, Vector};
 
 #[derive(Clone, Copy)]

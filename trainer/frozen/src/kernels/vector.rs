@@ -1,4 +1,4 @@
-//! The vectors that every kernel is written in: eight f32 lanes, or sixteen where a CPU has them.
+//! The vectors that every kernel is written in: eight f32 lanes, or sixteen if the CPU has them.
 
 /// Lanes of most vectors; activations hold a multiple of it in channels.
 pub(crate) const LANES: usize = 8;
@@ -16,7 +16,7 @@ pub(crate) trait Vector: Copy {
     const LANES: usize = LANES;
     /// Rows of the matrix multiply's register tile of two vectors a row.
     const ROWS: usize = 6;
-    /// A vector of [`LANES`] lanes that rounds alike.
+    /// A vector of [`LANES`] lanes that rounds in the same way.
     type Narrow: Vector;
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(p: *const f32) -> Self;
@@ -37,8 +37,9 @@ pub(crate) trait Vector: Copy {
     unsafe fn prefetch(p: *const f32);
 }
 
-/// Carries out a part of a kernel for all channels, as many at a time as a vector has lanes; where sixteen do
-/// not go on, eight do. Each channel is computed by itself, so the lanes do not show.
+/// Carries out a part of a kernel for all channels, as many at a time as a vector has lanes. If sixteen no
+/// longer fit, it continues with eight. Each channel is computed by itself, so the lanes do not change a
+/// result.
 macro_rules! by_vectors {
     ($vector:ident, $channels:expr, $part:ident $(::<$($size:ident),*>)? ($($argument:expr),*)) => {
         let mut c = 0;

@@ -1,4 +1,4 @@
-//! Weighted sums in f64: what a reduction does with the values of the workers.
+//! Weighted sums in f64: a reduction computes them from the values of the workers.
 use super::vector::Vector;
 
 /// Arrays that are added in one pass over the totals, which are read and written once for all of them.
@@ -18,8 +18,8 @@ impl Weighted<'_> {
     }
 }
 
-/// No lane meets another, so the compiler makes the vectors,
-/// of the instruction set that this becomes a part of.
+/// Lanes are independent, so the compiler makes the vectors, of the instruction set of the function that this
+/// is inlined into.
 ///
 /// # Safety
 /// `V`'s instruction set exists.

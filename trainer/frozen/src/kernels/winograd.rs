@@ -1,7 +1,7 @@
 //! The two transforms around a Winograd F(4×4, 3×3) product, points 0, ±√½, ±√2, ∞.
 //!
-//! Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), whose points are 0, ±1,
-//! ±2, ∞. Those multiply by up to 8 where these multiply by 2√2, and lose about twice the digits.
+//! Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), with points 0, ±1, ±2,
+//! ∞. Those multiply by up to 8, these by at most 2√2; the error with those is about twice as large.
 use super::Residual;
 use super::vector::{LANES, Vector, by_vectors};
 
@@ -37,7 +37,7 @@ pub(crate) struct InputTile<'a> {
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) pitch: usize,
-    /// The tile's first row and column; what lies outside the image is zero.
+    /// The tile's first row and column; pixels outside the image are zero.
     pub(crate) y: isize,
     pub(crate) x: isize,
     /// Channels, a multiple of [`LANES`].

@@ -1,5 +1,5 @@
-//! The weights' side of a Winograd F(4×4, 3×3) convolution: their transform, and what turns a product's
-//! transformed factors into their derivatives.
+//! The weights' side of a Winograd F(4×4, 3×3) convolution: the transform of the weights, and the transforms
+//! for their derivatives.
 //!
 //! The output is Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, so with derivatives δ by it those
 //! by g are Gᵀ[(A δ Aᵀ) ⊙ (Bᵀ d B)]G, summed over all tiles.
@@ -32,7 +32,7 @@ impl WeightTile<'_> {
     }
 }
 
-/// No lane meets another, so the compiler makes the vectors.
+/// Lanes are independent, so the compiler makes the vectors.
 ///
 /// # Safety
 /// `V`'s instruction set exists.
@@ -82,7 +82,7 @@ impl WeightSums<'_> {
     }
 }
 
-/// No lane meets another, so the compiler makes the vectors.
+/// Lanes are independent, so the compiler makes the vectors.
 ///
 /// # Safety
 /// `V`'s instruction set exists.
@@ -122,7 +122,7 @@ pub(super) unsafe fn sums<V: Vector>(job: &mut WeightSums) {
 
 /// A δ Aᵀ of one 4×4 tile of derivatives.
 pub(crate) struct DeltaTile<'a> {
-    /// From the tile's first pixel: rows and pixels so many floats apart.
+    /// From the tile's first pixel, with these pitches of rows and pixels.
     pub(crate) delta: &'a [f32],
     pub(crate) row_pitch: usize,
     pub(crate) pixel_pitch: usize,

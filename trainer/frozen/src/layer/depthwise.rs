@@ -9,7 +9,7 @@ use crate::parameters::{Affine, Kernels};
 use crate::plan::padded;
 use crate::strips::{Crew, even};
 
-/// Output rows of a strip: the rows that two strips both copy are few, the copies stay in the level-2 cache.
+/// Output rows of a strip: few rows are copied by two strips, and the copies stay in the level-2 cache.
 const STRIP: usize = 8;
 
 pub(crate) struct Depthwise {
@@ -114,7 +114,7 @@ pub(super) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
     Ok(packed)
 }
 
-/// The same to where such weights were before.
+/// The same into memory that such weights had before.
 fn pack_into(kernels: &Kernels, packed: &mut [f32]) {
     for (at, row) in packed.chunks_exact_mut(padded(kernels.outputs)).enumerate() {
         for (channel, weight) in row.iter_mut().take(kernels.outputs).enumerate() {

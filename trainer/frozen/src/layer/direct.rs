@@ -1,7 +1,7 @@
 //! Any convolution as one matrix multiply on strips of output rows, without an im2col matrix.
 //!
-//! A window's row lies together in memory, so an output is a product of `kernel` segments. Where the borders
-//! are padded (or channels are), a strip's input rows are first copied to scratch with their zeros.
+//! A window's row is contiguous in memory, so an output is a product of `kernel` segments. If the borders (or
+//! the channels) are padded, a strip's input rows are first copied to scratch with their zeros.
 use std::ops::Range;
 
 use networks::Conv;
@@ -46,7 +46,7 @@ impl Direct {
     ) -> Result<Direct, Error> {
         let &Conv { kernel, stride, padding, .. } = conv;
         if kernel == 1 && stride == 1 && padding == 0 {
-            // Pixels know no rows here: take them as a column, so that a strip may be of any length.
+            // Pixels need no rows here: they are treated as a column, so that a strip may have any length.
             let column = |view: &mut View| {
                 view.size.height *= view.size.width;
                 view.size.width = 1;
@@ -98,8 +98,8 @@ impl Direct {
         self.strip
     }
 
-    /// Output rows `rows` of the batch, no more than a strip, into `out`; rows of an image,
-    /// unless its pixels are a column.
+    /// Output rows `rows` of the batch, at most a strip, into `out`; they are rows of one image, unless its
+    /// pixels are a column.
     pub(super) fn run_strip(
         &self,
         crew: &Crew,
@@ -192,14 +192,14 @@ impl Layer for Direct {
     }
 }
 
-/// torchvision's weights to panels; a group's weights stand among zeros.
+/// torchvision's weights to panels; a group's weights are placed among zeros.
 pub(crate) fn pack(kernels: &Kernels) -> std::io::Result<Buffer> {
     let mut packed = Buffer::zeroed(kernels.window * kernels.inputs * padded(kernels.outputs))?;
     pack_into(Target::best(), kernels, &mut packed);
     Ok(packed)
 }
 
-/// The same to where such weights were before.
+/// The same into memory that such weights had before.
 fn pack_into(target: Target, kernels: &Kernels, packed: &mut [f32]) {
     let depth = kernels.window * kernels.inputs;
     packed.par_chunks_mut(depth * PANEL).enumerate().for_each(|(panel, chunk)| {

@@ -1,4 +1,4 @@
-//! Layers that move or combine single numbers: those that no convolution took in.
+//! Layers that move or combine single numbers: those that could not be folded into a convolution.
 use super::{Layer, View, lanes_of};
 use crate::fuse::{Clamp, clamped};
 use crate::strips::{Crew, even};
@@ -126,7 +126,7 @@ impl Layer for Flatten {
     }
 }
 
-/// The rows that a run gives: each image's map in torchvision's order, or its mean by channel.
+/// The rows that a run returns: each image's map in torchvision's order, or its mean by channel.
 pub(crate) fn rows_of_features(crew: &Crew, view: View, pool: bool, input: &[f32], out: &mut [f32]) {
     let features = if pool { view.size.channels } else { view.size.channels * view.size.pixels() };
     crew.deal(

@@ -1,5 +1,5 @@
-//! A direct convolution and the max pooling behind it, a few rows at a time:
-//! the map between never leaves the cache.
+//! A direct convolution and the max pooling after it, a few rows at a time: the map in between never leaves
+//! the cache.
 use std::ops::Range;
 
 use super::Layer;
@@ -16,7 +16,7 @@ pub(crate) struct Pooled {
 }
 
 impl Pooled {
-    /// `pool` reads what `conv` gives.
+    /// `pool` reads the output of `conv`.
     pub(crate) fn new(conv: Direct, pool: MaxPool) -> Pooled {
         let lines = choice::pooled_lines(pool.input.row());
         let chunk =
@@ -29,7 +29,7 @@ impl Pooled {
         ((self.chunk - 1) * self.pool.window.stride + self.pool.window.size) * self.pool.input.row()
     }
 
-    /// Output rows `rows` of the batch, which lie in one image.
+    /// Output rows `rows` of the batch, which are in one image.
     fn run_strip(
         &self,
         crew: &Crew,

@@ -19,7 +19,7 @@ impl MaxPool {
         self.window.clipped(rows.start, height).start..self.window.clipped(rows.end - 1, height).end
     }
 
-    /// A row of outputs of the input rows that it reads, which lie in `lines` one after the other.
+    /// A row of outputs from the input rows that it reads, which are one after the other in `lines`.
     pub(super) fn run_row(&self, crew: &Crew, rows: usize, lines: &[f32], out: &mut [f32]) {
         let input = self.input;
         for (column, out) in out.chunks_mut(self.output.pitch).enumerate() {

@@ -1,7 +1,7 @@
 //! A depthwise 3×3 convolution with the 1×1 convolutions before and after it, a few rows at a time.
 //!
-//! The wide maps between the three are only ever a few rows in scratch memory: an inverted residual reads its
-//! narrow input and writes its narrow output, and nothing else leaves the cache.
+//! Only a few rows of the wide maps between the three are in scratch memory at a time: an inverted residual
+//! reads its narrow input and writes its narrow output, and nothing else leaves the cache.
 use std::ops::Range;
 
 use super::depthwise::pack as pack_windows;
@@ -21,7 +21,7 @@ pub(crate) struct Separable {
     input: View,
     output: View,
     residual: Option<View>,
-    /// None when the depthwise convolution reads the input itself.
+    /// None if the depthwise convolution reads the input itself.
     expand: Option<Part>,
     depthwise: Part,
     project: Part,
@@ -30,7 +30,7 @@ pub(crate) struct Separable {
     channels: usize,
     /// Output rows of a chunk.
     chunk: usize,
-    /// Where the pixels of a chunk lie: in the input, in the lines, in the middle, in the output.
+    /// Where the pixels of a chunk are: in the input, in the lines, in the middle, in the output.
     pixels: Pixels,
 }
 
@@ -153,7 +153,7 @@ impl Separable {
         }
     }
 
-    /// Output rows `rows` of the batch, which lie in one image.
+    /// Output rows `rows` of the batch, which are in one image.
     fn run_strip(
         &self,
         crew: &Crew,

@@ -1,7 +1,7 @@
 //! A 3×3 convolution of stride 1 by Winograd F(4×4, 3×3), fused per block of tiles.
 //!
 //! A block's tiles are transformed, multiplied and transformed back while they are in the cache: there is no
-//! transformed tensor of the whole layer. A strip is a run of tile rows, so its outputs lie together.
+//! transformed tensor of the whole layer. A strip is a run of tile rows, so its outputs are contiguous.
 use std::ops::Range;
 
 use networks::Conv;
@@ -90,8 +90,8 @@ impl Winograd {
         self.block * self.tile_pitch() + 2 * LANES
     }
 
-    /// Floats from a tile's transformed inputs to the next tile's, of the same product;
-    /// as odd in cache lines.
+    /// Floats from a tile's transformed inputs to the next tile's, of the same product; an odd number of
+    /// cache lines as well.
     fn tile_pitch(&self) -> usize {
         self.input.columns() + 2 * LANES
     }
@@ -107,7 +107,7 @@ impl Winograd {
         image * self.output.size.height + (row * OUTPUTS / scale).min(self.output.size.height)
     }
 
-    /// Where a tile of the batch lies: image, row and column of tiles.
+    /// The place of a tile of the batch: image, row and column of tiles.
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (row, column) = (tile / self.tiles_wide(), tile % self.tiles_wide());
         (row / self.tiles_high(), row % self.tiles_high(), column)
@@ -224,7 +224,7 @@ impl Winograd {
 impl Layer for Winograd {
     fn run(&self, crew: &Crew, n: usize, inputs: &[&[f32]], out: &mut [f32]) {
         let wide = self.tiles_wide();
-        // A block of tiles in a strip, or a row of tiles where that is more.
+        // A block of tiles in a strip, or a row of tiles if that is more.
         let rows = (self.block / wide).max(1);
         let strips = even(n * self.tiles_high(), rows, crew.threads);
         let floats = |rows: &Range<usize>| {

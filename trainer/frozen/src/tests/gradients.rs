@@ -1,4 +1,4 @@
-//! Gradients against the differences that a float64 interpreter of the same graph finds.
+//! Gradients compared with the differences of a float64 interpreter of the same graph.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::reference::{Random, Weights, interpret};
 use super::{chain, conv, depthwise, isas, network_of, node, residual_blocks, stem};
 use crate::{Error, Trained, TrainedOptions};
 
-/// How far a value is moved for a difference: so little that hardly a ReLU or a maximum changes sides.
+/// The change of a value for a difference: so small that hardly a ReLU or a maximum changes sides.
 const STEP: f32 = 1.0 / (1 << 18) as f32;
 
-/// A network with parameters, images `[n, height, width, 3]` and the derivatives of a loss by what it gives.
+/// A network with parameters, images `[n, height, width, 3]` and the derivatives of a loss by its output.
 struct Case {
     network: Network,
     side: (usize, usize),
@@ -34,7 +34,7 @@ impl Case {
         self.network.parameters().iter().flat_map(|p| self.weights.of(&p.name).to_vec()).collect()
     }
 
-    /// The images as the layers take them.
+    /// The images as the layers read them.
     fn features(&self) -> Vec<f32> {
         let pixels = self.side.0 * self.side.1;
         let value = |at: usize| {
@@ -44,12 +44,12 @@ impl Case {
         (0..self.n * 3 * pixels).map(value).collect()
     }
 
-    /// What the layers give, and the gradient.
+    /// The layers' output, and the gradient.
     fn found(&self, options: &TrainedOptions) -> (Vec<f32>, Vec<f32>) {
         let mut trained = Trained::new(&self.network, self.side, options).expect("has gradients");
         let parameters = self.parameters();
         let mut gradient = vec![0.0; parameters.len()];
-        // What an earlier pass with other weights has left must not show.
+        // An earlier pass with other weights must not change the result.
         let others: Vec<f32> = parameters.iter().map(|w| w * 0.5).collect();
         let mut pass = |parameters: &[f32]| {
             let mut layers = trained.load(parameters, true).expect("fits");
@@ -135,8 +135,8 @@ fn norm(channels: usize) -> Op {
     Op::BatchNorm { channels }
 }
 
-/// Every kernel of the gradients at the smallest size that reaches its edges, beside the other instruction
-/// sets alone: quick under Miri and in an emulator, see [`super::smallest_of_every_kernel`].
+/// Every kernel of the gradients at the smallest size that reaches its edges, compared with the other
+/// instruction sets only: quick under Miri and in an emulator, see [`super::smallest_of_every_kernel`].
 #[test]
 fn smallest_of_every_gradient() {
     let pool = |size| Op::MaxPool { size, stride: 2, padding: 0, ceil: false };
@@ -178,7 +178,7 @@ fn convolutions() {
     }
 }
 
-/// Maps of so many tiles that weights' gradients come from Winograd's points.
+/// Maps with enough tiles for weights' gradients from Winograd's points.
 #[test]
 fn convolutions_of_many_tiles() {
     for (inputs, outputs, padding, side, n) in
@@ -257,7 +257,7 @@ fn branches() {
     right("depthwise with a second reader", &network_of(nodes), (6, 7), 2, 1e-3);
 }
 
-/// What is computed again, more threads, images beside it: none of them changes a bit.
+/// Values that are computed again, more threads, other images in the batch: none of them changes a bit.
 #[test]
 fn the_same_bits_however_computed() {
     for (name, point, side) in

@@ -1,4 +1,4 @@
-//! A float64 interpreter of the graph, as plain as can be, and random weights.
+//! A float64 interpreter of the graph, as plain as possible, and random weights.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -107,15 +107,14 @@ pub(super) fn interpret_rounded(
     images.flat_map(|image| evaluate(network, weights, &shapes, image, &round)).collect()
 }
 
-/// The output for one sentence, token after token; what the input's node gives has ids and segments in one
-/// number.
+/// The output for one sentence, token after token; the input node's value has ids and segments in one number.
 pub(super) fn interpret_text(network: &Network, weights: &Weights, ids: &[u32], segments: &[u8]) -> Vec<f64> {
     let shapes = network.token_shapes(ids.len()).expect("fits");
     let given = (0..ids.len()).map(|at| f64::from(ids[at]) + tokens::SEGMENT * f64::from(segments[at]));
     evaluate(network, weights, &shapes, given.collect(), |x| x)
 }
 
-/// The output for what the input's node gives.
+/// The output for a value of the input's node.
 fn evaluate(
     network: &Network,
     weights: &Weights,

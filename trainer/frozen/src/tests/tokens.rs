@@ -1,4 +1,4 @@
-//! Networks of tokens against float64, and the same bits however they are dealt.
+//! Networks of tokens compared with float64, and the same bits however they are dealt.
 
 use networks::{Gelu, Input, Network, Node, Op, Positions, Resize, network};
 
@@ -98,7 +98,7 @@ impl Text {
         Sentences { ids: &self.ids, segments: &self.segments, lengths: &self.lengths }
     }
 
-    /// What float64 gives, sentence after sentence.
+    /// The float64 results, sentence after sentence.
     fn interpreted(&self, network: &Network, weights: &Weights) -> Vec<f64> {
         let mut from = 0;
         let each = self.lengths.iter().flat_map(|length| {
@@ -180,7 +180,7 @@ fn every_cut_of_a_transformer_is_right() {
     }
 }
 
-/// Deals sentences and images in many ways; each gives the bits that one at a time on one thread gives.
+/// Deals sentences and images in many ways; the bits must equal those of one at a time on one thread.
 #[test]
 fn the_same_bits_whatever_is_beside() {
     let network = small_text(48, 3, Gelu::Erf, false);
@@ -234,8 +234,8 @@ fn tokens_at_the_cut_become_rows_or_their_mean() {
     }
 }
 
-/// A network that ends in one token computes what it needs of its last block:
-/// the token's bits are those among all.
+/// A network that ends in one token computes only the needed part of its last block: the token's bits are
+/// those among all.
 #[test]
 fn one_token_alone_has_the_bits_that_it_has_among_all() {
     let mut random = Random::new(9);

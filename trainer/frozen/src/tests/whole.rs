@@ -1,4 +1,4 @@
-//! Whole networks: against float64, and the same bits however the images are dealt.
+//! Whole networks: compared with float64, and the same bits however the images are dealt.
 
 use networks::network;
 
@@ -19,13 +19,13 @@ fn every_network_is_right() {
     ] {
         let whole = network(name).expect("known");
         let cut = whole.up_to(point).unwrap_or(whole.clone());
-        // Fifty layers of batch norms with random statistics add up what each layer rounds.
+        // Fifty layers of batch norms with random statistics add up their rounding errors.
         close_within(4e-5, &format!("{name} up to {point}"), &cut, (side, side), 1, 7);
     }
 }
 
-/// Each shape of VGG19's convolutions, and all of them one behind the other, beside f32 sums made one product
-/// after the other, as a direct convolution without vectors has them.
+/// Each shape of VGG19's convolutions, and all of them one after the other, compared with f32 sums made one
+/// product after the other, as in a direct convolution without vectors.
 #[test]
 fn winograd_stays_near_plain_f32_sums() {
     let layers = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)];
@@ -46,7 +46,7 @@ fn winograd_stays_near_plain_f32_sums() {
     }
 }
 
-/// Deals nine images in many ways; each gives the bits that one at a time on one thread gives.
+/// Deals nine images in many ways; the bits must equal those of one at a time on one thread.
 #[test]
 fn the_same_bits_however_dealt() {
     let small = chain(vec![

@@ -1,6 +1,6 @@
 //! Attention of each image's or sentence's tokens among themselves, head by head.
 //!
-//! The queries' layer has the factor log₂e/√d in its weights, so a row of scores is what 2 is raised to.
+//! The queries' layer has the factor log₂e/√d in its weights, so 2 is raised to a row of scores.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(super) struct Attention {
     pub(super) input: View,
     /// The heads' rows, each head's together.
     pub(super) output: View,
-    /// The one token whose queries are asked; all of them if none.
+    /// The one token whose queries are used; all of them if none.
     pub(super) only: Option<usize>,
     /// The most tokens of a sequence.
     pub(super) most: usize,
@@ -35,7 +35,7 @@ impl Attention {
         self.output.width / self.output.heads
     }
 
-    /// The queries that are asked of a sequence of so many tokens.
+    /// The queries that are used of a sequence of `count` tokens.
     fn asked(&self, count: usize) -> Range<usize> {
         self.only.map_or(0..count, |at| at..at + 1)
     }

@@ -1,4 +1,4 @@
-//! Where tokens come from: ids by a table, images by patches.
+//! The first tokens: ids by a table, images by patches.
 
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ impl Layer for Embed {
     }
 }
 
-/// Images in patches: one product for all of a strip, each row of a window a segment of it.
+/// Images in patches: one product for all of a strip; each row of a window is a segment.
 pub(super) struct Patches {
     pub(super) conv: Conv,
     /// `[height, width]` of the image in pixels.
@@ -51,9 +51,9 @@ pub(super) struct Patches {
     /// `[outputs / PANEL][kernel, kernel, inputs][PANEL]`
     pub(super) weights: Buffer,
     pub(super) bias: Vec<f32>,
-    /// The class token with its place added; none if the patches stand alone.
+    /// The class token with its place added; none if the patches are alone.
     pub(super) class: Option<Vec<f32>>,
-    /// What is added to each patch; nothing if it is empty.
+    /// The position of each patch, which is added to it; empty if there are none.
     pub(super) positions: Vec<f32>,
     pub(super) output: View,
 }

@@ -15,7 +15,7 @@ use crate::layer::{no_memory, pack};
 use crate::parameters::{Kernels, Source};
 use crate::resize::resized;
 
-/// What steps are compiled from.
+/// The network and its parameters, from which steps are compiled.
 pub(super) struct Compiler<'a> {
     network: &'a Network,
     source: &'a Source<'a>,
@@ -27,7 +27,7 @@ impl<'a> Compiler<'a> {
         Compiler { network, source, shapes }
     }
 
-    /// Where the steps' values lie.
+    /// The places of the steps' values.
     ///
     /// Errors: rows that do not fill whole panels where they must.
     pub(super) fn places(&self, steps: &[Step], output: NodeId) -> Result<Places, Error> {
@@ -49,7 +49,7 @@ impl<'a> Compiler<'a> {
         Ok(places(steps, self.shapes.len(), output, |step| self.width(step)))
     }
 
-    /// The width of what a step gives, that in memory, and what has a row.
+    /// The width of a step's output, the width in memory, and whether a row is a token's or a sequence's.
     fn width(&self, step: &Step) -> (usize, usize, Each) {
         let shape = self.shapes[step.output.or(step.norm).expect("a step gives a value")];
         let side_by_side = match &step.kind {
@@ -61,7 +61,7 @@ impl<'a> Compiler<'a> {
         (width, row_of(width), each)
     }
 
-    /// A step ready to run; `output` is the first of the values that it gives.
+    /// A step ready to run; `output` is the first of the values that it computes.
     ///
     /// Errors: as [`Source::get`]; no memory.
     pub(super) fn layer(&self, step: &Step, inputs: &[View], output: View) -> Result<Box<dyn Layer>, Error> {
@@ -107,7 +107,7 @@ impl<'a> Compiler<'a> {
         Ok(Norm { weight: get("weight")?, bias: get("bias")?, epsilon, to })
     }
 
-    /// Some layers' weights one behind the other, with what each output is multiplied by.
+    /// The weights of several layers one after the other, with the factor of each output.
     fn dense(&self, linear: &steps::Linear, inputs: usize) -> Result<Dense, Error> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for &layer in &linear.layers {

@@ -1,4 +1,4 @@
-//! What a step of tokens is once it is ready to run, and what it runs on.
+//! A step of tokens that is ready to run, and the batch that it runs on.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::place::View;
 use crate::kernels::{Normalise, Target};
 use crate::strips::Crew;
 
-/// Some images or sentences, the tokens of each behind those of the one before.
+/// Several images or sentences, whose tokens follow each other.
 pub(crate) struct Batch<'a> {
     /// Where each one's tokens begin, and where the last one's end.
     pub(crate) starts: &'a [usize],
@@ -14,7 +14,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) ids: &'a [u32],
     /// Each token's segment; all 0 if there are none.
     pub(crate) segments: &'a [u8],
-    /// The images, one behind the other; none for sentences.
+    /// The images, one after the other; none for sentences.
     pub(crate) images: &'a [f32],
 }
 
@@ -47,12 +47,12 @@ pub(super) trait Layer: Send + Sync {
     fn algorithm(&self) -> &'static str;
 }
 
-/// A layer norm behind a step's rows.
+/// A layer norm after a step's rows.
 pub(super) struct Norm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
     pub(super) epsilon: f64,
-    /// How far behind a row's first number the normed ones go: 0 if nobody reads what is normed.
+    /// The offset from a row's first number to the normed ones: 0 if nobody reads the row itself.
     pub(super) to: usize,
 }
 

@@ -1,8 +1,8 @@
-//! A linear layer over all tokens at once, with what follows it: activation, sum and norm at the end of each
-//! strip.
+//! A linear layer over all tokens at once, and the operations after it: activation, sum and norm at the end
+//! of each strip.
 //!
-//! A strip of rows is multiplied by the weights of one piece of its depth after the other, so that these are
-//! read once for many rows and the piece of the rows stays in the cache. Each output is summed in the order
+//! A strip of rows is multiplied by the weights of one piece of its depth after the other. So the weights are
+//! read once for many rows, and the piece of the rows stays in the cache. Each output is summed in the order
 //! of the depth, whatever the cut.
 
 use std::ops::Range;
@@ -24,11 +24,11 @@ pub(super) struct Dense {
     /// `[outputs, inputs]`
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
-    /// What each output is multiplied by.
+    /// The factor of each output.
     pub(super) scales: Option<Vec<f64>>,
 }
 
-/// What a linear layer does behind its sums.
+/// The operations of a linear layer after its sums.
 pub(super) struct After {
     pub(super) gelu: Option<Gelu>,
     pub(super) addend: Option<View>,
@@ -81,7 +81,7 @@ impl Linear {
         })
     }
 
-    /// The products of a strip's rows with all pieces, and what follows.
+    /// The products of a strip's rows with all pieces, and the operations after them.
     fn strip(&self, crew: &Crew, all: usize, rows: Range<usize>, inputs: &[&[f32]], out: &mut [f32]) {
         let count = rows.len();
         for (at, (piece, weights)) in self.pieces.iter().zip(&self.weights).enumerate() {

@@ -1,5 +1,6 @@
-//! What is read of one token only is computed for that token only: most of the last block, where a network
-//! ends in the class token. A row's numbers do not depend on the rows beside it, so they stay the same.
+//! Values that are read of one token only are computed for that token only: most of the last block, if a
+//! network ends in the class token. A row's numbers do not depend on the rows beside it, so they stay the
+//! same.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use networks::{NodeId, Shape};
 
 use super::steps::{Kind, Step};
 
-/// Takes the choice of a token at the end as far down as it goes; gives the steps and the value at the end.
+/// Moves the choice of a token at the end as far down as possible; returns the steps and the value at the
+/// end.
 pub(super) fn narrowed(steps: Vec<Step>, output: NodeId, shapes: &mut Vec<Shape>) -> (Vec<Step>, NodeId) {
     let chooses = |step: &Step| matches!(step.kind, Kind::Token { .. });
     let Some(end) = steps.iter().position(chooses) else { return (steps, output) };

@@ -1,10 +1,10 @@
-//! Where each value of tokens lives: rows in few slots, each reused once its value is no longer read.
+//! The place of each value of tokens: rows in few slots, each reused once its value is no longer read.
 
 use networks::NodeId;
 
 use super::steps::{Kind, Step};
 
-/// What has a row.
+/// The owner of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Each {
     Token,
@@ -12,7 +12,7 @@ pub(crate) enum Each {
     Sequence,
 }
 
-/// How a value's numbers lie.
+/// How a value's numbers are laid out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct View {
     /// Numbers of a row.
@@ -20,7 +20,7 @@ pub(crate) struct View {
     /// Floats from a row to the next.
     pub(crate) pitch: usize,
     pub(crate) each: Each,
-    /// Heads, if each one's rows lie together and all of them behind the last head's: `[heads][rows][width /
+    /// Heads, if each head's rows are together and all of them after the last head's: `[heads][rows][width /
     /// heads]`.
     pub(crate) heads: usize,
 }
@@ -39,7 +39,7 @@ pub(super) struct Places {
     pub(super) slots: Vec<usize>,
 }
 
-/// Gives every value a place; `width` tells the width and the kind of row of what a step gives.
+/// Assigns a place to every value; `width` returns the width and the kind of row of a step's output.
 pub(super) fn places(
     steps: &[Step],
     count: usize,

@@ -1,5 +1,5 @@
-//! Steps that take row by row: those that no linear layer took in, and the ends, which give one row an image
-//! or sentence.
+//! Steps that go row by row: those that could not be folded into a linear layer, and the ends, which return
+//! one row per image or sentence.
 
 use std::ops::Range;
 
@@ -11,13 +11,13 @@ use super::place::{Each, View};
 use crate::kernels::GeluRows;
 use crate::strips::{Crew, even};
 
-/// What a step does to each row.
+/// The change that a step makes to each row.
 pub(super) enum Change {
     Norm(Norm),
     Gelu(Gelu),
-    /// Times a number by column.
+    /// Multiplied by a number per column.
     Scale(Vec<f32>),
-    /// Plus the second input.
+    /// The second input is added.
     Add,
 }
 

@@ -1,8 +1,8 @@
 //! The graph's layers folded into steps: linear layers with activation, scale, sum and norm, embeddings with
 //! positions.
 //!
-//! A value is named by the node that gives it. A step stands where its first node stood, and what is folded
-//! into it only reads values from before, so the order of the steps is an order of execution.
+//! A value is named by the node that computes it. A step takes the place of its first node, and the nodes
+//! folded into it only read earlier values, so the order of the steps is an order of execution.
 
 use networks::{Conv, Gelu, Network, NodeId, Op};
 
@@ -14,15 +14,15 @@ pub(super) struct Step {
     /// The node that it is named by.
     pub(super) node: NodeId,
     pub(super) kind: Kind,
-    /// The values that it reads; what is added comes last.
+    /// The values that it reads; an added one comes last.
     pub(super) inputs: Vec<NodeId>,
-    /// The value that it gives; none if only its norm is read.
+    /// The value that it computes; none if only its norm is read.
     pub(super) output: Option<NodeId>,
-    /// The norm behind it, which is a value of its own.
+    /// The norm after it, which is a value of its own.
     pub(super) norm: Option<NodeId>,
 }
 
-/// What a step computes before its norm.
+/// The operation of a step before its norm.
 #[derive(Debug, PartialEq)]
 pub(super) enum Kind {
     /// Rows of a table by ids, with segments and positions added.
@@ -37,7 +37,7 @@ pub(super) enum Kind {
         positions: Option<NodeId>,
     },
     Linear(Linear),
-    /// `only`: the one token whose queries are asked; all of them if none.
+    /// `only`: the one token whose queries are used; all of them if none.
     Attention {
         heads: usize,
         only: Option<usize>,
@@ -66,15 +66,15 @@ pub(super) struct Linear {
 }
 
 impl Step {
-    /// Whether it gives that value.
+    /// Whether it computes that value.
     pub(super) fn gives(&self, value: NodeId) -> bool {
         self.output == Some(value) || self.norm == Some(value)
     }
 }
 
-/// The steps, and the value that the network gives.
+/// The steps, and the value of the network's output.
 ///
-/// Errors: a layer that has no form among tokens.
+/// Errors: a layer that cannot run on tokens.
 pub(super) fn fold(network: &Network) -> Result<(Vec<Step>, NodeId), Error> {
     let mut folder = Folder::new(network);
     for id in 0..network.nodes.len() {
@@ -85,9 +85,9 @@ pub(super) fn fold(network: &Network) -> Result<(Vec<Step>, NodeId), Error> {
 
 struct Folder<'a> {
     network: &'a Network,
-    /// The nodes that read each value, and what the network gives as often as nobody reads it.
+    /// The nodes that read each value; the caller counts as a reader of the output.
     readers: Vec<Vec<NodeId>>,
-    /// The node whose value stands for each one's: another's, for a layer that changes nothing.
+    /// The node whose value is each node's output: another's, for a layer that changes nothing.
     value: Vec<NodeId>,
     folded: Vec<bool>,
     steps: Vec<Step>,
@@ -104,7 +104,7 @@ impl<'a> Folder<'a> {
                 node.inputs.iter().for_each(|&input| readers[value[input]].push(id));
             }
         }
-        // The output is read by who asked for it.
+        // The caller reads the output.
         readers[value[network.output()]].push(count);
         Folder { network, readers, value, folded: vec![false; count], steps: Vec::new() }
     }
@@ -118,7 +118,7 @@ impl<'a> Folder<'a> {
         if self.folded[id] || matches!(node.op, Op::Input(_) | Op::Dropout { .. }) {
             return Ok(());
         }
-        // What the network is given is no value: the steps that begin it read the batch.
+        // The network's input is not a value: the first steps read the batch.
         let inputs = node.inputs.iter().map(|&input| self.value[input]).filter(|&input| input != 0);
         let mut inputs: Vec<NodeId> = inputs.collect();
         let mut last = id;
@@ -176,14 +176,14 @@ impl<'a> Folder<'a> {
         Kind::Patches { conv: conv.clone(), class, positions }
     }
 
-    /// The three layers that give an attention's queries, keys and values, if `id` is one of them.
+    /// The three layers that compute an attention's queries, keys and values, if `id` is one of them.
     fn siblings(&self, id: NodeId) -> Option<&'a [NodeId]> {
         let &[reader] = self.readers[id].as_slice() else { return None };
         let node = self.network.nodes.get(reader)?;
         (matches!(node.op, Op::Attention { .. }) && node.inputs.len() == 3).then_some(&node.inputs)
     }
 
-    /// What an attention reads, as one value: three layers that read the same are put side by side.
+    /// The input of an attention as one value: three layers that read the same are put side by side.
     fn projections(&mut self, id: NodeId, inputs: Vec<NodeId>) -> Result<Vec<NodeId>, Error> {
         if let [_] = inputs.as_slice() {
             return Ok(inputs);
@@ -199,7 +199,7 @@ impl<'a> Folder<'a> {
         Ok(vec![*inputs.last().expect("three of them")])
     }
 
-    /// A linear layer with all that can be folded into it.
+    /// A linear layer with everything that can be folded into it.
     fn linear(&mut self, layers: Vec<NodeId>, mut inputs: Vec<NodeId>) {
         let node = layers[0];
         let mut last = *layers.last().expect("a layer");

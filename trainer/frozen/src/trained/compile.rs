@@ -1,4 +1,4 @@
-//! A step of the network as a layer that is trained.
+//! A step of the network as a layer for training.
 
 use networks::Network;
 

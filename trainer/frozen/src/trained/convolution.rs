@@ -1,10 +1,10 @@
 //! A convolution with its batch norm, residual and activation.
 //!
-//! The derivative by what it reads is a convolution, too: of the turned kernels with `delta`, between whose
-//! pixels stand zeros where the stride left some out. A batch norm in evaluation mode is one factor and one
-//! summand a channel, so it is folded into the kernels; by the folded weights w' = w·γ/σ and bias the
-//! derivatives are γ/σ·dw', Σδ for β, and for γ (⟨w, dw'⟩ + (b - μ)·Σδ)/σ, since Σ δ·(w∗x) = ⟨w, dw'⟩:
-//! no map of the norm is needed.
+//! The derivative by its input is a convolution, too: of the turned kernels with `delta`, with zeros between
+//! its pixels where the stride skipped some. A batch norm in evaluation mode is one factor and one summand a
+//! channel, so it is folded into the kernels. With the folded weights w' = w·γ/σ and bias, the derivatives
+//! are γ/σ·dw', Σδ for β, and for γ (⟨w, dw'⟩ + (b - μ)·Σδ)/σ, since Σ δ·(w∗x) = ⟨w, dw'⟩: no map of the norm
+//! is needed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub(super) struct Convolution {
     parameters: Places,
 }
 
-/// Where its parameters lie in the array of all.
+/// The places of its parameters in the array of all.
 struct Places {
     weight: Range<usize>,
     bias: Option<Range<usize>>,
@@ -44,13 +44,13 @@ struct Places {
     norm: Option<[Range<usize>; 4]>,
 }
 
-/// The convolution that takes `delta` back to the input.
+/// The convolution that leads `delta` back to the input.
 struct Through {
     layer: Box<dyn layer::Layer>,
-    /// What it reads: `delta`, with zeros between its pixels if there is a stride.
+    /// Its input: `delta`, with zeros between its pixels if there is a stride.
     input: View,
-    /// What it gives, where that is not yet the derivatives by the input,
-    /// but has to be spread over them or added.
+    /// Its output, if the derivatives by the input are not computed in place, but have to be spread over them
+    /// or added.
     spread: Option<View>,
 }
 
@@ -103,7 +103,8 @@ impl Convolution {
         sums
     }
 
-    /// Adds the derivatives by the weights, times `scales`; gives ⟨w, dw'⟩ for each output that has a scale.
+    /// Adds the derivatives by the weights, times `scales`; returns ⟨w, dw'⟩ for each output that has a
+    /// scale.
     fn add_weights(
         &self,
         run: &Run,
@@ -234,7 +235,8 @@ impl Through {
             let (height, width) = (length(to.size.height), length(to.size.width));
             (own(Size { height, width, ..from.size }), None)
         } else {
-            // Of a stride without a kernel the pixels stand alone: they are computed first and spread then.
+            // With a stride and a kernel of 1, the pixels are independent: they are computed first and spread
+            // then.
             (from, (conv.stride > 1).then(|| own(Size { channels: conv.inputs, ..from.size })))
         };
         // A depthwise convolution adds to nothing.
@@ -277,7 +279,7 @@ impl Through {
     }
 }
 
-/// Weights to begin with, until some are loaded.
+/// The first weights, until some are loaded.
 fn zeros(conv: &Conv) -> Affine<'static> {
     let weights = conv.outputs * conv.inputs / conv.groups * conv.kernel * conv.kernel;
     Affine { weight: Cow::Owned(vec![0.0; weights]), bias: vec![0.0; conv.outputs] }

@@ -6,8 +6,8 @@ use super::layer::{Layer, Ports, Run, Taken};
 use crate::Error;
 use crate::layer::{self, Layer as _, View};
 
-/// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; what lies
-/// between becomes zero where they are the first.
+/// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; the pixels
+/// in between become zero if these are the first.
 pub(super) fn spread(
     run: &Run,
     (stride, first): (usize, usize),
@@ -30,11 +30,11 @@ pub(super) fn spread(
     });
 }
 
-/// What only combines values, number by number: an activation, a sum, a concatenation.
+/// A step that only combines values, number by number: an activation, a sum, a concatenation.
 pub(super) struct Join {
     pub(super) forward: Box<dyn layer::Layer>,
     pub(super) ports: Ports,
-    /// Whether the inputs stand side by side, and not in each other's place.
+    /// Whether the inputs are side by side, instead of at the same place.
     pub(super) beside: bool,
 }
 

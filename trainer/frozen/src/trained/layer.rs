@@ -1,4 +1,4 @@
-//! A layer that is trained: its forward pass, and the gradients by its parameters and by what it reads.
+//! A layer for training: its forward pass, and the gradients by its parameters and by its inputs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::strips::Crew;
 use crate::{BoxError, Error};
 use std::borrow::Cow;
 
-/// What a layer runs with.
+/// The resources of a layer's run.
 pub(super) struct Run<'a> {
     pub(super) crew: &'a Crew,
     pub(super) pool: &'a ThreadPool,
@@ -37,8 +37,8 @@ pub(super) fn begun<'a>(run: &Run, gradient: &'a mut [f32]) -> &'a mut [f32] {
     gradient
 }
 
-/// A step of the network. The slices start at the values' first channels, as [`crate::layer::Layer`] has
-/// them; `delta` is the derivative of the loss by what the step gives, with 0 where its clamp cut off.
+/// A step of the network. The slices start at the values' first channels, as in [`crate::layer::Layer`];
+/// `delta` is the derivative of the loss by the step's output, with 0 where its clamp has cut it off.
 pub(super) trait Layer: Send + Sync {
     /// Packs new parameters; for `gradients`, too.
     ///
@@ -85,7 +85,7 @@ pub(super) trait Layer: Send + Sync {
 /// How a value that a step reads takes its derivatives.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Taken {
-    /// Not at all: it is what the network is given.
+    /// Not at all: it is the network's input.
     Not,
     /// This step is the first to write them.
     First,
@@ -93,14 +93,14 @@ pub(super) enum Taken {
     Added,
 }
 
-/// What a step reads and gives, and how its inputs take derivatives.
+/// The inputs and the output of a step, and how its inputs take derivatives.
 pub(super) struct Ports {
     pub(super) inputs: Vec<View>,
     pub(super) taken: Vec<Taken>,
     pub(super) output: View,
 }
 
-/// Where each parameter lies in the array of all.
+/// The place of each parameter in the array of all.
 pub(super) struct Layout {
     ranges: BTreeMap<String, Range<usize>>,
     pub(super) len: usize,

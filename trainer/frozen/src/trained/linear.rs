@@ -1,4 +1,4 @@
-//! A linear layer: its weights are read as they lie, once a pass.
+//! A linear layer: its weights are read as they are stored, once a pass.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::{DealtLinear, Error};
 pub(super) struct Linear {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// Where weight and bias lie in the array of all parameters.
+    /// The places of weight and bias in the array of all parameters.
     pub(super) parameters: (Range<usize>, Range<usize>),
     pub(super) ports: Ports,
     pub(super) clamp: Clamp,
@@ -22,7 +22,7 @@ impl Linear {
     }
 }
 
-/// The rows of a value, without what fills their lanes.
+/// The rows of a value, without the padding of their lanes.
 fn rows(view: View, n: usize, values: &[f32]) -> Vec<f32> {
     values.chunks(view.pitch).take(n).flat_map(|row| &row[..view.size.channels]).copied().collect()
 }

@@ -1,4 +1,4 @@
-//! Memory that goes from value to value: what the system gives anew has to be zeroed by it, page after page.
+//! Memory that is passed from value to value: the system has to zero new memory, page after page.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use crate::kernels::Buffer;
 pub(super) struct Memory(Mutex<Vec<Buffer>>);
 
 impl Memory {
-    /// At least so many floats, of any value.
+    /// A buffer of at least `floats` floats, of any value.
     pub(super) fn take(&self, floats: usize) -> Result<Buffer, Error> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One much larger is kept for what needs it.
+        // A much larger one is kept for a value that needs it.
         let fits = |buffer: &Buffer| (floats..=2 * floats).contains(&buffer.len());
         let best = (0..free.len()).filter(|&at| fits(&free[at])).min_by_key(|&at| free[at].len());
         match best {

@@ -1,4 +1,4 @@
-//! Passes through layers that are trained, forward and backward.
+//! Passes through layers for training, forward and backward.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -23,8 +23,8 @@ pub struct Loaded<'a> {
 }
 
 impl Loaded<'_> {
-    /// What the layers give for `n` images, `[n, outputs]`, a map in torchvision's order; with `keep` all
-    /// that [`Loaded::backward`] needs is kept.
+    /// The layers' output for `n` images, `[n, outputs]`, a map in torchvision's order; with `keep` all
+    /// values that [`Loaded::backward`] needs are kept.
     ///
     /// Shapes: `features` `[n, channels, height, width]`.
     /// Errors: `features` has another length, no memory.
@@ -60,8 +60,8 @@ impl Loaded<'_> {
         Ok(rows)
     }
 
-    /// Writes the derivatives by all parameters but statistics to `gradient`, or adds them if `add`, given
-    /// those by what the pass before gave.
+    /// Writes the derivatives by all parameters but statistics to `gradient`, or adds them if `add`; `deltas`
+    /// are the derivatives by the output of the pass before.
     ///
     /// Shapes: `deltas` `[n, outputs]`; `gradient` as the parameters.
     /// Errors: a length is wrong, nothing was kept, no memory.
@@ -121,7 +121,7 @@ impl Loaded<'_> {
         Ok(())
     }
 
-    /// One step, backward; what it gave is not needed any more then.
+    /// One step, backward; its output is not needed any more afterwards.
     fn differentiate(&mut self, at: usize, gradient: &mut [f32], add: bool) -> Result<(), Error> {
         let Planned { step, taken, begins } = &self.layers.plan.steps[at];
         let (home, first) = self.layers.plan.home(step.output);

@@ -1,4 +1,4 @@
-//! Which values a pass keeps, and where derivatives go.
+//! The values that a pass keeps, and the places of the derivatives.
 
 use std::ops::Range;
 
@@ -13,12 +13,12 @@ use crate::size::Size;
 /// The most segments whose values are computed again.
 const MOST_SEGMENTS: usize = 16;
 
-/// A step, and what becomes of derivatives there.
+/// A step, and how derivatives are taken there.
 pub(super) struct Planned {
     pub(super) step: Step,
     /// How each input takes its derivatives.
     pub(super) taken: Vec<Taken>,
-    /// Whether it is the first to write the value that it gives (or has a part of).
+    /// Whether it is the first to write the value that it computes (or has a part of).
     pub(super) begins: bool,
 }
 
@@ -26,13 +26,13 @@ pub(super) struct Planned {
 pub(super) struct Plan {
     pub(super) steps: Vec<Planned>,
     sizes: Vec<Size>,
-    /// Of each value that lies inside another one: that, and its first channel there.
+    /// For each value that is a part of another one: the other one, and its first channel there.
     parts: Vec<Option<(NodeId, usize)>>,
     pub(super) output: NodeId,
-    /// The runs of steps whose values are there at once while gradients are computed: all,
-    /// or some after the others.
+    /// The runs of steps whose values are in memory at once while gradients are computed: all, or one after
+    /// the other.
     pub(super) segments: Vec<Range<usize>>,
-    /// Numbers that all steps give for an image.
+    /// Numbers that all steps compute for an image.
     pub(super) values: usize,
     /// Images whose values fit, at least one.
     pub(super) images: usize,
@@ -73,7 +73,7 @@ impl Plan {
         plan
     }
 
-    /// The value in whose memory a value lies, and its first channel there.
+    /// The value in whose memory a value is, and its first channel there.
     pub(super) fn home(&self, value: NodeId) -> (NodeId, usize) {
         self.parts[value].unwrap_or((value, 0))
     }
@@ -94,14 +94,14 @@ impl Plan {
         done
     }
 
-    /// Numbers that some steps give for an image.
+    /// Numbers that some steps compute for an image.
     fn values_of(&self, steps: &Range<usize>) -> usize {
         let begun = self.steps[steps.clone()].iter().filter(|planned| planned.begins);
         begun.map(|planned| floats(self.sizes[self.home(planned.step.output).0])).sum()
     }
 
-    /// The segments with which the fewest values are there at once: those that later ones read,
-    /// and a whole segment's.
+    /// The segments with which the fewest values are in memory at once: those that later segments read, and
+    /// those of a whole segment.
     fn best_segments(&self) -> Vec<Range<usize>> {
         let cost = |segments: &Vec<Range<usize>>| {
             let kept = |steps: &Range<usize>| {
@@ -115,14 +115,14 @@ impl Plan {
         (1..=MOST_SEGMENTS).map(|count| self.cut(count)).min_by_key(cost).unwrap_or_default()
     }
 
-    /// About so many segments of about as many values.
+    /// About `count` segments of about as many values.
     fn cut(&self, count: usize) -> Vec<Range<usize>> {
         let most = self.values_of(&(0..self.steps.len())).div_ceil(count);
         let mut segments: Vec<Range<usize>> = Vec::new();
         let mut from = 0;
         for at in 1..=self.steps.len() {
             let end = at == self.steps.len();
-            // What several steps write together is not taken apart.
+            // A value that several steps write together is not split.
             if end || self.steps[at].begins && self.values_of(&(from..at + 1)) > most {
                 segments.push(from..at);
                 from = at;

@@ -1,5 +1,4 @@
-//! The sums of products that are the derivatives by a convolution's weights:
-//! of each tap's pixels with `delta`.
+//! The sums of products for the derivatives by a convolution's weights: of each tap's pixels with `delta`.
 
 use networks::Conv;
 use rayon::prelude::*;
@@ -23,8 +22,8 @@ pub(super) struct Products {
     pub(super) points: bool,
 }
 
-/// Derivatives by a convolution's weights, of all images: what it reads is `from`,
-/// what its sums take is `to`.
+/// Derivatives by a convolution's weights, of all images; the convolution reads `from`, and `to` has the
+/// derivatives by its output.
 ///
 /// Errors: no memory.
 pub(super) fn products(

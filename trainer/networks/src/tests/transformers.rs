@@ -1,4 +1,4 @@
-//! Transformers against what is known of them: parameter counts, names, shapes, multiply-adds.
+//! Transformers compared with known facts about them: parameter counts, names, shapes, multiply-adds.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ fn parameter_counts_are_the_published_ones() {
         ("deit_tiny_patch16_224", 5_717_416),
         ("deit_small_patch16_224", 22_050_664),
         ("deit_base_patch16_224", 86_567_656),
-        // Without the token that stands for a masked patch while they are pretrained.
+        // Without the token for masked patches, which is used in pretraining only.
         ("dinov2_vits14", 22_056_576 - 384),
         ("dinov2_vitb14", 86_580_480 - 768),
         ("dinov2_vitl14", 304_368_640 - 1024),
-        // Without the layer that pretraining has behind the first token.
+        // Without the layer that pretraining has after the first token.
         ("minilm_l6", 22_713_216 - pooler(384)),
         ("minilm_l12", 33_360_000 - pooler(384)),
         ("bert_base_uncased", 109_482_240 - pooler(768)),
@@ -119,7 +119,7 @@ fn names_are_their_publishers() {
     }
 }
 
-/// Numbers that tell a parameter, a row of it and a column.
+/// Numbers that identify a parameter, a row of it and a column.
 fn numbered(name: &str, shape: &[usize]) -> Vec<f32> {
     let key = name.bytes().fold(7u32, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into()) % 65_521);
     (0..shape.iter().product::<usize>() as u32).map(|at| ((key + at) % 65_536) as f32).collect()
@@ -129,7 +129,7 @@ fn numbered(name: &str, shape: &[usize]) -> Vec<f32> {
 fn filed(own: &crate::Network, other: &crate::Network) -> BTreeMap<String, Vec<f32>> {
     let (mut all, mut file) = (Vec::new(), BTreeMap::new());
     own.parameters().iter().for_each(|one| all.push((one.name.clone(), numbered(&one.name, &one.shape))));
-    // Queries, keys and values lie one behind the other, weights and biases apart: in both networks' order of
+    // Queries, keys and values follow each other, weights and biases separately: in both networks' order of
     // roles.
     let order = |network: &crate::Network| {
         let mut names: Vec<String> = network.parameters().into_iter().map(|one| one.name).collect();

@@ -1,10 +1,10 @@
-//! What people are shown of a run's product: tables and samples. The workload makes them, the page draws them
-//! without knowing what they are, and nothing decides by them.
+//! Tables and samples of a run's product, for people. The workload makes them, the page draws them without
+//! knowing their meaning, and no decision depends on them.
 
 use super::MOST_TEXT;
 use serde::{Deserialize, Serialize};
 
-/// Tables and samples, as much of them as an item holds.
+/// Tables and samples, as much of them as fits into an item.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Shown {
@@ -29,8 +29,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Its rows, each with a cell for each column.
     pub rows: Vec<Vec<Cell>>,
-    /// Whether it is a matrix: after the name of a row as many counts as there are rows, of which the
-    /// diagonal is right and the others are wrong.
+    /// Whether it is a matrix: a row has its name and then as many counts as there are rows; the diagonal is
+    /// right and the others are wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub matrix: bool,
 }
@@ -41,7 +41,7 @@ pub struct Table {
 pub enum Cell {
     /// A count.
     Count(u64),
-    /// A number that is shown with three decimals.
+    /// A number, shown with three decimals.
     Number(f64),
     /// A text.
     Text(String),
@@ -56,7 +56,7 @@ pub struct Samples {
     /// A sentence below the title.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// The data set and its split that their images are of, if they have images.
+    /// The data set and the split of their images, if they have images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_of: Option<(String, String)>,
     /// The samples, in groups with a title each.
@@ -67,9 +67,9 @@ pub struct Samples {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// What is said of it.
+    /// Its caption.
     pub caption: String,
-    /// What is true of it, where what is said is wrong.
+    /// The true answer, if the caption is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truth: Option<String>,
     /// Its image's place in the split, from 0.
@@ -78,19 +78,19 @@ pub struct Sample {
 }
 
 impl Shown {
-    /// Whether an item holds all of it.
+    /// Whether all of it fits into an item.
     pub fn fits(&self) -> bool {
         serde_json::to_string(self).is_ok_and(|text| text.len() <= MOST_TEXT)
     }
 
-    /// As much of it as an item holds: the last samples are left out first,
-    /// then the last rows of the last table.
+    /// As much of it as fits into an item: the last samples are left out first, then the last rows of the
+    /// last table.
     pub(super) fn bounded(mut self) -> Shown {
         while !self.fits() && self.shorten() {}
         self
     }
 
-    /// Leaves something out; false when nothing is left.
+    /// Leaves something out; false if nothing is left.
     fn shorten(&mut self) -> bool {
         if let Some(samples) = self.samples.last_mut() {
             let left_out = samples.groups.last_mut().and_then(|(_, samples)| samples.pop());
@@ -100,7 +100,7 @@ impl Shown {
             return true;
         }
         let Some(table) = self.tables.last_mut() else { return false };
-        // A matrix is whole or it is none.
+        // A matrix is shown whole or not at all.
         if table.matrix || table.rows.pop().is_none() {
             self.tables.pop();
         }

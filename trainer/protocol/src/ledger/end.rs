@@ -1,9 +1,9 @@
 //! The end of a run is work like any other: begun, cut into legs, counted, bounded.
 //!
-//! The product of the best state is scored and published. Where scores cannot be had within the end's own
-//! bounds, it is published without them, in one step; where that fails too often, the run ends without it.
+//! The product of the best state is scored and published. If scoring does not fit into the end's own bounds,
+//! it is published without scores, in one step. If this fails too often, the run ends without it.
 
-use super::{Ledger, Piece};
+use super::{Ledger, Piece, Shares};
 use crate::{Ending, FileRef, Limits, Reason, Target};
 
 /// Events that an end may send on top of a tenth of the run's limit before it goes on without scores.
@@ -13,20 +13,23 @@ const EVENTS_UNSCORED: u64 = 8;
 /// The part of a run's limits in dollars and hours that its end may use for scores.
 const PART: f64 = 0.1;
 
-/// How far the end is.
+/// The state of the end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct End {
     /// Why the product is published without scores, if it is.
     pub unscored: Option<String>,
     /// Why the product cannot be published.
     lost: Option<String>,
-    /// When the end was opened, and what the run had sent and spent by then.
-    opened_ms: u64,
+    /// How long the run had worked when its end was opened, and what it had sent and spent by then.
+    worked_ms: u64,
     sent: u64,
     dollars: f64,
-    /// The stage that was at hand, to go on with if the run is taken up again.
-    suspended: Option<Box<(u32, Vec<Piece>, Piece)>>,
+    /// The stage that was current, to continue if the run is reopened.
+    suspended: Option<Box<Suspended>>,
 }
+
+/// A stage that was at hand: its number, its workers, its shares, its combine.
+type Suspended = (u32, Vec<Piece>, Shares, Piece);
 
 /// The most events that the end of a run with these limits may send.
 pub fn end_events(limits: &Limits) -> u64 {
@@ -34,13 +37,13 @@ pub fn end_events(limits: &Limits) -> u64 {
 }
 
 impl Ledger {
-    /// The state of which the product is made; none while no round is complete.
+    /// The state that the product is made from; none while no round is complete.
     pub fn product(&self) -> Option<&FileRef> {
         self.best.as_ref().and_then(|best| best.state.as_ref())
     }
 
-    /// How the run ends, if nothing is left to do for it: it has no state to publish,
-    /// or publishing was given up.
+    /// The ending of the run, if nothing is left to do: it has no state to publish, or publishing was given
+    /// up.
     pub fn ready(&self) -> Option<Ending> {
         let why = self.over.clone().filter(|_| self.ending.is_none())?;
         match (&self.end.lost, self.product()) {
@@ -57,20 +60,21 @@ impl Ledger {
         Ending { why, model: None, unscored: None }
     }
 
-    /// Why the end is to go on without scores: a bound of its own that it has reached.
+    /// Why the end must continue without scores: it has reached a bound of its own.
     ///
-    /// Its first leg always has its chance.
+    /// Its first leg always runs.
     pub fn must_cut(&self, now_ms: u64) -> Option<String> {
-        let first = self.combine.leg == 0 && self.combine.hold.resent == 0;
-        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() || first {
+        if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() {
             return None;
         }
         let limits = &self.job.limits;
         let sent = self.spend.sent - self.end.sent;
         let dollars = self.spend.dollars(now_ms) - self.end.dollars;
-        let hours = now_ms.saturating_sub(self.end.opened_ms) as f64 / 3_600_000.0;
+        let hours = self.worked_ms(now_ms).saturating_sub(self.end.worked_ms) as f64 / 3_600_000.0;
         if sent > limits.invocations / 10 + EVENTS {
             Some(format!("scoring took {sent} invocations, and more were needed"))
+        } else if self.combine.legs() == 0 && self.combine.hold.resent == 0 {
+            None
         } else if dollars > limits.dollars * PART {
             Some(format!("scoring took {dollars:.4} dollars, and more were needed"))
         } else if hours > limits.hours * PART {
@@ -84,12 +88,13 @@ impl Ledger {
     pub(super) fn open_end(&mut self, by: &str, at_ms: u64) {
         let fresh = vec![Piece::default(); self.workers.len()];
         let workers = std::mem::replace(&mut self.workers, fresh);
+        let shares = std::mem::take(&mut self.shares);
         let combine = std::mem::replace(&mut self.combine, Piece::sent(at_ms));
         self.end = End {
-            opened_ms: at_ms,
+            worked_ms: self.worked_ms(at_ms),
             sent: self.spend.sent,
             dollars: self.spend.dollars(at_ms),
-            suspended: Some(Box::new((self.stage, workers, combine))),
+            suspended: Some(Box::new((self.stage, workers, shares, combine))),
             ..End::default()
         };
         self.stage = self.course.end();
@@ -97,7 +102,7 @@ impl Ledger {
         self.spend.sent += u64::from(self.product().is_some());
     }
 
-    /// Goes on without scores; false if that is settled already, or the run does not end.
+    /// Continues without scores; false if this is settled already, or the run does not end.
     pub(super) fn cut(&mut self, why: &str, by: &str, at_ms: u64) -> bool {
         if self.over.is_none() || self.ending.is_some() || self.end.unscored.is_some() {
             return false;
@@ -109,10 +114,21 @@ impl Ledger {
         true
     }
 
-    /// The work of the end is given up as it is done now: without scores first, then without a product.
+    /// Gives up the work of the end in its present form: it continues without scores first, then without a
+    /// product.
     pub(super) fn give_up_end(&mut self, why: &str, by: &str, at_ms: u64) {
         if !self.cut(why, by, at_ms) {
             self.end.lost.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// An end whose events were sent too often, whoever sent them, is given up.
+    pub(super) fn bound_end(&mut self) {
+        let sent = self.spend.sent - self.end.sent;
+        let over = self.over.is_some() && self.ending.is_none() && self.end.unscored.is_some();
+        if over && sent > end_events(&self.job.limits) {
+            let lost = || format!("{sent} events were sent for it, and it did not end");
+            self.end.lost.get_or_insert_with(lost);
         }
     }
 
@@ -122,15 +138,15 @@ impl Ledger {
         if due { self.due() } else { Vec::new() }
     }
 
-    /// Whether a `start` takes the run up again: it was given up for trouble that may have passed.
+    /// Whether a `start` reopens the run: it was given up because of trouble that may have passed.
     ///
-    /// A run that has published a model is not: that model is its last word.
+    /// A run that has published a model is final.
     pub fn may_reopen(&self) -> bool {
         let given_up = |ending: &Ending| ending.model.is_none() && matches!(ending.why, Reason::GaveUp(_));
         self.ending.as_ref().is_some_and(given_up)
     }
 
-    /// Takes up a run that was given up, where it stood; false if there is none to take up.
+    /// Reopens a run that was given up, where it stopped; false if it cannot be reopened.
     pub(super) fn reopen(&mut self, by: &str, at_ms: u64) -> bool {
         if !self.may_reopen() {
             return false;
@@ -142,7 +158,7 @@ impl Ledger {
             self.combine = anew;
             return true;
         };
-        (self.stage, self.workers, self.combine) = *suspended;
+        (self.stage, self.workers, self.shares, self.combine) = *suspended;
         (self.over, self.end) = (None, End::default());
         self.workers.iter_mut().chain([&mut self.combine]).for_each(|piece| *piece = piece.held_anew(at_ms));
         self.opened_by = by.into();

@@ -1,4 +1,4 @@
-//! A piece of the stage at hand: a worker's share, or the combine. It is done in legs, one after the other.
+//! A piece of the current stage: a worker's share, or the combine. It is done in legs, one after the other.
 
 use super::Ledger;
 use crate::fact::Lease;
@@ -8,21 +8,25 @@ use crate::{Error, Fact, FileRef, Reason, Target};
 /// Legs without progress, one after the other, before the run is given up.
 const MOST_IDLE_LEGS: u32 = 2;
 
-/// One piece of the stage at hand.
+/// One piece of the current stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// The leg that is due or in hand, from 0.
     pub leg: u32,
-    /// Where that leg goes on.
+    /// The share of the stage that a worker has, from 0.
+    pub share: u32,
+    /// Where that leg continues.
     pub place: Option<FileRef>,
-    /// How much is done, in the course's units.
+    /// Units done, as the course counts.
     pub done: u64,
-    /// A worker's result, once it has published it.
+    /// A worker's last result, once it has published it and no share is left.
     pub result: Option<FileRef>,
-    /// Who holds the leg.
+    /// The holder of the leg.
     pub hold: Hold,
     /// Legs without progress, one after the other.
     idle_legs: u32,
+    /// Legs that ended since they were told to.
+    interrupted: u32,
     /// The invocation that recorded the leg before.
     pub(crate) leg_by: String,
 }
@@ -33,12 +37,17 @@ impl Piece {
         Piece { hold: Hold::sent(at_ms), ..Piece::default() }
     }
 
-    /// The same piece from its start, as a leg of its own.
-    pub(super) fn sent_anew(&self, at_ms: u64) -> Piece {
-        Piece { leg: self.leg + 1, ..Piece::sent(at_ms) }
+    /// The piece of a worker with this share.
+    pub(super) fn of_share(share: u32, at_ms: u64) -> Piece {
+        Piece { share, ..Piece::sent(at_ms) }
     }
 
-    /// The same piece where it stands, as if its leg was sent just now.
+    /// The same piece from its start, as a leg of its own.
+    pub(super) fn sent_anew(&self, at_ms: u64) -> Piece {
+        Piece { leg: self.leg + 1, interrupted: self.interrupted, ..Piece::sent(at_ms) }
+    }
+
+    /// The same piece at its place, as if its leg was sent just now.
     pub(super) fn held_anew(&self, at_ms: u64) -> Piece {
         Piece { hold: Hold::sent(at_ms), idle_legs: 0, ..self.clone() }
     }
@@ -53,11 +62,36 @@ impl Piece {
         self.leg_by = by.into();
     }
 
-    /// Why the piece is given up, if it is: too many legs, or too many that moved nothing.
+    /// The worker has done its share, and takes the next: its next leg is due.
+    fn take(&mut self, share: u32, by: &str, at_ms: u64) {
+        *self = Piece {
+            leg: self.leg + 1,
+            leg_by: by.into(),
+            interrupted: self.interrupted,
+            ..Piece::of_share(share, at_ms)
+        };
+    }
+
+    /// The leg was told to end; the next one is due where it stopped.
+    fn interrupt(&mut self, place: Option<&FileRef>, done: u64, by: &str, at_ms: u64) {
+        if let Some(place) = place {
+            self.idle_legs = if done > self.done { 0 } else { self.idle_legs };
+            (self.place, self.done) = (Some(place.clone()), done);
+        }
+        (self.leg, self.hold, self.leg_by) = (self.leg + 1, Hold::sent(at_ms), by.into());
+        self.interrupted += 1;
+    }
+
+    /// Legs that ended because their time was over.
+    pub(super) fn legs(&self) -> u32 {
+        self.leg.saturating_sub(self.interrupted)
+    }
+
+    /// Why the piece is given up, if it is: too many legs, or too many without progress.
     fn given_up(&self, target: Target, most_legs: u32) -> Option<Reason> {
-        if self.leg >= most_legs {
+        if self.legs() >= most_legs {
             let what =
-                format!("{} legs of one worker in a stage, of {most_legs} allowed ({target})", self.leg);
+                format!("{} legs of one worker in a stage, of {most_legs} allowed ({target})", self.legs());
             return Some(Reason::Limit(what));
         }
         let words = || {
@@ -72,7 +106,7 @@ impl Piece {
 }
 
 impl Ledger {
-    /// The piece of a worker, or of the combine, in the stage at hand.
+    /// The piece of a worker, or of the combine, in the current stage.
     pub(crate) fn piece(&self, worker: Option<u32>) -> Option<&Piece> {
         match worker {
             None => Some(&self.combine),
@@ -104,8 +138,8 @@ impl Ledger {
         self.piece_mut(target.worker).map(|piece| &mut piece.hold)
     }
 
-    /// An invocation begins a piece of work; gives what is due if the run ends by that,
-    /// for it has begun too often.
+    /// An invocation begins a piece of work. If it has begun too often, the run ends, and the work that is
+    /// then due is returned.
     pub(super) fn begun(&mut self, target: Target, lease: &Lease) -> Vec<Target> {
         self.spend.begin(target, lease.clone());
         let Some(hold) = self.hold_mut(target) else { return Vec::new() };
@@ -126,12 +160,9 @@ impl Ledger {
         }
     }
 
-    /// The pieces in hand of somebody whose time is not over.
+    /// The pieces in the hands of an invocation whose time is not over.
     pub(super) fn held(&self, now_ms: u64) -> Vec<Target> {
-        let alive = |lease: &Lease| lease.handed_over_ms() > now_ms;
-        let held = |(target, hold): &(Target, &Hold)| {
-            self.at_hand(*target) && hold.unheard == 0 && hold.lease.as_ref().is_some_and(alive)
-        };
+        let held = |(target, hold): &(Target, &Hold)| self.at_hand(*target) && hold.is_held(now_ms);
         self.unfinished().into_iter().filter(held).map(|(target, _)| target).collect()
     }
 
@@ -158,16 +189,14 @@ impl Ledger {
         }
         match fact {
             Fact::LegDone { place, done, .. } => self.leg_done(target, place, *done, (by, at_ms)),
-            Fact::WorkerDone { result, .. } => {
+            Fact::Interrupted { place, done, .. } => {
+                self.spend.sent += 1;
                 if let Some(piece) = self.piece_mut(target.worker) {
-                    piece.result = Some(result.clone());
+                    piece.interrupt(place.as_ref(), *done, by, at_ms);
                 }
-                if self.all_done() {
-                    self.completed_by = by.into();
-                    self.combine = Piece::sent(at_ms);
-                    self.spend.sent += 1;
-                }
+                self.bound_end();
             }
+            Fact::WorkerDone { result, .. } => self.share_done(target, result, (by, at_ms)),
             _ => {}
         }
         Ok(true)
@@ -180,7 +209,7 @@ impl Ledger {
         piece.hand_over(place, done, by, at_ms);
         let given_up = piece.given_up(target, most_legs);
         if self.over.is_some() {
-            // Publishing alone has no legs: it is one step.
+            // Publishing without scores has no legs: it is one step.
             let slow = || format!("{target} did not end in one leg");
             let why = given_up.map(|why| why.to_string());
             if let Some(why) = why.or_else(|| self.end.unscored.is_some().then(slow)) {
@@ -191,7 +220,27 @@ impl Ledger {
         }
     }
 
-    /// What the end of a leg, or of a worker's share, makes due for the invocation that recorded it.
+    fn share_done(&mut self, target: Target, result: &FileRef, (by, at_ms): (&str, u64)) {
+        let most_legs = self.job.limits.legs_per_worker;
+        let worker = target.worker.and_then(|number| self.workers.get_mut(number as usize));
+        let Some(piece) = worker else { return };
+        match self.shares.done(piece.share, result) {
+            Some(next) => {
+                piece.take(next, by, at_ms);
+                self.spend.sent += 1;
+                let given_up = piece.given_up(target, most_legs);
+                self.over = given_up.or(self.over.take());
+            }
+            None => piece.result = Some(result.clone()),
+        }
+        if self.all_done() {
+            self.completed_by = by.into();
+            self.combine = Piece::sent(at_ms);
+            self.spend.sent += 1;
+        }
+    }
+
+    /// The work that the end of a leg, or of a worker's share, makes due for the invocation that recorded it.
     pub(crate) fn due_after_piece(&self, target: Target, by: &str) -> Vec<Target> {
         if self.ending.is_some() || target.stage != self.stage {
             return Vec::new();

@@ -1,8 +1,8 @@
-//! The platform's queue, as far as the ledger shows it:
-//! an event that nobody begins may wait behind a full house.
+//! The platform's queue, as far as the ledger shows it: an event that nobody begins may wait for a free
+//! place.
 //!
-//! How many places the platform gives is not known. As many as were ever taken at once there are; while so
-//! many are taken, an event that nobody has begun is not lost: it waits.
+//! The number of the platform's places is unknown. There are at least as many as were ever taken at once.
+//! While this many are taken, an event that nobody has begun is not lost: it waits.
 
 use super::Ledger;
 use crate::hold::Hold;
@@ -13,7 +13,7 @@ use crate::{Moment, Target};
 pub(super) struct Queue {
     /// The most pieces that were in hand at once.
     most: usize,
-    /// When so many were last in hand.
+    /// When this many were last in hand.
     full_ms: u64,
     /// When something was last begun.
     pub(super) begun_ms: u64,
@@ -52,6 +52,22 @@ impl Ledger {
         let begun = hold.lease.is_some() && hold.unheard == 0;
         let waits = || self.queue.is_full(&self.held(moment.now_ms));
         hold.lost(self.queue.free_ms(hold.sent_ms), moment) && (begun || !waits())
+    }
+
+    /// Whether work that is due was sent or begun in the future by this clock.
+    pub(crate) fn has_future(&self, now_ms: u64) -> bool {
+        self.unfinished()
+            .into_iter()
+            .any(|(_, hold)| hold.is_future(self.queue.free_ms(hold.sent_ms), now_ms))
+    }
+
+    /// The watchdog has seen such work.
+    pub(super) fn seen(&mut self, at_ms: u64) {
+        let full_ms = self.queue.full_ms;
+        let pieces = self.workers.iter_mut().chain([&mut self.combine]);
+        for hold in pieces.map(|piece| &mut piece.hold) {
+            hold.see(full_ms.max(hold.sent_ms), at_ms);
+        }
     }
 
     /// Whether anything of this run was ever begun: then the function starts.

@@ -17,7 +17,7 @@ fn legs_without_progress_end_the_run() {
     assert!(matches!(&ledger.over, Some(Reason::Failed(why)) if why.contains("no progress")));
 }
 
-/// A ledger whose one worker's first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
+/// A ledger of one worker whose first leg was begun at 1,000 by invocation `i`, which may run until 11,000.
 fn begun() -> (Ledger, Target) {
     let target = Target::worker(0, 0, 0);
     let mut ledger = Ledger::start(started(1, 1, json!({}))).unwrap();
@@ -42,7 +42,7 @@ fn a_tick_sends_again_what_a_leg_that_lives_has_handed_over_and_what_nobody_begi
     };
     // A second of the ten is kept for handing over.
     assert!(!tick(&ledger, 10_500) && tick(&ledger, 10_501));
-    ledger.record(&Fact::SentAgain { targets: vec![target], at_ms: 10_501 }).unwrap();
+    ledger.record(&Fact::SentAgain { targets: vec![target], forced: false, at_ms: 10_501 }).unwrap();
     // The event waits for its invocation as long as the one before it might have run, and twice the patience.
     assert!(!tick(&ledger, 11_000 + 2 * PATIENCE_MS) && tick(&ledger, 11_001 + 2 * PATIENCE_MS));
 }
@@ -60,8 +60,88 @@ fn what_another_has_in_hand_is_not_done_twice() {
         "the same event, delivered again"
     );
     assert_eq!(decide(&ledger, &event, "j", 11_000), Decision::Work(target), "its time is over");
-    ledger.record(&Fact::SentAgain { targets: vec![target], at_ms: 2_000 }).unwrap();
+    ledger.record(&Fact::SentAgain { targets: vec![target], forced: false, at_ms: 2_000 }).unwrap();
     assert_eq!(decide(&ledger, &event, "j", 2_001), Decision::Work(target), "it was sent again since");
+}
+
+/// The first leg is told to end at 3,000, before it has done a step or after.
+fn interrupted(ledger: &mut Ledger, target: Target, done: u64, at_ms: u64) -> Recorded {
+    let place = (done > 0).then(|| file(format!("place-{done}")));
+    let invocation = "i".into();
+    ledger.record(&Fact::Interrupted { target, place, done, invocation, at_ms }).unwrap()
+}
+
+fn again(ledger: &mut Ledger, forced: bool, at_ms: u64) {
+    ledger.record(&Fact::SentAgain { targets: ledger.due(), forced, at_ms }).unwrap();
+}
+
+#[test]
+fn a_leg_that_was_told_to_end_keeps_its_work_and_is_no_crash() {
+    let (mut ledger, target) = begun();
+    let next = Target { leg: 1, ..target };
+    assert_eq!(interrupted(&mut ledger, target, 7, 3_000).due, [next]);
+    let piece = ledger.workers[0].clone();
+    assert_eq!((piece.place.map(|place| place.name).as_deref(), piece.done), (Some("place-7"), 7));
+    assert!((ledger.spend.gb_seconds(1_000_000) - 2.0 / 1_024.0).abs() < 1e-9, "billed until it ended");
+    for leg in 1..500 {
+        interrupted(&mut ledger, Target { leg, ..target }, 0, 4_000);
+        assert_eq!((&ledger.over, ledger.workers[0].done), (&None, 7), "leg {leg}");
+    }
+}
+
+#[test]
+fn a_forced_start_ends_who_was_at_work_and_counts_no_crash() {
+    let (mut ledger, target) = begun();
+    let start = Event::from_value(json!({"start": true, "run": "a-run", "force": true})).unwrap();
+    for n in 0..40 {
+        let at_ms = 2_000 + n * 1_000;
+        assert_eq!(decide(&ledger, &start, "s", at_ms), Decision::Resend(vec![target]));
+        again(&mut ledger, true, at_ms);
+        let lease = Lease { invocation: format!("i{n}"), at_ms, until_ms: at_ms + 900_000, memory_mb: 1 };
+        ledger.record(&Fact::Begun { target, lease }).unwrap();
+    }
+    assert_eq!(ledger.over, None);
+    assert!((ledger.spend.gb_seconds(42_000) - 41.0 / 1_024.0).abs() < 1e-9, "each until the next start");
+    // What is begun again after that by the same event has crashed.
+    for n in 0..12 {
+        let lease = Lease { invocation: "x".into(), at_ms: 50_000 + n, until_ms: 900_000, memory_mb: 1 };
+        ledger.record(&Fact::Begun { target, lease }).unwrap();
+    }
+    assert!(matches!(&ledger.over, Some(Reason::GaveUp(why)) if why.contains("began 13 times")));
+}
+
+#[test]
+fn a_pause_is_neither_billed_nor_counted_in_the_hours() {
+    const HOUR: u64 = 3_600_000;
+    let (mut ledger, target) = begun();
+    interrupted(&mut ledger, target, 1, 3_000);
+    assert_eq!(ledger.worked_ms(5 * HOUR), 3_000, "it is paused");
+    again(&mut ledger, false, 5 * HOUR);
+    assert_eq!(ledger.worked_ms(5 * HOUR + 4_000), 7_000);
+    // Another leg begins and is lost with its cloud, which says nothing.
+    let at_ms = 5 * HOUR + 4_000;
+    let lease = Lease { invocation: "j".into(), at_ms, until_ms: at_ms + 10_000, memory_mb: 1_024 };
+    ledger.record(&Fact::Begun { target: Target { leg: 1, ..target }, lease }).unwrap();
+    assert_eq!(ledger.worked_ms(9 * HOUR), 4 * HOUR + 3_000, "nobody has said that it is paused");
+    again(&mut ledger, true, 9 * HOUR);
+    assert_eq!(ledger.worked_ms(9 * HOUR), 17_000, "it was at work until its time was over at the latest");
+    assert!((ledger.spend.gb_seconds(9 * HOUR) - 10.0).abs() < 0.01);
+}
+
+#[test]
+fn after_a_clock_went_back_lost_work_is_missed_as_soon_as_ever() {
+    const HOUR: u64 = 3_600_000;
+    let (mut ledger, target) = begun();
+    let lease = Lease { invocation: "j".into(), at_ms: HOUR, until_ms: HOUR + 10_000, memory_mb: 1 };
+    ledger.record(&Fact::Begun { target, lease }).unwrap();
+    let tick = |ledger: &Ledger, now_ms| decide(ledger, &Event::Tick { run: None }, "tick", now_ms);
+    assert!(matches!(tick(&ledger, HOUR - 60_000), Decision::Ignore(_)), "clocks differ by so much");
+    assert!(matches!(tick(&ledger, 20_000), Decision::Wait(_)));
+    ledger.record(&Fact::Seen { at_ms: 20_000 }).unwrap();
+    assert!(matches!(tick(&ledger, 29_500), Decision::Ignore(_)), "it may be at work");
+    assert_eq!(tick(&ledger, 29_501), Decision::Resend(vec![target]));
+    assert!(matches!(decide(&ledger, &ledger.event(target), "k", 29_999), Decision::Ignore(_)));
+    assert_eq!(decide(&ledger, &ledger.event(target), "k", 30_000), Decision::Work(target));
 }
 
 #[test]
@@ -130,7 +210,7 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
         Fact::CombineDone { combined, .. } => combined.score.as_ref().unwrap().values[0],
         _ => unreachable!(),
     };
-    // 12 of 97: JSON gives it back one bit smaller.
+    // 12 of 97: JSON returns it one bit smaller.
     let (ours, read) = (combined(1, 12.0 / 97.0), combined(1, 12.0 / 97.0).read_back());
     let text = serde_json::to_string(&ours).unwrap();
     assert_eq!(top1(&read), top1(&serde_json::from_str(&text).unwrap()));
@@ -138,8 +218,7 @@ fn a_score_is_judged_alike_by_who_records_it_and_who_reads_it() {
     assert!(!course(&["train"], 1).beats(&score(top1(&read)), &again));
 }
 
-/// The ledger of one worker's run of some rounds, with a changed course;
-/// its stages are to be ended one by one.
+/// The ledger of one worker's run of some rounds, with a changed course; tests end its stages one by one.
 fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
     let mut first = started(1, rounds, json!({}));
     let Fact::Started { course, .. } = &mut first else { unreachable!() };
@@ -147,7 +226,7 @@ fn changed(rounds: u32, change: impl FnOnce(&mut Course)) -> Ledger {
     Ledger::start(first).unwrap()
 }
 
-/// Ends a stage with a top-1, or without a score; gives the best one then.
+/// Ends a stage with a top-1, or without a score; returns the best stage then.
 fn end(ledger: &mut Ledger, stage: u32, top1: Option<f64>) -> Option<u32> {
     assert_eq!((ledger.stage, ledger.over.as_ref()), (stage, None));
     let (invocation, at_ms) = (format!("i{stage}"), 0);

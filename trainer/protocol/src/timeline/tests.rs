@@ -36,6 +36,21 @@ fn leg_done(target: Target, by: &str, at: u64) -> Fact {
     Fact::LegDone { target, place: file(), done: 5, invocation: by.into(), at_ms: START + at }
 }
 
+#[test]
+fn a_pause_is_no_work() {
+    let (first, other) = (Target::worker(0, 0, 0), Target::worker(0, 1, 0));
+    let (place, invocation) = (None, "a".to_owned());
+    let timeline = timeline(&[
+        started(2),
+        begun(first, "a", 100, 900_000),
+        begun(other, "b", 200, 900_000),
+        Fact::Interrupted { target: first, place, done: 0, invocation, at_ms: START + 5_000 },
+        Fact::SentAgain { targets: vec![other], forced: true, at_ms: START + 500_000 },
+    ]);
+    let attempts: Vec<_> = timeline.stages[&0].attempts.iter().map(|a| (a.end, a.until_ms - START)).collect();
+    assert_eq!(attempts, [(AttemptEnd::Done, 5_000), (AttemptEnd::Died, 7_000)]);
+}
+
 fn combined(stage: u32, by: &str, at: u64) -> Fact {
     let combined = Combined { stage, state: None, features: Some(file()), score: None };
     Fact::CombineDone { combined, invocation: by.into(), at_ms: START + at }
@@ -47,7 +62,8 @@ fn timeline(facts: &[Fact]) -> Timeline {
     timeline
 }
 
-/// A stage whose worker 0 has two legs and whose worker 1 dies, is begun again and, once more, beside itself.
+/// A stage whose worker 0 has two legs and whose worker 1 dies, is begun again, and then once more at the
+/// same time.
 fn eventful() -> Vec<Fact> {
     let (first, second) = (Target::worker(0, 0, 0), Target::worker(0, 0, 1));
     let other = Target::worker(0, 1, 0);
@@ -58,7 +74,7 @@ fn eventful() -> Vec<Fact> {
         leg_done(first, "a", 5_100),
         begun(second, "c", 5_200, 20_000),
         begun(other, "b", 6_000, 16_000),
-        Fact::SentAgain { targets: vec![other], at_ms: START + 7_000 },
+        Fact::SentAgain { targets: vec![other], forced: false, at_ms: START + 7_000 },
         begun(other, "d", 7_100, 17_000),
         done(second, "c", 8_000),
         done(other, "b", 9_000),

@@ -1,11 +1,11 @@
-//! A stage's attempts as a short text, as they lie in the table: a row a worker, the last row the combine.
+//! A stage's attempts as a short text for the table: a row a worker, the last row the combine.
 //!
 //! ```text
 //! 0+1420 3+1390|2+800x 95+1410*2/4+150>
 //! worker 0 had two legs; worker 1 died once and then had two; the combine runs
 //! ```
-//! Times are hundredths of a second: after the bar before (the first: after the stage's opening),
-//! and how long.
+//! Times are hundredths of a second: from the bar before (the first: from the stage's opening), and the
+//! length.
 
 use super::{Attempt, AttemptEnd, StageTimes};
 use std::fmt::Write;
@@ -13,13 +13,13 @@ use std::fmt::Write;
 /// One bar of a row: an attempt, or several that would not fit one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
-    /// Its begin, in milliseconds after the stage's.
+    /// Its beginning, in milliseconds after the stage's.
     pub from_ms: u64,
-    /// Its length; of one that runs, how long it may.
+    /// Its length; for a running one, its possible length.
     pub length_ms: u64,
-    /// What became of it.
+    /// Its end.
     pub end: AttemptEnd,
-    /// Attempts that it stands for.
+    /// The number of attempts in it.
     pub attempts: u32,
 }
 
@@ -36,10 +36,10 @@ const MARKS: [(AttemptEnd, &str); 5] = [
     (AttemptEnd::Stopped, "s"),
 ];
 
-/// Writes a stage's bars in at most `most` bytes, and says how many workers share a row.
+/// Writes a stage's bars in at most `most` bytes, and returns how many workers share a row.
 ///
-/// Where the text would be longer, a worker's legs become one bar, and then 2, 4, 8 … workers one row; what
-/// died and what was done twice keep bars of their own.
+/// If the text would be longer, a worker's legs become one bar, and then 2, 4, 8 … workers one row. Attempts
+/// that died and work that was done twice keep bars of their own.
 pub fn write_rows(stage: &StageTimes, workers: u32, most: usize) -> (u32, String) {
     let each = written(stage, workers, 1, false);
     if each.len() <= most {
@@ -104,7 +104,7 @@ fn write_row(text: &mut String, row: &Row) {
     }
 }
 
-/// Reads what [`write_rows`] wrote. What is not understood is left out: it is only looked at.
+/// Reads the text of [`write_rows`]. Parts that cannot be read are left out: the text is only for people.
 pub fn rows(text: &str) -> Vec<Row> {
     text.split(['|', '/']).map(read_row).collect()
 }
@@ -126,7 +126,7 @@ fn read_row(text: &str) -> Row {
 }
 
 impl Bar {
-    /// Takes another bar of the same row and end into this one.
+    /// Adds another bar of the same row and end to this one.
     fn join(&mut self, other: Bar) {
         let until = (self.from_ms + self.length_ms).max(other.from_ms + other.length_ms);
         self.from_ms = self.from_ms.min(other.from_ms);

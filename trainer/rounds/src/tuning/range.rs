@@ -1,4 +1,4 @@
-//! What a learning-rate range test says: from where the loss falls fastest to where it turns up.
+//! The result of a learning-rate range test: the rates from the fastest fall of the loss to its minimum.
 //!
 //! The rate grows by one factor from step to step; the losses are smoothed by an exponential mean. Source:
 //! Smith, "Cyclical learning rates for training neural networks", 2017.
@@ -11,10 +11,10 @@ pub(super) const STEPS: usize = 200;
 const MEMORY: f64 = 0.9;
 /// Steps over which a fall is measured.
 const FALL: usize = 10;
-/// A sweep ends when the loss is so many times the lowest one.
+/// A sweep ends when the loss is this many times the lowest one.
 const DIVERGED: f64 = 4.0;
-/// The trials' highest rate is at least so many times the lowest: a test of a few steps says how high a rate
-/// may be, but longer training may want a lower one.
+/// The trials' highest rate is at least this many times the lowest: a test of a few steps shows how high a
+/// rate may be, but longer training may need a lower one.
 const SPAN: f64 = 100.0;
 
 /// The rate of a step.
@@ -29,7 +29,7 @@ pub(super) fn is_over(losses: &[f32]) -> bool {
     losses.len() >= STEPS || smooth.last().is_some_and(|last| !last.is_finite() || *last > DIVERGED * lowest)
 }
 
-/// The rates worth trying, of a sweep with these losses.
+/// The rates worth trying after a sweep with these losses.
 pub(super) fn bounds(rates: [f64; 2], losses: &[f32]) -> [f64; 2] {
     let smooth = smooth(losses);
     let lowest = |best: usize, at: usize| if smooth[at] < smooth[best] { at } else { best };

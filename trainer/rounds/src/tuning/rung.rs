@@ -1,5 +1,5 @@
-//! A rung of a tuning as workers and combine see it: the round, what is tried, and what the rung before has
-//! left.
+//! A rung of a tuning for workers and combine: the round, the combinations to try, and the results of the
+//! rung before.
 
 use super::super::average::steps_of_work;
 use super::super::round::Round;
@@ -9,7 +9,8 @@ use super::super::trainable::Trainable;
 use super::table::{TABLE_KEY, Table};
 use super::trainee::Trainee;
 use crate::Result;
-use protocol::{FileRef, Part, RunId, Score, Tune};
+use crate::keys::Tune;
+use protocol::{At, FileRef, RunId, Score};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use work::{Failed, Stage, Work};
 
 /// Key of the trials' files in a combined state's text.
 pub(super) const FILES: &str = "files";
-/// Key of the stage in whose folder these lie.
+/// Key of the stage in whose folder these are.
 pub(super) const TRAINED_IN: &str = "trained_in";
 
 /// A worker's part of a rung, which legs may cut.
 pub(super) trait RungWork: Work {
-    /// Goes on from a place that an earlier leg has saved.
+    /// Continues from a place that an earlier leg has saved.
     fn resume(&mut self, place: &FileRef) -> Result<()>;
 }
 
@@ -35,23 +36,23 @@ pub(super) struct Rung<T> {
     run: RunId,
 }
 
-/// What a worker says of a trial that is through its rung.
+/// The outcome of a trial that has finished its rung.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Outcome {
     pub(super) trial: usize,
-    /// Its state, and its score as text that gives exactly the same numbers again; none when it diverged.
+    /// Its state, and its score as text from which exactly the same numbers can be read; none if it diverged.
     pub(super) result: Option<(FileRef, Vec<String>)>,
 }
 
 impl<T: Trainable> Rung<T> {
     pub(super) fn open(at: &Stage<'_>, of: Arc<T>) -> Result<Rung<T>> {
-        let Stage { root, run, job, number: stage, .. } = *at;
-        let part = job.part(stage);
-        let (Some(tune), Part::Train { .. }) = (job.tune.clone(), part) else {
-            return Err(Failed::argument(format!("stage {stage}"), "a rung of a tuning", part.to_string()));
+        let Stage { root, run, course, number: stage, .. } = *at;
+        let (Some(tune), At::Round { round, step: 0 }) = (of.training().tune.clone(), course.at(stage))
+        else {
+            let what = format!("stage {stage}");
+            return Err(Failed::argument(what, "a rung of a tuning", course.words(stage)));
         };
-        let round = Round::new(job, part, of);
-        Ok(Rung { round, tune, root: root.clone(), run: run.clone() })
+        Ok(Rung { round: Round::new(round, of), tune, root: root.clone(), run: run.clone() })
     }
 
     /// From 1.
@@ -61,18 +62,18 @@ impl<T: Trainable> Rung<T> {
 
     /// Optimizer steps of one call of `step`.
     pub(super) fn steps_at_a_time(&self) -> usize {
-        steps_of_work(self.round.job.batch as usize, self.round.length())
+        steps_of_work(self.round.training.batch as usize, self.round.length())
     }
 
     /// Weight decay and label smoothing of each sweep.
     pub(super) fn pairs(&self) -> Vec<(f64, f64)> {
         let or_own = |values: &[f64], own: f64| if values.is_empty() { vec![own] } else { values.to_vec() };
-        let decays = or_own(&self.tune.weight_decay, self.round.job.weight_decay);
-        let smoothings = or_own(&self.tune.label_smoothing, self.round.job.label_smoothing);
+        let decays = or_own(&self.tune.weight_decay, self.round.training.weight_decay);
+        let smoothings = or_own(&self.tune.label_smoothing, self.round.training.label_smoothing);
         decays.iter().flat_map(|&decay| smoothings.iter().map(move |&smoothing| (decay, smoothing))).collect()
     }
 
-    /// What has not been trained yet, with such a weight decay and label smoothing.
+    /// An untrained trainee with this weight decay and label smoothing.
     pub(super) fn trainee(&self, (weight_decay, label_smoothing): (f64, f64)) -> Result<Trainee<T>> {
         Trainee::new(&self.round, weight_decay, label_smoothing)
     }
@@ -93,18 +94,18 @@ impl<T: Trainable> Rung<T> {
         Ok((parsed(&path, &notes, TABLE_KEY)?, parsed(&path, &notes, FILES)?, stage))
     }
 
-    /// Where combined states lie.
+    /// The folder of combined states.
     pub(super) fn combined(&self) -> PathBuf {
         self.root.run(&self.run).combined()
     }
 }
 
-/// The part of a list that is a worker's: every `workers`-th.
+/// A worker's part of a list: every `workers`-th.
 pub(super) fn dealt<T>(all: impl IntoIterator<Item = T>, workers: u32, worker: u32) -> Vec<T> {
     all.into_iter().skip(worker as usize).step_by(workers as usize).collect()
 }
 
-/// Reads a worker's file, which must be that worker's; gives its path, too.
+/// Reads a worker's file, which must be that worker's; returns its path, too.
 pub(super) fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Tensors, PathBuf)> {
     let (saved, path) = (storage::read_tensors(folder, file)?, folder.join(&file.name));
     let found: u32 = number(&path, &saved.metadata, "worker")?;
@@ -114,8 +115,8 @@ pub(super) fn read_own(folder: &Path, file: &FileRef, worker: u32) -> Result<(Te
     Ok((saved, path))
 }
 
-/// A score as text that gives exactly the same numbers again, which JSON does not: its values,
-/// then of how many.
+/// A score as text from which exactly the same numbers can be read, unlike JSON: its values, then the number
+/// of images.
 pub(super) fn score_text(score: &Score) -> Vec<String> {
     score.values.iter().map(f64::to_string).chain([score.of.to_string()]).collect()
 }

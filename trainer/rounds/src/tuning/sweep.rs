@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use storage::{Tensor, TensorData};
 use work::{Failed, Progress, Stage, Work};
 
-/// What stands before a sweep's number in the name of its losses.
+/// The prefix of a sweep's number in the name of its losses.
 const LOSSES: &str = "losses.";
 
 /// A worker's sweeps.
@@ -21,9 +21,9 @@ pub(super) struct SweepWork<T: Trainable> {
     worker: u32,
     /// Number, weight decay and label smoothing of each.
     sweeps: Vec<(usize, (f64, f64))>,
-    /// The losses of those that are done and of the one at hand.
+    /// The losses of the finished sweeps and of the current one.
     losses: Vec<Vec<f32>>,
-    /// What the one at hand trains.
+    /// The trainee of the current one.
     trainee: Option<Trainee<T>>,
 }
 
@@ -102,7 +102,7 @@ impl<T: Trainable> Work for SweepWork<T> {
 
     fn progress(&self) -> Progress {
         let steps = |losses: &Vec<f32>| if range::is_over(losses) { range::STEPS } else { losses.len() };
-        let (batch, all) = (u64::from(self.rung.round.job.batch), self.sweeps.len() * range::STEPS);
+        let (batch, all) = (u64::from(self.rung.round.training.batch), self.sweeps.len() * range::STEPS);
         let done: usize = self.losses.iter().map(steps).sum();
         Progress { done: done as u64 * batch, of: all as u64 * batch }
     }

@@ -1,9 +1,9 @@
-//! The table of a tuning: its range test, and every trial with its scores. `tune.json` beside the model is
-//! this.
+//! The table of a tuning: its range test, and every trial with its scores. It is `tune.json` beside the
+//! model.
 
 use super::super::state::parsed;
-use crate::Result;
-use protocol::{FileRef, Job, Measure, RunId, Score};
+use crate::{Result, Training};
+use protocol::{FileRef, Measure, RunId, Score};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::io::Write;
@@ -18,7 +18,7 @@ pub(super) const TABLE_KEY: &str = "table";
 /// The newest schema of `tune.json`.
 const SCHEMA: u32 = 2;
 
-/// What a tuning has found so far.
+/// The results of a tuning so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
@@ -27,7 +27,7 @@ pub struct Table {
     pub measures: Vec<Measure>,
     /// The range test: a sweep for each pair of weight decay and label smoothing.
     pub sweeps: Vec<Sweep>,
-    /// The lowest and the highest rate of the trials, as the sweeps say.
+    /// The lowest and the highest rate of the trials, from the sweeps.
     pub rates: [f64; 2],
     /// The trials, in their order.
     pub trials: Vec<Trial>,
@@ -45,7 +45,7 @@ pub struct Sweep {
     pub rates: Vec<f64>,
     /// The mean loss of each step's batch, before the step; it ends where the loss diverged.
     pub losses: Vec<f32>,
-    /// From where the loss falls fastest to where it turns up.
+    /// The rates from the fastest fall of the loss to its minimum.
     pub bounds: [f64; 2],
 }
 
@@ -59,11 +59,11 @@ pub struct Trial {
     pub weight_decay: f64,
     /// Its label smoothing.
     pub label_smoothing: f64,
-    /// How it did after each rung that it went through.
+    /// Its score after each rung that it went through.
     pub scores: Vec<RungScore>,
-    /// The rung after which it was dropped; none for those that are left.
+    /// The rung after which it was dropped; none for the remaining ones.
     pub dropped: Option<u32>,
-    /// Whether its loss left the finite numbers in that rung.
+    /// Whether its loss was not finite in that rung.
     pub diverged: bool,
 }
 
@@ -89,7 +89,7 @@ impl Table {
         Table { schema: SCHEMA, measures, sweeps, rates, trials }
     }
 
-    /// The trials in the order of their worth: who went further first, then the better score, then the first.
+    /// The trials, the best first: those that went further, then those with the better score, then the first.
     pub fn ranking(&self) -> Vec<usize> {
         let same = |a: &RungScore, b: &RungScore| a.rung == b.rung;
         let mut order: Vec<usize> = (0..self.trials.len()).collect();
@@ -114,7 +114,7 @@ impl Table {
     /// Reads the table in a run's `model` folder.
     ///
     /// # Errors
-    /// If there is none; if it is damaged.
+    /// If there is no table; if it is damaged.
     pub fn open(folder: &Path) -> Result<Table> {
         let path = folder.join(TABLE);
         let text = read_whole(&path)?.0;
@@ -128,10 +128,10 @@ impl Table {
     }
 }
 
-/// The table that a combined state of a tuning holds.
+/// The table in a combined state of a tuning.
 ///
 /// # Errors
-/// Those of reading it; when the state has no table.
+/// Those of reading it; if the state has no table.
 pub fn table_of(folder: &Path, state: &FileRef) -> Result<Table> {
     let notes = storage::read_tensors(folder, state)?.metadata;
     parsed(&folder.join(&state.name), &notes, TABLE_KEY)
@@ -140,9 +140,9 @@ pub fn table_of(folder: &Path, state: &FileRef) -> Result<Table> {
 /// Publishes the table of a tuning beside its model, from its best state.
 ///
 /// # Errors
-/// Those of reading it; when the state has no table.
-pub fn publish(root: &Root, run: &RunId, job: &Job, best: &FileRef) -> Result<()> {
-    if job.tune.is_none() {
+/// Those of reading it; if the state has no table.
+pub fn publish(root: &Root, run: &RunId, training: &Training, best: &FileRef) -> Result<()> {
+    if training.tune.is_none() {
         return Ok(());
     }
     let table = table_of(&root.run(run).combined(), best)?;

@@ -1,4 +1,4 @@
-//! What is trained under one weight decay and label smoothing: by one worker, over all examples.
+//! A training under one weight decay and label smoothing: by one worker, over all examples.
 
 use super::super::optimizer::{Optimizer, State};
 use super::super::order::Examples;
@@ -18,29 +18,29 @@ pub(super) struct Trainee<T: Trainable> {
     batch: usize,
     pub(super) optimizer: Optimizer,
     pub(super) state: State,
-    /// The pass that is under way, and its number.
+    /// The current pass, and its number.
     pass: Option<(usize, T::Pass)>,
 }
 
 impl<T: Trainable> Trainee<T> {
     /// With the first parameters.
     pub(super) fn new(round: &Round<T>, weight_decay: f64, label_smoothing: f64) -> Result<Trainee<T>> {
-        let mut job = round.job.clone();
-        job.weight_decay = weight_decay;
+        let mut training = round.training.clone();
+        training.weight_decay = weight_decay;
         let of = round.of.smoothed(label_smoothing)?;
-        let optimizer = Optimizer::new(&job, of.layout());
+        let optimizer = Optimizer::new(&training, of.layout());
         Ok(Trainee {
             state: optimizer.start(of.first()?),
             examples: round.examples,
-            seed: job.seed,
-            batch: job.batch as usize,
+            seed: training.seed,
+            batch: training.batch as usize,
             optimizer,
             pass: None,
             of,
         })
     }
 
-    /// Takes up where a file left it.
+    /// Continues from a saved file.
     pub(super) fn resume(&mut self, saved: &mut Tensors, path: &Path) -> Result<()> {
         let length = [self.state.parameters.len()];
         self.state.parameters = saved.take_f32(PARAMETERS, &length)?;
@@ -51,7 +51,7 @@ impl<T: Trainable> Trainee<T> {
         Ok(())
     }
 
-    /// Makes the next step, at a rate; gives the mean loss of its batch before it.
+    /// Makes the next step, at a rate; returns the mean loss of its batch before it.
     pub(super) fn step(&mut self, rate: f64) -> Result<f64> {
         let (done, steps) = (self.state.steps as usize, self.examples.count.div_ceil(self.batch));
         let (number, step) = (done / steps, done % steps);

@@ -1,7 +1,7 @@
-//! A worker's part of a rung of trials: each is trained on from where the rung before left it, then scored.
+//! A worker's part of a rung of trials: each continues from the rung before, and is then scored.
 //!
-//! A rung goes through the whole of the job's schedule in small, so that every score is that of a rate that
-//! has fallen as it will in the job's own training.
+//! A rung goes through the whole of the job's schedule in a shorter time, so that every score is taken after
+//! the rate has decayed as in the job's own training.
 
 use super::super::saved::{notes, number, state_tensors};
 use super::super::schedule::rate;
@@ -11,11 +11,12 @@ use super::rung::{Outcome, Rung, RungWork, dealt, read_own, score_text};
 use super::table::Trial;
 use super::trainee::Trainee;
 use crate::Result;
-use protocol::{FileRef, Job};
+use crate::keys::Training;
+use protocol::FileRef;
 use std::path::{Path, PathBuf};
 use work::{Progress, Stage, Work};
 
-/// Key of the trials that are through, in a text.
+/// Key of the finished trials, in a text.
 const OUTCOMES: &str = "outcomes";
 
 /// A worker's trials.
@@ -26,13 +27,13 @@ pub(super) struct TrialWork<T: Trainable> {
     trials: Vec<Mine>,
     /// Steps of each in this rung.
     steps: usize,
-    /// Those that are through.
+    /// The finished ones.
     outcomes: Vec<Outcome>,
-    /// What the next one trains, and the steps that it has made in this rung.
+    /// The trainee of the next one, and its steps in this rung.
     at_hand: Option<(Trainee<T>, usize)>,
 }
 
-/// A trial of this worker's, and its state after the rung before, with its folder.
+/// A trial of this worker, and its state after the rung before, with its folder.
 struct Mine {
     number: usize,
     trial: Trial,
@@ -50,12 +51,12 @@ impl<T: Trainable> TrialWork<T> {
         };
         let trials = dealt(left, at.workers, worker).into_iter().map(mine).collect();
         let epochs = rung.tune.epochs_in(rung.number()) as usize;
-        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.job.batch as usize);
+        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.training.batch as usize);
         let (worker, outcomes) = (worker, Vec::new());
         Ok(TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None })
     }
 
-    /// What the next trial trains, as the rung before left it.
+    /// The trainee of the next trial, in its state after the rung before.
     fn begin(&self) -> Result<Trainee<T>> {
         let Mine { trial, file, .. } = &self.trials[self.outcomes.len()];
         let mut trainee = self.rung.trainee(pair(trial))?;
@@ -65,7 +66,7 @@ impl<T: Trainable> TrialWork<T> {
         Ok(trainee)
     }
 
-    /// One optimizer step of the trial at hand, or its score.
+    /// One optimizer step of the current trial, or its score.
     fn one_step(&mut self) -> Result<()> {
         let (mut trainee, done) = match self.at_hand.take() {
             Some(at_hand) => at_hand,
@@ -77,16 +78,17 @@ impl<T: Trainable> TrialWork<T> {
             self.outcomes.push(Outcome { trial: *number, result });
             return Ok(());
         }
-        let job = Job { learning_rate: trial.learning_rate, ..self.rung.round.job.clone() };
-        let length = f64::from(job.rounds) / self.steps as f64; // of a step, in rounds of the job's schedule
-        match trainee.step(rate(&job, done as f64 * length, length))?.is_finite() {
+        let learning_rate = trial.learning_rate;
+        let training = Training { learning_rate, ..self.rung.round.training.clone() };
+        let length = f64::from(training.rounds) / self.steps as f64; // of a step, in rounds
+        match trainee.step(rate(&training, done as f64 * length, length))?.is_finite() {
             true => self.at_hand = Some((trainee, done + 1)),
             false => self.outcomes.push(Outcome { trial: *number, result: None }),
         }
         Ok(())
     }
 
-    /// Scores a trial that is through and publishes its state; none when it has diverged.
+    /// Scores a finished trial and publishes its state; none if it has diverged.
     fn score(&self, number: usize, trainee: &Trainee<T>) -> Result<Option<(FileRef, Vec<String>)>> {
         let Some(score) = trainee.of.score(&trainee.state.parameters)? else { return Ok(None) };
         let tensors = state_tensors(&trainee.state, &trainee.optimizer);
@@ -168,7 +170,7 @@ fn pair(trial: &Trial) -> (f64, f64) {
     (trial.weight_decay, trial.label_smoothing)
 }
 
-/// What a worker has published of its trials.
+/// The outcomes that a worker has published.
 pub(super) fn read(stage: &Path, result: &FileRef, worker: u32) -> Result<Vec<Outcome>> {
     let (found, path) = read_own(stage, result, worker)?;
     parsed(&path, &found.metadata, OUTCOMES)

@@ -1,4 +1,4 @@
-//! The watchdog is on whenever a run is active, and off when none is, however starts and ticks fall.
+//! The watchdog is on whenever a run is active, and off when none is, whatever the order of starts and ticks.
 
 use crate::Error;
 use crate::handler::sandbox::{self, noon};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// The rule: whether it is on, and what happens before it is switched off the next time.
+/// The rule: whether it is on, and an action before it is switched off the next time.
 #[derive(Default)]
 struct Rule {
     on: Mutex<bool>,

@@ -1,5 +1,5 @@
-//! A leg ends with the batch in hand when its run is stopped;
-//! what keeps failing is the reason when the run is given up.
+//! A leg ends with the current batch when its run is stopped; the cause of repeated failures is the reason
+//! when the run is given up.
 
 use crate::Error;
 use crate::handler::sandbox::{self, Begin, deliver, noon};

@@ -1,4 +1,4 @@
-//! Arrays written and read back, and headers that must be refused.
+//! Arrays that are written and read back, and headers that must be refused.
 
 use super::*;
 use crate::test_folders::temporary;

@@ -1,15 +1,15 @@
-//! How a log lies in its file: a header, then one frame for each append, each with its length and checksum.
+//! The layout of a log's file: a header, then one frame for each append, each with its length and checksum.
 //!
 //! ```text
 //! header   "BATONLOG"  schema u32  check u32                        16 bytes
 //! frame    "FRM1"  length u32  checksum u64  before u64  body
 //! body     one or more records, each: length u32, bytes
 //! ```
-//! All numbers are little-endian. A frame is what one update appended: it counts as a whole or not at all.
+//! All numbers are little-endian. A frame is the result of one update: it counts as a whole or not at all.
 //! Its checksum is xxh3-64 of the body, seeded with the frame's own offset, so that a frame that was copied
-//! to another place, or that stands inside a record, is not taken for one; and with `before`, the checksum of
-//! the frame before it, so that it stands for all that the log holds up to there. A whole frame that was
-//! written over by another whole one is found by the frame behind it.
+//! to another place, or that is inside a record, is not accepted; and with `before`, the checksum of the
+//! frame before it, so that it confirms the whole log up to there. If one whole frame was written over by
+//! another, the next frame shows it.
 
 use crate::{Error, Result};
 use std::path::Path;
@@ -28,30 +28,30 @@ pub(super) const HEAD: usize = 24;
 const LEAST_BODY: usize = 4;
 /// The longest record, in bytes.
 pub(super) const MAX_RECORD: usize = 1 << 20;
-/// The longest body of a frame, in bytes: what one update may append.
+/// The longest body of a frame, in bytes: the most that one update may append.
 const MAX_BODY: usize = 1 << 24;
-/// What reaches a disk as a whole or not at all, in bytes: the smallest sector.
-/// A page of a client is some of them.
+/// The unit that reaches a disk as a whole or not at all, in bytes: the smallest sector. A page of a client
+/// is several of them.
 const SECTOR: usize = 512;
 
-/// How far a log is known: what lies before is durable and never changes.
+/// How far a log is known: everything before is durable and never changes.
 ///
-/// The last known frame is told again by its place and checksum. So a log that was removed and begun anew,
-/// perhaps with the same file number, is not taken for the one that was known.
+/// The last known frame is recognised by its place and checksum. So a log that was removed and begun anew,
+/// perhaps with the same file number, is not mistaken for the known one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Where the last known frame begins.
     pub(super) at: usize,
     /// Its checksum.
     checksum: u64,
-    /// Where it ends: how many bytes of the file are known, and whole.
+    /// Where it ends: the number of bytes of the file that are known, and whole.
     pub(super) whole: usize,
-    /// Whether it was only read: what is on the disk may be less.
+    /// Whether it was only read: the disk may have less.
     pub(super) only_read: bool,
 }
 
 impl Known {
-    /// Whether a file whose bytes from `at` on are these is the one that is known.
+    /// Whether a file with these bytes from `at` on is the known one.
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
         let file = Window { base: self.at, bytes };
         let found = file.frame_at(self.at).map(|body| Known::after(self.at, file.before(self.at), body));
@@ -63,27 +63,27 @@ impl Known {
         u64_at(head, 8) == self.checksum
     }
 
-    /// A log is known up to the end of the frame at `at` with this body,
-    /// behind one with the checksum `before`.
+    /// A log is known up to the end of the frame at `at` with this body, after one with the checksum
+    /// `before`.
     fn after(at: usize, before: u64, body: &[u8]) -> Known {
         let whole = at + HEAD + body.len();
         Known { at, checksum: checksum(at, before, body), whole, only_read: false }
     }
 }
 
-/// What a log's file holds.
+/// The content of a log's file.
 pub(super) struct Contents {
     /// The records, oldest first.
     pub(super) records: Vec<Vec<u8>>,
-    /// How far the file is whole; what follows is a torn tail.
+    /// How far the file is whole; the rest is a torn tail.
     pub(super) known: Known,
 }
 
-/// Reads a log's file: `bytes` are those behind what is `known`, all of them when nothing is.
+/// Reads a log's file: `bytes` are those after `known`, or all of them if nothing is known.
 ///
-/// What the last append left incomplete when its process died is a torn tail and does not count. Something
-/// that is not whole but was whole once is damage: a whole frame is behind it, in its place or moved,
-/// or all of it is there.
+/// An append that was incomplete when its process died is a torn tail and does not count. A part that is not
+/// whole but was whole once is damage: a whole frame follows it, in its place or moved, or all of it is
+/// there.
 ///
 /// # Errors
 /// [`Error::Damaged`] with the offset, [`Error::Schema`] for a log of another version.
@@ -128,7 +128,7 @@ pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents
 /// How a log's file is read: [`decode`] or [`decode_or_salvage`].
 pub(super) type Decode = fn(&Path, Known, &[u8]) -> Result<Contents>;
 
-/// As [`decode`]; but of a damaged log all that is whole. The damage counts as known, and stays.
+/// As [`decode`], but returns everything whole of a damaged log. The damage counts as known, and stays.
 ///
 /// # Errors
 /// [`Error::Schema`].
@@ -150,11 +150,11 @@ pub(super) fn decode_or_salvage(path: &Path, known: Known, bytes: &[u8]) -> Resu
     Ok(contents)
 }
 
-/// The bytes to append to a log that is `known` to its end: the header when the file is empty, then one frame
+/// The bytes to append to a log that is `known` to its end: the header if the file is empty, then one frame
 /// with all `records`; and how far the log is known with them.
 ///
 /// # Errors
-/// [`Error::Unfit`] when a record, or all together, are too long.
+/// [`Error::Unfit`] if a record, or all together, are too long.
 pub(super) fn encode(path: &Path, known: &Known, records: &[Vec<u8>]) -> Result<(Vec<u8>, Known)> {
     let mut bytes = if known.whole == 0 { header() } else { Vec::new() };
     let start = bytes.len();
@@ -190,7 +190,7 @@ fn header() -> Vec<u8> {
     bytes
 }
 
-/// Whether the file has its header; `false` for a file whose first append did not come to its end.
+/// Whether the file has its header; `false` for a file whose first append was not completed.
 fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
     let (expected, bytes) = (header(), file.bytes);
     if bytes.starts_with(&expected) {
@@ -208,7 +208,7 @@ fn check_header(path: &Path, file: &Window<'_>) -> Result<bool> {
     Err(Error::damaged(path, "the header of a Baton log", format!("{:?}", String::from_utf8_lossy(head))))
 }
 
-/// The bytes of a file from `base` on. Offsets are those of the file.
+/// The bytes of a file from `base` on. Offsets are counted from the start of the file.
 struct Window<'a> {
     base: usize,
     bytes: &'a [u8],
@@ -231,17 +231,17 @@ impl<'a> Window<'a> {
         (checksum(at, u64_at(head, 16), body) == u64_at(head, 8)).then_some(body)
     }
 
-    /// The checksum of the frame that the whole one at `at` follows.
+    /// The checksum of the frame before the whole one at `at`.
     fn before(&self, at: usize) -> u64 {
         u64_at(self.bytes, at - self.base + 16)
     }
 
-    /// Whether what begins at `at` and is no frame, the last of the file, was one: two of the three signs of
-    /// a whole frame (its mark, room for its length, its checksum) are right,
-    /// which no part of a frame has, and no sector is missing.
+    /// Whether the last bytes of the file, from `at` on, which are not a frame, were one once: two of the
+    /// three signs of a whole frame (its mark, room for its length, its checksum) are right, which is never
+    /// true of a part of a frame, and no sector is missing.
     ///
-    /// A torn append is shorter than its frame, or it has zeros
-    /// where a page did not arrive before the ones behind it.
+    /// A torn append is shorter than its frame, or it has zeros where a page did not arrive before the ones
+    /// after it.
     fn was_whole(&self, at: usize) -> bool {
         let tail = self.bytes.get(at - self.base..).and_then(|tail| tail.split_at_checked(HEAD));
         let Some((head, body)) = tail else { return false };
@@ -263,9 +263,9 @@ impl<'a> Window<'a> {
         self.marks(from).find(|&at| self.frame_at(at).is_some())
     }
 
-    /// The first offset from `from` on where a frame begins that was whole at another place: from its mark
-    /// its length leads to the file's end or to another mark. Its checksum tells nothing,
-    /// for that counts the place.
+    /// The first offset from `from` on where a frame begins that was whole at another place: its length leads
+    /// from its mark to the file's end or to another mark. Its checksum cannot help, because it depends on
+    /// the place.
     fn moved_frame(&self, from: usize) -> Option<usize> {
         let is_one = |&at: &usize| {
             let tail = &self.bytes[at - self.base..];

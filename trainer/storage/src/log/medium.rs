@@ -1,4 +1,4 @@
-//! The few operations of a locked file that an update needs: the seam where tests let them fail.
+//! The few operations of a locked file that an update needs: tests let them fail here.
 
 use crate::Error;
 use crate::disk::{self, Access, OpenFile};
@@ -7,9 +7,9 @@ use std::path::Path;
 
 /// A locked file.
 pub(super) trait Medium {
-    /// The file's length as the server has it now: asked through a new opening, which no cache answers.
+    /// The file's length on the server now: it opens the file again, so that no cache answers.
     fn length_anew(&mut self) -> io::Result<u64>;
-    /// All bytes of the file from `offset` on; none when it is shorter.
+    /// All bytes of the file from `offset` on; none if it is shorter.
     fn read_from(&mut self, offset: u64) -> io::Result<Vec<u8>>;
     /// Cuts the file to `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
@@ -19,7 +19,7 @@ pub(super) trait Medium {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A locked file on disk, and where it lies.
+/// A locked file on disk, and its path.
 pub(super) struct Locked<'a> {
     pub(super) file: &'a dyn OpenFile,
     pub(super) path: &'a Path,
@@ -47,7 +47,7 @@ impl Medium for Locked<'_> {
     }
 }
 
-/// What a failure on a locked file means: EIO and ESTALE are how NFS says that the lock is gone.
+/// The meaning of a failure on a locked file: with EIO and ESTALE, NFS says that the lock is gone.
 pub(super) fn lost_or_io(action: &'static str, path: &Path, source: io::Error) -> Error {
     const EIO: i32 = 5;
     if source.raw_os_error() == Some(EIO) || source.kind() == io::ErrorKind::StaleNetworkFileHandle {

@@ -184,7 +184,7 @@ impl Medium for Faulty {
     }
 }
 
-/// Appends "new" to `medium` with the same code that works on files.
+/// Appends "new" to `medium` with the code that also works on files.
 fn append_to(medium: &mut Faulty) -> Result<()> {
     transact(Path::new("ledger"), medium, &mut Known::default(), frames::decode, |_| {
         Ok((vec![b"new".to_vec()], ()))
@@ -205,7 +205,7 @@ fn whatever_fails_the_log_keeps_its_records_and_the_next_holder_goes_on() {
             let error = append_to(&mut medium).unwrap_err();
             let lost = matches!(error, Error::LockLost { .. });
             assert_eq!(lost, errno != 28, "EIO and ESTALE mean that the lock is lost: {error}");
-            // The holder may have died before it could cut what it had written.
+            // The holder may have died before it could cut off its own write.
             let mut next = Faulty::new(&medium.bytes, 0, 0, 0);
             let before =
                 frames::decode(Path::new("ledger"), Known::default(), &next.bytes).unwrap().records.len();
@@ -254,7 +254,8 @@ fn a_frame_written_over_by_one_as_long_or_shorter_is_a_change() {
     let path = folder.path().join("ledger");
     let log = Log::create(&path, b"one", WAIT).unwrap().into_log();
     let before = std::fs::read(&path).unwrap();
-    // Both hold the lock, as a file system gives it to two at once: each appends to what it has read.
+    // Both hold the lock, because a file system gave it to two at once: each appends to the part that it has
+    // read.
     let mut known = Known::default();
     log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((vec![b"a leg begins".to_vec()], ())) })
         .unwrap();
@@ -286,15 +287,15 @@ fn a_reader_that_knows_a_part_gets_only_what_is_new() {
     log.update(WAIT, |_| -> Result<_> { Ok((vec![b"two".to_vec()], ())) }).unwrap();
     assert_eq!(read(&mut known).unwrap(), (false, b"two".to_vec()));
     assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
-    // What is appended in an update of its own is known after it.
+    // A process knows the records that it appended in its own update.
     log.update_after(WAIT, &mut known, |_| -> Result<_> { Ok((vec![b"three".to_vec()], ())) }).unwrap();
     assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
-    // A torn tail behind the known part is cut, and another file of the name is read from its start.
+    // A torn tail after the known part is cut, and another file of the name is read from its start.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.extend([9; 7]);
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(read(&mut known).unwrap(), (false, Vec::new()));
-    // Removed and begun anew in the same file: shorter, as long, and longer than what was known.
+    // Removed and begun anew in the same file: shorter, as long, and longer than the known part.
     for other in [&b"x"[..], b"another two", &[7; 500]] {
         std::fs::write(&path, b"").unwrap();
         Log::create(&path, other, WAIT).unwrap();
@@ -318,8 +319,8 @@ fn an_update_of_which_one_call_is_refused_counts_or_is_done_again() {
     assert!(calls > 12, "{calls} calls");
 }
 
-/// A file of which an fsync fails a few times, as a local disk's does: what was written stays in the cache,
-/// where everybody reads it, and is never written to the disk.
+/// A file whose fsync fails a few times, as on a local disk: the bytes stay in the cache, where everybody
+/// reads them, and are never written to the disk.
 struct Cached {
     cache: Vec<u8>,
     disk: Vec<u8>,
@@ -372,14 +373,15 @@ fn what_a_failed_fsync_left_in_the_cache_is_made_durable_before_it_counts() {
         }
         file.failures = failures;
         for n in 0..failures {
-            // Of different processes, or of one that tries again and finds its fact there.
+            // Two processes, or one that tries again and finds its fact there.
             let known = if others { &mut Known::default() } else { &mut known };
             let error =
                 transact(Path::new("ledger"), &mut file, known, frames::decode, record(n)).unwrap_err();
             assert!(matches!(error, Error::LockLost { .. }), "{error}");
         }
         let known = if others { &mut Known::default() } else { &mut known };
-        // Who only looks writes nothing, and who appends afterwards still doubts what it has read.
+        // A process that only looks writes nothing; if it appends afterwards it still doubts what it has
+        // read.
         let count = |news: News<'_>| Ok::<_, Error>((Vec::new(), news.records.len() as u32));
         let counted = transact(Path::new("ledger"), &mut file, known, frames::decode, count).unwrap();
         assert_eq!(counted, 100 + failures);

@@ -10,7 +10,7 @@ fn metadata() -> BTreeMap<String, String> {
     [("step", "7"), ("order", "0,1"), ("é", "\"quoted\"")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
 }
 
-/// Arrays of every type, of odd sizes, one of them longer than what is converted at once.
+/// Arrays of every type, of odd sizes, one of them longer than the part that is converted at once.
 fn sample() -> Vec<Tensor<'static>> {
     let long: Vec<f32> = (0..600_001).map(|n| n as f32 * 0.5).collect();
     vec![

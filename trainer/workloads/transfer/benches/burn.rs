@@ -1,15 +1,15 @@
-//! The same frozen pass as `cargo bench -p frozen`, computed by burn on one of its devices: what Baton is
-//! measured against.
+//! The same frozen pass as `cargo bench -p frozen`, computed by burn on one of its devices, for comparison
+//! with Baton.
 //!
 //! `RAYON_NUM_THREADS=2 cargo bench -p transfer --bench burn -- vgg19 --device flex`, with
 //! `--size 224 --batch 8 --rounds 3`; burn takes its threads from rayon's own environment variable.
 
 use meter::{Round, summary};
 use networks::network;
-use protocol::Device;
 use rounds::random::{Purpose, Stream};
 use transfer::burn_net::BurnNet;
 use transfer::device::device;
+use transfer::job::Device;
 use transfer::untrained::Untrained;
 use words::Words;
 

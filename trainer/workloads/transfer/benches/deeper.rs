@@ -1,11 +1,11 @@
 //! Training more than one layer: seconds per step and peak memory, of a network's whole classifier (VGG19's
-//! has 119.6 million weights), or of what lies between two of its points.
+//! has 119.6 million weights), or of the layers between two of its points.
 //!
 //! `cargo bench -p transfer --bench deeper -- vgg19 --batch 8 --optimizer sgd --threads 2 --steps 12`, or
 //! `adamw`; `… -- vgg19 --cut images --up-to pool5 --side 224` trains its convolutions, all of them.
 
 use noise_weights::{features_at, install_noise};
-use protocol::{Job, RunId};
+use protocol::RunId;
 use serde_json::json;
 use std::time::Instant;
 use storage::Root;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Failure> {
         Some(cut) => (cut, "none", json!({"kind": "layers", "up_to": words.option("--up-to")})),
     };
     let features = make_store(&root, batch * steps, features_at(&network, cut, side)?);
-    let job = Job::from_value(json!({
+    let job = protocol::Job::from_value(json!({
         "dataset": "d", "network": words.network(), "cut": cut, "pool": pool, "image_size": side, "head": head,
         "batch": batch, "rounds": 2, "learning_rate": 1e-4, "weight_decay": 1e-4, "optimizer": optimizer,
     }))?;
@@ -49,7 +49,7 @@ fn main() -> Result<(), Failure> {
         root: &root,
         run: &run,
         job: &job,
-        course: &course(&job),
+        course: &course(&transfer::Job::of(&job)?),
         number: 1,
         workers: 1,
         features: &features,

@@ -3,7 +3,7 @@
 //! `cargo bench -p transfer --bench head -- [images] [features] [workers] [rounds] [batch]`, by default
 //! 50,000 images of 4,096 features, one worker, 3 rounds, batches of 64.
 
-use protocol::{FileRef, Job, RunId};
+use protocol::{FileRef, RunId};
 use serde_json::json;
 use std::time::Instant;
 use storage::Root;
@@ -27,7 +27,8 @@ fn main() {
     );
     let before = peak_mb();
     let job = json!({"dataset": "d", "network": "vgg19", "rounds": rounds, "batch": batch});
-    let job = Job::from_value(job).expect("a job");
+    let job = protocol::Job::from_value(job).expect("a job");
+    let course = course(&transfer::Job::of(&job).expect("its keys"));
     let run = RunId::new("bench").expect("a run id");
     root.run(&run).create().expect("the run's folders");
     let mut state: Option<FileRef> = None;
@@ -39,7 +40,7 @@ fn main() {
             root,
             run,
             job,
-            course: &course(job),
+            course: &course,
             number,
             workers,
             features,

@@ -1,13 +1,13 @@
-//! Summing what many workers publish: VGG19's classifier, 478 MB from each, by one combine and by slices.
+//! Summing the results of many workers: VGG19's classifier, 478 MB from each, by one combine and by slices.
 //!
 //! `cargo bench -p transfer --bench reduce -- vgg19 --workers 16 --threads 2 --precision f32`. Every worker
 //! has trained on images of its own, so no two files are alike. Slices are made one after the other here; on
-//! Lambda side by side. Each is made twice and the second time counts: the files of 64 workers do not all fit
-//! this machine's memory, those parts of them that a slice has do. The first time, in which the disk has its
-//! say, is told, too.
+//! Lambda they run side by side. Each is made twice and the second time counts: the files of 64 workers do
+//! not all fit this machine's memory, but a slice's parts of them do. The first time is also printed; it
+//! includes the disk.
 
 use noise_weights::{features_at, install_noise};
-use protocol::{Course, FeatureStore, FileRef, Job, Reduce, RunId};
+use protocol::{Course, FeatureStore, FileRef, Job, RunId};
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Failure> {
     let start = Instant::now();
     bench.combine(&job, 2, Some(&first), &results)?;
     let single = start.elapsed().as_secs_f64();
-    job.reduce = Some(Reduce::Sliced); // round 2 is stage 3 then, and its reduction stage 4
+    job.keys.insert("reduce".into(), json!("sliced")); // round 2 is stage 3 then, and its reduction stage 4
     std::fs::rename(stages.stage(2), stages.stage(3))?;
     let list = bench.combine(&job, 3, Some(&first), &results)?.state.ok_or("no list")?;
     let (mut slices, mut once, mut again) = (Vec::new(), Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ impl Bench {
         Ok(Bench { root, run, features, workers, threads })
     }
 
-    /// What all workers publish in a round.
+    /// The results of all workers in a round.
     fn round(&self, job: &Job, stage: u32, state: Option<&FileRef>) -> Result<Vec<FileRef>, Failed> {
         (0..self.workers).map(|worker| made(self.work(job, stage, worker, state))).collect()
     }
@@ -119,7 +119,7 @@ impl Bench {
         worker: u32,
         state: Option<&FileRef>,
     ) -> Result<Box<dyn Work>, Failed> {
-        Transfer.open(&self.stage((job, &course(job)), number, state), worker, None)
+        Transfer.open(&self.stage((job, &course(&transfer::Job::of(job)?)), number, state), worker, None)
     }
 
     fn combine(
@@ -129,7 +129,11 @@ impl Bench {
         state: Option<&FileRef>,
         results: &[FileRef],
     ) -> Result<Combined, Failed> {
-        made(Transfer.combine(&self.stage((job, &course(job)), number, state), results, None))
+        made(Transfer.combine(
+            &self.stage((job, &course(&transfer::Job::of(job)?)), number, state),
+            results,
+            None,
+        ))
     }
 
     fn stage<'a>(
@@ -148,7 +152,7 @@ fn held(stage: &Path) -> std::io::Result<u64> {
     std::fs::read_dir(stage)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Removes what the workers published in a stage; what is their own they read again.
+/// Removes the workers' results of a stage; their own files are kept, because they read them again.
 fn make_room(stage: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(stage)? {
         let entry = entry?;
@@ -159,7 +163,7 @@ fn make_room(stage: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does all steps; gives the seconds that they took.
+/// Does all steps; returns the seconds that they took.
 fn steps(work: &mut dyn Work) -> Result<f64, Failed> {
     let start = Instant::now();
     while !work.progress().finished() {
@@ -168,7 +172,7 @@ fn steps(work: &mut dyn Work) -> Result<f64, Failed> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// GB a second that threads read from files, each part into the same small buffer, the median of three.
+/// GB per second that threads read from files, each part into the same small buffer, the median of three.
 fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f64, Failure> {
     let open = |file: &FileRef| File::open(folder.join(&file.name));
     let open: Vec<File> = files.iter().map(open).collect::<Result<_, _>>()?;
@@ -193,7 +197,7 @@ fn read_bandwidth(folder: &Path, files: &[FileRef], threads: usize) -> Result<f6
     Ok(median((0..3).map(|_| once()).collect()))
 }
 
-/// GB a second that threads copy from one large array to another, nine times.
+/// GB per second that threads copy from one large array to another, nine times.
 fn copy_bandwidth(threads: usize) -> Vec<f64> {
     let (from, mut to) = (vec![1.0_f32; 60_000_000], vec![0.0_f32; 60_000_000]);
     let part = from.len().div_ceil(threads);

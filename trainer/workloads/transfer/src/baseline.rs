@@ -1,4 +1,4 @@
-//! What the pretrained features are compared with: raw pixels, and the same network that nobody trained.
+//! The baselines for pretrained features: raw pixels, and the same network untrained.
 //!
 //! Each gets the job's own head, optimizer, schedule and seed, trained on one machine, so only the features
 //! differ.
@@ -6,14 +6,14 @@
 use crate::Result;
 use crate::features::Recipe;
 use crate::head::{Batch, Engine, HeadShape, engine};
+use crate::job::Job;
 use crate::predict::{Adapted, prepare};
 use crate::score::{Scored, Tally};
 use crate::untrained::Untrained;
 use datasets::images::Image;
 use frozen::{Compiled, Options};
-use protocol::Job;
 use rounds::random::{Purpose, Stream};
-use rounds::{Optimizer, rate};
+use rounds::{Optimizer, Training, rate};
 use storage::Root;
 
 /// Images that are read together.
@@ -28,25 +28,25 @@ struct Features {
     labels: Vec<u32>,
 }
 
-/// The job's head on the pixels themselves, as the network would have seen them.
+/// The job's head on the pixels themselves, prepared as for the network.
 ///
 /// # Errors
-/// Those of opening what the job names.
+/// Those of opening the files that the job names.
 pub fn raw_pixels(root: &Root, job: &Job) -> Result<Scored> {
     let recipe = Recipe::open(root, job)?;
     let columns = recipe.preprocessing.len();
     compare(&recipe, job, columns, |prepared, _| Ok(prepared))
 }
 
-/// The job's head on the same network with weights that nobody trained.
+/// The job's head on the same network with untrained weights.
 ///
 /// # Errors
-/// Those of opening what the job names.
+/// Those of opening the files that the job names.
 pub fn untrained_network(root: &Root, job: &Job, threads: usize) -> Result<Scored> {
     let recipe = Recipe::open(root, job)?;
     let side = recipe.preprocessing.size;
     let options = Options { threads, pool: recipe.pool, ..Options::default() };
-    let weights = Untrained { seed: job.seed };
+    let weights = Untrained { seed: job.training.seed };
     let mut net = Compiled::new(&recipe.network, (side, side), &Adapted(&weights), options)?;
     compare(&recipe, job, net.features(), |prepared, n| {
         let mut rows = vec![0.0; n * net.features()];
@@ -55,7 +55,7 @@ pub fn untrained_network(root: &Root, job: &Job, threads: usize) -> Result<Score
     })
 }
 
-/// Computes the features of both splits, trains on the one and scores on the other.
+/// Computes the features of both splits, trains on one and scores on the other.
 fn compare(
     recipe: &Recipe,
     job: &Job,
@@ -79,7 +79,7 @@ fn compare(
     fit(job, &shape, &train)?.score(&val)
 }
 
-/// Brings each column to mean 0 and deviation 1 over the training rows.
+/// Scales each column to mean 0 and deviation 1 over the training rows.
 fn standardise(train: &mut Features, val: &mut Features) {
     let (columns, n) = (train.columns, train.labels.len() as f64);
     let (mut sums, mut squares) = (vec![0.0_f64; columns], vec![0.0_f64; columns]);
@@ -110,15 +110,17 @@ struct Fitted {
 
 /// The job's rounds and epochs on one machine.
 fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
-    let (engine, optimizer) = (engine(job, shape, 1)?, Optimizer::new(job, &shape.layout()));
-    let mut state = optimizer.start(shape.initial(job.seed));
-    let epochs = (job.rounds * job.epochs_per_round).div_ceil(job.rounds_per_epoch);
-    let epoch_length = f64::from(job.rounds_per_epoch) / f64::from(job.epochs_per_round); // in rounds
+    let (engine, optimizer) = (engine(job, shape, 1)?, Optimizer::new(&job.training, &shape.layout()));
+    let mut state = optimizer.start(shape.initial(job.training.seed));
+    let epochs =
+        (job.training.rounds * job.training.epochs_per_round).div_ceil(job.training.rounds_per_epoch);
+    let Training { rounds_per_epoch, epochs_per_round, .. } = job.training;
+    let epoch_length = f64::from(rounds_per_epoch) / f64::from(epochs_per_round); // in rounds
     let mut labels = Vec::new();
     for epoch in 0..epochs {
         let mut order: Vec<u32> = (0..train.labels.len() as u32).collect();
-        Stream::new(job.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
-        let batches = order.chunks(job.batch as usize);
+        Stream::new(job.training.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
+        let batches = order.chunks(job.training.batch as usize);
         let length = epoch_length / batches.len() as f64; // of a step
         for (index, batch) in batches.enumerate() {
             let mut rows = Vec::with_capacity(batch.len() * train.columns);
@@ -129,7 +131,7 @@ fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
             }
             let batch = Batch { features: &rows, labels: &labels, images: batch, pass: epoch };
             let done = f64::from(epoch) * epoch_length + index as f64 * length;
-            engine.step(&optimizer, rate(job, done, length), batch, &mut state)?;
+            engine.step(&optimizer, rate(&job.training, done, length), batch, &mut state)?;
         }
     }
     Ok(Fitted { classes: shape.classes(), engine, parameters: state.parameters })

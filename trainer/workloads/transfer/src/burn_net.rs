@@ -1,8 +1,7 @@
-//! A network, or what is left of it below a cut, as burn computes it: in evaluation mode, on any of burn's
-//! devices.
+//! A network, or its part below a cut, computed by burn: in evaluation mode, on any of burn's devices.
 //!
 //! It is the reference for the compiled frozen pass and, on an autodiff device, for gradients; `pretrain`
-//! trains by it.
+//! trains with it.
 
 use crate::weights::Parameters;
 use crate::{Error, Result};
@@ -34,7 +33,7 @@ pub enum Parameter {
     Row(Tensor<1>),
 }
 
-/// What a node gives for a batch.
+/// The output of a node for a batch.
 #[derive(Clone)]
 enum Value {
     /// `[batch, channels, height, width]`
@@ -74,8 +73,8 @@ impl BurnNet {
 
     /// The output for a batch of normalised images, a row for each.
     ///
-    /// Shapes: `images` `[batch, 3, height, width]`; the result `[batch, features]`. A map gives the mean of
-    /// each channel if `pool`, or else all its values in the order channels, height, width.
+    /// Shapes: `images` `[batch, 3, height, width]`; the result `[batch, features]`. The features of a map
+    /// are the mean of each channel if `pool`, or else all its values in the order channels, height, width.
     ///
     /// # Errors
     /// [`Error::Network`] if the images are too small.
@@ -89,7 +88,7 @@ impl BurnNet {
         })
     }
 
-    /// The features of images as they lie in memory; see [`BurnNet::forward`].
+    /// The features of images in memory; see [`BurnNet::forward`].
     ///
     /// Shapes: `images` `[n, height, width, 3]`, normalised; the result `[n, features]`.
     ///
@@ -113,7 +112,7 @@ impl BurnNet {
             .map_err(|error| Error::Burn { action: "read the features", reason: error.to_string() })
     }
 
-    /// Computes node after node, and lets go of what is not read any more.
+    /// Computes node after node, and drops values that are not read any more.
     fn run(&self, images: Tensor<4>) -> Value {
         let nodes = &self.network.nodes;
         let mut readers = vec![0; nodes.len()];
@@ -205,7 +204,7 @@ impl Parameter {
     /// Puts values on a device.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no layer with parameters of so many dimensions.
+    /// [`Error::Argument`] if no layer has parameters of this many dimensions.
     pub fn new(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Parameter> {
         let options = (device, DType::F32);
         let data = TensorData::new(values, shape);
@@ -217,7 +216,7 @@ impl Parameter {
         }
     }
 
-    /// The same parameter, of which `backward` keeps the gradient.
+    /// The same parameter; `backward` keeps its gradient.
     pub fn require_grad(self) -> Parameter {
         match self {
             Parameter::Kernel(tensor) => Parameter::Kernel(tensor.require_grad()),
@@ -239,7 +238,7 @@ impl Parameter {
         values.map_err(|error| Error::Burn { action: "read a parameter", reason: error.to_string() })
     }
 
-    /// Takes this parameter's gradient out of those of a backward pass, as values; none if it has none.
+    /// Removes this parameter's gradient from those of a backward pass, as values; none if it has none.
     ///
     /// # Errors
     /// [`Error::Burn`].

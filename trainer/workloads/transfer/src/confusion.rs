@@ -1,18 +1,18 @@
-//! Which class is taken for which.
+//! The confusion matrix: the predicted class of each true class.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Classes of which the whole matrix is kept. A matrix of 10,000 classes would take 800 MB.
+/// The most classes with a whole matrix. A matrix of 10,000 classes would take 800 MB.
 const MOST_CLASSES: usize = 1_000;
 
-/// How many images of a class are taken for those of another, or rightly for those of their own.
+/// How many images of a class are predicted as each class, their own included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Confusion {
     /// `[true class][predicted class]`.
     Matrix(Vec<Vec<u64>>),
-    /// Of many classes the pairs that occur: `[true class, predicted class, images]`.
+    /// With many classes, the pairs that occur: `[true class, predicted class, images]`.
     Pairs {
         /// In the order of their classes.
         pairs: Vec<(u32, u32, u64)>,
@@ -20,7 +20,7 @@ pub enum Confusion {
 }
 
 impl Confusion {
-    /// The confusion of a model's answers: the true class of each image and the predicted one.
+    /// The confusion matrix of a model's predictions: the true class of each image and the predicted one.
     pub(crate) fn of(classes: usize, answers: impl Iterator<Item = (u32, u32)>) -> Confusion {
         if classes <= MOST_CLASSES {
             let mut matrix = vec![vec![0; classes]; classes];
@@ -32,7 +32,7 @@ impl Confusion {
         Confusion::Pairs { pairs: pairs.into_iter().map(|((t, p), images)| (t, p, images)).collect() }
     }
 
-    /// The matrix, of not too many classes.
+    /// The matrix, unless there are too many classes.
     pub fn matrix(&self) -> Option<&[Vec<u64>]> {
         match self {
             Confusion::Matrix(matrix) => Some(matrix),

@@ -1,8 +1,8 @@
 //! The point at which a job's network is cut: frozen below it, trained above.
 
 use crate::Result;
+use crate::job::{Head, Job};
 use networks::Network;
-use protocol::{Head, Job};
 
 /// The point up to which a job's network is frozen.
 pub(crate) fn cut(job: &Job, whole: &Network) -> Result<String> {

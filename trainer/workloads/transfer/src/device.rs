@@ -7,14 +7,14 @@ use burn::tensor::Device;
 ///
 /// # Errors
 /// [`crate::Error::Argument`] if this build has no `ndarray`.
-pub fn device(named: protocol::Device) -> Result<Device> {
+pub fn device(named: crate::job::Device) -> Result<Device> {
     match named {
-        protocol::Device::Flex => Ok(Device::flex()),
-        protocol::Device::Ndarray => ndarray(),
+        crate::job::Device::Flex => Ok(Device::flex()),
+        crate::job::Device::Ndarray => ndarray(),
     }
 }
 
-// Deprecated upstream in favour of flex and gone in burn 0.23; asked for all the same.
+// Deprecated upstream in favour of flex and removed in burn 0.23; it is still used here.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
 fn ndarray() -> Result<Device> {

@@ -1,4 +1,4 @@
-//! What can go wrong in learning, what to do about it, and whether doing it again can help.
+//! Errors of learning, with advice, and whether trying again can help.
 
 use frozen::BoxError;
 use std::io;
@@ -10,7 +10,7 @@ pub use storage::Fate;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, where, what was expected and what to do.
+/// An error: what went wrong, where, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written, or is damaged.
@@ -19,32 +19,35 @@ pub enum Error {
     /// There is no such network or point, or an image is too small for it.
     #[error(transparent)]
     Network(#[from] networks::Error),
-    /// Something given does not fit: a key of the job, an array, a name.
+    /// A key of the job is not allowed.
+    #[error(transparent)]
+    Job(#[from] protocol::Error),
+    /// An input does not fit: a key of the job, an array, a name.
     #[error("{what}: expected {expected}, found {found}")]
     Argument {
-        /// What does not fit.
+        /// The thing that does not fit.
         what: String,
-        /// What would.
+        /// The value that would fit.
         expected: String,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
-    /// A file is not what was written, or not what the run needs there.
+    /// A file has other bytes than were written, or not those that the run needs.
     #[error("{} is damaged or another's: expected {expected}, found {found}; remove it and make it again", .file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What should be there.
+        /// The expected content.
         expected: String,
-        /// What is there.
+        /// The content that was found.
         found: String,
     },
-    /// A file holds no weights that can be read.
+    /// A file has no weights that can be read.
     #[error("{} is no weights file: {reason}; expected a whole .safetensors or a .pth with a state_dict", .file.display())]
     NotWeights {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Its fault.
         reason: String,
     },
     /// A tensor of a weights file is not what is needed.
@@ -56,7 +59,7 @@ pub enum Error {
         name: String,
         /// Type and shape that are needed.
         expected: String,
-        /// What there is.
+        /// Type and shape that were found.
         found: String,
     },
     /// The weights are another network's.
@@ -66,17 +69,17 @@ pub enum Error {
         file: PathBuf,
         /// The network that was asked for.
         network: String,
-        /// What is missing or differs, and what to do.
+        /// The missing or different tensors, and advice.
         detail: String,
     },
-    /// A folder already holds something else.
+    /// A folder already has other content.
     #[error("{} is taken: expected {expected}, found {found}; choose another name or remove the folder", .folder.display())]
     Taken {
         /// The folder.
         folder: PathBuf,
-        /// What should go there.
+        /// The content that was to be written there.
         expected: String,
-        /// What is there.
+        /// The content that was found.
         found: String,
     },
     /// Something that the run began with is another now.
@@ -92,7 +95,7 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A network's parameter could not be had.
+    /// A network's parameter could not be read.
     #[error("parameter {name} of `{network}`: {source}")]
     Parameter {
         /// The parameter.
@@ -108,7 +111,7 @@ pub enum Error {
     /// burn failed.
     #[error("burn could not {action}: {reason}")]
     Burn {
-        /// What it was asked for.
+        /// The action that failed.
         action: &'static str,
         /// Its answer.
         reason: String,
@@ -116,7 +119,7 @@ pub enum Error {
     /// Rounds could not be opened or combined.
     #[error(transparent)]
     Rounds(#[from] Failed),
-    /// A thread of this process ended in a way that it should not.
+    /// A thread of this process ended unexpectedly.
     #[error("the thread that {0} ended without a result; its panic is in the log")]
     Thread(&'static str),
 }
@@ -134,7 +137,7 @@ impl Error {
         }
     }
 
-    /// Whether it can last until somebody gives space, access or a file.
+    /// Whether it can last until somebody provides space, access or a file.
     pub fn is_lasting(&self) -> bool {
         match self {
             Error::Storage(error) => error.is_lasting(),
@@ -149,7 +152,8 @@ impl Error {
         move |source| storage::Error::io(action, path)(source).into()
     }
 
-    /// The failure of a reader of weights on a file: trouble if it could not read, else no weights.
+    /// The failure of a reader of weights on a file: trouble if it could not read, otherwise not a weights
+    /// file.
     pub(crate) fn weights(file: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
         let reason = error.to_string();
         if storage::is_trouble(error) {
@@ -158,12 +162,12 @@ impl Error {
         Error::NotWeights { file: file.to_owned(), reason }
     }
 
-    /// Something given that does not fit.
+    /// An input that does not fit.
     pub fn argument(what: impl ToString, expected: impl ToString, found: impl ToString) -> Error {
         Error::Argument { what: what.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 
-    /// A file that is not what was written, or not what the run needs there.
+    /// A file that has other bytes than were written, or not those that the run needs.
     pub(crate) fn damaged(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Damaged { file: file.to_owned(), expected: expected.into(), found: found.into() }
     }

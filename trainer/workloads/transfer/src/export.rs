@@ -1,5 +1,5 @@
-//! A trained model for use elsewhere: tensors, labels and preprocessing, for torchvision's own class where
-//! there is one.
+//! A trained model for use elsewhere: tensors, labels and preprocessing, for torchvision's own class if there
+//! is one.
 
 use crate::images::Preprocessing;
 use crate::weights::{Parameters, TensorSpec, write_safetensors};
@@ -29,7 +29,7 @@ pub struct Linear {
 pub struct Model<'a> {
     /// The whole network.
     pub network: &'a Network,
-    /// Where it is cut.
+    /// The point where it is cut.
     pub cut: &'a str,
     /// Whether a map at the cut is averaged before the head.
     pub pool: bool,
@@ -39,25 +39,25 @@ pub struct Model<'a> {
     pub head: &'a [Linear],
     /// The classes' names in order.
     pub labels: &'a [String],
-    /// What an image goes through before the network.
+    /// The preprocessing of images.
     pub preprocessing: Preprocessing,
 }
 
-/// `model.json`: what `model.safetensors` is.
+/// `model.json`: the description of `model.safetensors`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exported {
     /// Schema of this description.
     pub schema: u32,
     /// The network's name.
     pub network: String,
-    /// Where it is cut.
+    /// The point where it is cut.
     pub cut: String,
     /// Whether a map at the cut is averaged.
     pub pool: bool,
     /// The function of `torchvision.models` whose model loads the file with `strict=True`; none if no class
     /// of torchvision computes this model.
     pub torchvision: Option<String>,
-    /// What to compute, in words.
+    /// The computation, in words.
     pub how: String,
 }
 
@@ -108,7 +108,7 @@ pub fn export(model: &Model, folder: &Path) -> Result<Exported> {
 }
 
 impl Linear {
-    /// The layer that takes plain features, made of one that was trained on `(feature - mean) / deviation`.
+    /// The layer for plain features, made from one that was trained on `(feature - mean) / deviation`.
     pub fn after_standardising(&self, mean: &[f32], deviation: &[f32]) -> Linear {
         let mut layer = self.clone();
         for (row, bias) in layer.weight.chunks_exact_mut(mean.len()).zip(&mut layer.bias) {
@@ -128,8 +128,8 @@ impl Linear {
 
     /// The same layer for softmax, whose output on features that are not negative is not negative either.
     ///
-    /// The same row is added to every class's weights and the same number to every bias, which softmax does
-    /// not see.
+    /// The same row is added to every class's weights and the same number to every bias; softmax ignores a
+    /// term that all classes share.
     fn lifted(&self) -> Linear {
         let lowest = |values: &mut dyn Iterator<Item = f32>| values.fold(f32::INFINITY, f32::min);
         let inputs = self.inputs();
@@ -146,7 +146,7 @@ impl Linear {
     }
 }
 
-/// Checks that everything fits, and gives the number of features at the cut.
+/// Checks that everything fits, and returns the number of features at the cut.
 fn check(model: &Model, part: &Network) -> Result<usize> {
     let size = model.preprocessing.size;
     model.preprocessing.normalisation.check()?;
@@ -184,7 +184,7 @@ fn backbone_tensors(part: &Network) -> Vec<TensorSpec> {
 /// Tensors by name, with shape and values.
 type Head = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// The head as the network's own last layer, if there it computes the same.
+/// The head as the network's own last layer, if it computes the same there.
 fn head_for_torchvision(model: &Model) -> Result<Option<Head>> {
     let last = model.network.last_layer()?;
     if !networks::is_torchvisions(model.network.name) {
@@ -219,14 +219,14 @@ fn fully_connected(model: &Model) -> Result<Option<Head>> {
     Ok(Some(named(names, model.head)))
 }
 
-/// Whether the features are what the network's own last layer reads.
+/// Whether the features are the inputs of the network's own last layer.
 fn just_below_last(model: &Model) -> Result<bool> {
     let network = model.network;
     let (cut, default) = (network.point(model.cut)?, network.point(network.default_cut)?);
     Ok(match network.last_layer()?.form {
         LastLayerForm::Convolution => cut == default && model.pool,
         LastLayerForm::Linear => {
-            // A map that is averaged is the vector that the network's own pooling gives.
+            // An averaged map is the vector that the network's own pooling computes.
             let between = &network.nodes[cut + 1..(default + 1).max(cut + 1)];
             let averaged = [Op::AdaptiveAvgPool { height: 1, width: 1 }, Op::Flatten];
             cut == default || model.pool && between.iter().map(|node| &node.op).eq(averaged.iter())

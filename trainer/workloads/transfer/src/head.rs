@@ -16,12 +16,12 @@ pub(crate) use shape::{HeadShape, Layer};
 pub(crate) use start::{check_start, first_parameters};
 
 use crate::Result;
+use crate::job::{Head, Job};
 use autodiff::Autodiff;
 use deep::Deep;
 use linear::Linear;
-use protocol::{Head, Job};
 
-/// What computes a job's head: burn's autodiff for an MLP, our own products for all else.
+/// The engine of a job's head: burn's autodiff for an MLP, our own products for everything else.
 ///
 /// # Errors
 /// [`crate::Error::Frozen`] for a layer that has no gradient; those of starting threads.

@@ -1,4 +1,4 @@
-//! From a stored image to what a network sees: one fixed rule, the same for features and for `predict`.
+//! From a stored image to a network's input: one fixed rule, the same for features and for `predict`.
 //!
 //! 1. The short side becomes `size`, the long side `floor(size * long / short)`, by separable bilinear
 //!    interpolation: pixel centres at half, a triangle of radius 1 when enlarging, of radius `old / new` when
@@ -20,12 +20,12 @@ use crate::weights::Normalisation;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What is done to an image before a network sees it.
+/// The preprocessing of an image for a network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
-    /// Side of the square that the network sees, in pixels.
+    /// Side of the square input, in pixels.
     pub size: usize,
-    /// What is done to each channel.
+    /// The normalisation of each channel.
     pub normalisation: Normalisation,
 }
 
@@ -45,7 +45,7 @@ impl Preprocessing {
     /// Shapes: `image` `[height, width, 3]`, red, green, blue; `out` `[size, size, 3]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a length is not what the sizes say.
+    /// [`Error::Argument`] if a length contradicts the sizes.
     pub fn prepare(&self, image: &[u8], (height, width): (usize, usize), out: &mut [f32]) -> Result<()> {
         if height == 0 || width == 0 || image.len() != height * width * 3 || out.len() != self.len() {
             let expected = format!("{height} by {width} pixels of 3 bytes to {} values", self.len());
@@ -89,13 +89,13 @@ impl Preprocessing {
     }
 }
 
-/// The pixels that one pixel of the result is made of, along one side.
+/// The pixels that one pixel of the result is computed from, along one side.
 struct Taps {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// The taps of the middle `size` of `scaled` pixels, made of `length`.
+/// The taps of the middle `size` of `scaled` pixels, computed from `length`.
 fn window(length: usize, scaled: usize, size: usize) -> Vec<Taps> {
     let spare = scaled - size;
     // Halves go to the even side.

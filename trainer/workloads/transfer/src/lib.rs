@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod burn_net;
+mod combining;
 pub mod confusion;
 mod cut;
 pub mod device;
@@ -11,6 +12,7 @@ pub mod export;
 pub mod features;
 mod head;
 pub mod images;
+pub mod job;
 pub mod model;
 mod plan;
 pub mod predict;
@@ -19,6 +21,7 @@ mod publish;
 #[cfg(test)]
 mod sample;
 pub mod score;
+mod scoring;
 pub mod shown;
 #[cfg(test)]
 mod testing;
@@ -28,5 +31,6 @@ pub mod weights;
 mod workload;
 
 pub use error::{Error, Fate, Result};
+pub use job::Job;
 pub use plan::{course, plan};
 pub use workload::Transfer;

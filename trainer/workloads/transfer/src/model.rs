@@ -1,5 +1,5 @@
-//! The model of a run: a head's file with plain linear layers, and `model.json` that names it and says how to
-//! use it.
+//! The model of a run: a head's file with plain linear layers, and `model.json`, which names it and describes
+//! its use.
 //!
 //! Standardisation is folded into the first layer (W/σ, b − Wμ/σ), so the layers read features as the cut
 //! gives them. Both files depend on nothing but the run's job and its best state. `model.json` is published
@@ -25,7 +25,7 @@ pub const MODEL: &str = "model.json";
 /// The newest schema of `model.json`.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// `model.json`: everything that is needed to use a head, and how good it is.
+/// `model.json`: everything that is needed to use a head, and its scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -42,13 +42,12 @@ pub struct Model {
     pub cut: String,
     /// Whether they read the mean of each map.
     pub pool: bool,
-    /// What is done to an image before the network sees it.
+    /// The preprocessing of an image for the network.
     pub preprocessing: Preprocessing,
     /// The head's layers, from the features to the scores, with ReLU between two of them: names of their
     /// tensors.
     pub layers: Vec<LayerNames>,
-    /// Names of tensors of the head's file that take the place of the pretrained ones below the cut, as they
-    /// were trained, too.
+    /// Names of tensors of the head's file that replace the pretrained ones, because they were trained, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trained: Vec<String>,
     /// The classes, in the order of the scores.
@@ -80,9 +79,9 @@ pub struct LayerNames {
 pub struct Evaluation {
     /// Loss, top-1, top-5.
     pub score: Score,
-    /// Which class is taken for which.
+    /// The confusion matrix.
     pub confusion: Confusion,
-    /// What the model says of some images, evenly spread over the split.
+    /// Predictions for some images, evenly spread over the split.
     #[serde(default)]
     pub examples: Vec<Example>,
     /// Its surest mistakes.
@@ -117,18 +116,18 @@ impl Model {
         Ok(model)
     }
 
-    /// What the progress table shows of it.
+    /// The item of the progress table.
     pub fn item(&self) -> Option<ModelItem> {
         let Evaluation { confusion, examples, mistakes, .. } = self.val.as_ref()?;
         let (dataset, classes, examples) = (&self.dataset, &self.classes, [&examples[..], mistakes]);
         Some(ModelItem::of(shown(&Answers { dataset, classes, confusion, examples })))
     }
 
-    /// The head's layers as `(weight, bias)`, and what was trained below them, read from the same folder and
-    /// checked.
+    /// The head's layers as `(weight, bias)`, and the trained layers below them, read from the same folder
+    /// and checked.
     ///
     /// # Errors
-    /// [`Error::Storage`]; [`Error::Damaged`] when a tensor is not there.
+    /// [`Error::Storage`]; [`Error::Damaged`] if a tensor is missing.
     pub fn tensors(&self, folder: &Path) -> Result<(Vec<LayerTensors>, Trained)> {
         let mut tensors = storage::read_tensors(folder, &self.head)?.tensors;
         let mut take = |name: &String| {
@@ -146,12 +145,12 @@ impl Model {
 /// A linear layer's weight, `[outputs, inputs]`, and bias, `[outputs]`.
 pub type LayerTensors = (Tensor<'static>, Tensor<'static>);
 
-/// What a run has trained of the network itself, by torchvision's names.
+/// The trained parameters of the network itself, by torchvision's names.
 #[derive(Debug)]
 pub struct Trained(BTreeMap<String, Tensor<'static>>);
 
 impl Trained {
-    /// The network's parameters: these, and the pretrained ones where there is none of these.
+    /// The network's parameters: these, and the pretrained ones for the rest.
     pub fn over<'a>(&'a self, pretrained: &'a dyn Parameters) -> impl Parameters + 'a {
         Over { trained: self, pretrained }
     }

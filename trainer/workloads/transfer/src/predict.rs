@@ -54,7 +54,7 @@ impl Predictor {
         Ok(Predictor { model, net, head })
     }
 
-    /// What `model.json` says.
+    /// The content of `model.json`.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -163,7 +163,7 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
     powers.into_iter().map(|power| power / total).collect()
 }
 
-/// Our parameters as the compiled network asks for them.
+/// Our parameters in the form that the compiled network needs.
 pub(crate) struct Adapted<'a>(pub(crate) &'a dyn Parameters);
 
 impl frozen::Parameters for Adapted<'_> {

@@ -1,8 +1,8 @@
-//! Trains a whole network from nothing on images that are drawn as they are needed: how `baton_small` got its
-//! weights.
+//! Trains a whole network from scratch on images that are drawn when they are needed: this made the weights
+//! of `baton_small`.
 //!
-//! burn's autodiff on burn-flex gives the gradients of mean cross-entropy; AdamW with warm-up and a cosine
-//! takes the steps. Every image is seen once, so what is learnt is the classes and not the images.
+//! burn's autodiff on burn-flex computes the gradients of mean cross-entropy; AdamW with warm-up and a cosine
+//! makes the steps. Every image is seen once, so the network learns the classes and not the images.
 
 use crate::burn_net::{BurnNet, Parameter};
 use crate::images::Preprocessing;
@@ -30,11 +30,11 @@ pub struct Options {
     pub weight_decay: f64,
     /// Seed of the first weights.
     pub seed: u64,
-    /// What is done to an image.
+    /// The preprocessing of an image.
     pub preprocessing: Preprocessing,
 }
 
-/// Labelled images of the size that the network sees.
+/// Labelled images of the network's input size.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
     /// `[n, size, size, 3]`.
@@ -43,7 +43,7 @@ pub struct Examples {
     pub labels: Vec<u32>,
 }
 
-/// How a step went.
+/// The result of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Steps made, this one included.
@@ -61,7 +61,7 @@ pub struct Pretrained {
     preprocessing: Preprocessing,
 }
 
-/// Trains a network. `examples` gives the images of a step; those of the next are drawn while one is
+/// Trains a network. `examples` returns the images of a step; those of the next are drawn while one is
 /// computed.
 ///
 /// The result depends on the arguments only, whatever the number of threads.
@@ -102,7 +102,7 @@ struct Moments {
 }
 
 impl Pretrained {
-    /// One step; gives the loss and the share of right answers before it.
+    /// One step; returns the loss and the share of right predictions before it.
     fn step(
         &mut self,
         options: &Options,

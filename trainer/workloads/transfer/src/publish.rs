@@ -14,15 +14,15 @@ use storage::{FeatureManifest, Once, Tensor, read_whole, write_tensors_same};
 use twox_hash::XxHash3_64;
 use work::Stage;
 
-/// Publishes the model of a run with the parameters of its best state, and how good it is on which split, or
-/// why that is not known; gives `model.json`.
+/// Publishes the model of a run with the parameters of its best state, and its scores or the reason why there
+/// are none; returns the reference of `model.json`.
 pub(crate) fn publish(
     stage: &Stage<'_>,
     head: &TrainedHead,
     mut parameters: Vec<f32>,
     (mut scores, unscored): (BTreeMap<&str, Evaluation>, Option<&str>),
 ) -> Result<FileRef> {
-    let Stage { root, run, job, .. } = *stage;
+    let (Stage { root, run, .. }, job) = (*stage, head.job());
     let recipe = Recipe::open(root, job)?;
     let made_of = FeatureManifest::open(&root.features(&stage.features.key)?)?.made_of;
     recipe.check_same(&made_of)?;
@@ -58,8 +58,8 @@ pub(crate) fn publish(
     }
 }
 
-/// The description that is there already. It must name the same head, for a run has one best state; its
-/// scores may be of a machine that adds in another order.
+/// The description that exists already. It must name the same head, because a run has one best state. Its
+/// scores may come from a machine that adds in another order.
 fn published(folder: &Path, head: &FileRef) -> Result<FileRef> {
     let path = folder.join(MODEL);
     let (text, reference) = read_whole(&path)?;

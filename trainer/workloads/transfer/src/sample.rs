@@ -3,9 +3,10 @@
 
 use crate::Transfer;
 use crate::course;
+use crate::job::Job;
 use crate::weights::{Normalisation, TensorSpec, install, write_safetensors};
 use datasets::images::{DATASET_SCHEMA, Geometry, Image, MANIFEST, Manifest, SplitEntry, write_shard};
-use protocol::{FeatureStore, FileRef, Job, RunId};
+use protocol::{FeatureStore, FileRef, RunId};
 use rounds::random::{Purpose, Stream};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -27,7 +28,7 @@ pub(crate) fn job(changes: Value) -> Job {
     let mut job = json!({"dataset": "shapes", "network": "vgg11", "cut": "pool1", "pool": "average",
         "image_size": 16, "unit_images": 7, "rounds": 4, "batch": 8, "learning_rate": 0.1, "seed": 5});
     job.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    Job::from_value(job).unwrap()
+    Job::of(&protocol::Job::from_value(job).unwrap()).unwrap()
 }
 
 impl Sample {
@@ -143,7 +144,7 @@ impl Sample {
         let stage = work::Stage {
             root: &self.root,
             run: &run,
-            job: stage.job,
+            job: &written(stage.job),
             course: &course(stage.job),
             number: stage.stage,
             workers: stage.workers,
@@ -151,23 +152,9 @@ impl Sample {
             state: stage.state,
             threads: stage.threads,
         };
-        let worker = |worker: u32| {
-            let mut place: Option<FileRef> = None;
-            loop {
-                let mut work = Transfer.open(&stage, worker, place.as_ref())?;
-                let mut steps = 0;
-                while !work.progress().finished() && (leg_steps == 0 || steps < leg_steps) {
-                    work.step()?;
-                    steps += 1;
-                }
-                if work.progress().finished() {
-                    return work.publish();
-                }
-                place = Some(work.save()?);
-            }
-        };
+        let worker = |worker: u32| in_legs(leg_steps, |place| Transfer.open(&stage, worker, place));
         let results = (0..stage.workers).map(worker).collect::<Result<Vec<_>, Failed>>()?;
-        made(Transfer.combine(&stage, &results, None)?)
+        in_legs(leg_steps, |place| Transfer.combine(&stage, &results, place))
     }
 
     /// Publishes the model of a run from a state; with one thread in legs of one step.
@@ -180,8 +167,8 @@ impl Sample {
         threads: usize,
     ) -> Result<FileRef, Failed> {
         let run = RunId::new(run).unwrap();
-        let (root, number) = (&self.root, job.last_stage());
-        let course = &course(job);
+        let (root, course, job) = (&self.root, &course(job), &written(job));
+        let number = course.end();
         let stage =
             work::Stage { root, run: &run, job, course, number, workers: 1, features, state: None, threads };
         let mut place: Option<FileRef> = None;
@@ -218,7 +205,7 @@ impl Sample {
         FeatureStore { manifest, ..features }
     }
 
-    /// Runs all rounds of a job on a ready store; gives what the combine of each round gave.
+    /// Runs all rounds of a job on a ready store; returns the result of each round's combine.
     pub(crate) fn rounds(
         &self,
         run: &str,
@@ -229,7 +216,8 @@ impl Sample {
     ) -> Vec<Combined> {
         let mut rounds: Vec<Combined> = Vec::new();
         let mut state: Option<FileRef> = None;
-        for number in 1.. {
+        let course = course(job);
+        for number in 1..course.end() {
             let stage = Stage {
                 run,
                 job,
@@ -242,17 +230,38 @@ impl Sample {
             };
             let combined = self.stage(&stage).unwrap();
             state = combined.state.clone();
-            let round = job.completed_by(number);
-            rounds.extend(round.map(|_| combined));
-            if round == Some(job.rounds_in_all()) {
-                break;
-            }
+            rounds.extend(course.completes(number).map(|_| combined));
         }
         rounds
     }
 }
 
-/// What a piece of work gives.
+/// A job in the form of a run.
+pub(crate) fn written(job: &Job) -> protocol::Job {
+    job.written(&protocol::Job::from_value(json!({})).unwrap())
+}
+
+/// The result of a piece of work in legs of so many steps; with 0 in one leg.
+fn in_legs<'a, Made: 'a>(
+    leg_steps: usize,
+    open: impl Fn(Option<&FileRef>) -> Result<Box<dyn work::Work<Made> + 'a>, Failed>,
+) -> Result<Made, Failed> {
+    let mut place: Option<FileRef> = None;
+    loop {
+        let mut work = open(place.as_ref())?;
+        let mut steps = 0;
+        while !work.progress().finished() && (leg_steps == 0 || steps < leg_steps) {
+            work.step()?;
+            steps += 1;
+        }
+        if work.progress().finished() {
+            return work.publish();
+        }
+        place = Some(work.save()?);
+    }
+}
+
+/// The result of a piece of work.
 pub(crate) fn made<Made>(mut work: Box<dyn work::Work<Made> + '_>) -> Result<Made, Failed> {
     while !work.progress().finished() {
         work.step()?;

@@ -1,14 +1,15 @@
-//! How good a head is on a split: loss, top-1, top-5, the confusion matrix, and what it says of some images.
+//! The quality of a head on a split: loss, top-1, top-5, the confusion matrix, and predictions for some
+//! images.
 
 use crate::confusion::Confusion;
 use crate::{Error, Result};
 use protocol::Measure;
 use serde::{Deserialize, Serialize};
 
-/// Images that are told of, and of the surest mistakes as many.
+/// The number of example images, and of surest mistakes.
 const EXAMPLES: usize = 8;
 
-/// How well a head does on a split.
+/// The score of a head on a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Score {
@@ -41,16 +42,16 @@ impl From<Score> for protocol::Score {
     }
 }
 
-/// What a model says of one image of a split.
+/// A model's prediction for one image of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// The image's place in its split, from 0.
     pub image: u64,
     /// Its class.
     pub truth: u32,
-    /// The class that the model gives it.
+    /// The predicted class.
     pub predicted: u32,
-    /// With this probability.
+    /// Its probability.
     pub probability: f32,
 }
 
@@ -59,7 +60,7 @@ pub struct Example {
 pub struct Scored {
     /// Loss (cross-entropy in nats, without label smoothing), top-1, top-5.
     pub score: Score,
-    /// Which class is taken for which.
+    /// The confusion matrix.
     pub confusion: Confusion,
     /// Some images, evenly spread over the split.
     pub examples: Vec<Example>,
@@ -83,14 +84,14 @@ impl Tally {
         Tally { classes, loss: 0.0, top1: 0, top5: 0, answers: Vec::new() }
     }
 
-    /// All of it: its sums as text that gives exactly the same numbers again, then the predicted class of
-    /// each image with its probability.
+    /// All of it: its sums as text from which exactly the same numbers can be read, then the predicted class
+    /// of each image with its probability.
     pub(crate) fn saved(&self) -> (String, (Vec<i64>, Vec<f32>)) {
         let answers = self.answers.iter().map(|answer| (i64::from(answer.predicted), answer.probability));
         (format!("{} {} {}", self.loss, self.top1, self.top5), answers.unzip())
     }
 
-    /// What was saved, of images with these labels; none if it is not of so many classes.
+    /// Reads a saved tally of images with these labels; none if it has another number of classes.
     pub(crate) fn resume(
         classes: usize,
         sums: &str,

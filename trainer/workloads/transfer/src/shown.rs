@@ -1,30 +1,30 @@
-//! What people are shown of a model: what it takes for what, and what it says of some images.
+//! Tables and samples of a model, for people: its confusion matrix, and predictions for some images.
 
 use crate::confusion::Confusion;
 use crate::score::Example;
 use protocol::items::{Cell, Sample, Samples, Shown, Table};
 use std::cmp::Reverse;
 
-/// Classes of which the whole confusion matrix is shown; of more, the worst mistakes.
+/// The most classes with a whole confusion matrix; with more, the worst mistakes are shown.
 pub const MOST_CLASSES: usize = 20;
-/// Mistakes that are shown of more classes.
+/// Mistakes that are shown if there are more classes.
 const MOST_MISTAKES: usize = 20;
-/// Characters of a class's name that are kept: the most that leave what is shown its size.
+/// Characters of a class's name that are kept: the most with which everything fits.
 const CLASS_CHARS: [usize; 3] = [24, 8, 2];
 
-/// A model's answers on the validation split of a data set.
+/// A model's predictions on the validation split of a data set.
 pub(crate) struct Answers<'a> {
     /// The data set's name.
     pub(crate) dataset: &'a str,
     /// Its classes.
     pub(crate) classes: &'a [String],
-    /// Which class is taken for which.
+    /// The confusion matrix.
     pub(crate) confusion: &'a Confusion,
     /// Some images, and the surest mistakes.
     pub(crate) examples: [&'a [Example]; 2],
 }
 
-/// What is shown of a model.
+/// The tables and samples of a model.
 pub(crate) fn shown(answers: &Answers<'_>) -> Shown {
     let of = |chars: usize| {
         let classes: Vec<String> =
@@ -35,7 +35,7 @@ pub(crate) fn shown(answers: &Answers<'_>) -> Shown {
     [shown, shorter].into_iter().find(Shown::fits).unwrap_or(shortest)
 }
 
-/// What is taken for what: of few classes the whole matrix, of many the worst mistakes.
+/// The confusion of classes: the whole matrix of few classes, the worst mistakes of many.
 fn confusion(classes: &[String], confusion: &Confusion) -> Table {
     let title = "What the model takes for what".to_owned();
     if classes.len() > MOST_CLASSES {
@@ -75,7 +75,7 @@ fn confusion(classes: &[String], confusion: &Confusion) -> Table {
     }
 }
 
-/// What the model says of some images, and its surest mistakes.
+/// Predictions for some images, and the surest mistakes.
 fn samples(answers: &Answers<'_>, classes: &[String]) -> Vec<Samples> {
     let name =
         |class: u32| classes.get(class as usize).map_or_else(|| format!("class {class}"), String::clone);
@@ -99,7 +99,7 @@ fn samples(answers: &Answers<'_>, classes: &[String]) -> Vec<Samples> {
     }]
 }
 
-/// The worst mistakes: how many images of a class were taken for those of another.
+/// The worst mistakes: how many images of a class were predicted as another.
 pub fn worst(confusion: &Confusion) -> Vec<(u64, usize, usize)> {
     let wrong = confusion.pairs().into_iter().filter(|(truth, predicted, _)| truth != predicted);
     let mut found: Vec<_> = wrong.map(|(truth, predicted, images)| (images, truth, predicted)).collect();

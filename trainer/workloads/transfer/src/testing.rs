@@ -1,5 +1,5 @@
-//! What the tests of this crate share: where reference values and real data lie, and how far numbers are
-//! apart.
+//! Shared by the tests of this crate: the paths of reference values and real data, and the difference of
+//! numbers.
 
 use crate::weights::Weights;
 use burn::tensor::Device;
@@ -14,7 +14,7 @@ pub(crate) fn reference(name: &str) -> Weights {
     Weights::open(&reference_path(name)).unwrap()
 }
 
-/// A file of the real data; says so loudly if it is not here.
+/// A file of the real data; prints a note if it is missing.
 pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("BATON_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data"), PathBuf::from);
@@ -28,7 +28,7 @@ pub(crate) fn data(name: &str) -> Option<PathBuf> {
 
 /// Every device of this build.
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
-    let named = [("flex", protocol::Device::Flex), ("ndarray", protocol::Device::Ndarray)];
+    let named = [("flex", crate::job::Device::Flex), ("ndarray", crate::job::Device::Ndarray)];
     let built = named.into_iter().filter(|(name, _)| *name == "flex" || cfg!(feature = "ndarray"));
     built.map(|(name, device)| (name, crate::device::device(device).unwrap())).collect()
 }

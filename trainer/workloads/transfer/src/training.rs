@@ -2,10 +2,11 @@
 
 use crate::features::{self, FeatureBatch, FeaturePass, Rows, Store};
 use crate::head::{Batch, Engine, HeadShape, engine, first_parameters};
+use crate::job::Job;
 use crate::score::{Scored, Tally};
 use crate::{Error, Result};
-use protocol::{Job, Score};
-use rounds::{Examples, Layout, Optimizer, State, Trainable};
+use protocol::Score;
+use rounds::{Examples, Layout, Optimizer, State, Trainable, Training};
 use std::ops::Range;
 use std::sync::Arc;
 use storage::Root;
@@ -29,13 +30,15 @@ pub(crate) struct TrainedHead {
 }
 
 impl TrainedHead {
-    /// The head of a job, on its feature store, which is there.
+    /// The head of a job, on its complete feature store.
     ///
     /// # Errors
-    /// [`Error::Storage`], [`Error::Damaged`] name a file of the store; those of the head's layers.
+    /// [`Error::Storage`], [`Error::Damaged`] name a file of the store; [`Error::Job`]; those of the head's
+    /// layers.
     pub(crate) fn open(stage: &Stage<'_>) -> Result<TrainedHead> {
         let Stage { root, job, features, threads, .. } = *stage;
-        TrainedHead::on(features::open(root, job, features)?, root, job, threads)
+        let job = Job::of(job)?;
+        TrainedHead::on(features::open(root, &job, features)?, root, &job, threads)
     }
 
     fn on(store: Arc<Store>, root: &Root, job: &Job, threads: usize) -> Result<TrainedHead> {
@@ -62,18 +65,23 @@ impl TrainedHead {
         &self.store
     }
 
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
+    }
+
     pub(crate) fn shape(&self) -> &HeadShape {
         &self.shape
     }
 
-    /// How good parameters are on a split of the store.
+    /// The score of parameters on a split of the store.
     ///
     /// # Errors
     /// Those of reading it; [`Error::Argument`] when a score is not finite.
     pub(crate) fn scored(&self, rows: &Rows, parameters: &[f32]) -> Result<Scored> {
         let mut tally = Tally::new(self.store.classes());
-        for first in (0..rows.len()).step_by(ROWS) {
-            self.score_rows(rows, first..rows.len().min(first + ROWS), parameters, &mut tally)?;
+        let at_a_time = self.rows_at_a_time();
+        for first in (0..rows.len()).step_by(at_a_time) {
+            self.score_rows(rows, first..rows.len().min(first + at_a_time), parameters, &mut tally)?;
         }
         Ok(tally.scored())
     }
@@ -99,7 +107,7 @@ impl TrainedHead {
     }
 }
 
-/// The same batch, as the head reads it.
+/// The same batch in the head's form.
 fn of(batch: &FeatureBatch) -> Batch<'_> {
     let FeatureBatch { features, labels, images, pass } = batch;
     Batch { features, labels, images, pass: *pass }
@@ -107,6 +115,10 @@ fn of(batch: &FeatureBatch) -> Batch<'_> {
 
 impl Trainable for TrainedHead {
     type Pass = FeaturePass;
+
+    fn training(&self) -> &Training {
+        &self.job.training
+    }
 
     fn layout(&self) -> &Layout {
         &self.layout
@@ -146,7 +158,8 @@ impl Trainable for TrainedHead {
     }
 
     fn smoothed(&self, label_smoothing: f64) -> Result<TrainedHead, Failed> {
-        let job = Job { label_smoothing, ..self.job.clone() };
+        let mut job = self.job.clone();
+        job.training.label_smoothing = label_smoothing;
         Ok(TrainedHead::on(self.store.clone(), &self.root, &job, self.threads)?)
     }
 }

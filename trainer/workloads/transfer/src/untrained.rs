@@ -1,5 +1,4 @@
-//! A network that nobody trained: where pretraining starts, and what the demo compares pretrained features
-//! with.
+//! An untrained network: the start of pretraining, and a baseline of the demo.
 
 use crate::weights::{BoxError, Parameters};
 use rounds::random::{Purpose, Stream};
@@ -25,8 +24,8 @@ impl Parameters for Untrained {
             let mut stream = Stream::new(self.seed, Purpose::Untrained, hash(name), 0);
             return Ok((0..length).map(|_| stream.symmetric(bound)).collect());
         }
-        // Of the rows only batch norm's two scales are 1; a bias behind a convolution is 0 like batch norm's
-        // own.
+        // Among the rows only batch norm's two scales are 1; a bias after a convolution is 0 like batch
+        // norm's own.
         let scale = name.ends_with(".running_var") || name.ends_with(".weight");
         Ok(Cow::Owned(vec![if scale { 1.0 } else { 0.0 }; length]))
     }

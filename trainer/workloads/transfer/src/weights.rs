@@ -1,4 +1,4 @@
-//! Named f32 tensors from a torchvision weights file, each handed over when it is asked for.
+//! Named f32 tensors from a torchvision weights file, each read when it is requested.
 
 mod check;
 mod installed;
@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 
 /// A weights file: `.safetensors`, mapped, or `.pth`, read tensor by tensor; nothing in a pickle is executed.
 ///
-/// Names are torchvision's: what some files put before all of them (`module.`, `state_dict.`) is left out.
+/// Names are torchvision's: a prefix of some files (`module.`, `state_dict.`) is left out.
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    /// What stands before torchvision's names in this file.
+    /// The prefix of torchvision's names in this file.
     prefix: String,
     source: Source,
 }
@@ -85,11 +85,11 @@ impl Weights {
 
     /// The values of a tensor, in torchvision's layout.
     ///
-    /// A mapped file is borrowed from, without a copy, and the pages of the tensor that was handed over
-    /// before are let go: walking over a file of any size keeps one tensor in memory.
+    /// A tensor of a mapped file is borrowed, without a copy, and the pages of the tensor before it are
+    /// released: reading through a file of any size keeps one tensor in memory.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it is not there, has another shape, or is not f32; [`Error::NotWeights`] if its
+    /// [`Error::Tensor`] if it is missing, has another shape, or is not f32; [`Error::NotWeights`] if its
     /// bytes are damaged.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>> {
         let wrong = |found: String| Error::Tensor {
@@ -118,8 +118,8 @@ impl Weights {
 }
 
 impl Parameters for Weights {
-    /// An owned copy, read and not mapped: what takes parameters this way keeps them or turns them into
-    /// something else, and 411 MB of VGG's first linear layer should not be in memory twice.
+    /// An owned copy, read and not mapped: the callers of this function keep parameters or transform them,
+    /// and the 411 MB of VGG's first linear layer should not be in memory twice.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, BoxError> {
         match &self.source {
             Source::Mapped(mapped) if self.shape(name) == Some(shape) => {

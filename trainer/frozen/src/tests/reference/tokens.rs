@@ -1,11 +1,11 @@
-//! The layers of tokens in float64, as plain as can be.
+//! The layers of tokens in float64, as plain as possible.
 
 use networks::{Gelu, Op, Positions, Resize, Shape};
 
-/// What a token's segment adds to its id where both are one number.
+/// Added to a token's id for its segment when both are one number.
 pub(super) const SEGMENT: f64 = 1e6;
 
-/// What a layer gives for rows of tokens; `input` has the ids, `get` a parameter.
+/// The output of a layer for rows of tokens; `input` has the ids, `get` returns a parameter.
 pub(super) fn evaluate<'a>(
     op: &Op,
     inputs: &[&[f64]],

@@ -96,7 +96,7 @@ fn a_tail_whose_pages_did_not_all_arrive_is_cut() {
         let known = decode(path(), Known::default(), &torn).unwrap().known;
         assert_eq!(known.whole, ends[2], "sector {missing}");
     }
-    // A frame that begins just before a page, of which nothing else is missing.
+    // A frame that begins just before a page; nothing else is missing.
     let mut known = Known::default();
     let first = append(&mut known, &[vec![7; SECTOR - HEADER - HEAD - 4 - 3]]);
     let torn = [&first[..], &[0; 3], &append(&mut known, &[vec![7]])[3..]].concat();

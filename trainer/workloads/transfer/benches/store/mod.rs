@@ -62,14 +62,14 @@ fn noise(columns: usize) -> Vec<f32> {
     (0..2 * columns).map(|_| stream.symmetric(1.0)).collect()
 }
 
-/// The largest resident set so far, in MB; 0 where /proc does not say.
+/// The largest resident set so far, in MB; 0 if /proc does not have it.
 pub(crate) fn peak_mb() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1e3
 }
 
-/// Does all steps of a piece of work; gives what it published.
+/// Does all steps of a piece of work; returns its result.
 #[allow(dead_code, reason = "one of the benchmarks measures its steps itself")]
 pub(crate) fn made<Made>(opened: Result<Box<dyn Work<Made> + '_>, Failed>) -> Result<Made, Failed> {
     let mut work = opened?;

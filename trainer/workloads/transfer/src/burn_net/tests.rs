@@ -1,4 +1,4 @@
-//! burn on every device, and the compiled frozen pass, against activations of real networks and against
+//! burn on every device, and the compiled frozen pass, compared with activations of real networks and with
 //! torchvision's logits of seeded ones.
 
 use super::*;
@@ -27,7 +27,7 @@ fn reference_images(name: &str) -> Option<(Vec<f32>, usize, usize)> {
     Some((prepared, n, side))
 }
 
-/// Holds a real network's output at a point against the reference, on every device.
+/// Compares a real network's output at a point with the reference, on every device.
 fn holds(network: &str, file: &str, images: &str, expectations: &[(&str, bool, &str)]) {
     let (Some(file), Some((prepared, n, side))) = (data(file), reference_images(images)) else { return };
     let weights = Weights::open(&file).unwrap();
@@ -44,7 +44,7 @@ fn holds(network: &str, file: &str, images: &str, expectations: &[(&str, bool, &
     }
 }
 
-/// What burn on each device gives, and what the compiled pass gives.
+/// The outputs of burn on each device, and of the compiled pass.
 fn outputs(
     network: &Network,
     parameters: &dyn Parameters,
@@ -148,7 +148,7 @@ fn gradients_reach_the_parameters_that_ask_for_them() {
         let mut gradients = sum(&net).backward();
         let found = net.parameters()[chosen].take_gradient(&mut gradients).unwrap().unwrap();
         assert!(net.parameters()["features.0.weight"].take_gradient(&mut gradients).unwrap().is_none());
-        // Against the difference that a small change of one bias makes.
+        // For comparison: the difference that a small change of one bias makes.
         let bias = net.parameters()[chosen].values().unwrap();
         for index in [0, 17, 63] {
             let moved = |by: f32| {

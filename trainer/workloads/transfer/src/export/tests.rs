@@ -1,4 +1,4 @@
-//! Exported models, read back and computed anew by the whole network, and those for which torchvision has no
+//! Exported models, read back and computed again by the whole network, and those for which torchvision has no
 //! class.
 
 use super::*;
@@ -100,7 +100,7 @@ fn holds(name: &str, cut: &str, pool: bool, file: Option<&str>, folder: &Path) {
     write_expected(folder, images, &expected, SIZE);
 }
 
-/// What `make_reference.py check` holds torchvision's own class against.
+/// The values that `make_reference.py check` compares torchvision's own class with.
 fn write_expected(folder: &Path, images: Vec<f32>, probabilities: &[f32], size: usize) {
     let nhwc = TensorData::new(images, [2, size, size, 3]);
     let device = devices().remove(0).1;
@@ -124,7 +124,7 @@ fn the_whole_network_with_its_new_head_gives_the_same_probabilities() {
     holds("mobilenet_v2", "avgpool", false, None, &folder.path().join("mobilenet_v2"));
 }
 
-/// Leaves its exports where `BATON_EXPORT_TO` says, for torchvision to load; VGG19 is too large to write
+/// Saves its exports in the folder of `BATON_EXPORT_TO`, for torchvision to load; VGG19 is too large to write
 /// every time.
 #[test]
 fn exports_for_torchvision() {

@@ -5,6 +5,7 @@ use super::Recipe;
 use super::engine::Engine;
 use super::prefetch::{Order, Prefetch};
 use super::units::{Unit, dealt};
+use crate::job::Job;
 use crate::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 use protocol::FileRef;
@@ -26,7 +27,7 @@ pub(super) struct Finished {
     pub(super) file: FileRef,
 }
 
-/// What a worker publishes: the shards of all its units.
+/// A worker's result: the shards of all its units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shards {
@@ -43,21 +44,22 @@ pub(crate) struct FeatureWork {
     recipe: Recipe,
     units: Vec<Unit>,
     step_images: usize,
-    /// Taken at the first step: a leg that only has to publish needs none.
+    /// Opened at the first step: a leg that only has to publish needs none.
     running: Option<(Engine, Prefetch)>,
-    job: protocol::Job,
+    job: Job,
     threads: usize,
     finished: Vec<Finished>,
-    /// The finished rows of the unit at hand, `[n, columns]`.
+    /// The finished rows of the current unit, `[n, columns]`.
     rows: Vec<f32>,
 }
 
 impl FeatureWork {
     pub(crate) fn open(at: &Stage<'_>, worker: u32, place: Option<&FileRef>) -> Result<FeatureWork> {
-        let recipe = Recipe::open(at.root, at.job)?;
+        let job = Job::of(at.job)?;
+        let recipe = Recipe::open(at.root, &job)?;
         let key = recipe.key();
         if key != at.features.key {
-            let what = format!("data set {:?}, weights {:?} or CPU", at.job.dataset, at.job.weights());
+            let what = format!("data set {:?}, weights {:?} or CPU", job.dataset, job.weights());
             let expected = format!("what the run was started with, feature key {}", at.features.key);
             return Err(Error::argument(what, expected, format!("another, feature key {key}")));
         }
@@ -71,7 +73,7 @@ impl FeatureWork {
             step_images: recipe.step_images()?,
             recipe,
             running: None,
-            job: at.job.clone(),
+            job,
             threads: at.threads,
             finished: Vec::new(),
             rows: Vec::new(),
@@ -110,12 +112,12 @@ impl FeatureWork {
         Ok(())
     }
 
-    /// Rows of the unit at hand.
+    /// Finished rows of the current unit.
     fn done_rows(&self) -> usize {
         self.rows.len() / self.recipe.columns
     }
 
-    /// Every batch that is still to be computed.
+    /// Every batch that must still be computed.
     fn orders(&self) -> Vec<Order> {
         let left = self.units.iter().skip(self.finished.len()).enumerate();
         let batches = left.flat_map(|(ahead, unit)| {
@@ -188,7 +190,7 @@ impl Drop for FeatureWork {
     }
 }
 
-/// The batches of a unit of which so many images are done.
+/// The remaining batches of a unit, of which `begun` images are done.
 fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item = Order> {
     let Unit { split, copy, .. } = *unit;
     let end = unit.images.end;
@@ -197,12 +199,7 @@ fn batches(unit: &Unit, begun: usize, step_images: usize) -> impl Iterator<Item 
 }
 
 /// The features of a whole unit, `[images, columns]`, in the same batches as a worker computes them.
-pub(super) fn compute_unit(
-    recipe: &Recipe,
-    job: &protocol::Job,
-    threads: usize,
-    unit: &Unit,
-) -> Result<Vec<f32>> {
+pub(super) fn compute_unit(recipe: &Recipe, job: &Job, threads: usize, unit: &Unit) -> Result<Vec<f32>> {
     let orders: Vec<Order> = batches(unit, 0, recipe.step_images()?).collect();
     let count = orders.len();
     let prefetch = Prefetch::start(recipe, orders)?;

@@ -1,17 +1,17 @@
-//! What computes the frozen layers: Baton's compiled network, or burn on the job's device.
+//! The engine of the frozen layers: Baton's compiled network, or burn on the job's device.
 
 use super::Recipe;
 use crate::burn_net::BurnNet;
 use crate::device::device;
+use crate::job::{FrozenEngine, Job};
 use crate::{Error, Result};
 use frozen::{Compiled, Options};
-use protocol::{FrozenEngine, Job};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, PoisonError};
 
 /// A frozen network, ready to run.
 pub(super) struct Engine {
-    /// What it was made for.
+    /// The key of its recipe.
     key: String,
     columns: usize,
     kind: Kind,

@@ -7,6 +7,7 @@ use super::mend::restore_shard;
 use super::recipe::manifest_reference;
 use super::statistics::statistics_tensors;
 use super::store::STATISTICS;
+use crate::job::Job;
 use crate::{Error, Result};
 use protocol::FileRef;
 use serde_json::json;
@@ -15,11 +16,12 @@ use storage::{FeatureManifest, FeatureShard};
 use work::{Combined, Stage};
 
 pub(crate) fn combine(at: &Stage<'_>, results: &[FileRef]) -> Result<Combined> {
-    let recipe = Recipe::open(at.root, at.job)?;
+    let job = Job::of(at.job)?;
+    let recipe = Recipe::open(at.root, &job)?;
     let folder = at.root.features(&at.features.key)?;
     let done = |manifest| Combined { state: None, features: Some(manifest), score: None };
     if FeatureManifest::find(&folder)?.is_some() {
-        // Another run, or this combine's first try, has made the same store: the first manifest stays.
+        // Another run, or this combine's first try, has made the same store: the first manifest is kept.
         return Ok(done(manifest_reference(&folder)?));
     }
     let shards = collect(at, results, &recipe)?;
@@ -30,7 +32,7 @@ pub(crate) fn combine(at: &Stage<'_>, results: &[FileRef]) -> Result<Combined> {
             .units()
             .iter()
             .filter(|unit| first(unit))
-            .try_for_each(|unit| restore_shard(&recipe, at.job, at.threads, &folder, unit, &shard.file))
+            .try_for_each(|unit| restore_shard(&recipe, &job, at.threads, &folder, unit, &shard.file))
     };
     let tensors = statistics_tensors(&folder, &recipe, &shards, &again)?;
     let statistics = storage::write_tensors(&folder, STATISTICS, &tensors, &BTreeMap::new())?;

@@ -1,18 +1,19 @@
-//! What is damaged in a feature store is computed again: the same bytes, and only those, take its place.
+//! Damaged files of a feature store are computed again: only the same bytes may replace them.
 
 use super::Recipe;
 use super::compute::{compute_unit, write_unit};
 use super::statistics::statistics_tensors;
 use super::store::{Mend, ShardAt, Store};
 use super::units::Unit;
+use crate::job::Job;
 use crate::{Error, Result};
-use protocol::{FeatureStore, FileRef, Job};
+use protocol::{FeatureStore, FileRef};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use storage::{FeatureManifest, Root, encode_tensors};
 
-/// Opens the store of a run, or gives the one that this process has open. What is damaged in it is computed
+/// Opens the store of a run, or returns the one that this process has open. Damaged files in it are computed
 /// again.
 ///
 /// # Errors
@@ -22,7 +23,7 @@ pub(crate) fn open(root: &Root, job: &Job, features: &FeatureStore) -> Result<Ar
     Store::open(root, job.standardises(), features, Arc::new(mend))
 }
 
-/// What it takes to compute a store's features again.
+/// The means to compute a store's features again.
 #[derive(Clone, Debug)]
 struct Again {
     root: Root,
@@ -70,7 +71,7 @@ impl Again {
     }
 }
 
-/// Computes the shard of a unit again and puts it in the place of the damaged one.
+/// Computes the shard of a unit again and replaces the damaged one.
 pub(super) fn restore_shard(
     recipe: &Recipe,
     job: &Job,
@@ -83,11 +84,11 @@ pub(super) fn restore_shard(
     Ok(storage::restore(folder, file, |out| write_unit(out, recipe, unit, &rows))?)
 }
 
-/// Adds to the damage why it could not be made good.
+/// Adds to the error why the damage could not be repaired.
 fn told(folder: &Path, file: &FileRef, damage: Error, mended: Result<()>) -> Result<()> {
     let path = folder.join(&file.name);
     mended.map_err(|why| match why.fate() {
-        // A full disk, say: all of it is to be tried again.
+        // A full disk, for example: all of it must be tried again.
         crate::Fate::Retry => why,
         crate::Fate::Halt => Error::damaged(
             &path,

@@ -21,7 +21,7 @@ pub(crate) struct FeatureBatch {
     pub(crate) labels: Vec<u32>,
     /// `[n]`: the images, by their index in the split.
     pub(crate) images: Vec<u32>,
-    /// Which time it is that training comes by these images.
+    /// The number of this pass over the images.
     pub(crate) pass: u32,
 }
 
@@ -34,7 +34,7 @@ impl Batch for FeatureBatch {
 /// The images of a pass, in order.
 pub(crate) struct FeaturePass {
     store: Arc<Store>,
-    /// The batch at hand; its memory is used again.
+    /// The current batch; its memory is used again.
     at_hand: FeatureBatch,
     /// Their rows: each image's in the copy that the pass takes.
     rows: Vec<u32>,
@@ -66,7 +66,7 @@ impl Pass for FeaturePass {
 
 impl FeaturePass {
     /// A pass over training images by their rows, in batches of `batch`; the last may be smaller. `number`
-    /// tells which time it is that training comes by these images.
+    /// counts the passes of training over these images.
     pub(crate) fn new(store: Arc<Store>, number: u64, rows: Vec<u32>, batch: usize) -> FeaturePass {
         let at_hand = FeatureBatch { pass: number as u32, ..FeatureBatch::default() };
         FeaturePass { store, at_hand, rows, batch, loaded: 0..0, window: Window::default(), loading: None }
@@ -100,7 +100,7 @@ impl FeaturePass {
         Ok(())
     }
 
-    /// As many steps from `first` on as are loaded at a time.
+    /// The steps from `first` on that are loaded together.
     fn window_from(&self, first: usize) -> Range<usize> {
         let step_bytes = self.batch * self.store.columns() * 4;
         let steps = self.rows.len().div_ceil(self.batch);

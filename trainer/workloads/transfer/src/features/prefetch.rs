@@ -2,9 +2,9 @@
 
 use super::Recipe;
 use crate::images::{Preprocessing, augmented};
+use crate::job::Augment;
 use crate::{Error, Result};
 use datasets::images::{Dataset, Image};
-use protocol::Augment;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;

@@ -1,30 +1,31 @@
-//! What features are made of: everything that decides them, checked, and its hash, the store's key.
+//! The recipe of features: everything that decides them, checked, and its hash, the store's key.
 
 use super::units::{SPLITS, Unit, units};
 use crate::cut::cut;
 use crate::images::Preprocessing;
+use crate::job::{Augment, FeatureType, FrozenEngine, Job, Pooling};
 use crate::weights::{Installed, open_weights};
 use crate::{Error, Result};
 use datasets::images::Dataset;
 use networks::Network;
-use protocol::{Augment, FeatureType, FileRef, FrozenEngine, Job, Pooling};
+use protocol::FileRef;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use storage::Root;
 
-/// Changes whenever the same recipe gives other features: the resize rule, how images are augmented, the
+/// Counts up when the same recipe makes other features: by the resize rule, the augmentation of images, the
 /// kernels' arithmetic, the shards' form.
 const VERSION: u32 = 2;
-/// Key in the manifest of what was done to the training images, if anything was.
+/// Key in the manifest of the augmentation of the training images, if there is any.
 pub(super) const AUGMENT: &str = "augment";
-/// Multiply-adds in one step of the frozen pass, about: small enough that a short leg has many steps.
+/// Approximate multiply-adds in one step of the frozen pass: small enough that a short leg has many steps.
 const STEP_WORK: u64 = 160_000_000_000;
 /// The most images in one step.
 const STEP_IMAGES: u64 = 32;
 
-/// `features.json` as facts name it.
+/// The reference of `features.json` for facts.
 pub(crate) fn manifest_reference(folder: &Path) -> Result<FileRef> {
     Ok(storage::read_whole(&folder.join("features.json"))?.1)
 }
@@ -42,7 +43,7 @@ pub struct Recipe {
     pub cut: String,
     /// Whether the mean of each map is taken at the cut.
     pub pool: bool,
-    /// What is done to an image before the network sees it.
+    /// The preprocessing of an image for the network.
     pub preprocessing: Preprocessing,
     /// Features of an image.
     pub columns: usize,
@@ -50,7 +51,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Opens what a job names, and checks that it goes together.
+    /// Opens the files that a job names, and checks that they fit together.
     ///
     /// # Errors
     /// As [`crate::plan`].
@@ -75,9 +76,9 @@ impl Recipe {
         })
     }
 
-    /// All that decides the features, in words.
+    /// Everything that decides the features, in words.
     pub fn made_of(&self) -> Map<String, Value> {
-        // Another instruction set rounds otherwise.
+        // Another instruction set rounds differently.
         let engine = match self.job.frozen {
             FrozenEngine::Baton => format!("baton {:?}", frozen::Isa::best().rounding()),
             FrozenEngine::Burn => format!("burn {:?}", self.job.device),
@@ -124,7 +125,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// The key of the store: readable in front, a hash of everything behind.
+    /// The key of the store: a readable part, then a hash of everything.
     pub fn key(&self) -> String {
         let text = Value::Object(self.made_of()).to_string(); // keys in alphabetical order
         let hash: String = Sha256::digest(text).iter().take(10).map(|byte| format!("{byte:02x}")).collect();
@@ -132,7 +133,7 @@ impl Recipe {
         format!("{dataset}-{}-{}-{}px-{hash}", self.job.network, self.cut, self.job.image_size)
     }
 
-    /// The feature type as the store's manifest has it.
+    /// The feature type in the form of the store's manifest.
     pub(super) fn dtype(&self) -> storage::FeatureType {
         match self.job.features {
             FeatureType::F32 => storage::FeatureType::F32,
@@ -146,7 +147,7 @@ impl Recipe {
         SPLITS.map(|name| (name, images(name))).into_iter().filter(|(_, images)| *images > 0).collect()
     }
 
-    /// In what forms the training images are stored; none means as they are.
+    /// The forms in which the training images are stored; none means unchanged.
     pub(super) fn augment(&self) -> Option<Augment> {
         self.job.augment
     }
@@ -156,7 +157,8 @@ impl Recipe {
         units(&self.splits(), copies, self.job.unit_images as usize)
     }
 
-    /// Images in one step of the frozen pass: by the network's work alone, so that steps are always the same.
+    /// Images in one step of the frozen pass: it depends only on the network's work, so that steps are always
+    /// the same.
     pub(super) fn step_images(&self) -> Result<usize> {
         let size = self.job.image_size as usize;
         let work = self.network.multiply_adds(size, size)?.max(1);

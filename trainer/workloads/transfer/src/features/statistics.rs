@@ -10,7 +10,7 @@ use storage::{FeatureShard, Tensor};
 /// Rows read at a time.
 const ROWS: usize = 64;
 
-/// What makes a damaged shard good, which is given with the damage.
+/// Repairs a damaged shard, given the shard and its damage.
 pub(super) type Again<'a> = &'a dyn Fn(&FeatureShard, Error) -> Result<()>;
 
 /// Each column's mean and standard deviation over all copies of the training images, and every split's

@@ -1,4 +1,4 @@
-//! A feature store opened for training: the rows of its splits, their labels, and what standardises them.
+//! A feature store opened for training: the rows of its splits, their labels, and their standardisation.
 
 mod mend;
 mod rows;
@@ -9,8 +9,9 @@ pub use rows::{Rows, Window};
 
 use super::recipe::AUGMENT;
 use super::units::SPLITS;
+use crate::job::Augment;
 use crate::{Error, Fate, Result};
-use protocol::{Augment, FeatureStore, FileRef};
+use protocol::{FeatureStore, FileRef};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +19,9 @@ use storage::{FeatureManifest, Root};
 
 /// Name of the file, and key in the manifest, of the columns' statistics and the labels.
 pub(super) const STATISTICS: &str = "statistics";
-/// What stands before a split's name in the name of its labels.
+/// The prefix of a split's name in the name of its labels.
 pub(super) const LABELS: &str = "labels.";
-/// Below this a column counts as constant: it is moved to 0 and not stretched.
+/// Below this a column counts as constant: it is shifted to 0 and not scaled.
 const CONSTANT: f32 = 1e-8;
 
 /// A feature store, open for reading.
@@ -32,7 +33,7 @@ pub struct Store {
     standard: Option<Arc<Standard>>,
 }
 
-/// What brings a column to mean 0 and deviation 1.
+/// The numbers that scale columns to mean 0 and deviation 1.
 #[derive(Debug)]
 pub struct Standard {
     /// Each column's mean over all copies of the training images.
@@ -61,8 +62,7 @@ type Warm = Vec<(PathBuf, FileRef, bool, Arc<Store>)>;
 static WARM: Mutex<Warm> = Mutex::new(Vec::new());
 
 impl Store {
-    /// Opens a store, or gives the one that this process has open. What is damaged in it is made good by
-    /// `mend`.
+    /// Opens a store, or returns the one that this process has open. `mend` repairs damaged files in it.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Damaged`] name the file.
@@ -150,12 +150,12 @@ impl Store {
         self.manifest.columns as usize
     }
 
-    /// What the features were made of.
+    /// The manifest, which describes the features.
     pub fn manifest(&self) -> &FeatureManifest {
         &self.manifest
     }
 
-    /// What standardises the rows; none if they are read as they are.
+    /// The standardisation of the rows; none if they are read as they are.
     pub fn standard(&self) -> Option<&Standard> {
         self.standard.as_deref()
     }

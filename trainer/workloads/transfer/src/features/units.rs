@@ -1,5 +1,5 @@
-//! Units: the images of one feature shard each, dealt to the workers round robin. Of the training images each
-//! unit has one copy.
+//! Units: the images of one feature shard each, dealt to the workers round robin. A unit of training images
+//! has one copy of them.
 
 use std::ops::Range;
 
@@ -15,13 +15,13 @@ pub(crate) struct Unit {
     pub(crate) split: &'static str,
     /// Its images, by their index in the split.
     pub(crate) images: Range<usize>,
-    /// Which of their copies.
+    /// The copy of the images.
     pub(crate) copy: u32,
-    /// Where its first row stands among the split's: copy after copy of all images.
+    /// The place of its first row among the split's: copy after copy of all images.
     pub(crate) row: usize,
 }
 
-/// All units: split after split, of the training split `copies` times, each cut from its start into pieces of
+/// All units: split after split, the training split `copies` times, each cut from its start into pieces of
 /// `unit_images`.
 pub(crate) fn units(splits: &[(&'static str, usize)], copies: u32, unit_images: usize) -> Vec<Unit> {
     let mut units = Vec::new();

@@ -1,14 +1,15 @@
 //! Linear layers by burn's autodiff: an MLP's.
 //!
-//! burn runs in a thread pool of one thread here, so that how many threads a worker has never shows in a sum.
+//! burn runs in a thread pool of one thread here, so that a sum does not depend on a worker's number of
+//! threads.
 
 use super::dropout::{Dropout, Masks};
 use super::engine::{Batch, Engine};
 use super::shape::{HeadShape, Layer};
 use crate::device::device;
+use crate::job::Job;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use protocol::Job;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rounds::{Optimizer, State};
 
@@ -34,13 +35,13 @@ impl Autodiff {
         Ok(Autodiff {
             dropout: Dropout::of(job, shape),
             shape: shape.clone(),
-            smoothing: job.label_smoothing,
+            smoothing: job.training.label_smoothing,
             device: device(job.device)?,
             pool,
         })
     }
 
-    /// Adds the gradient of the summed loss of a batch to `sum`; gives that loss.
+    /// Adds the gradient of the summed loss of a batch to `sum`; returns that loss.
     fn differentiate(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64> {
         let device = self.device.clone().autodiff();
         let loaded = self.load(parameters, &device, true);
@@ -96,7 +97,7 @@ impl Autodiff {
         x
     }
 
-    /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as PyTorch has it.
+    /// The smoothed targets: (1 - s) for the true class and s / classes for every class, as in PyTorch.
     fn targets(&self, labels: &[u32], device: &Device) -> Tensor<2> {
         let classes = self.shape.classes();
         let mut targets = vec![(self.smoothing / classes as f64) as f32; labels.len() * classes];

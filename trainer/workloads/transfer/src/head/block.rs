@@ -2,15 +2,15 @@
 //! trained.
 //!
 //! Their passes and gradients are [`frozen::Trained`]'s. Batch norm stays in evaluation mode: its weight and
-//! bias are trained, its mean and variance are carried along unchanged, so that all that the layers need is
-//! one array.
+//! bias are trained, its mean and variance are kept unchanged in the same array, so that one array has
+//! everything that the layers need.
 
 use crate::cut::cut;
+use crate::job::{Head, Job};
 use crate::weights::Weights;
 use crate::{Error, Result};
 use frozen::{Trained, TrainedOptions};
 use networks::{Network, Shape, network};
-use protocol::{Head, Job};
 use std::ops::Range;
 
 /// Trained layers below the linear ones.
@@ -21,11 +21,11 @@ pub(crate) struct Block {
     pub(crate) up_to: String,
     /// Channels, height and width of the map at the cut.
     map: [usize; 3],
-    /// What the linear layers read: the mean of each of the last maps, or the last vector.
+    /// The inputs of the linear layers: the mean of each of the last maps, or the last vector.
     pub(super) outputs: usize,
-    /// Whether the last layer gives maps.
+    /// Whether the output of the last layer is maps.
     pub(crate) pool: bool,
-    /// What the learning rate is multiplied by.
+    /// The factor of the learning rate.
     pub(super) rate: f64,
     pub(crate) tensors: Vec<BlockTensor>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct BlockTensor {
     pub(crate) name: String,
     /// torchvision's shape.
     pub(crate) shape: Vec<usize>,
-    /// Where it lies in the array of all parameters.
+    /// Its place in the array of all parameters.
     pub(crate) range: Range<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Block {
     /// The layers that a job trains in that way, if it does.
     ///
     /// # Errors
-    /// [`Error::Network`] for points that there are not; [`Error::Argument`] when nothing lies between them.
+    /// [`Error::Network`] for points that do not exist; [`Error::Argument`] if nothing is between them.
     pub(super) fn of(job: &Job) -> Result<Option<Block>> {
         let Head::Layers { up_to, rate } = &job.head else { return Ok(None) };
         let whole = network(&job.network)?;
@@ -97,7 +97,7 @@ impl Block {
         weights.check(&self.network)
     }
 
-    /// The layers with their gradients, on so many threads of their own.
+    /// The layers with their gradients, on `threads` threads of their own.
     ///
     /// # Errors
     /// [`Error::Frozen`] for a layer that has no gradient.

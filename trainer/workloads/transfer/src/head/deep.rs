@@ -1,5 +1,5 @@
-//! The network's own layers below linear ones, by our own products: piece after piece of a batch, as many
-//! images as go together.
+//! The network's own layers below linear ones, by our own products: piece after piece of a batch, each with
+//! the images that go together.
 
 use super::block::Block;
 use super::dense::Dense;
@@ -7,8 +7,8 @@ use super::dropout::Dropout;
 use super::engine::{Batch, Engine};
 use super::shape::HeadShape;
 use crate::Result;
+use crate::job::Job;
 use frozen::Trained;
-use protocol::Job;
 use rounds::{Optimizer, State};
 use std::iter::repeat;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,25 +21,25 @@ pub(super) struct Deep {
     dropout: Dropout,
     /// Features of an image.
     inputs: usize,
-    /// How many of the parameters, the first ones, are the block's.
+    /// The number of the block's parameters, which come first.
     own: usize,
     /// The last step's gradient: new memory costs more than to fill it again.
     gradient: Mutex<Vec<f32>>,
 }
 
-/// Which gradient of a batch is given, and how.
+/// Which gradient of a batch is computed, and how it is written.
 #[derive(Clone, Copy, PartialEq)]
 enum Given {
-    /// The summed loss's, added to what is there.
+    /// The summed loss's, added to the values there.
     Sum,
-    /// The mean loss's, written over what is there.
+    /// The mean loss's, which overwrites the values there.
     Mean,
 }
 
 impl Deep {
     pub(super) fn new(job: &Job, shape: &HeadShape, block: &Block, threads: usize) -> Result<Deep> {
         Ok(Deep {
-            dense: Dense::new(shape, job.label_smoothing, threads)?,
+            dense: Dense::new(shape, job.training.label_smoothing, threads)?,
             dropout: Dropout::of(job, shape),
             block: Mutex::new(block.trained(threads.max(1))?),
             inputs: shape.inputs(),
@@ -48,12 +48,12 @@ impl Deep {
         })
     }
 
-    /// The layers below the linear ones. What a panic left in them is forgotten with the next pass.
+    /// The layers below the linear ones. The next pass overwrites whatever a panic left in them.
     fn block(&self) -> MutexGuard<'_, Trained> {
         self.block.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The gradient of a batch's loss, by the block's layers and the linear ones above; gives the summed
+    /// The gradient of a batch's loss, by the block's layers and the linear ones above; returns the summed
     /// loss.
     fn gradient(
         &self,

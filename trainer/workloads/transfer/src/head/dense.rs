@@ -2,10 +2,10 @@
 //! threads.
 //!
 //! With z the scores, p their softmax and t the smoothed targets, the loss of a row is -Σ t log p and its
-//! derivative by z is p - t, since the targets of a row sum to 1. Work is cut into blocks by the sizes of the
-//! layers alone and every sum is made in one order, so that the number of threads never shows. A step's
-//! gradient exists block by block only: each block of weights is changed while its gradient is still in the
-//! cache.
+//! derivative by z is p - t, because the targets of a row sum to 1. Work is cut into blocks by the sizes of
+//! the layers alone and every sum is made in one order, so that the number of threads does not change a
+//! result. A step's gradient exists block by block only: each block of weights is changed while its gradient
+//! is still in the cache.
 
 use super::dropout::Masks;
 use super::engine::Batch;
@@ -30,7 +30,7 @@ pub(super) struct Dense {
     pool: Option<ThreadPool>,
 }
 
-/// A block of a layer's weights: the outputs that they belong to, and what the optimizer remembers of them.
+/// A block of a layer's weights: their outputs, and the optimizer's memory of them.
 struct Block<'a> {
     outputs: Range<usize>,
     values: &'a mut [f32],
@@ -51,8 +51,8 @@ impl Dense {
         self.forward(parameters, features, &Masks::default()).pop().unwrap_or_default()
     }
 
-    /// Adds `scale` times the gradient of the batch's summed loss to `sum`; gives `scale` times the
-    /// derivatives by what each layer gives before its ReLU, and the summed loss. The batch's features are
+    /// Adds `scale` times the gradient of the batch's summed loss to `sum`; returns `scale` times the
+    /// derivatives by each layer's output before its ReLU, and the summed loss. The batch's features are
     /// masked already.
     pub(super) fn add_gradient(
         &self,
@@ -72,7 +72,7 @@ impl Dense {
         (deltas, loss)
     }
 
-    /// The derivatives by the features, `[rows, inputs]`, given those by what each layer gives.
+    /// The derivatives by the features, `[rows, inputs]`, from those by each layer's output.
     pub(super) fn through(&self, parameters: &[f32], deltas: &[Vec<f32>], masks: &Masks) -> Vec<f32> {
         let first = &self.layers[0];
         let mut delta = self.dealt(first).through(&parameters[first.weight.clone()], &deltas[0]);
@@ -80,8 +80,8 @@ impl Dense {
         delta
     }
 
-    /// One optimizer step along the gradient of the batch's mean loss, which is made no longer than the
-    /// optimizer allows; gives the summed loss. The batch's features are masked already.
+    /// One optimizer step along the gradient of the batch's mean loss, scaled down to the length that the
+    /// optimizer allows; returns the summed loss. The batch's features are masked already.
     pub(super) fn step(
         &self,
         optimizer: &Optimizer,
@@ -116,8 +116,7 @@ impl Dense {
         loss
     }
 
-    /// What each layer gives, after its ReLU and without what is dropped: `[rows, outputs]`; the last one the
-    /// scores.
+    /// Each layer's output after its ReLU and dropout: `[rows, outputs]`; the last one is the scores.
     fn forward(&self, parameters: &[f32], features: &[f32], masks: &Masks) -> Vec<Vec<f32>> {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
@@ -127,7 +126,7 @@ impl Dense {
             let least = if index + 1 < self.layers.len() { 0.0 } else { f32::NEG_INFINITY };
             for row in out.chunks_exact_mut(layer.outputs) {
                 let biases = &parameters[layer.bias.clone()];
-                // Not `max`: what is not a number has to stay so, to be seen.
+                // Not `max`: NaN must stay NaN, so that it is noticed.
                 let activated = |sum: f32| if sum < least { least } else { sum };
                 row.iter_mut().zip(biases).for_each(|(value, bias)| *value = activated(*value + bias));
             }
@@ -137,7 +136,7 @@ impl Dense {
         outputs
     }
 
-    /// The derivatives of `scale` times the summed loss by what each layer gives before its ReLU, and the
+    /// The derivatives of `scale` times the summed loss by each layer's output before its ReLU, and the
     /// summed loss.
     fn deltas(
         &self,
@@ -167,7 +166,7 @@ impl Dense {
         (deltas, loss)
     }
 
-    /// Turns a row of scores into the loss's derivatives by them, and gives its loss.
+    /// Turns a row of scores into the loss's derivatives by them, and returns its loss.
     fn differentiate(&self, row: &mut [f32], label: usize) -> f64 {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let total: f64 = row.iter().map(|score| f64::from(score - most).exp()).sum();
@@ -188,7 +187,7 @@ impl Dense {
     }
 }
 
-/// What a layer reads: the features, or what the layer below it gives.
+/// The inputs of a layer: the features, or the output of the layer below it.
 fn rows<'a>(batch: &Batch<'a>, outputs: &'a [Vec<f32>], layer: usize) -> &'a [f32] {
     if layer == 0 { batch.features } else { &outputs[layer - 1] }
 }

@@ -1,37 +1,37 @@
-//! Dropout: in training a value that a linear layer reads is 0 with the job's chance, and 1 / (1 - chance)
-//! times itself else; in scoring all are as they are.
+//! Dropout: in training an input of a linear layer is 0 with the job's probability, and otherwise multiplied
+//! by 1 / (1 - probability). Scoring uses no dropout.
 //!
-//! A head of one layer drops of what that reads, another of what each layer but the first reads: of VGG's
-//! classifier what fc1 and fc2 give, after their ReLUs, as in the paper. What is dropped for an image are the
-//! numbers of the stream (seed, pass, image), layer after layer: it does not depend on the batch, the worker
-//! or the leg that the image is in.
+//! A head of one layer drops inputs of that layer, another one inputs of each layer but the first: in VGG's
+//! classifier the outputs of fc1 and fc2, after their ReLUs, as in the paper. The stream (seed, pass, image)
+//! decides, layer after layer, which inputs of an image are dropped: this does not depend on the batch, the
+//! worker or the leg of the image.
 
 use super::engine::Batch;
 use super::shape::HeadShape;
-use protocol::Job;
+use crate::job::Job;
 use rounds::random::{Purpose, Stream};
 use std::borrow::Cow;
 
-/// What draws the masks of a head.
+/// Draws the masks of a head.
 #[derive(Clone, Debug)]
 pub(super) struct Dropout {
     chance: f32,
     seed: u64,
-    /// What each layer reads; 0 where nothing is dropped.
+    /// The inputs of each layer; 0 if none is dropped.
     inputs: Vec<usize>,
 }
 
-/// What the values that each layer reads are multiplied by, `[rows, inputs]`; nothing where all stay.
+/// The factors of each layer's inputs, `[rows, inputs]`; empty if all stay as they are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Masks(Vec<Vec<f32>>);
 
 impl Dropout {
-    /// That of a job.
+    /// The dropout of a job.
     pub(super) fn of(job: &Job, shape: &HeadShape) -> Dropout {
         let layers = shape.layers();
         let dropped = |index: usize| index > 0 || layers.len() == 1;
         let inputs = layers.iter().enumerate().map(|(i, layer)| if dropped(i) { layer.inputs } else { 0 });
-        Dropout { chance: job.dropout as f32, seed: job.seed, inputs: inputs.collect() }
+        Dropout { chance: job.dropout as f32, seed: job.training.seed, inputs: inputs.collect() }
     }
 
     /// The masks of a batch.
@@ -53,19 +53,19 @@ impl Dropout {
 }
 
 impl Masks {
-    /// The mask of what a layer reads, if something of it is dropped.
+    /// The mask of a layer's inputs, if some are dropped.
     pub(super) fn of(&self, layer: usize) -> Option<&[f32]> {
         self.0.get(layer).map(Vec::as_slice).filter(|mask| !mask.is_empty())
     }
 
-    /// Multiplies what a layer reads, or the derivatives by it.
+    /// Multiplies a layer's inputs, or the derivatives by them.
     pub(super) fn apply(&self, layer: usize, rows: &mut [f32]) {
         if let Some(mask) = self.of(layer) {
             rows.iter_mut().zip(mask).for_each(|(value, factor)| *value *= factor);
         }
     }
 
-    /// What the first layer reads of these features.
+    /// The inputs of the first layer, made from these features.
     pub(super) fn features<'a>(&self, features: &'a [f32]) -> Cow<'a, [f32]> {
         let mut features = Cow::Borrowed(features);
         if self.of(0).is_some() {

@@ -1,4 +1,4 @@
-//! What computes a head: losses, gradients, steps and scores of a batch.
+//! The engine of a head: losses, gradients, steps and scores of a batch.
 
 use crate::Result;
 use rounds::{Optimizer, State};
@@ -11,18 +11,18 @@ pub(crate) struct Batch<'a> {
     pub(crate) features: &'a [f32],
     /// `[rows]`.
     pub(crate) labels: &'a [u32],
-    /// `[rows]`: which images they are; read by dropout alone.
+    /// `[rows]`: the images' numbers; only dropout reads them.
     pub(crate) images: &'a [u32],
-    /// Which time it is that training comes by these images; read by dropout alone.
+    /// The number of this pass over the images; only dropout reads it.
     pub(crate) pass: u32,
 }
 
-/// Computes a head. Its threads never show in what it gives.
+/// Computes a head. Results do not depend on its threads.
 pub(crate) trait Engine: Debug + Send + Sync {
-    /// Adds the gradient of the batch's summed loss to `sum`, and gives the summed loss.
+    /// Adds the gradient of the batch's summed loss to `sum`, and returns the summed loss.
     fn add_gradient(&self, parameters: &[f32], batch: Batch<'_>, sum: &mut [f32]) -> Result<f64>;
 
-    /// One optimizer step along the gradient of the batch's mean loss; gives the summed loss.
+    /// One optimizer step along the gradient of the batch's mean loss; returns the summed loss.
     fn step(&self, optimizer: &Optimizer, rate: f64, batch: Batch<'_>, state: &mut State) -> Result<f64>;
 
     /// The scores before softmax, `[rows, classes]`.

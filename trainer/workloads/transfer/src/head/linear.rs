@@ -5,7 +5,7 @@ use super::dropout::Dropout;
 use super::engine::{Batch, Engine};
 use super::shape::HeadShape;
 use crate::Result;
-use protocol::Job;
+use crate::job::Job;
 use rounds::{Optimizer, State};
 
 /// Computes a head of linear layers.
@@ -17,7 +17,7 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn new(job: &Job, shape: &HeadShape, threads: usize) -> Result<Linear> {
-        let dense = Dense::new(shape, job.label_smoothing, threads)?;
+        let dense = Dense::new(shape, job.training.label_smoothing, threads)?;
         Ok(Linear { dense, dropout: Dropout::of(job, shape) })
     }
 }

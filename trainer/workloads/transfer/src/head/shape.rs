@@ -1,10 +1,10 @@
-//! The sizes of a head, and where its parameters lie.
+//! The sizes of a head, and the places of its parameters.
 
 use super::block::{Block, BlockTensor};
 use crate::cut::cut;
+use crate::job::{Head, Job};
 use crate::{Error, Result};
 use networks::{HiddenLayer, network};
-use protocol::{Head, Job};
 use rounds::random::{Purpose, Stream};
 use rounds::{Array, Layout};
 use std::ops::Range;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub(crate) struct HeadShape {
     /// The network's own layers below the linear ones, if these are trained.
     pub(super) block: Option<Arc<Block>>,
-    /// Columns of a row that a linear layer reads or gives: the features or what the block makes of them,
-    /// what each hidden layer gives, the classes.
+    /// The widths between linear layers: the features or the block's output, the output of each hidden layer,
+    /// the classes.
     pub(super) widths: Vec<usize>,
     /// The linear layers' names.
     pub(super) names: Vec<String>,
@@ -24,15 +24,15 @@ pub(crate) struct HeadShape {
     pub(super) own: bool,
 }
 
-/// One linear layer: where its parameters lie in the array of all parameters.
+/// One linear layer, and the places of its parameters in the array of all parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layer {
-    /// torchvision's for a layer that it replaces; an MLP's are those of an `nn.Sequential(Linear, ReLU,
-    /// Linear)` in the last layer's place.
+    /// torchvision's name for a layer that it replaces; an MLP's names are those of an `nn.Sequential(Linear,
+    /// ReLU, Linear)` in place of the last layer.
     pub(crate) name: String,
-    /// Columns of a row that it reads.
+    /// Columns of an input row.
     pub(crate) inputs: usize,
-    /// Columns of a row that it gives.
+    /// Columns of an output row.
     pub(crate) outputs: usize,
     /// `[outputs, inputs]`, row by row.
     pub(crate) weight: Range<usize>,
@@ -41,10 +41,10 @@ pub(crate) struct Layer {
 }
 
 impl HeadShape {
-    /// The head of a job on features of so many columns.
+    /// The head of a job on features of `inputs` columns.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the network's own layers do not read such features.
+    /// [`Error::Argument`] if the network's own layers cannot read such features.
     pub(crate) fn new(job: &Job, inputs: usize, classes: usize) -> Result<HeadShape> {
         let block = Block::of(job)?.map(Arc::new);
         if let Some(block) = block.as_ref().filter(|block| block.inputs() != inputs) {
@@ -130,8 +130,7 @@ impl HeadShape {
         Layout::new(block.chain(self.layers().into_iter().flat_map(layer)).collect())
     }
 
-    /// How many parameters, from the first on, are those of layers that the network has, so that they are
-    /// pretrained.
+    /// The number of pretrained parameters, which come first: those of the network's own layers.
     pub(super) fn pretrained(&self) -> usize {
         let new = if self.own { self.widths.len() - 2 } else { 0 };
         self.layers().get(new).map_or(0, |layer| layer.weight.start)

@@ -1,10 +1,11 @@
-//! What training begins with: what another run has trained, else what was pretrained, else what is drawn.
+//! The first parameters of training: those of another run, else pretrained ones, else random ones.
 
 use super::shape::HeadShape;
+use crate::job::Job;
 use crate::model::Model;
 use crate::weights::{Weights, open_weights};
 use crate::{Error, Result};
-use protocol::{Job, RunId};
+use protocol::RunId;
 use rounds::Array;
 use std::collections::BTreeMap;
 use storage::{Root, Tensor, TensorData};
@@ -12,8 +13,8 @@ use storage::{Root, Tensor, TensorData};
 /// Checks that a job's pretrained layers are among the weights, and that the run that it begins from fits.
 ///
 /// # Errors
-/// [`Error::Tensor`] or [`Error::WrongWeights`] names what is missing; [`Error::Argument`] says why another
-/// run does not fit.
+/// [`Error::Tensor`] or [`Error::WrongWeights`] names the missing tensor; [`Error::Argument`] says why
+/// another run does not fit.
 pub(crate) fn check_start(
     root: &Root,
     job: &Job,
@@ -43,7 +44,7 @@ pub(crate) fn check_start(
 /// # Errors
 /// As [`check_start`]; [`Error::Storage`].
 pub(crate) fn first_parameters(root: &Root, job: &Job, shape: &HeadShape) -> Result<Vec<f32>> {
-    let mut parameters = shape.initial(job.seed);
+    let mut parameters = shape.initial(job.training.seed);
     let layout = shape.layout();
     let mut arrays: Vec<&Array> = layout.arrays().iter().collect();
     if let Some(run) = &job.from {
@@ -71,7 +72,7 @@ fn own(shape: &HeadShape, array: &Array) -> bool {
     array.range.end <= shape.pretrained()
 }
 
-/// The model of another run, with its tensors: every array that is no pretrained one must be among these.
+/// The model of another run, with its tensors: every array that is not pretrained must be among them.
 fn trained(
     root: &Root,
     job: &Job,

@@ -1,4 +1,4 @@
-//! The head's training against PyTorch's, step by step, and burn's devices against each other.
+//! The head's training compared with PyTorch's, step by step, and burn's devices with each other.
 
 use super::*;
 use crate::testing::reference_path;
@@ -24,10 +24,10 @@ struct Size {
 }
 
 const SMALL: Size = Size { rows: ROWS, inputs: INPUTS, batch: 32, steps: 100 };
-/// What VGG19's whole classifier reads.
+/// The inputs of VGG19's whole classifier.
 const LARGE: Size = Size { rows: 40, inputs: 25_088, batch: 8, steps: 50 };
 
-/// What the last blocks of SqueezeNet 1.1, VGG19 and ResNet18 read of an image of 64 pixels.
+/// The inputs of the last blocks of SqueezeNet 1.1, VGG19 and ResNet18 for an image of 64 pixels.
 const FIRE: Size = Size { rows: 40, inputs: 512 * 3 * 3, batch: 8, steps: 50 };
 const CONV5: Size = Size { rows: 40, inputs: 512 * 4 * 4, batch: 8, steps: 50 };
 const LAYER: Size = Size { rows: 40, inputs: 256 * 4 * 4, batch: 8, steps: 50 };
@@ -42,16 +42,22 @@ fn data(size: Size) -> (Vec<f32>, Vec<u32>) {
     (features, labels)
 }
 
+fn clipped_at(most: f64, mut job: Job) -> Job {
+    job.training.clip = Some(most);
+    job
+}
+
 fn job(changes: Value) -> Job {
     let mut job = json!({"dataset": "d", "network": "vgg11", "rounds": 100, "seed": SEED});
     job.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    Job::from_value(job).unwrap()
+    Job::of(&protocol::Job::from_value(job).unwrap()).unwrap()
 }
 
 /// The mean loss of each step.
 fn curve(job: &Job, shape: &HeadShape, size: Size) -> Vec<f64> {
     let (features, labels) = data(size);
-    let (trainer, optimizer) = (engine(job, shape, 2).unwrap(), Optimizer::new(job, &shape.layout()));
+    let (trainer, optimizer) =
+        (engine(job, shape, 2).unwrap(), Optimizer::new(&job.training, &shape.layout()));
     let mut state = optimizer.start(first(shape));
     let step = |step: usize| {
         let rows: Vec<usize> = (0..size.batch).map(|i| (step * size.batch + i) % size.rows).collect();
@@ -60,13 +66,13 @@ fn curve(job: &Job, shape: &HeadShape, size: Size) -> Vec<f64> {
         let labels: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
         let images: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
         let batch = Batch { features: &features, labels: &labels, images: &images, pass: step as u32 };
-        let rate = rate(job, step as f64, 1.0);
+        let rate = rate(&job.training, step as f64, 1.0);
         trainer.step(&optimizer, rate, batch, &mut state).unwrap() / size.batch as f64
     };
     (0..size.steps).map(step).collect()
 }
 
-/// The first parameters, those of a block drawn as the reference has them.
+/// The first parameters; those of a block are drawn as in the reference.
 fn first(shape: &HeadShape) -> Vec<f32> {
     let mut parameters = shape.initial(SEED);
     for (index, tensor) in shape.block_tensors().iter().enumerate() {
@@ -141,8 +147,8 @@ fn fire9() -> Job {
     )
 }
 
-/// At five times this rate PyTorch's own losses move by 2e-3 when its convolutions are rounded otherwise: its
-/// loss leaps to 6.
+/// At five times this rate PyTorch's own losses change by 2e-3 when its convolutions are rounded differently:
+/// its loss rises to 6.
 fn conv5() -> Job {
     job(
         json!({"network": "vgg19", "cut": "pool4", "image_size": 64, "head": {"kind": "layers", "up_to": "pool5"},
@@ -274,7 +280,7 @@ fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
         let (job, shapes) = own(json!({"weight_decay": 0.01, "optimizer": optimizer}));
         for shape in shapes {
             let trainer = engine(&job, &shape, 1).unwrap();
-            let optimizer = Optimizer::new(&job, &shape.layout());
+            let optimizer = Optimizer::new(&job.training, &shape.layout());
             let mut fused = optimizer.start(shape.initial(SEED));
             let mut plain = fused.clone();
             for _ in 0..3 {
@@ -286,7 +292,7 @@ fn a_step_in_blocks_is_the_step_along_the_whole_gradient() {
             }
             let pairs = fused.parameters.iter().zip(&plain.parameters);
             let apart = pairs.fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(apart < 2e-6 && fused.steps == 3, "{:?}: {apart}", job.optimizer);
+            assert!(apart < 2e-6 && fused.steps == 3, "{:?}: {apart}", job.training.optimizer);
         }
     }
 }
@@ -297,23 +303,23 @@ fn a_step_is_along_the_clipped_gradient_whether_that_is_there_or_not() {
     let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
     let (plain, shapes) = own(json!({"optimizer": {"kind": "sgd", "momentum": 0.0}}));
     for shape in shapes {
-        let start = Optimizer::new(&plain, &shape.layout()).start(shape.initial(SEED));
+        let start = Optimizer::new(&plain.training, &shape.layout()).start(shape.initial(SEED));
         let step = |job: &Job| {
             let mut state = start.clone();
             let trainer = engine(job, &shape, 2).unwrap();
-            trainer.step(&Optimizer::new(job, &shape.layout()), 1.0, batch, &mut state).unwrap();
+            trainer.step(&Optimizer::new(&job.training, &shape.layout()), 1.0, batch, &mut state).unwrap();
             state.parameters.iter().zip(&start.parameters).map(|(a, b)| b - a).collect::<Vec<f32>>()
         };
         let length = |step: &[f32]| step.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         let whole = step(&plain);
         for share in [0.3, 2.0] {
             let most = share * length(&whole);
-            let clipped = step(&Job { clip: Some(most), ..plain.clone() });
+            let clipped = step(&clipped_at(most, plain.clone()));
             let expected = whole.iter().map(|x| x * share.min(1.0) as f32);
             let apart = clipped.iter().zip(expected).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
             assert!(apart < 1e-6 && length(&clipped) < most * 1.000_01, "{share}: {apart}");
-            // What has the whole gradient measures it, and takes the same step.
-            let mlp = Job { clip: Some(most), head: Head::Mlp { hidden: 50 }, ..plain.clone() };
+            // An engine with the whole gradient measures it, and makes the same step.
+            let mlp = clipped_at(most, Job { head: Head::Mlp { hidden: 50 }, ..plain.clone() });
             let measured = step(&mlp);
             let apart = clipped.iter().zip(&measured).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
             assert!(apart < 1e-6, "{share}: {apart}");
@@ -331,7 +337,7 @@ fn the_number_of_threads_never_shows() {
     let labels: Vec<u32> = (0..9).map(|row| row % CLASSES as u32).collect();
     let [one, three] = [1, 3].map(|threads| {
         let trainer = engine(&job, &shape, threads).unwrap();
-        let optimizer = Optimizer::new(&job, &shape.layout());
+        let optimizer = Optimizer::new(&job.training, &shape.layout());
         let mut state = optimizer.start(shape.initial(SEED));
         let batch = Batch { features: &features, labels: &labels, ..Batch::default() };
         let losses = [(); 3].map(|()| trainer.step(&optimizer, 0.01, batch, &mut state).unwrap());

@@ -1,7 +1,7 @@
-//! Other forms of a training image: mirrored, moved, with other colours. What is drawn depends on (seed,
-//! image, copy) alone; copy 0 is the image as it is.
+//! Other forms of a training image: mirrored, moved, with other colours. They depend on (seed, image, copy)
+//! alone; copy 0 is the unchanged image.
 //!
-//! It is done to the image as it is stored, before it is resized, in this order:
+//! The stored image is changed before it is resized, in this order:
 //!
 //! 1. Mirrored, left to right, as often as not.
 //! 2. Moved by whole pixels, as many across and down as are drawn from -p to p, where p is `crop` times the
@@ -11,18 +11,18 @@
 //!    torchvision's `adjust_brightness`, `adjust_contrast` and `adjust_saturation` on floats, rounded to
 //!    bytes once, at the end.
 
+use crate::job::Augment;
 use datasets::images::Image;
-use protocol::Augment;
 use rounds::random::{Purpose, Stream};
 
-/// How much of red, green and blue a grey has.
+/// The shares of red, green and blue in a grey.
 const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
 
-/// What is done to an image.
+/// The changes of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Form {
     mirrored: bool,
-    /// Pixels down and across at which the square begins, from what is now the first ones.
+    /// Rows and columns by which the image is moved.
     moved: [isize; 2],
     /// Factors of brightness, contrast and saturation.
     colours: [f32; 3],
@@ -37,11 +37,11 @@ pub(crate) fn augmented(augment: &Augment, image: &Image, index: usize, copy: u3
 }
 
 impl Form {
-    /// All of it is drawn, whatever is used, so that what one key does not depend on the others.
+    /// Everything is always drawn, so that the effect of one key does not depend on the others.
     fn draw(augment: &Augment, index: u32, copy: u32, short: usize) -> Form {
         let mut stream = Stream::new(augment.seed, Purpose::Augment, index, copy);
         let mirrored = stream.bits32() & 1 == 1 && augment.flip;
-        // Never over a whole side: what comes in is the image once, mirrored.
+        // Never by a whole side: the free area is filled with the image mirrored once.
         let most = ((augment.crop * short as f64).round() as usize).min(short.saturating_sub(1));
         let moved = [(); 2].map(|()| stream.below(2 * most as u64 + 1) as isize - most as isize);
         Form { mirrored, moved, colours: [(); 3].map(|()| 1.0 + stream.symmetric(augment.colour as f32)) }
@@ -67,7 +67,7 @@ impl Form {
     }
 }
 
-/// The pixel that stands for one beyond an edge.
+/// The pixel that is used for one beyond an edge.
 fn within(at: isize, length: usize) -> usize {
     let last = length as isize - 1;
     (if at < 0 { -at } else { at.min(2 * last - at) }) as usize

@@ -1,4 +1,5 @@
-//! The rule against torchvision and PIL (`tests/reference/make_reference.py` made the values), and its edges.
+//! The rule compared with torchvision and PIL (`tests/reference/make_reference.py` made the values), and its
+//! edge cases.
 
 use super::*;
 use crate::weights::Seeded;

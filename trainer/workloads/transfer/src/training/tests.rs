@@ -7,8 +7,10 @@ mod tuning;
 
 use super::TrainedHead;
 use crate::features;
+use crate::job::Job;
 use crate::sample::{Sample, Stage, job};
-use protocol::{FeatureStore, Job, Reduce, RunId, Score};
+use protocol::{FeatureStore, RunId, Score};
+use rounds::keys::Reduce;
 use rounds::{Trainable, model_parameters, rate};
 use serde_json::{Value, json};
 use work::{Combined, Fate};
@@ -17,14 +19,14 @@ use work::{Combined, Fate};
 fn parameters(sample: &Sample, run: &str, state: &protocol::FileRef) -> Vec<f32> {
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
     let length = storage::read_tensors(&folder, state).unwrap().tensors["parameters"].shape[0];
-    model_parameters(&folder, state, &job(json!({})), length).unwrap()
+    model_parameters(&folder, state, &job(json!({})).training, length).unwrap()
 }
 
 /// The same of a head whose size is known, in slices or not, with its score.
 fn found(sample: &Sample, run: &str, combined: &Combined, length: usize) -> (Vec<u32>, Option<Score>) {
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
     let state = combined.state.as_ref().unwrap();
-    let parameters = model_parameters(&folder, state, &job(json!({})), length).unwrap();
+    let parameters = model_parameters(&folder, state, &job(json!({})).training, length).unwrap();
     (parameters.into_iter().map(f32::to_bits).collect(), combined.score.clone())
 }
 
@@ -67,10 +69,10 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let all = train.read(0..rows).unwrap();
     let mut parameters: Vec<f64> = head.first().unwrap().into_iter().map(f64::from).collect();
     let mut velocity = vec![0.0; parameters.len()];
-    let (batch, weights) = (job.batch as usize, columns * classes);
+    let (batch, weights) = (job.training.batch as usize, columns * classes);
     let steps = rows.div_ceil(batch);
-    for step in 0..job.rounds as usize {
-        let order = examples.order(job.seed, (step / steps) as u32, 0);
+    for step in 0..job.training.rounds as usize {
+        let order = examples.order(job.training.seed, (step / steps) as u32, 0);
         let from = step % steps * batch;
         let rows = &order[from..rows.min(from + batch)];
         let mut gradient = vec![0.0; parameters.len()];
@@ -89,7 +91,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
                 x.iter().enumerate().for_each(|(i, &x)| gradient[c * columns + i] += error * f64::from(x));
             }
         }
-        let rate = rate(job, step as f64, 1.0);
+        let rate = rate(&job.training, step as f64, 1.0);
         for ((value, velocity), g) in parameters.iter_mut().zip(&mut velocity).zip(gradient) {
             *velocity = 0.9 * *velocity + g;
             *value -= rate * (g + 0.9 * *velocity);
@@ -148,7 +150,7 @@ fn legs_cut_anywhere_give_the_same_bytes() {
         ("gradient-dropout", json!({"agree": "gradient", "batch": 600, "dropout": 0.3})),
     ] {
         let mut job = job(changes);
-        job.rounds = 2;
+        job.training.rounds = 2;
         let whole = sample.rounds(&format!("{name}-whole"), &job, 2, &features, 0);
         let cut = sample.rounds(&format!("{name}-cut"), &job, 2, &features, 1);
         for (whole, cut) in whole.iter().zip(&cut) {
@@ -170,7 +172,7 @@ fn a_resumed_run_in_slices_is_the_uninterrupted_one_in_one_piece() {
     for (number, way) in every_way().into_iter().enumerate() {
         let whole = sample.rounds(&format!("{number}-whole"), &job(way.clone()), 3, &features, 0);
         let mut sliced = job(way.clone());
-        sliced.reduce = Some(Reduce::Sliced);
+        sliced.training.reduce = Some(Reduce::Sliced);
         for (kind, job, leg_steps) in
             [("cut", &job(way.clone()), 1), ("sliced", &sliced, 0), ("sliced and cut", &sliced, 2)]
         {
@@ -285,7 +287,7 @@ fn training_that_diverges_halts_with_round_and_worker() {
         job(json!({"learning_rate": 1000.0, "weight_decay": 10.0, "schedule": {"kind": "constant"}}));
     job.standardise = Some(false);
     let mut state = None;
-    let error = (1..=job.rounds).find_map(|stage| {
+    let error = (1..=job.training.rounds).find_map(|stage| {
         let stage = Stage {
             run: "run",
             job: &job,

@@ -1,4 +1,4 @@
-//! Holds a weights file against a network, name by name and shape by shape.
+//! Compares a weights file with a network, name by name and shape by shape.
 
 use super::Weights;
 use crate::{Error, Result};
@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 const LISTED: usize = 4;
 
 impl Weights {
-    /// Checks that the file has every parameter of a network, or of what is left of it below a cut.
+    /// Checks that the file has every parameter of a network, or of its part below a cut.
     ///
-    /// Further tensors are fine: a file of the whole network fills any part of it.
+    /// Further tensors are fine: a file of the whole network covers any part of it.
     ///
     /// # Errors
     /// [`Error::WrongWeights`] says which names are missing, which shapes differ, and which network the file
@@ -48,7 +48,7 @@ impl Weights {
         })
     }
 
-    /// The last named point up to which the file fills the network; none if it does not reach the first.
+    /// The last named point up to which the file covers the network; none if it does not reach the first.
     pub fn reaches(&self, network: &Network) -> Option<String> {
         let filled = |point: &&networks::Point| {
             network
@@ -62,11 +62,11 @@ impl Weights {
         self.shape(&needed.name) == Some(needed.shape.as_slice())
     }
 
-    /// What to do about weights that do not fit.
+    /// Advice about weights that do not fit.
     fn advice(&self, wanted: &Network) -> String {
         let fits = |network: &Network| network.parameters().iter().filter(|needed| self.has(needed)).count();
         let known = networks::names().iter().filter_map(|name| networks::network(name).ok());
-        // Of those that fit equally well, the one that has least that the file lacks.
+        // Among those that fit equally well, the one with the fewest tensors that the file lacks.
         let best = known
             .map(|network| (fits(&network), network))
             .max_by_key(|(count, network)| (*count, Reverse(network.parameters().len())));
@@ -89,7 +89,7 @@ impl Weights {
     }
 }
 
-/// What stands before torchvision's names in a file: mostly nothing.
+/// The prefix of torchvision's names in a file: mostly empty.
 pub fn known_prefix(names: &[String]) -> &'static str {
     const PREFIXES: [&str; 7] =
         ["", "module.", "state_dict.", "state_dict.module.", "model.", "model_state_dict.", "net."];
@@ -105,7 +105,7 @@ pub fn known_prefix(names: &[String]) -> &'static str {
             .filter(|name| name.strip_prefix(**prefix).is_some_and(|rest| known.contains(rest)))
             .count()
     };
-    // Of equals the first: a file of an unknown network keeps its names.
+    // Among equals the first: a file of an unknown network keeps its names.
     PREFIXES.iter().rev().max_by_key(fits).copied().unwrap_or("")
 }
 

@@ -1,4 +1,4 @@
-//! A folder of installed weights, `weights/<name>/`: the tensors, and a manifest that says what they are.
+//! A folder of installed weights, `weights/<name>/`: the tensors, and a manifest that describes them.
 
 use super::{TensorSpec, Weights, write_safetensors};
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ const MANIFEST: &str = "weights.json";
 /// The newest schema of `weights.json`.
 const SCHEMA: u32 = 1;
 
-/// What is done to a pixel, as a share of 1 of each of red, green and blue: minus `mean`, over `std`.
+/// The normalisation of a pixel, with red, green and blue in 0..1: minus `mean`, over `std`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
@@ -28,7 +28,7 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// That of torchvision's ImageNet weights.
+    /// The normalisation of torchvision's ImageNet weights.
     pub const IMAGENET: Normalisation =
         Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
@@ -51,7 +51,7 @@ struct Manifest {
     schema: u32,
     /// The network's name.
     network: String,
-    /// The last point up to which the tensors fill it.
+    /// The last point up to which the tensors cover it.
     reaches: String,
     bytes: u64,
     sha256: String,
@@ -60,16 +60,16 @@ struct Manifest {
     source: String,
 }
 
-/// Installed weights, checked to be what was installed.
+/// Installed weights, checked against their manifest.
 #[derive(Debug)]
 pub struct Installed {
     /// The network's name.
     pub network: String,
-    /// The last named point up to which the weights fill the network: `logits` if they are whole.
+    /// The last named point up to which the weights cover the network: `logits` if they are whole.
     pub reaches: String,
     /// Checksum of the tensors' file, in hex.
     pub sha256: String,
-    /// What the network expects of a pixel.
+    /// The normalisation that the network expects.
     pub normalisation: Normalisation,
     /// The tensors.
     pub weights: Weights,
@@ -120,7 +120,7 @@ pub fn install(
     open_installed(folder)
 }
 
-/// Publishes `weights.safetensors` and gives its checksum and length.
+/// Publishes `weights.safetensors` and returns its checksum and length.
 fn publish_tensors(folder: &Path, weights: &Weights, tensors: &[TensorSpec]) -> Result<(String, u64)> {
     let mut written = None;
     let once = storage::publish_once(folder, TENSORS, |out| {
@@ -145,8 +145,8 @@ fn publish_tensors(folder: &Path, weights: &Weights, tensors: &[TensorSpec]) -> 
 /// Opens installed weights. The checksum is computed once in a process.
 ///
 /// # Errors
-/// [`storage::Error::Missing`] if nothing is installed there; [`Error::Damaged`] if the file is not what was
-/// installed.
+/// [`storage::Error::Missing`] if nothing is installed there; [`Error::Damaged`] if the file has other bytes
+/// than were installed.
 pub fn open_installed(folder: &Path) -> Result<Installed> {
     let manifest = read_manifest(folder)?;
     let path = folder.join(TENSORS);

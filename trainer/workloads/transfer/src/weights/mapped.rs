@@ -19,7 +19,7 @@ pub(super) struct Mapped {
     metadata: Metadata,
     /// Where the tensors begin.
     start: usize,
-    /// The bytes that were handed over last.
+    /// The bytes that were returned last.
     last: Mutex<Range<usize>>,
 }
 
@@ -51,7 +51,7 @@ impl Mapped {
         self.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The values of a tensor that is there, read and not mapped; none if they are not f32.
+    /// The values of an existing tensor, read and not mapped; none if they are not f32.
     pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<f32>>> {
         let Some(info) = self.metadata.info(name).filter(|info| info.dtype == Dtype::F32) else {
             return Ok(None);
@@ -62,7 +62,7 @@ impl Mapped {
         Ok(Some(values))
     }
 
-    /// The values of a tensor that is there; its type if that is not f32.
+    /// The values of an existing tensor; its type if that is not f32.
     pub(super) fn values(&self, name: &str) -> Result<Cow<'_, [f32]>, String> {
         let info = self.metadata.info(name).ok_or("none")?;
         if info.dtype != Dtype::F32 {
@@ -76,7 +76,7 @@ impl Mapped {
             .map_or_else(|_| Cow::Owned(bytemuck::pod_collect_to_vec(bytes)), Cow::Borrowed))
     }
 
-    /// Drops the pages that were handed over before `next` from this process's memory.
+    /// Drops the pages that were returned before `next` from this process's memory.
     fn let_go(&self, next: Range<usize>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *last, next);

@@ -1,8 +1,8 @@
 //! The weights that a job names.
 
 use super::installed::{Installed, open_installed};
+use crate::job::Job;
 use crate::{Error, Result};
-use protocol::Job;
 use storage::Root;
 
 /// The weights that a job names.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Made-up weights, the same here and in PyTorch.
+/// Generated weights, the same here and in PyTorch.
 ///
 /// Value number i of a tensor is made of `u(i) = (splitmix64(fnv1a64(name) + seed · g + (i + 1) · g) >> 40) /
 /// 2²³ − 1` with g = 0x9e3779b97f4a7c15: matrices and kernels are u·√(6 / fan in), everything else is u / 8,
@@ -24,7 +24,7 @@ impl Seeded {
         self.words(name).take(count).map(|word| (word >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
 
-    /// Bytes, each as likely as another.
+    /// Uniform bytes.
     pub(crate) fn bytes(self, name: &str, count: usize) -> Vec<u8> {
         self.words(name).take(count).map(|word| (word >> 56) as u8).collect()
     }

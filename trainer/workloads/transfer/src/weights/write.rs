@@ -1,4 +1,4 @@
-//! Writes a `.safetensors` file tensor by tensor, so that no more than one is in memory.
+//! Writes a `.safetensors` file tensor by tensor, so that only one is in memory.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ impl TensorSpec {
     }
 }
 
-/// Writes the tensors in the order given, asking for the values of each when its turn comes.
+/// Writes the tensors in the given order, and requests the values of each when they are needed.
 ///
 /// # Errors
 /// Those of `values` and of `out`; [`io::ErrorKind::InvalidData`] if the values do not fit the shape.

@@ -6,7 +6,7 @@ use crate::plan;
 use crate::sample::{Sample, Stage, job};
 use serde_json::json;
 
-/// Runs a job from its plan to its model; gives the bytes of the model's tensors.
+/// Runs a job from its plan to its model; returns the bytes of the model's tensors.
 fn whole_run(
     sample: &Sample,
     run: &str,
@@ -21,7 +21,7 @@ fn whole_run(
     sample.root.run(&id).create().unwrap();
     let (mut state, mut score) = (None, None);
     let first = if features.manifest.is_some() { 1 } else { 0 };
-    for stage in first..=job.rounds {
+    for stage in first..=job.training.rounds {
         let state_before = state.clone();
         let state_before: Option<&FileRef> = state_before.as_ref();
         let stage =
@@ -56,7 +56,7 @@ fn a_run_gives_the_same_model_however_it_is_cut() {
         let samples = [Sample::with_images(), Sample::with_images()];
         let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
         assert_eq!(whole_run(&samples[1], "cut", &job, 3, 1, 1), expected, "{engine}");
-        // The store is there now: the features stage is skipped.
+        // The store exists now: the features stage is skipped.
         assert!(plan(&samples[1].root, &job, 2).unwrap().features.manifest.is_some());
         assert_eq!(whole_run(&samples[1], "again", &job, 3, 2, 1), expected, "{engine}");
     }
@@ -229,7 +229,7 @@ fn a_run_begins_where_another_ended() {
         job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2", "rate": rate}, "rounds": 1,
             "from": "head", "learning_rate": learning_rate}))
     };
-    // Steps that change nothing to speak of: what the new run begins with is what the other has learned.
+    // Steps that change almost nothing: the new run begins with the other's parameters.
     whole_run(&sample, "still", &layers(1e-9, 1.0), 2, 0, 1);
     let (first, still) = (model_of(&sample, "head").0, model_of(&sample, "still").0);
     let apart = (first.val.as_ref().unwrap().score.loss - still.val.as_ref().unwrap().score.loss).abs();
@@ -239,7 +239,7 @@ fn a_run_begins_where_another_ended() {
         first.val.as_ref().unwrap().score,
         still.val.as_ref().unwrap().score
     );
-    // A block of rate 0 stays as it was pretrained, and the layer above it learns.
+    // A block of rate 0 stays pretrained, and the layer above it learns.
     whole_run(&sample, "frozen", &layers(0.1, 0.0), 2, 0, 1);
     whole_run(&sample, "deeper", &layers(0.1, 0.5), 2, 0, 1);
     let [still, frozen, deeper] = ["still", "frozen", "deeper"].map(|run| model_of(&sample, run).1);
@@ -248,7 +248,7 @@ fn a_run_begins_where_another_ended() {
     let pretrained = installed.weights.tensor(name, &frozen[name].shape).unwrap();
     assert!(frozen[name].data == storage::TensorData::F32(pretrained));
     assert!(frozen["classifier.6.weight"] != still["classifier.6.weight"] && deeper[name] != frozen[name]);
-    // And on from there, with what that run trained.
+    // Then from there, with that run's trained parameters.
     let again = job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2"}, "rounds": 1,
         "from": "deeper", "learning_rate": 1e-9}));
     whole_run(&sample, "again", &again, 2, 0, 1);
@@ -270,7 +270,8 @@ fn a_run_that_does_not_fit_is_no_beginning() {
         let error = plan(&sample.root, &job(all), 2).unwrap_err();
         assert!(error.to_string().contains(part) && error.to_string().contains("job.from"), "{error}");
     }
-    let refused = Job::from_value(json!({"dataset": "d", "network": "vgg11", "from": "head"})).unwrap_err();
+    let refused = protocol::Job::from_value(json!({"dataset": "d", "network": "vgg11", "from": "head"}));
+    let refused = Job::of(&refused.unwrap()).unwrap_err();
     assert!(refused.to_string().contains("job.standardise"), "{refused}");
 }
 
@@ -368,6 +369,7 @@ fn jobs_that_name_what_is_not_there_are_refused() {
         (json!({"dataset": "none"}), "job.dataset"),
         (json!({"weights": "none"}), "job.weights"),
         (json!({"network": "vgg13", "weights": "vgg11"}), "vgg13"),
+        (json!({"rounds_per_epoch": 10_000, "agree": "diloco"}), "job.rounds_per_epoch"),
         (json!({"network": "lenet"}), "vgg19"),
         (json!({"cut": "pool9"}), "pool1"),
         (json!({"cut": "pool3"}), "features.6"),

@@ -1,4 +1,4 @@
-//! What can make a damaged file of a store good, as the store sees it.
+//! The repair of a store's damaged files, as the store uses it.
 
 use crate::{Error, Result};
 use protocol::FileRef;
@@ -6,12 +6,12 @@ use std::fmt::Debug;
 use std::path::Path;
 use storage::{FeatureManifest, FeatureShard};
 
-/// Computes what is damaged again.
+/// Computes damaged files again.
 pub(crate) trait Mend: Debug + Send + Sync {
     /// A shard, in the store of this folder and key.
     ///
     /// # Errors
-    /// `damage`, and why it could not be made good.
+    /// `damage`, and why it could not be repaired.
     fn shard(&self, folder: &Path, key: &str, shard: &ShardAt<'_>, damage: Error) -> Result<()>;
 
     /// The statistics.
@@ -27,7 +27,7 @@ pub(crate) trait Mend: Debug + Send + Sync {
     ) -> Result<()>;
 }
 
-/// Where a shard's rows lie.
+/// The place of a shard's rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShardAt<'a> {
     pub(crate) split: &'a str,

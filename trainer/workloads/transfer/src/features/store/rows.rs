@@ -12,16 +12,16 @@ use std::sync::{Arc, OnceLock};
 use storage::FeatureManifest;
 use storage::arrays::{Dtype, Npy};
 
-/// A split of at most so many bytes as f32 is kept in memory.
+/// A split of at most this many bytes as f32 is kept in memory.
 const KEEP_BYTES: usize = 96 << 20;
 
-/// The rows of one split: of the training images copy after copy, of all else one for each image.
+/// The rows of one split: for training images copy after copy, for other splits one for each image.
 #[derive(Debug)]
 pub struct Rows {
     folder: PathBuf,
     key: String,
     split: String,
-    /// What makes a damaged shard good.
+    /// Repairs a damaged shard.
     pub(super) mend: Option<Arc<dyn Mend>>,
     columns: usize,
     shards: Vec<Shard>,
@@ -33,14 +33,14 @@ pub struct Rows {
     pub(super) keep_bytes: usize,
     /// All rows, when they are few.
     kept: OnceLock<Vec<f32>>,
-    /// Whether rows could not be read: an open file that the server has forgotten is refused for ever.
+    /// Whether rows could not be read: the server refuses an open file for ever once it has forgotten it.
     failed: AtomicBool,
 }
 
-/// Rows that are loaded, in the order in which they lie in the store.
+/// Loaded rows, in the order of the store.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// For each row asked for: where it is in `values`, or in the kept rows.
+    /// For each requested row: its place in `values`, or in the kept rows.
     places: Vec<u32>,
     /// As stored, `[rows, columns]`; not used while all rows are kept.
     values: Vec<f32>,
@@ -83,7 +83,7 @@ impl Rows {
         }
     }
 
-    /// Whether rows could not be read, and who wants them should open the store anew.
+    /// Whether rows could not be read; a caller that wants them should open the store again.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Relaxed)
     }
@@ -103,7 +103,7 @@ impl Rows {
         self.length / self.copies
     }
 
-    /// In how many copies each image is there; row `copy * images + image` is a copy's.
+    /// The number of copies of each image; row `copy * images + image` is a copy's.
     pub fn copies(&self) -> usize {
         self.copies
     }
@@ -128,9 +128,9 @@ impl Rows {
         self.length * self.columns * 4 <= self.keep_bytes
     }
 
-    /// Loads rows by their index, for [`Rows::batch`] to take from; `window`'s memory is used again.
+    /// Loads rows by their index, for [`Rows::batch`]; `window`'s memory is used again.
     ///
-    /// Rows that lie side by side in a shard are read at once, in whatever order they are asked for.
+    /// Neighbouring rows of a shard are read at once, whatever the order of the indices.
     ///
     /// # Errors
     /// [`crate::Error::Storage`] names the shard.
@@ -156,14 +156,14 @@ impl Rows {
         Ok(())
     }
 
-    /// Puts some of the loaded rows, in the order in which they were asked for, into `batch`, standardised:
-    /// `[range.len(), columns]`.
+    /// Puts some of the loaded rows, in the order of the indices, into `batch`, standardised: `[range.len(),
+    /// columns]`.
     ///
     /// # Errors
     /// Those of [`Rows::load`].
     ///
     /// # Panics
-    /// When so many rows are not loaded.
+    /// If fewer rows are loaded.
     pub fn batch(&self, window: &Window, range: Range<usize>, batch: &mut Vec<f32>) -> Result<()> {
         let kept = self.kept()?;
         let values = kept.unwrap_or(&window.values);

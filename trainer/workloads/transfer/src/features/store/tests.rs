@@ -1,4 +1,4 @@
-//! Rows read from disk against rows kept in memory.
+//! Rows read from disk compared with rows kept in memory.
 
 use super::*;
 use crate::sample::Sample;

@@ -1,4 +1,4 @@
-//! A block's gradient beside burn's autodiff, and how many of its images go together.
+//! A block's gradient compared with burn's autodiff, and the number of images that go together.
 
 use super::*;
 use crate::burn_net::BurnNet;
@@ -8,7 +8,7 @@ use crate::weights::Parameters;
 use burn::tensor::{DType, Tensor, TensorData};
 use frozen::{Trained, TrainedOptions};
 
-/// A job that trains all convolutions of a network on images of that side.
+/// A job that trains all convolutions of a network on images of this size.
 fn whole(network: &str, up_to: &str, side: usize) -> Job {
     job(
         json!({"network": network, "cut": "images", "image_size": side, "head": {"kind": "layers", "up_to": up_to}}),
@@ -27,7 +27,7 @@ fn as_many_images_go_together_as_their_maps_allow() {
     assert_eq!(images("vgg11", "pool5", 672), 1);
 }
 
-/// What burn and [`Trained`] give for the same maps, and the gradients of the same loss.
+/// The results of burn and of [`Trained`] for the same maps, and the gradients of the same loss.
 fn both(name: &str, from: &str, to: &str) -> [(Vec<f32>, Vec<f32>); 2] {
     let (network, map) = networks::network(name).unwrap().between(from, to, (64, 64)).unwrap();
     let networks::Shape::Map { channels, height, width } = map else { panic!("{from} is a map") };
@@ -54,7 +54,7 @@ fn both(name: &str, from: &str, to: &str) -> [(Vec<f32>, Vec<f32>); 2] {
     let mut gradient = vec![0.0; parameters.len()];
     layers.backward(&deltas, &mut gradient, false).unwrap();
 
-    let device = device(protocol::Device::Flex).unwrap().autodiff();
+    let device = device(crate::job::Device::Flex).unwrap().autodiff();
     let given = Flat { network: &network, parameters: &parameters };
     let mut net = BurnNet::new(&network, &given, &device).unwrap();
     for parameter in net.parameters_mut().values_mut() {

@@ -1,7 +1,8 @@
-//! Dropout: trained with masks of the same numbers, losses are those of PyTorch; whom masks depend on.
+//! Dropout: with the same masks, losses are those of PyTorch; and what masks depend on.
 
 use super::super::dropout::Dropout;
 use super::*;
+use rounds::Training;
 
 fn with(job: Job, dropout: f64) -> Job {
     Job { dropout, ..job }
@@ -64,7 +65,9 @@ fn a_mask_is_the_images_own_in_each_pass() {
         assert_ne!(rows[0], rows[2]);
         assert_ne!(masks(&job, 4, &[2]).of(layer).unwrap(), rows[2], "another pass");
         assert_ne!(
-            masks(&Job { seed: 1, ..job.clone() }, 3, &[2]).of(layer).unwrap(),
+            masks(&Job { training: Training { seed: 1, ..job.training.clone() }, ..job.clone() }, 3, &[2])
+                .of(layer)
+                .unwrap(),
             rows[2],
             "another seed"
         );

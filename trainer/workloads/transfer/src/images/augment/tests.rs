@@ -1,4 +1,5 @@
-//! Forms against torchvision (`tests/reference/make_reference.py` made the values), and what is drawn.
+//! Forms compared with torchvision (`tests/reference/make_reference.py` made the values), and the drawn
+//! numbers.
 
 use super::*;
 use crate::weights::Seeded;

@@ -1,5 +1,5 @@
-//! The average against its formula, whoever sums, wherever legs are cut; and training, which must not notice
-//! it.
+//! The average compared with its formula, whoever sums, whatever the cuts of legs; and training, which must
+//! not change.
 
 use super::*;
 use crate::sample::{Sample, job};
@@ -20,7 +20,7 @@ fn arrays(sample: &Sample, run: &str, combined: &Combined, decays: &[Option<f64>
     let folder = sample.root.run(&RunId::new(run).unwrap()).combined();
     let (state, length) = (combined.state.as_ref().unwrap(), COLUMNS * CLASSES + CLASSES);
     let array = |decay: &Option<f64>| {
-        model_parameters(&folder, state, &job(json!({"average_decay": decay})), length).unwrap()
+        model_parameters(&folder, state, &job(json!({"average_decay": decay})).training, length).unwrap()
     };
     decays.iter().map(array).collect()
 }

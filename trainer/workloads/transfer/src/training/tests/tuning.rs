@@ -1,10 +1,11 @@
-//! Tunings on small stores: the same table and model however legs are cut and whoever trains what; what
-//! diverges is dropped; what is suggested is good.
+//! Tunings on small stores: the same table and model whatever the cuts of legs and the workers; diverging
+//! trials are dropped; the suggestion is good.
 
+use crate::job::Job;
 use crate::model::Model;
-use crate::sample::{Sample, Stage, job, made};
+use crate::sample::{Sample, Stage, job, made, written};
 use crate::{Transfer, plan};
-use protocol::{FileRef, Job, RunId};
+use protocol::{FileRef, RunId};
 use rounds::tuning::{TABLE, Table, table_of};
 use serde_json::{Value, json};
 use work::{Combined, Fate, Workload};
@@ -19,7 +20,7 @@ fn table(sample: &Sample, run: &str, combined: &Combined) -> Table {
     table_of(&folder, combined.state.as_ref().unwrap()).unwrap()
 }
 
-/// Content and score of what each rung gave.
+/// Content and score of each rung's result.
 fn content(rungs: &[Combined]) -> Vec<(u64, String, Option<protocol::Score>)> {
     let content = |rung: &Combined| {
         let state = rung.state.as_ref().unwrap();
@@ -144,7 +145,8 @@ fn the_suggested_rate_is_among_the_best_of_the_grid_and_clearly_better_than_its_
     // The same job, trained as a run with each of the rates.
     let trained = |trial: usize| {
         let learning_rate = table.trials[trial].learning_rate;
-        let job = Job { learning_rate, tune: None, ..tune.clone() };
+        let mut job = tune.clone();
+        (job.training.learning_rate, job.training.tune) = (learning_rate, None);
         sample.rounds(&format!("run-{trial}"), &job, 1, &features, 0).pop().unwrap().score.unwrap().values[0]
     };
     let all: Vec<f64> = (0..6).map(trained).collect();
@@ -157,13 +159,13 @@ fn the_suggested_rate_is_among_the_best_of_the_grid_and_clearly_better_than_its_
     assert!(suggested > low + 0.1 && suggested > high - 0.05, "{suggested} of {all:?}");
 }
 
-/// Runs a tuning from its plan to its model; gives the bytes of the table and of the model's description and
-/// tensors.
+/// Runs a tuning from its plan to its model; returns the bytes of the table and of the model's description
+/// and tensors.
 fn whole_tuning(sample: &Sample, run: &str, job: &Job, workers: u32, leg_steps: usize) -> [Vec<u8>; 3] {
     let plan = plan(&sample.root, job, 2).unwrap();
     let mut features = plan.features;
     let mut state: Option<FileRef> = None;
-    for stage in u32::from(features.manifest.is_some())..=job.last_stage() {
+    for stage in u32::from(features.manifest.is_some())..crate::course(job).end() {
         let (stage, threads) = (stage, workers as usize);
         let of = Stage {
             run,
@@ -220,7 +222,7 @@ fn a_damaged_result_is_made_again_to_the_same_bytes() {
         let stage = work::Stage {
             root: &sample.root,
             run: &run,
-            job: &job,
+            job: &written(&job),
             course: &crate::course(&job),
             number: rung,
             workers: 1,
