@@ -223,7 +223,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
-    /// What a network with a log-in page answers to whatever is asked.
+    /// A network with a log-in page: its answer to every call.
     fn portal() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

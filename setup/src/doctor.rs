@@ -243,7 +243,7 @@ fn space(file_system: &Value) -> Option<Finding> {
     Some(Finding { what: "space", found })
 }
 
-/// What the operator allows, and how much of today's is taken.
+/// The operator's ceiling, and how much of today's is taken.
 fn ceiling(answer: &Value) -> Option<Finding> {
     let what = "ceiling";
     if let Some(why) = answer.get("why").and_then(Value::as_str) {

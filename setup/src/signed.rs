@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A service that is asked in JSON.
 pub(crate) struct Service<'a> {
-    /// What the calls are made with.
+    /// Credentials, region and endpoint of the calls.
     pub(crate) config: &'a SdkConfig,
     /// Its name in a signature and in front of its host's: `logs`.
     pub(crate) name: &'static str,

@@ -7,7 +7,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 pub(crate) struct Kind {
     /// The exit code: 6 not reached, 7 not allowed, 8 throttled.
     pub(crate) code: u8,
-    /// What to do.
+    /// The remedy.
     pub(crate) advice: &'static str,
 }
 
@@ -70,7 +70,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// What a service said, or why it was not reached, and what to do where that is known.
+/// A service's message, or why it was not reached, with the remedy if there is a usual one.
 pub(crate) fn words(error: impl ProvideErrorMetadata + std::error::Error) -> String {
     let said = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),

@@ -216,10 +216,10 @@ pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunIt
     Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
 }
 
-/// How the last day of which the table tells stands, if it tells of one.
+/// The newest day in the table, if there is one.
 ///
 /// # Errors
-/// What DynamoDB said, in words.
+/// DynamoDB's message, in words.
 pub async fn day(client: &Client, table: &str) -> Result<Option<DayItem>, String> {
     Ok(query(client, table, DAYS_KEY).await?.last().map(typed))
 }

@@ -16,8 +16,8 @@ const SHIPPED: [&str; 3] = ["trainer", "setup", "data-prep"];
 const HEAD: &str = "# Third-party notices
 
 The programs `baton`, `trainer` and `data-prep` have these crates in them, on Linux. The text of each
-licence, with its copyright notice, lies in the crate's package of that version. `tests/suites/licences.rs` makes
-this list.
+licence, with its copyright notice, is in the crate's package of that version. A test makes this list:
+`tests/suites/licences.rs`.
 
 | crate | version | licence | source |
 |---|---|---|---|
@@ -65,9 +65,12 @@ fn licence(package: &Value, clarified: &BTreeMap<String, String>) -> String {
     said.or_else(|| clarified.get(name).cloned()).unwrap_or_else(|| "none".into())
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// The packages that the shipped programs are made of, by their ids.
 fn shipped(metadata: &Value) -> BTreeSet<&str> {
-    let text = |value: &'_ Value| -> &'_ str { value.as_str().unwrap_or_default() };
     let packages = metadata["packages"].as_array().unwrap();
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
     let nodes: BTreeMap<&str, &Value> = nodes.iter().map(|node| (text(&node["id"]), node)).collect();
@@ -120,7 +123,6 @@ fn what_is_shipped_is_named() {
     let (_, clarified) = allowed();
     let metadata = metadata();
     let shipped = shipped(&metadata);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let rows: BTreeSet<String> = packages
         .filter(|package| !package["source"].is_null() && shipped.contains(package["id"].as_str().unwrap()))

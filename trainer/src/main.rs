@@ -135,7 +135,7 @@ impl Function {
         }
     }
 
-    /// What is reached besides the file system, and how the day stands.
+    /// The services that are reached, and the operator's ceiling.
     fn probe(&self) -> Value {
         let mut found = Handle::current().block_on(probe(&self.config, &self.names));
         found["ceiling"] = match today(&self.services) {
@@ -186,7 +186,7 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
     })
 }
 
-/// What the operator allows; 0 is no bound.
+/// The operator's ceiling; 0 is no bound.
 fn ceiling() -> Result<Ceiling, lambda_runtime::Error> {
     let dollars = |key| match number::<f64>(key)? {
         Some(bad) if !bad.is_finite() || bad < 0.0 => Err(refused(key, &bad.to_string(), "dollars")),

@@ -105,7 +105,7 @@ pub struct Settings {
     pub threads: usize,
     /// How long to wait for the ledger's lock.
     pub lock_wait: Duration,
-    /// What the operator allows, whatever event comes.
+    /// The operator's bounds, whatever event comes.
     pub ceiling: Ceiling,
     /// How long after its due time a `tick` counts work as lost, in milliseconds.
     pub patience_ms: u64,

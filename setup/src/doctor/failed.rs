@@ -32,7 +32,7 @@ struct Message {
     body: String,
 }
 
-/// What waits in the queue, in words; an error when something does, or the queue cannot be read.
+/// The state of the queue, in words; an error if an event waits there, or it cannot be read.
 pub(super) async fn look(config: &SdkConfig, queue: &str) -> Result<String, String> {
     let sqs = Service { config, name: "sqs", media: JSON };
     let ask = json!({"QueueUrl": queue, "AttributeNames": ["ApproximateNumberOfMessages"]});

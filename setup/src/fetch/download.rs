@@ -47,9 +47,9 @@ pub(crate) enum Error {
     Length {
         /// Where it lies.
         url: String,
-        /// What it may have.
+        /// The most bytes that it may have.
         expected: u64,
-        /// What is there.
+        /// The bytes that the server has.
         found: u64,
     },
     /// The file could not be written or read.

@@ -53,7 +53,7 @@ pub(super) fn list(looked: &Looked<Runs>, table: &str) -> String {
     document("Runs", None, Form::Live, if running { POLL.0 } else { POLL.1 }, &body)
 }
 
-/// What all runs of a day may spend, and have.
+/// The ceiling of a day, and how much of it all runs have.
 fn ceiling(day: &DayItem) -> Markup {
     html! {
         p.subtitle { (day.day) " UTC: what runs have spent, and what those that go on may yet" }

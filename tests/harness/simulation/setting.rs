@@ -113,7 +113,7 @@ impl Setting {
         }
     }
 
-    /// What so many milliseconds of work cost, in dollars.
+    /// The cost of so many milliseconds of work, in dollars.
     pub(crate) fn dollars(ms: u64) -> f64 {
         let lease = Lease { invocation: String::new(), at_ms: 0, until_ms: ms, memory_mb: MEMORY_MB };
         lease.dollars()

@@ -119,7 +119,7 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     /// The latest time at which a step of a worker began after the run had ended, in milliseconds.
     pub(crate) late_step_ms: u64,
-    /// What workers, combines and ends have computed, of all runs.
+    /// Computing time of workers, combines and ends, of all runs.
     pub(crate) worked_ms: u64,
 }
 

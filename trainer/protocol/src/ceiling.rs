@@ -14,7 +14,7 @@ const PART: f64 = 1.0 / 64.0;
 /// Legs that a run keeps for its end while it trains: one with scores, one without.
 const END_LEGS: u32 = 2;
 
-/// What the operator allows; none is no bound.
+/// The operator's bounds; none is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ceiling {
     /// US dollars of one run.
@@ -56,15 +56,15 @@ impl Ceiling {
     }
 }
 
-/// What a run needs to go on, in US dollars from its start.
+/// The need of a run that is to continue, in US dollars from its start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
     /// The run.
     pub run: RunId,
-    /// What it has spent on invocations that have ended.
+    /// The cost of its invocations that have ended.
     pub settled: f64,
-    /// What it may come to have spent: what runs now at its whole length, what is about to begin,
-    /// and what is kept for its end.
+    /// The most that it may have spent later: what runs now at its whole length, what is about to begin, and
+    /// what is kept for its end.
     pub dollars: f64,
 }
 
@@ -92,7 +92,7 @@ impl Need {
 }
 
 impl Ledger {
-    /// What the run needs so that a leg may begin.
+    /// The need of the run before a leg may begin.
     pub fn need(&self, lease: &Lease) -> Need {
         let legs = match (&self.over, &self.end.unscored) {
             (None, _) => END_LEGS,
@@ -216,7 +216,7 @@ impl Shares {
         }
     }
 
-    /// What ends for a run of which there is no ledger: what it was granted stays granted.
+    /// The last share of a run of which there is no ledger: what it was granted stays granted.
     pub fn forget(&self, run: &RunId, day: u64) -> Option<Share> {
         let held = self.shares.get(&(day, run.clone())).cloned();
         let none = Share { schema: Share::SCHEMA, run: run.clone(), day, from: 0.0, to: 0.0, active: false };

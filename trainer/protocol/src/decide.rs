@@ -148,8 +148,7 @@ impl Ledger {
         }
     }
 
-    /// What is left to do when the work at hand cannot be gone on with: the end, then the end without scores,
-    /// then nothing.
+    /// The next step if the work at hand cannot continue: the end, then the end without scores, then nothing.
     pub fn goes_no_further(&self, reason: fn(String) -> Reason, why: String) -> Decision {
         match (&self.over, &self.end.unscored) {
             (None, _) => Decision::Close(reason(why)),

@@ -154,8 +154,8 @@ impl Event {
 /// ever.
 const RECEIPTS: u64 = 3;
 
-/// What is no event of Baton's. It may have come with one inside, which is not looked for: who sends it is to
-/// send the event itself.
+/// The error for something that is not an event of Baton's. An event inside it is not looked for: the sender
+/// must send the event itself.
 fn unknown(value: &Value, kinds: &str) -> Error {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let service = text("/Records/0/eventSource").or_else(|| text("/Records/0/EventSource"));

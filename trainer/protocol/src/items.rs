@@ -118,7 +118,7 @@ pub struct WorkerItem {
     pub leg_ended: bool,
 }
 
-/// What all runs of a day may spend, as the operator allows; a limit of 0 is none.
+/// The operator's ceiling for all runs of a day, and how much of it they have; a limit of 0 is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DayItem {

@@ -3,8 +3,8 @@
 //!
 //! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id has the items `run` (its
 //! progress), `job`, `stage#0007` (its times, score and bars), `worker#0003` (a worker's progress) and
-//! `model`; `pk` = `#runs` has one item a run, for listing. An item is overwritten whole, and only by one that
-//! is not older (`seq`): a lost, late or doubled write does no harm.
+//! `model`; `pk` = `#runs` has one item a run, for listing. An item is overwritten whole, and only by one
+//! that is not older (`seq`): a lost, late or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;

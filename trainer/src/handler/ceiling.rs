@@ -8,7 +8,7 @@ use protocol::items::DayItem;
 use protocol::{Ledger, Need, RunId, Share, Shares, day_of};
 use storage::FactLog;
 
-/// What all runs of this day have, and what the operator allows.
+/// The operator's ceiling, and how much of it all runs of this day have.
 ///
 /// # Errors
 /// As the log's: see [`FactLog::update`].

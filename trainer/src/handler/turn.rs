@@ -14,7 +14,7 @@ const LOCK_TRIES: usize = 5;
 /// The most characters of a reason in a fact.
 const MOST_WORDS: usize = 1_500;
 
-/// What to do, and what the run needs before it can be done.
+/// A decision, and the run's need before it can be carried out.
 type Decided = (Decision, Option<Need>);
 
 pub(super) struct Turn<'a> {
@@ -65,7 +65,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// What to do with an event, recorded; or what the run needs before that can be.
+    /// Decides what to do with an event and records it; or returns the run's need before that.
     fn decide_once(&self, event: &Event, ledger: &mut Ledger) -> Result<(Option<Fact>, Decided), Error> {
         let now_ms = self.now_ms();
         let patience_ms = self.services.settings.patience_ms;

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_128;
 
-/// The most bytes of a file that is brought in: three hours at 100 MB/s.
+/// The most bytes of a file that is copied: three hours at 100 MB/s.
 const LARGEST: u64 = 1 << 40;
 
 /// Whether a file is there already.
@@ -186,7 +186,7 @@ fn place(folder: &Path, path: &str) -> PathBuf {
     folder.join(format!("{:032x}.sum", XxHash3_128::oneshot(path.as_bytes())))
 }
 
-/// What has a name.
+/// The content of a name.
 enum Content {
     None,
     Expected,

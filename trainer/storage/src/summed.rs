@@ -42,7 +42,7 @@ pub(crate) fn sha256(
     }
 }
 
-/// What is kept at a place, if it is whole.
+/// The bytes and the hash that are kept at a place, if it is whole.
 fn kept(place: &Path) -> Option<(u64, Sha256)> {
     let bytes = disk::open(place, Access::Read).and_then(|file| file.read_from(0, 1 << 10)).ok()?;
     let (text, check) = bytes.split_last_chunk::<8>()?;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use work::Failed;
 
-/// What a leg of the sandbox costs when it takes all of its 900 s.
+/// The cost of a leg of the sandbox that takes all of its 900 s.
 const LEG: f64 = 0.044;
 
 /// Keeps what is sent.

@@ -88,11 +88,11 @@ pub enum Error {
          there, and the run goes on"
     )]
     Replaced {
-        /// What of the job.
+        /// The folder or its part.
         what: String,
-        /// What the features were made of.
+        /// The value that the features were made of.
         expected: String,
-        /// What is there.
+        /// The present value.
         found: String,
     },
     /// A network's parameter could not be read.
