@@ -1,9 +1,12 @@
 //! AWS for the commands: clients with the SDK's own credentials, and a stack's outputs by their names.
 
 use crate::Failure;
-use crate::cloud::{Cloud, configuration};
+use crate::cloud::{CONNECT, Cloud, configuration};
+use crate::trouble::kind;
+pub(crate) use crate::trouble::words;
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_s3::config::RequestChecksumCalculation;
 use protocol::Errand;
 use serde_json::Value;
@@ -44,7 +47,10 @@ impl Aws {
                 "no region: set AWS_REGION, or `region` in ~/.aws/config (labs: us-east-1 or us-west-2)",
             ));
         }
+        // A part takes as long as its bytes take; the SDK itself ends what stands still.
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).build();
         let objects = aws_sdk_s3::config::Builder::from(&config)
+            .timeout_config(timeouts)
             .force_path_style(config.endpoint_url().is_some())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
@@ -125,13 +131,9 @@ pub(crate) fn said(
     what: &str,
     error: impl ProvideErrorMetadata + std::error::Error,
 ) -> Failure {
-    Failure::from(format!("cannot {action} {what}: {}", words(error)))
-}
-
-/// A service's message, or why it was not reached.
-pub(crate) fn words(error: impl ProvideErrorMetadata + std::error::Error) -> String {
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        _ => DisplayErrorContext(error).to_string(),
+    let words = words(error);
+    Failure {
+        code: kind(&words).map_or(1, |kind| kind.code),
+        message: format!("cannot {action} {what}: {words}"),
     }
 }

@@ -1,8 +1,8 @@
 //! The cloud that a command talks to: AWS with the SDK's own credentials, or a local cloud found by its
 //! folder.
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::operation::invoke::InvokeError;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
@@ -11,6 +11,7 @@ use local_cloud::Address;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use terminal::note;
 
 /// The table's name in a local cloud, and the default on AWS.
 pub const TABLE: &str = "baton";
@@ -148,10 +149,21 @@ impl Cloud {
         let kind = if wait { InvocationType::RequestResponse } else { InvocationType::Event };
         let payload = Blob::new(value.to_string().into_bytes());
         let call = self.lambda.invoke().function_name(function).invocation_type(kind).payload(payload);
-        let reply = call.send().await.map_err(|error| Unsent {
+        let call = call.customize().config_override(patient(wait)).send();
+        let reply = told(function, call).await.map_err(|error| Unsent {
             throttled: error.as_service_error().is_some_and(InvokeError::is_too_many_requests_exception),
-            why: format!("{function}: {}", DisplayErrorContext(error)),
+            why: format!("{function}: {}", crate::trouble::words(error)),
         })?;
+        if !wait && reply.status_code != ACCEPTED {
+            let status = reply.status_code;
+            return Err(Unsent {
+                throttled: false,
+                why: format!(
+                    "{function}: what answered is not Lambda (status {status}, expected {ACCEPTED}): is \
+                     there a log-in page, or a proxy, between?"
+                ),
+            });
+        }
         let text =
             reply.payload.map(|blob| String::from_utf8_lossy(blob.as_ref()).into_owned()).unwrap_or_default();
         match reply.function_error {
@@ -163,6 +175,28 @@ impl Cloud {
     }
 }
 
+/// Lambda's answer to an event that it has queued.
+const ACCEPTED: i32 = 202;
+
+/// An invocation that is waited for lasts 15 minutes at most.
+fn patient(wait: bool) -> aws_sdk_lambda::config::Builder {
+    let patience = if wait { Duration::from_secs(15 * 60 + 30) } else { ANSWER };
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(patience).build();
+    aws_sdk_lambda::Config::builder().timeout_config(timeouts)
+}
+
+/// Waits for an answer, and says so when that takes long.
+async fn told<T>(function: &str, call: impl Future<Output = T>) -> T {
+    let mut call = std::pin::pin!(call);
+    let begun = Instant::now();
+    loop {
+        match tokio::time::timeout(SILENCE, &mut call).await {
+            Ok(answer) => return answer,
+            Err(_) => note!("  {function} has not answered for {} s", begun.elapsed().as_secs()),
+        }
+    }
+}
+
 /// An event that was not accepted, or not carried out.
 struct Unsent {
     /// Whether the platform has no room for it now.
@@ -170,8 +204,50 @@ struct Unsent {
     why: String,
 }
 
+/// How long a connection and an answer are waited for.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long a command is silent while it waits.
+const SILENCE: Duration = Duration::from_secs(20);
+
 pub(crate) fn configuration() -> aws_config::ConfigLoader {
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http)
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    /// A network with a log-in page: its answer to every call.
+    fn portal() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 8_192]);
+                let page = "<html>please log in</html>";
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close", page.len());
+                let _ = write!(stream, "{head}\r\n\r\n{page}");
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_log_in_page_is_no_success() {
+        let credentials = aws_sdk_lambda::config::Credentials::new("a", "b", None, None, "test");
+        let loader = configuration().endpoint_url(portal()).region("us-east-1");
+        let cloud = Cloud::with(&loader.credentials_provider(credentials).load().await);
+        let event = protocol::Event::Tick { run: None };
+        let queued = cloud.send("f", &event, false).await.unwrap_err();
+        assert!(queued.contains("is not Lambda"), "{queued}");
+        let reply = cloud.send("f", &event, true).await.unwrap();
+        assert!(crate::start::answer(&reply).is_err(), "{reply}");
+    }
 }

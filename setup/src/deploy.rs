@@ -59,6 +59,18 @@ pub struct Deploy {
     /// Concurrent invocations reserved for this function; 0 reserves none.
     #[arg(long)]
     pub reserve: Option<u32>,
+    /// Dollars that a run may spend, whatever its job says; 0 is no bound.
+    #[arg(long)]
+    pub max_dollars_per_run: Option<f64>,
+    /// Dollars that all runs of a day may spend together; 0 is no bound.
+    #[arg(long)]
+    pub max_dollars_per_day: Option<f64>,
+    /// Workers that a run may have; 0 is no bound.
+    #[arg(long)]
+    pub max_workers: Option<u32>,
+    /// Runs that may be active at a time; 0 is no bound.
+    #[arg(long)]
+    pub max_active_runs: Option<u32>,
     /// The file system's throughput.
     #[arg(long, value_parser = ["bursting", "elastic"])]
     pub throughput: Option<String>,
@@ -205,6 +217,10 @@ impl Deploy {
             ("CodeKey", key),
             ("MemorySize", self.memory.map(|mb| mb.to_string())),
             ("ReservedConcurrency", self.reserve.map(|count| count.to_string())),
+            ("MaxDollarsPerRun", self.max_dollars_per_run.map(|dollars| dollars.to_string())),
+            ("MaxDollarsPerDay", self.max_dollars_per_day.map(|dollars| dollars.to_string())),
+            ("MaxWorkers", self.max_workers.map(|count| count.to_string())),
+            ("MaxActiveRuns", self.max_active_runs.map(|count| count.to_string())),
             ("Throughput", self.throughput.clone()),
             ("BudgetEmail", self.email.clone()),
             (Keep::PARAMETER, (!self.keep.is_empty()).then(|| Keep::parameter(&self.keep))),

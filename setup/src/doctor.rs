@@ -1,8 +1,12 @@
 //! `baton doctor`: checks everything that a run needs, one by one, with advice for each problem.
 
+mod failed;
+
 use crate::Failure;
 use crate::aws::{Aws, Stack, words};
 use protocol::Errand;
+use protocol::items::DayItem;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use terminal::say;
 
@@ -76,6 +80,9 @@ impl Doctor {
         findings.extend(memory(aws, function).await);
         findings.push(recursion(aws, function).await);
         findings.extend(reached(aws, function).await);
+        if let Some(queue) = stack.outputs.get("FailedEvents") {
+            findings.push(Finding { what: "failed", found: failed::look(&aws.config, queue).await });
+        }
         findings
     }
 
@@ -177,7 +184,7 @@ async fn recursion(aws: &Aws, function: &str) -> Finding {
     let found = match asked {
         Err(error) => Err(words(error)),
         Ok(config) => match config.recursive_loop().map(|setting| setting.as_str()) {
-            Some("Allow") => Ok("allowed; each run has limits of its own".into()),
+            Some("Allow") => Ok("allowed; each run has limits of its own, and all have the ceiling".into()),
             other => Err(format!(
                 "{}: a run would be cut after 16 invocations: baton deploy, or aws lambda \
                  put-function-recursion-config --function-name {function} --recursive-loop Allow",
@@ -212,7 +219,10 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
         ("bucket", "the network needs the gateway endpoint for S3, the role s3:GetObject and s3:PutObject"),
     ];
     let reached = advices.into_iter().filter_map(|(what, advice)| about(what, advice, answer.get(what)?));
-    reached.chain(answer.get("file_system").and_then(space)).collect()
+    reached
+        .chain(answer.get("file_system").and_then(space))
+        .chain(answer.get("ceiling").and_then(ceiling))
+        .collect()
 }
 
 /// The free space of the function's file system. EFS reports 8 EB; the bytes in use cost money.
@@ -231,6 +241,38 @@ fn space(file_system: &Value) -> Option<Finding> {
         Ok(format!("{free_gb} free, {used_gb} in use"))
     };
     Some(Finding { what: "space", found })
+}
+
+/// The operator's ceiling, and how much of today's is taken.
+fn ceiling(answer: &Value) -> Option<Finding> {
+    let what = "ceiling";
+    if let Some(why) = answer.get("why").and_then(Value::as_str) {
+        return Some(Finding { what, found: Err(format!("{why}: no run begins work until it can be read")) });
+    }
+    let DayItem { day, dollars, dollars_limit, run_dollars_limit, workers_limit, active, active_limit } =
+        DayItem::deserialize(answer).ok()?;
+    let bound = |limit: f64, words: &str| (limit > 0.0).then(|| format!("{words} {limit}"));
+    let bounds = [
+        bound(run_dollars_limit, "dollars of a run at most"),
+        bound(workers_limit.into(), "workers of a run at most"),
+        bound(active_limit.into(), "active runs at most"),
+    ];
+    let others = bounds.into_iter().flatten().map(|words| format!("; {words}")).collect::<String>();
+    let found = if dollars_limit <= 0.0 {
+        Ok(format!(
+            "none for a day: a job may spend what it says; baton deploy --max-dollars-per-day 50{others}"
+        ))
+    } else if dollars >= 0.99 * dollars_limit {
+        Err(format!(
+            "runs have {dollars:.4} of the {dollars_limit} dollars of {day}: no more work begins before \
+             midnight, UTC; baton deploy --max-dollars-per-day gives more{others}"
+        ))
+    } else {
+        Ok(format!(
+            "runs have {dollars:.4} of the {dollars_limit} dollars of {day}, {active} are active{others}"
+        ))
+    };
+    Some(Finding { what, found })
 }
 
 fn about(what: &'static str, advice: &str, answer: &Value) -> Option<Finding> {
@@ -255,6 +297,22 @@ mod tests {
         assert_eq!(found(20_000_000_000).unwrap(), "20.0 GB free, 2.5 GB in use");
         assert!(found(1_000_000).unwrap_err().contains("0.0 GB free, 2.5 GB in use: remove runs"));
         assert!(space(&json!({"ok": false, "why": "not mounted"})).is_none());
+    }
+
+    #[test]
+    fn the_operators_ceiling_is_told_with_what_is_left_of_it() {
+        let found = |dollars: f64, limit: f64| {
+            let day = json!({"day": "2026-11-29", "dollars": dollars, "dollars_limit": limit, "active": 2,
+                "run_dollars_limit": 5.0});
+            ceiling(&day).unwrap().found
+        };
+        let fine = found(1.25, 50.0).unwrap();
+        assert!(
+            fine.contains("1.2500 of the 50 dollars of 2026-11-29, 2 are active; dollars of a run at most 5")
+        );
+        assert!(found(50.0, 50.0).unwrap_err().contains("no more work begins before midnight"));
+        assert!(found(3.0, 0.0).unwrap().starts_with("none for a day"));
+        assert!(ceiling(&json!({"ok": false, "why": "damaged"})).unwrap().found.is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use storage::Fate;
 
 /// A command's failure. Exit codes: 1 anything else, 2 wrong usage (clap's own), 3 bad input,
-/// 4 reading or writing.
+/// 4 reading or writing, 6 AWS not reached, 7 AWS does not allow it, 8 AWS throttles.
 #[derive(Debug)]
 pub struct Failure {
     /// The process's exit code.

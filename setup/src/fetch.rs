@@ -1,7 +1,7 @@
 //! `baton fetch`: downloads public data sets and pretrained weights from their official places to where a job
 //! finds them.
 
-mod download;
+pub(crate) mod download;
 #[cfg(test)]
 mod server;
 mod sources;
@@ -22,6 +22,12 @@ use storage::Root;
 use terminal::say;
 use transfer::weights::{Normalisation, install};
 
+/// How long a part of a download may take to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// Waits between two tries in which nothing came.
+pub(crate) const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30)];
+
 /// Downloads a data set or pretrained weights and puts them where a job finds them.
 ///
 /// A download that was interrupted is continued; its SHA-256 is verified.
@@ -38,6 +44,10 @@ pub struct Fetch {
     /// Take the files from this folder's URL instead of the official ones; checksums stay the same.
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
+    /// Take also files of which only a part of the checksum is known, 32 bits: who is between you and the
+    /// server can forge those.
+    #[arg(long)]
+    pub unpinned: bool,
     /// Print the result as JSON, and no progress.
     #[arg(long)]
     pub json: bool,
@@ -94,16 +104,20 @@ impl Fetch {
     }
 
     fn download(&self, source: &Source) -> Result<PathBuf, Failure> {
+        if !source.is_pinned() && !self.unpinned {
+            return Err(Failure::input(unpinned(source)));
+        }
         let folder = self.root.join("downloads");
         std::fs::create_dir_all(&folder).map_err(Failure::io("create", &folder))?;
         let base = self.mirror.as_deref().unwrap_or(source.base).trim_end_matches('/');
         let path = folder.join(source.file);
-        let waits = [1, 3, 10, 30].map(Duration::from_secs).to_vec();
         let download = Download {
             url: format!("{base}/{}", source.file),
             path: path.clone(),
             sha256: source.sha256.into(),
-            waits: if self.mirror.is_some() { Vec::new() } else { waits },
+            most: source.bytes,
+            patience: PATIENCE,
+            waits: if self.mirror.is_some() { Vec::new() } else { WAITS.to_vec() },
         };
         let bar = self.bar("{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left");
         bar.set_message(source.file);
@@ -137,6 +151,16 @@ impl Fetch {
     }
 }
 
+/// Why a file is not taken without being asked for, and what to do.
+fn unpinned(source: &Source) -> String {
+    let Source { name, base, file, sha256, .. } = source;
+    format!(
+        "of {name} only the first 32 bits of the checksum are known ({sha256}), which a forgery can have, \
+         too: fetch {base}/{file} from where you trust the way, look at it, and install it with `baton \
+         weights`; or give --unpinned"
+    )
+}
+
 /// The message with the steps to do by hand.
 fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
     let Source { base, file, sha256, bytes, .. } = source;
@@ -152,7 +176,7 @@ fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
                 path.display()
             ),
         },
-        download::Error::Checksum { .. } => Failure {
+        download::Error::Checksum { .. } | download::Error::Length { .. } => Failure {
             code: 3,
             message: format!(
                 "{error}: it is damaged or another file. Remove it if it is still there, and try again."

@@ -84,7 +84,7 @@ impl Logs {
     async fn aws(&self) -> Result<(), Failure> {
         let aws = Aws::connect().await?;
         let group = aws.output(&self.stack, "LogGroup").await?;
-        let log = CloudWatch::new(&aws.config, group)?;
+        let log = CloudWatch::new(&aws.config, group);
         let mut since_ms = crate::now_ms().saturating_sub(self.minutes.saturating_mul(60_000));
         let mut told = BTreeSet::new();
         loop {

@@ -2,11 +2,16 @@
 
 use crate::Failure;
 use crate::aws::{Aws, said};
-use crate::fetch::sha256;
-use crate::output::write_whole;
+use crate::fetch::download::{Download, sha256};
+use crate::fetch::{PATIENCE, WAITS};
+use aws_sdk_s3::presigning::PresigningConfig;
 use protocol::{Errand, Pushed, RunId};
 use std::path::PathBuf;
+use std::time::Duration;
 use terminal::say;
+
+/// How long the address of a file is good for.
+const SIGNED: Duration = Duration::from_secs(6 * 3_600);
 
 /// Copies a run's model here, for `baton predict`, `evaluate` and `export`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,9 +40,7 @@ impl Pull {
         let aws = Aws::connect().await?;
         let bucket = aws.output(&self.stack, "Bucket").await?;
         let function = aws.output(&self.stack, "Function").await?;
-        let reply = aws.ask(&function, &Errand::Deliver { run: run.clone() }).await?;
-        let delivered: Vec<Pushed> = serde_json::from_value(reply["delivered"].clone())
-            .map_err(|error| Failure::from(format!("the function's answer: {error}")))?;
+        let delivered = deliver(&aws, &function, &run).await?;
         let within = format!("runs/{run}/");
         for file in &delivered {
             // A function that is not ours must not be able to write elsewhere here.
@@ -62,22 +65,37 @@ impl Pull {
             say!("  {} is there", path.display());
             return Ok(());
         }
-        let object = aws.objects.get_object().bucket(bucket).key(&file.path).send().await;
-        let object = object.map_err(|error| said("download", &file.path, error))?;
-        let body = object.body.collect().await;
-        let body = body.map_err(|error| Failure::from(format!("{}: {error}", file.path)))?.to_vec();
-        let found: String =
-            <sha2::Sha256 as sha2::Digest>::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
-        if found != file.sha256 {
-            return Err(Failure::input(format!(
-                "{} arrived with SHA-256 {found}, expected {}: run the same command again",
-                file.path, file.sha256
-            )));
-        }
         let folder = path.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
-        write_whole(&path, &body)?;
-        say!("  {} ({:.1} MB)", path.display(), body.len() as f64 / 1e6);
+        let signed = PresigningConfig::expires_in(SIGNED).map_err(|error| error.to_string())?;
+        let object = aws.objects.get_object().bucket(bucket).key(&file.path).presigned(signed).await;
+        let url = object.map_err(|error| said("download", &file.path, error))?.uri().to_owned();
+        // Beside, under its content's name: an interrupted download is gone on with, and what is there stays
+        // until the new is whole.
+        let incoming = folder.join(format!(".{}", file.sha256.get(..16).unwrap_or(&file.sha256)));
+        let (sha256, most, waits) = (file.sha256.clone(), file.bytes, WAITS.to_vec());
+        let download = Download { url, path: incoming.clone(), sha256, most, patience: PATIENCE, waits };
+        let got = tokio::task::spawn_blocking(move || download.run(&|_| {})).await;
+        got.map_err(|error| error.to_string())?
+            .map_err(|error| Failure { code: 4, message: format!("{error}: do the same again") })?;
+        std::fs::rename(&incoming, &path).map_err(Failure::io("write", &path))?;
+        say!("  {} ({:.1} MB)", path.display(), file.bytes as f64 / 1e6);
         Ok(())
+    }
+}
+
+/// Has the function put a run's files into the bucket, in as many goes as it takes.
+async fn deliver(aws: &Aws, function: &str, run: &RunId) -> Result<Vec<Pushed>, Failure> {
+    let mut delivered: Vec<Pushed> = Vec::new();
+    loop {
+        let errand = Errand::Deliver { run: run.clone(), from: delivered.len() };
+        let reply = aws.ask(function, &errand).await?;
+        let some: Vec<Pushed> = serde_json::from_value(reply["delivered"].clone())
+            .map_err(|error| Failure::from(format!("the function's answer: {error}")))?;
+        let none = some.is_empty();
+        delivered.extend(some);
+        if none || delivered.len() as u64 >= reply["of"].as_u64().unwrap_or(0) {
+            return Ok(delivered);
+        }
     }
 }

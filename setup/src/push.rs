@@ -9,9 +9,11 @@ use crate::aws::{Aws, said};
 use crate::fetch::sha256;
 use aws_sdk_s3::primitives::ByteStream;
 use parts::{Parts, Upload};
-use protocol::{Errand, Manifest, Pushed};
+use protocol::{Errand, FileRef, Manifest, Pushed};
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use storage::Root;
@@ -19,6 +21,8 @@ use terminal::{note, say};
 
 /// How often the function is asked again after an error.
 const TRIES: usize = 5;
+/// The manifest of a folder of weights.
+const WEIGHTS: &str = "weights.json";
 /// S3 accepts an object of 5 TB.
 const LARGEST: u64 = 5 << 40;
 
@@ -99,7 +103,7 @@ impl Push {
             });
         }
         for name in &self.weights {
-            files.extend(folder(&root.weights(name)?, &format!("weights/{name}"), "weights.json")?);
+            files.extend(folder(&root.weights(name)?, &format!("weights/{name}"), WEIGHTS)?);
         }
         for name in &self.program {
             files.extend(sources::program(&root.program(name)?, &format!("programs/{name}"))?);
@@ -112,21 +116,55 @@ impl Push {
     }
 }
 
-/// The files of a folder, `last` at the end.
+/// The files of a folder that its manifest `last` names, and the manifest at the end. No other file is sent,
+/// and no link is followed.
 fn folder(folder: &Path, path: &str, last: &str) -> Result<Vec<(String, PathBuf)>, Failure> {
     if !folder.join(last).is_file() {
         return Err(Failure::input(format!("{} has no {last}: is that the right folder?", folder.display())));
     }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Failure::io("list", folder))? {
-        let entry = entry.map_err(Failure::io("list", folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_file() && !name.starts_with('.') {
-            files.push((format!("{path}/{name}"), entry.path()));
-        }
+    let manifest = folder.join(last);
+    regular(folder, false)?;
+    let text = storage::unseal(&manifest, &storage::read_whole(&manifest)?.0)?;
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|error| Failure::input(format!("{}: {error}", manifest.display())))?;
+    let mut names = named(&value);
+    if last == WEIGHTS {
+        // It names no file: each folder of weights has the same two.
+        names.insert("weights.safetensors".to_owned());
     }
-    files.sort_by_key(|(name, _)| (name.ends_with(&format!("/{last}")), name.clone()));
-    Ok(files)
+    names.remove(last);
+    let file = |name: String| {
+        storage::check_file_name(&name)?;
+        let file = folder.join(&name);
+        regular(&file, true)?;
+        Ok((format!("{path}/{name}"), file))
+    };
+    names.into_iter().chain([last.to_owned()]).map(file).collect()
+}
+
+/// The names of all files that a manifest of a data set lists: whatever has a name, a length and a checksum.
+fn named(manifest: &Value) -> BTreeSet<String> {
+    if let Ok(file) = FileRef::deserialize(manifest) {
+        return BTreeSet::from([file.name]);
+    }
+    let inner: Vec<&Value> = match manifest {
+        Value::Array(values) => values.iter().collect(),
+        Value::Object(entries) => entries.values().collect(),
+        _ => Vec::new(),
+    };
+    inner.into_iter().flat_map(named).collect()
+}
+
+/// Checks that a path is a file or a folder, and no link to one: what it leads to may be anything of this
+/// machine's.
+fn regular(path: &Path, file: bool) -> Result<(), Failure> {
+    let about = std::fs::symlink_metadata(path).map_err(Failure::io("look at", path))?;
+    if about.is_file() == file && !about.is_symlink() {
+        return Ok(());
+    }
+    let expected = if file { "file" } else { "folder" };
+    let why = "only what lies there itself is pushed";
+    Err(Failure::input(format!("{} is no {expected}: {why}", path.display())))
 }
 
 fn describe(path: &str, file: &Path) -> Result<Pushed, Failure> {
@@ -196,6 +234,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_makes_a_folder_visible_is_pushed_last() {
@@ -212,12 +251,25 @@ mod tests {
             stack: "baton".into(),
         };
         assert!(push.files().unwrap_err().message.contains("no dataset.json"));
-        for name in ["a.npy", "z.npy", ".hidden"] {
+        let listed = |name: &str| json!({"name": name, "bytes": 1, "xxh3": "0".repeat(32)});
+        let manifest = |names: &[&str]| {
+            let shards: Vec<_> = names.iter().map(|name| json!({"pixels": listed(name)})).collect();
+            let text = json!({"splits": {"train": {"shards": shards}}}).to_string();
+            std::fs::write(dataset.join("dataset.json"), text).unwrap();
+        };
+        manifest(&["z.npy", "a.npy"]);
+        for name in ["a.npy", "z.npy", ".hidden", "private-key"] {
             std::fs::write(dataset.join(name), name).unwrap();
         }
         std::fs::write(dataset.join("dataset.json"), "{\"schema\": 2}").unwrap();
         let paths: Vec<_> = push.files().unwrap().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, ["datasets/a/a.npy", "datasets/a/z.npy", "datasets/a/dataset.json"]);
+        // A link, and a name that leaves the folder.
+        std::os::unix::fs::symlink("private-key", dataset.join("link.npy")).unwrap();
+        for name in ["link.npy", "../../../etc/passwd", "missing.npy"] {
+            manifest(&["a.npy", name]);
+            assert!(push.files().is_err(), "{name}");
+        }
         let outside = Push { dataset: vec!["../a".into()], ..push };
         assert!(outside.files().is_err());
     }

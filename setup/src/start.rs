@@ -164,10 +164,17 @@ fn run_id(run: Option<&str>) -> Result<Option<RunId>, Failure> {
     run.map(RunId::new).transpose().map_err(Failure::input)
 }
 
-/// Prints the function's answer; a refusal is an error.
-fn answer(reply: &str) -> Result<(), Failure> {
+/// Prints the function's answer; a refusal is an error, and so is what no function of Baton says.
+pub(crate) fn answer(reply: &str) -> Result<(), Failure> {
+    let value = match serde_json::from_str(reply) {
+        Ok(value @ serde_json::Value::Object(_)) => value,
+        _ => {
+            let begins: String = reply.chars().take(120).collect();
+            let why = "is there a log-in page, or a proxy, between?";
+            return Err(Failure::from(format!("what answered is no function of Baton ({begins:?}): {why}")));
+        }
+    };
     say!("{reply}");
-    let value: serde_json::Value = serde_json::from_str(reply).unwrap_or_default();
     match value.get("refused").and_then(|why| why.as_str()) {
         Some(why) => Err(Failure::input(format!("refused: {why}"))),
         None => Ok(()),

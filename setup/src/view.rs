@@ -4,7 +4,9 @@
 use crate::told;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{JobItem, ModelItem, RunItem, Shown, StageItem, WorkerItem};
+use protocol::items::{
+    DAYS_KEY, DayItem, JobItem, ModelItem, RUNS_KEY, RunItem, Shown, StageItem, WorkerItem,
+};
 use protocol::timeline::Timeline;
 use protocol::{At, Course, Fact, Ledger, RunId, Score};
 use serde::Serialize;
@@ -210,8 +212,16 @@ impl View {
 /// # Errors
 /// DynamoDB's error, in words.
 pub async fn runs(client: &Client, table: &str) -> Result<BTreeMap<String, RunItem>, String> {
-    let items = query(client, table, "runs").await?;
+    let items = query(client, table, RUNS_KEY).await?;
     Ok(items.iter().map(|item| (sort_key(item).to_owned(), typed(item))).collect())
+}
+
+/// The newest day in the table, if there is one.
+///
+/// # Errors
+/// DynamoDB's message, in words.
+pub async fn day(client: &Client, table: &str) -> Result<Option<DayItem>, String> {
+    Ok(query(client, table, DAYS_KEY).await?.last().map(typed))
 }
 
 /// Adds the missing runs that have a ledger in the folder. One that cannot be read is left out.

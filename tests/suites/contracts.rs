@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use local_cloud::{Address, LocalCloud, Options};
-use protocol::items::{LARGEST_ITEM, ModelItem};
+use protocol::items::{LARGEST_ITEM, ModelItem, RUNS_KEY};
 use protocol::timeline::rows;
 use protocol::{Fact, Ledger, RunId, Score};
 use run::{START, course, file, first_round, ledger, score, shown, started};
@@ -142,6 +142,7 @@ fn size(item: &Item) -> usize {
 async fn suite(config: SdkConfig) {
     let client = Client::new(&config);
     reports_are_read_back(&config, &client).await;
+    no_run_is_named_as_something_else(&config, &client).await;
     a_report_overwrites_what_is_not_newer(&config, &client).await;
     the_widest_run_stays_within_an_items_size(&config, &client).await;
     a_page_holds_a_thousand_workers_in_order(&client).await;
@@ -182,12 +183,27 @@ async fn reports_are_read_back(config: &SdkConfig, client: &Client) {
     assert_eq!(view.shown, Some(shown()));
     let worker = view.reports[&3];
     assert_eq!((worker.leg, worker.done, worker.of, worker.units_per_second), (1, 1 << 40, 1 << 41, 1e-7));
-    for item in items(client, "a-run").await.iter().chain(&items(client, "runs").await) {
+    for item in items(client, "a-run").await.iter().chain(&items(client, RUNS_KEY).await) {
         assert!(size(item) <= LARGEST_ITEM, "{} bytes: {item:?}", size(item));
         let AttributeValue::N(expires) = &item["expires"] else { panic!("{item:?}") };
         assert_eq!(expires.parse::<u64>().unwrap(), 1_795_000_000 + 90 * 86_400, "seconds, 90 days on");
     }
     assert_eq!(setup::view::runs(client, TABLE).await.unwrap()["a-run"].course(), Some(course()));
+}
+
+/// Of a run that is called as other things are, each item is its own.
+async fn no_run_is_named_as_something_else(config: &SdkConfig, client: &Client) {
+    let ids = ["runs", "run", "days", "probe", "index"];
+    for id in ids {
+        let facts = first_round(id, 2, 1);
+        report(config, move |progress| tell(progress, &facts, START + 1)).await;
+    }
+    let listed = setup::view::runs(client, TABLE).await.unwrap();
+    for id in ids {
+        let view = View::read(client, TABLE, id).await.unwrap().expect("the run");
+        assert_eq!((view.state.workers, view.state.stage), (2, listed[id].stage), "{id}");
+        assert!(!listed.contains_key("stage#000001") && !listed.contains_key("job"), "{:?}", listed.keys());
+    }
 }
 
 async fn a_report_overwrites_what_is_not_newer(config: &SdkConfig, client: &Client) {
@@ -238,7 +254,7 @@ async fn a_condition_that_does_not_hold_writes_nothing(config: &SdkConfig, clien
     let names = Names { function: "none".into(), table: Some(TABLE.into()), ..Names::default() };
     let found = probe(config, &names).await;
     assert_eq!(found["table"]["ok"], true, "{found}");
-    assert!(items(client, "probe").await.is_empty());
+    assert!(items(client, "#probe").await.is_empty());
     let elsewhere = Names { table: Some("other".into()), ..names };
     assert_eq!(probe(config, &elsewhere).await["table"]["ok"], false);
 }

@@ -5,22 +5,23 @@ use crate::Error;
 use protocol::{Errand, Manifest, Pushed, RunId};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::path::Path;
 use storage::{Arrival, Incoming, Root};
 
 /// The longest work of one errand, so that its caller sees it move.
 const PATIENCE_MS: u64 = 45_000;
+/// The most bytes of a manifest: some hundred thousand files.
+const MOST_TEXT: usize = 64 << 20;
 /// The part of an invocation's time that is kept for writing and answering.
 const RESERVE_MS: u64 = 5_000;
 
 /// Objects by their keys.
 pub trait Bucket: Send + Sync {
-    /// A small object, whole.
-    fn read(&self, key: &str) -> Result<Vec<u8>, Error>;
     /// An object from a byte on, piece by piece, until there is no more or `take` returns false.
     fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error>;
-    /// Puts a file.
-    fn put(&self, key: &str, file: &Path) -> Result<(), Error>;
+    /// Puts a file of so many bytes.
+    fn put(&self, key: &str, file: &Path, bytes: u64) -> Result<(), Error>;
 }
 
 /// Takes a piece of an object and returns whether to go on.
@@ -48,7 +49,7 @@ impl Desk<'_> {
     pub fn carry_out(&self, errand: &Errand) -> Result<Value, Error> {
         match errand {
             Errand::Prepare { manifest, from } => self.prepare(manifest, *from),
-            Errand::Deliver { run } => self.deliver(run),
+            Errand::Deliver { run, from } => self.deliver(run, *from),
             Errand::Probe => Ok(self.probe()),
         }
     }
@@ -56,7 +57,7 @@ impl Desk<'_> {
     /// Copies files in until all are there or the time is up; the answer says where to continue.
     fn prepare(&self, manifest: &str, from: usize) -> Result<Value, Error> {
         let bucket = self.bucket()?;
-        let text = bucket.read(manifest)?;
+        let text = small(bucket, manifest)?;
         let Manifest { schema, files } = serde_json::from_slice(&text)
             .map_err(|e| protocol::Error::refused(manifest, e.to_string(), "a manifest of `baton push`"))?;
         if schema != Manifest::SCHEMA {
@@ -80,8 +81,9 @@ impl Desk<'_> {
         Ok(json!({"prepared": done, "of": files.len(), "bytes": bytes}))
     }
 
-    /// Puts a run's ledger and model into the bucket.
-    fn deliver(&self, run: &RunId) -> Result<Value, Error> {
+    /// Puts a run's ledger and model into the bucket until all are there or the time is up: one file at
+    /// least.
+    fn deliver(&self, run: &RunId, from: usize) -> Result<Value, Error> {
         let bucket = self.bucket()?;
         let folder = self.root.run(run);
         let ledger = folder.ledger();
@@ -102,19 +104,18 @@ impl Desk<'_> {
             }
         }
         files.sort();
+        let (until_ms, of) = (self.until_ms(), files.len());
         let mut delivered = Vec::new();
-        for (name, path) in files {
-            let bytes = std::fs::read(&path).map_err(storage::Error::io("read", &path))?;
+        for (name, path) in files.into_iter().skip(from) {
+            if !delivered.is_empty() && (self.now_ms)() >= until_ms {
+                break;
+            }
+            let (bytes, sha256) = content(&path).map_err(storage::Error::io("read", &path))?;
             let key = format!("runs/{run}/{name}");
-            bucket.put(&key, &path)?;
-            delivered.push(Pushed {
-                path: key,
-                bytes: bytes.len() as u64,
-                sha256: sha256(&bytes),
-                executable: false,
-            });
+            bucket.put(&key, &path, bytes)?;
+            delivered.push(Pushed { path: key, bytes, sha256, executable: false });
         }
-        Ok(json!({"delivered": delivered}))
+        Ok(json!({"delivered": delivered, "of": of}))
     }
 
     fn probe(&self) -> Value {
@@ -148,8 +149,9 @@ fn bring_in(
     file: &Pushed,
     in_time: &dyn Fn() -> bool,
 ) -> Result<(bool, u64), Error> {
-    let mut incoming = match Incoming::begin(root, &file.path, file.bytes, &file.sha256)? {
+    let mut incoming = match Incoming::begin(root, &file.path, (file.bytes, &file.sha256), in_time)? {
         Arrival::There => return Ok((true, 0)),
+        Arrival::Unknown => return Ok((false, 0)),
         Arrival::Missing(incoming) => incoming,
     };
     let had = incoming.have();
@@ -163,18 +165,47 @@ fn bring_in(
     if !incoming.is_whole() {
         return Ok((false, new));
     }
-    incoming.finish()?;
-    Ok((true, new))
+    Ok((incoming.finish(in_time)?, new))
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// A small object, whole.
+fn small(bucket: &dyn Bucket, key: &str) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    bucket.stream(key, 0, &mut |piece| {
+        text.extend_from_slice(piece);
+        Ok(text.len() <= MOST_TEXT)
+    })?;
+    if text.len() > MOST_TEXT {
+        let expected = format!("at most {MOST_TEXT}: push fewer files at a time");
+        return Err(protocol::Error::refused(key, "more bytes", expected).into());
+    }
+    Ok(text)
+}
+
+/// Length and SHA-256 of a file, however large it is.
+fn content(path: &Path) -> std::io::Result<(u64, String)> {
+    let (mut file, mut hash) = (std::fs::File::open(path)?, Sha256::new());
+    let (mut bytes, mut piece) = (0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&piece[..read]);
+        bytes += read as u64;
+    }
+    Ok((bytes, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    fn sha256(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
@@ -186,13 +217,9 @@ mod tests {
     }
 
     impl Bucket for Memory {
-        fn read(&self, key: &str) -> Result<Vec<u8>, Error> {
-            let found = self.objects.lock().unwrap().get(key).cloned();
-            found.ok_or_else(|| Error::Bucket { key: key.into(), reason: "NoSuchKey".into() })
-        }
         fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error> {
             for (index, piece) in self.read(key)?[from as usize..].chunks(4).enumerate() {
-                if self.cut_after == Some(index) {
+                if self.cut_after == Some(index) && key.starts_with("push/files/") {
                     return Err(Error::Bucket { key: key.into(), reason: "cut".into() });
                 }
                 if !take(piece)? {
@@ -201,13 +228,18 @@ mod tests {
             }
             Ok(())
         }
-        fn put(&self, key: &str, file: &Path) -> Result<(), Error> {
+        fn put(&self, key: &str, file: &Path, _: u64) -> Result<(), Error> {
             self.objects.lock().unwrap().insert(key.into(), std::fs::read(file).unwrap());
             Ok(())
         }
     }
 
     impl Memory {
+        fn read(&self, key: &str) -> Result<Vec<u8>, Error> {
+            let found = self.objects.lock().unwrap().get(key).cloned();
+            found.ok_or_else(|| Error::Bucket { key: key.into(), reason: "NoSuchKey".into() })
+        }
+
         fn push(&self, files: &[(&str, &str)]) {
             let mut objects = self.objects.lock().unwrap();
             let pushed = |(path, text): &(&str, &str)| {
@@ -261,6 +293,33 @@ mod tests {
     }
 
     #[test]
+    fn hashing_stops_when_the_time_is_up_and_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let bucket = Memory::default();
+        let large = "0123456789abcdef".repeat(3 << 16);
+        bucket.push(&[("datasets/a/train.npy", &large), ("datasets/a/dataset.json", "{}")]);
+        ask(&root, &bucket, &prepare(0), 0).unwrap();
+        // It is there. Each look at the clock takes 20 s: an errand has time for two pieces of a megabyte.
+        let mut errands = 1;
+        while ask(&root, &bucket, &prepare(0), 20_000).unwrap()["prepared"] != 2 {
+            errands += 1;
+            assert!(errands < 9, "no errand comes further than the one before");
+        }
+        assert!(errands > 1, "three megabytes were looked at in one errand, whatever the time");
+    }
+
+    #[test]
+    fn a_manifest_without_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let bucket = Memory::default();
+        bucket.objects.lock().unwrap().insert("push/1.json".into(), vec![b' '; MOST_TEXT + 1]);
+        let error = ask(&root, &bucket, &prepare(0), 0).unwrap_err().to_string();
+        assert!(error.contains("push fewer files"), "{error}");
+    }
+
+    #[test]
     fn a_stream_that_breaks_off_is_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(folder.path()).unwrap();
@@ -308,7 +367,7 @@ mod tests {
         let root = Root::open(folder.path()).unwrap();
         let bucket = Memory::default();
         let run = RunId::new("a-run").unwrap();
-        let deliver = Errand::Deliver { run: run.clone() };
+        let deliver = Errand::Deliver { run: run.clone(), from: 0 };
         assert!(matches!(ask(&root, &bucket, &deliver, 0), Err(Error::NoRun { .. })));
         root.run(&run).create().unwrap();
         std::fs::write(root.run(&run).ledger(), "facts").unwrap();
@@ -318,7 +377,13 @@ mod tests {
         let keys: Vec<_> = delivered.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(keys, ["runs/a-run/ledger", "runs/a-run/model/model.json"]);
         assert_eq!(delivered[1].sha256, sha256(b"{}"));
-        assert_eq!(bucket.read(keys[1]).unwrap(), b"{}");
+        assert_eq!((bucket.read(keys[1]).unwrap(), reply["of"].as_u64()), (b"{}".to_vec(), Some(2)));
+        // Each look at the clock takes a minute: a file for each errand, and the next goes on behind it.
+        for (from, key) in keys.iter().enumerate() {
+            let reply = ask(&root, &bucket, &Errand::Deliver { run: run.clone(), from }, 60_000).unwrap();
+            let files: Vec<Pushed> = serde_json::from_value(reply["delivered"].clone()).unwrap();
+            assert_eq!((files.len(), files[0].path.as_str()), (1, *key), "{reply}");
+        }
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub enum Error {
         /// The service's message.
         reason: String,
     },
+    /// The operator allows no more.
+    #[error("the operator's ceiling: {0}")]
+    Ceiling(String),
     /// There is no run that the event could be for.
     #[error("run: found {found}, expected a run that was started; send {{\"start\": true}} first")]
     NoRun {
@@ -64,7 +67,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Error::Storage(_) => "Storage",
-            Error::Protocol(_) | Error::NoRun { .. } => "Protocol",
+            Error::Protocol(_) | Error::NoRun { .. } | Error::Ceiling(_) => "Protocol",
             Error::Work(failed) if failed.lasting => "Storage",
             Error::Work(_) => "Work",
             Error::Ahead(_) => "Ahead",
@@ -88,7 +91,10 @@ impl Error {
             Error::Protocol(protocol::Error::Contradiction { .. } | protocol::Error::Schema { .. }) => {
                 Fate::Halt
             }
-            Error::Protocol(_) | Error::NoRun { .. } => Fate::Refuse,
+            // An answer to an event that was queued is heard by nobody: it fails, and is kept when it has
+            // failed as often as the platform tries.
+            Error::Protocol(protocol::Error::Malformed(_)) => Fate::Retry,
+            Error::Protocol(_) | Error::NoRun { .. } | Error::Ceiling(_) => Fate::Refuse,
             Error::Storage(error) => error.fate().into(),
             Error::Work(failed) => failed.fate.into(),
             Error::Ahead(_) | Error::Send { .. } | Error::Bucket { .. } => Fate::Retry,

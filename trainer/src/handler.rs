@@ -5,6 +5,7 @@
 //!       ─ send what is due ─ report
 //! ```
 
+mod ceiling;
 mod combine;
 mod finish;
 mod leg;
@@ -18,6 +19,7 @@ mod tick;
 mod turn;
 mod worker;
 
+pub use ceiling::today;
 pub use reply::Reply;
 
 use crate::services::{Invocation, Services};
@@ -29,8 +31,9 @@ use work::Stage;
 /// Carries out one event.
 ///
 /// # Errors
-/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform must deliver the event again. Everything else
-/// is answered.
+/// Only those whose [`Fate`] is [`Fate::Retry`]: the platform must deliver the event again, and keeps what
+/// has failed as often as it tries. What is no event of ours at all is one of these. Everything else is
+/// answered.
 pub fn handle(services: &Services, payload: &[u8], invocation: &Invocation) -> Result<Reply, Error> {
     let reply = Event::parse(payload).map_err(Error::from).and_then(|event| match &event {
         Event::Start(start) => start::start(services, start, &event, invocation),
@@ -62,7 +65,7 @@ fn act(turn: Turn<'_>, event: &Event) -> Result<Reply, Error> {
         Decision::Close(reason) => turn.close(reason),
         Decision::Cut(why) => turn.cut(why),
         Decision::End(ending) => turn.end(&ledger, ending),
-        Decision::Reopen => turn.reopen(),
+        Decision::Reopen => turn.reopen(&ledger),
         Decision::Resend(targets) => turn.send(&ledger, &targets),
         Decision::Wait(why) | Decision::Ignore(why) => Ok(Reply::ignored(why)),
         Decision::Ahead(why) => Err(Error::Ahead(why)),

@@ -1,7 +1,7 @@
 //! The Lambda function's process: environment to services to `lambda_runtime`, nothing else.
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use protocol::Errand;
+use protocol::{Ceiling, Errand};
 use serde_json::{Value, json};
 use std::env;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use trainer::cloud::{DynamoProgress, LambdaInvoke, Names, NoProgress, S3Bucket, SystemClock};
 use trainer::cloud::{configuration, probe};
 use trainer::errand::{Bucket, Desk};
-use trainer::handler::handle;
+use trainer::handler::{handle, today};
 use trainer::services::{Invocation, Ledgers, Notice, Progress, Services, Settings};
 
 /// How long an answer may take to get out of a process that was told to end.
@@ -135,11 +135,21 @@ impl Function {
         }
     }
 
+    /// The services that are reached, and the operator's ceiling.
+    fn probe(&self) -> Value {
+        let mut found = Handle::current().block_on(probe(&self.config, &self.names));
+        found["ceiling"] = match today(&self.services) {
+            Ok(day) => json!(day),
+            Err(error) => json!({"ok": false, "why": error.to_string()}),
+        };
+        found
+    }
+
     fn carry_out(&self, errand: &Errand, invocation: &Invocation) -> Result<Value, trainer::Error> {
         let desk = Desk {
             root: &self.services.root,
             bucket: self.bucket.as_ref().map(|bucket| bucket as &dyn Bucket),
-            probe: &|| Handle::current().block_on(probe(&self.config, &self.names)),
+            probe: &|| self.probe(),
             now_ms: &|| self.services.clock.now_ms(),
             deadline_ms: invocation.deadline_ms,
         };
@@ -167,11 +177,27 @@ fn services(config: &aws_config::SdkConfig, names: &Names) -> Result<Services, l
         settings: Settings {
             threads: number("BATON_THREADS")?
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            ceiling: ceiling()?,
             lock_wait: Duration::from_secs(30),
             patience_ms: number("BATON_PATIENCE_MS")?.unwrap_or(180_000),
         },
         ledgers: Ledgers::default(),
         notice: Notice::default(),
+    })
+}
+
+/// The operator's ceiling; 0 is no bound.
+fn ceiling() -> Result<Ceiling, lambda_runtime::Error> {
+    let dollars = |key| match number::<f64>(key)? {
+        Some(bad) if !bad.is_finite() || bad < 0.0 => Err(refused(key, &bad.to_string(), "dollars")),
+        found => Ok(found.filter(|dollars| *dollars > 0.0)),
+    };
+    let count = |key| number::<u32>(key).map(|found| found.filter(|count| *count > 0));
+    Ok(Ceiling {
+        dollars_per_run: dollars("BATON_MAX_DOLLARS_PER_RUN")?,
+        dollars_per_day: dollars("BATON_MAX_DOLLARS_PER_DAY")?,
+        workers: count("BATON_MAX_WORKERS")?,
+        active_runs: count("BATON_MAX_ACTIVE_RUNS")?,
     })
 }
 
@@ -182,7 +208,10 @@ fn name(key: &str) -> Option<String> {
 
 /// A number from the environment, unless it is missing.
 fn number<T: std::str::FromStr>(key: &str) -> Result<Option<T>, lambda_runtime::Error> {
-    let Ok(text) = env::var(key) else { return Ok(None) };
-    let refused = || json!({"key": key, "found": text, "expected": "a whole number"}).to_string();
-    text.parse().map(Some).map_err(|_| refused().into())
+    let Some(text) = name(key) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| refused(key, &text, "a number"))
+}
+
+fn refused(key: &str, found: &str, expected: &str) -> lambda_runtime::Error {
+    json!({"key": key, "found": found, "expected": expected}).to_string().into()
 }

@@ -1,8 +1,8 @@
 //! The ports of the handler: all its calls of the outside world go through one of these.
 
 use crate::Error;
-use protocol::items::ModelItem;
-use protocol::{Event, Fact, Ledger, RunId};
+use protocol::items::{DayItem, ModelItem};
+use protocol::{Ceiling, Event, Fact, Lease, Ledger, RunId, Shares};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,10 @@ impl Notice {
 /// Ledgers as this process last saw them, by their files. They are only a view: each is brought up to date
 /// under its lock.
 #[derive(Default)]
-pub struct Ledgers(Mutex<HashMap<PathBuf, Seen>>);
+pub struct Ledgers {
+    runs: Mutex<HashMap<PathBuf, Seen>>,
+    shares: Mutex<SeenShares>,
+}
 
 /// A ledger as far as it was read.
 #[derive(Clone, Debug, Default)]
@@ -59,19 +62,39 @@ pub(crate) struct Seen {
     pub(crate) ledger: Option<Arc<Ledger>>,
 }
 
+/// The log of all runs' shares as far as it was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeenShares {
+    pub(crate) known: Known,
+    pub(crate) shares: Shares,
+}
+
 impl Ledgers {
+    pub(crate) fn take_shares(&self) -> SeenShares {
+        std::mem::take(&mut *self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    pub(crate) fn put_shares(&self, seen: SeenShares) {
+        *self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = seen;
+    }
+
+    /// Asks the shares as they were last read.
+    pub(crate) fn of_shares<R>(&self, ask: impl FnOnce(&Shares) -> R) -> R {
+        ask(&self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).shares)
+    }
+
     pub(crate) fn take(&self, file: &Path) -> Seen {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(file).unwrap_or_default()
+        self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(file).unwrap_or_default()
     }
 
     /// How far a ledger was read, if it was.
     pub(crate) fn known(&self, file: &Path) -> Known {
-        let ledgers = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let ledgers = self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         ledgers.get(file).map(|seen| seen.known.clone()).unwrap_or_default()
     }
 
     pub(crate) fn put(&self, file: &Path, seen: Seen) {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(file.to_owned(), seen);
+        self.runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(file.to_owned(), seen);
     }
 }
 
@@ -82,6 +105,8 @@ pub struct Settings {
     pub threads: usize,
     /// How long to wait for the ledger's lock.
     pub lock_wait: Duration,
+    /// The operator's bounds, whatever event comes.
+    pub ceiling: Ceiling,
     /// How long after its due time a `tick` counts work as lost, in milliseconds.
     pub patience_ms: u64,
 }
@@ -95,6 +120,14 @@ pub struct Invocation {
     pub deadline_ms: u64,
     /// The function's memory, in MB.
     pub memory_mb: u32,
+}
+
+impl Invocation {
+    /// Its hold on work that it begins at that time.
+    pub(crate) fn lease(&self, at_ms: u64) -> Lease {
+        let (invocation, memory_mb) = (self.id.clone(), self.memory_mb);
+        Lease { invocation, at_ms, until_ms: self.deadline_ms, memory_mb }
+    }
 }
 
 /// Sends events, asynchronously: each is queued by the platform when this returns.
@@ -130,6 +163,8 @@ pub trait Progress: Send + Sync {
     fn facts(&self, run: &RunId, facts: &[Fact]);
     /// A run has ended with this model.
     fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64);
+    /// All runs of a day have this much of it.
+    fn day(&self, _day: &DayItem, _now_ms: u64) {}
     /// A worker's progress.
     fn worker(&self, report: &WorkerReport<'_>);
     /// Sends all reports now, or gives up within a second: the sandbox is about to freeze.

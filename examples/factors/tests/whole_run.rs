@@ -33,7 +33,12 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
         progress: Box::new(NoProgress),
         clock: Box::new(SystemClock),
         workloads: Registry::new(vec![("factors", Box::new(Factors))]),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
+        settings: Settings {
+            ceiling: protocol::Ceiling::default(),
+            threads: 1,
+            lock_wait: Duration::from_secs(5),
+            patience_ms: 600_000,
+        },
         ledgers: Ledgers::default(),
         notice: Notice::default(),
     };

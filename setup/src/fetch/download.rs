@@ -11,20 +11,24 @@ use ureq::http::StatusCode;
 
 /// A file to download.
 #[derive(Clone, Debug)]
-pub(super) struct Download {
+pub(crate) struct Download {
     /// Its URL.
-    pub(super) url: String,
+    pub(crate) url: String,
     /// The path of the file here.
-    pub(super) path: PathBuf,
-    /// How its SHA-256 begins, in hex.
-    pub(super) sha256: String,
-    /// Waits before each further try after the connection was lost.
-    pub(super) waits: Vec<Duration>,
+    pub(crate) path: PathBuf,
+    /// How its SHA-256 begins, in hex: whole, or as much as is known.
+    pub(crate) sha256: String,
+    /// The most bytes that it has: a longer one is another file.
+    pub(crate) most: u64,
+    /// How long a part of it may take, before the rest is asked for again.
+    pub(crate) patience: Duration,
+    /// Waits before each further try after the connection was lost and nothing new had come.
+    pub(crate) waits: Vec<Duration>,
 }
 
 /// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// The server was not reached, or did not deliver, in all tries.
     #[error("{0}")]
     Network(String),
@@ -37,6 +41,16 @@ pub(super) enum Error {
         expected: String,
         /// The checksum that it has.
         found: String,
+    },
+    /// The server has more bytes than the file that is meant.
+    #[error("{url} has {found} bytes or more, expected {expected} at the most")]
+    Length {
+        /// Where it lies.
+        url: String,
+        /// The most bytes that it may have.
+        expected: u64,
+        /// The bytes that the server has.
+        found: u64,
     },
     /// The file could not be written or read.
     #[error("cannot {action} {}: {source}", .path.display())]
@@ -52,11 +66,11 @@ pub(super) enum Error {
 
 /// How far a download is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Bytes downloaded.
-    pub(super) done: u64,
+    pub(crate) done: u64,
     /// Bytes in all, if the server says.
-    pub(super) of: Option<u64>,
+    pub(crate) of: Option<u64>,
 }
 
 /// The result of one try to download the rest.
@@ -74,7 +88,7 @@ impl Download {
     ///
     /// # Errors
     /// Any [`Error`].
-    pub(super) fn run(&self, progress: &dyn Fn(Progress)) -> Result<(), Error> {
+    pub(crate) fn run(&self, progress: &dyn Fn(Progress)) -> Result<(), Error> {
         if self.path.exists() {
             return self.verify(&self.path);
         }
@@ -83,10 +97,16 @@ impl Download {
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(20)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_body(Some(self.patience))
             .build()
             .into();
-        let mut waits = self.waits.iter();
+        let length = || fs::metadata(&part).map_or(0, |about| about.len());
+        let (mut waits, mut before) = (self.waits.iter(), length());
         while let Try::Lost(why) = self.resume(&agent, &part, progress)? {
+            let now = length();
+            if now > before {
+                (waits, before) = (self.waits.iter(), now);
+            }
             let Some(wait) = waits.next() else { return Err(Error::Network(why)) };
             sleep(*wait);
         }
@@ -95,6 +115,11 @@ impl Download {
             return Err(error);
         }
         fs::rename(&part, &self.path).map_err(failed("rename", &part))
+    }
+
+    /// The address without what signs it, which is nobody else's.
+    fn place(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
     }
 
     fn part(&self) -> PathBuf {
@@ -114,7 +139,7 @@ impl Download {
         }
         let mut response = match request.call() {
             Ok(response) => response,
-            Err(error) => return Ok(Try::Lost(format!("{}: {error}", self.url))),
+            Err(error) => return Ok(Try::Lost(format!("{}: {error}", self.place()))),
         };
         match response.status() {
             StatusCode::PARTIAL_CONTENT => {}
@@ -125,10 +150,15 @@ impl Download {
             }
             // Nothing is missing; the checksum decides whether it is right.
             StatusCode::RANGE_NOT_SATISFIABLE if done > 0 => return Ok(Try::Complete),
-            status if status.is_server_error() => return Ok(Try::Lost(format!("{}: {status}", self.url))),
-            status => return Err(Error::Network(format!("{}: the server answers {status}", self.url))),
+            status if status.is_server_error() => {
+                return Ok(Try::Lost(format!("{}: {status}", self.place())));
+            }
+            status => return Err(Error::Network(format!("{}: the server answers {status}", self.place()))),
         }
         let of = response.body().content_length().map(|length| done + length);
+        if let Some(of) = of.filter(|of| *of > self.most) {
+            return Err(Error::Length { url: self.place().to_owned(), expected: self.most, found: of });
+        }
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
         let mut chunk = vec![0; 1 << 17];
         loop {
@@ -140,15 +170,19 @@ impl Download {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Ok(Try::Lost(format!("{}: {error}", self.ended(done)))),
             };
-            file.write_all(&chunk[..read]).map_err(failed("write", part))?;
             done += read as u64;
+            if done > self.most {
+                file.set_len(0).map_err(failed("truncate", part))?;
+                return Err(Error::Length { url: self.place().to_owned(), expected: self.most, found: done });
+            }
+            file.write_all(&chunk[..read]).map_err(failed("write", part))?;
         }
         file.sync_all().map_err(failed("write", part))?;
         Ok(Try::Complete)
     }
 
     fn ended(&self, done: u64) -> String {
-        format!("{}: the connection was lost after {done} bytes", self.url)
+        format!("{}: the connection was lost after {done} bytes", self.place())
     }
 
     fn verify(&self, path: &Path) -> Result<(), Error> {

@@ -11,6 +11,8 @@ pub(super) enum Answer {
     Right,
     /// The requested bytes, cut off after this many.
     Cut(usize),
+    /// So many bytes of what was asked for, and then nothing.
+    Stall(usize),
     /// Everything, whatever range was requested.
     Whole,
     /// This status.
@@ -52,13 +54,21 @@ fn respond(mut stream: TcpStream, content: &[u8], from: usize, answer: Answer) -
     };
     let (status, from, length) = match answer {
         Answer::Status(status) => return stream.write_all(head(status, 0).as_bytes()),
-        Answer::Right | Answer::Cut(_) if from > 0 && from >= content.len() => {
+        Answer::Right | Answer::Cut(_) | Answer::Stall(_) if from > 0 && from >= content.len() => {
             return stream.write_all(head(416, 0).as_bytes());
         }
         Answer::Right => (if from > 0 { 206 } else { 200 }, from, content.len() - from),
-        Answer::Cut(length) => (if from > 0 { 206 } else { 200 }, from, length),
+        Answer::Cut(length) | Answer::Stall(length) => (if from > 0 { 206 } else { 200 }, from, length),
         Answer::Whole => (200, 0, content.len()),
     };
     stream.write_all(head(status, content.len() - from).as_bytes())?;
-    stream.write_all(&content[from..from + length])
+    stream.write_all(&content[from..from + length])?;
+    if let Answer::Stall(_) = answer {
+        // The connection stays open, and nothing comes.
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_secs(5));
+            drop(stream);
+        });
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use super::server::{Answer, serve};
 use super::*;
 
 fn fetch(root: &Path, mirror: &str) -> Fetch {
-    Fetch { names: Vec::new(), root: root.into(), mirror: Some(mirror.into()), json: false }
+    Fetch { names: Vec::new(), root: root.into(), mirror: Some(mirror.into()), unpinned: false, json: false }
 }
 
 /// The small network as if it were torchvision's.
@@ -13,7 +13,7 @@ fn small() -> Source {
         name: "baton_small",
         base: "https://nowhere.invalid/models",
         file: "baton_small-3d8e4b6c.safetensors",
-        sha256: "3d8e4b6c",
+        sha256: "3d8e4b6c04ca6eb8837b46ce861d42ad8c397578fafe26a4ecd66e9c35c15513",
         bytes: 876_848,
         kind: Kind::Weights,
     }
@@ -60,6 +60,26 @@ fn another_file_under_the_right_name_installs_nothing() {
     assert!(failure.message.contains("expected 3d8e4b6c"), "{failure}");
     assert_eq!(failure.code, 3);
     assert!(!folder.path().join("weights").exists());
+}
+
+#[test]
+fn a_forgery_that_has_the_first_bits_of_the_checksum_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Root::open(folder.path()).unwrap();
+    // Whoever finds another file with these 32 bits has not found one with all 256.
+    let pinned = Source {
+        sha256: concat!("3d8e4b6c", "00000000000000000000000000000000000000000000000000000000"),
+        ..small()
+    };
+    let (mirror, _) = serve(weights(), vec![Answer::Right]);
+    let failure = fetch(folder.path(), &mirror).fetch(&root, &pinned).unwrap_err();
+    assert!(failure.code == 3 && failure.message.contains("has SHA-256 3d8e4b6c"), "{failure}");
+    // Where only so much is known nothing is taken unasked.
+    let short = Source { sha256: "3d8e4b6c", ..small() };
+    let (mirror, asked) = serve(weights(), vec![Answer::Right]);
+    let failure = fetch(folder.path(), &mirror).fetch(&root, &short).unwrap_err();
+    assert!(failure.message.contains("--unpinned") && asked.lock().unwrap().is_empty(), "{failure}");
+    Fetch { unpinned: true, ..fetch(folder.path(), &mirror) }.fetch(&root, &short).unwrap();
 }
 
 #[test]

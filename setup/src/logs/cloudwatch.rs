@@ -1,15 +1,10 @@
-//! One call of CloudWatch Logs, FilterLogEvents, signed with the SDK's own credentials.
-//!
-//! The SDK's crate for this service would add a minute to every build for this one call.
+//! One call of CloudWatch Logs, FilterLogEvents.
 
 use crate::Failure;
+use crate::signed::Service;
 use aws_config::SdkConfig;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
 
 const TARGET: &str = "Logs_20140328.FilterLogEvents";
 const JSON: &str = "application/x-amz-json-1.1";
@@ -17,8 +12,6 @@ const JSON: &str = "application/x-amz-json-1.1";
 /// A log group.
 pub(super) struct CloudWatch {
     config: SdkConfig,
-    region: String,
-    endpoint: String,
     group: String,
 }
 
@@ -43,11 +36,8 @@ struct Page {
 }
 
 impl CloudWatch {
-    pub(super) fn new(config: &SdkConfig, group: String) -> Result<CloudWatch, Failure> {
-        let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let own = config.endpoint_url().map(str::to_owned);
-        let endpoint = own.unwrap_or_else(|| format!("https://logs.{region}.amazonaws.com"));
-        Ok(CloudWatch { config: config.clone(), region, endpoint, group })
+    pub(super) fn new(config: &SdkConfig, group: String) -> CloudWatch {
+        CloudWatch { config: config.clone(), group }
     }
 
     /// All events since a time; with `run` only those of one run.
@@ -58,7 +48,9 @@ impl CloudWatch {
         }
         let mut events = Vec::new();
         loop {
-            let page = self.call(&ask).await?;
+            let logs = Service { config: &self.config, name: "logs", media: JSON };
+            let page = logs.ask::<Page>(TARGET, &ask).await;
+            let page = page.map_err(|why| format!("cannot read the log {}: {why}", self.group))?;
             events.extend(page.events);
             match page.next_token {
                 // A token that stays the same also means the end.
@@ -70,52 +62,5 @@ impl CloudWatch {
         }
         events.sort_by_key(|event| event.timestamp);
         Ok(events)
-    }
-
-    async fn call(&self, ask: &Value) -> Result<Page, Failure> {
-        let body = ask.to_string();
-        let failed = |why: String| Failure::from(format!("cannot read the log {}: {why}", self.group));
-        let mut request =
-            ureq::post(&self.endpoint).header("content-type", JSON).header("x-amz-target", TARGET);
-        for (name, value) in self.signature(&body).await.map_err(failed)? {
-            request = request.header(name, value);
-        }
-        let call = move || {
-            let request = request.config().timeout_global(Some(Duration::from_secs(30)));
-            let mut reply =
-                request.http_status_as_error(false).build().send(body).map_err(|e| e.to_string())?;
-            let text = reply.body_mut().read_to_string().map_err(|e| e.to_string())?;
-            if !reply.status().is_success() {
-                return Err(format!("{}: {text}", reply.status()));
-            }
-            serde_json::from_str(&text).map_err(|error| format!("an answer that cannot be read: {error}"))
-        };
-        let page = tokio::task::spawn_blocking(call).await.map_err(|error| failed(error.to_string()))?;
-        page.map_err(failed)
-    }
-
-    /// The headers that sign a call.
-    async fn signature(&self, body: &str) -> Result<Vec<(String, String)>, String> {
-        let provider = self.config.credentials_provider().ok_or("no credentials: see baton doctor")?;
-        let identity = provider.provide_credentials().await.map_err(|error| error.to_string())?.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("logs")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| error.to_string())?
-            .into();
-        let headers = [("content-type", JSON), ("x-amz-target", TARGET)];
-        let request = SignableRequest::new(
-            "POST",
-            &self.endpoint,
-            headers.into_iter(),
-            SignableBody::Bytes(body.as_bytes()),
-        )
-        .map_err(|error| error.to_string())?;
-        let (instructions, _) = sign(request, &params).map_err(|error| error.to_string())?.into_parts();
-        Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }

@@ -3,7 +3,7 @@
 use crate::cloud::{Cloud, address_path};
 use crate::view::{self, View};
 use protocol::RunId;
-use protocol::items::RunItem;
+use protocol::items::{DayItem, RunItem};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +23,17 @@ pub(super) struct Looking {
     root: Option<PathBuf>,
     pub(super) table: String,
     cloud: Mutex<Option<(String, Arc<Cloud>)>>,
-    runs: Mutex<Looked<BTreeMap<String, RunItem>>>,
+    runs: Mutex<Looked<Runs>>,
     views: Mutex<HashMap<String, Arc<Mutex<Looked<View>>>>>,
+}
+
+/// All runs, and how the day stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs {
+    /// By their ids.
+    pub(super) runs: BTreeMap<String, RunItem>,
+    /// The day, where an operator's ceiling is counted.
+    pub(super) day: Option<DayItem>,
 }
 
 /// The last answer about something, and since when it cannot be read any more.
@@ -70,7 +79,7 @@ impl Looking {
     }
 
     /// Every run.
-    pub(super) async fn runs(&self) -> Looked<BTreeMap<String, RunItem>> {
+    pub(super) async fn runs(&self) -> Looked<Runs> {
         let mut looked = self.runs.lock().await;
         if !looked.is_fresh() {
             let outcome = in_time(self.read_runs()).await;
@@ -96,14 +105,15 @@ impl Looking {
         looked.clone()
     }
 
-    async fn read_runs(&self) -> Result<BTreeMap<String, RunItem>, String> {
-        let mut found = match self.cloud().await? {
-            Some(cloud) => view::runs(&cloud.tables, &self.table).await?,
-            None => BTreeMap::new(),
-        };
+    async fn read_runs(&self) -> Result<Runs, String> {
+        let mut found = Runs::default();
+        if let Some(cloud) = self.cloud().await? {
+            found.runs = view::runs(&cloud.tables, &self.table).await?;
+            found.day = view::day(&cloud.tables, &self.table).await?;
+        }
         let Some(root) = self.root.clone() else { return Ok(found) };
         blocking(move || {
-            view::add_runs_of_folder(&mut found, &root);
+            view::add_runs_of_folder(&mut found.runs, &root);
             Ok(found)
         })
         .await

@@ -1,15 +1,14 @@
 //! The pages: a list of runs, and one run. Every value is escaped by the template library.
 
-use super::looking::Looked;
+use super::looking::{Looked, Runs};
 use super::plot::{Plot, Series};
 use super::words::{Weight, clock, count, date, lasting, log, number};
 use super::{lanes, samples, tables};
 use crate::told;
 use crate::view::View;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use protocol::items::RunItem;
+use protocol::items::{DayItem, RunItem};
 use protocol::{At, Measure, RunId, Score};
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How a page includes its style and script.
@@ -33,8 +32,8 @@ pub(super) const SCRIPT: &str = include_str!("live.js");
 const POLL: (u32, u32) = (2_000, 15_000);
 
 /// The list of runs.
-pub(super) fn list(looked: &Looked<BTreeMap<String, RunItem>>, table: &str) -> String {
-    let mut runs: Vec<_> = looked.last.iter().flatten().collect();
+pub(super) fn list(looked: &Looked<Runs>, table: &str) -> String {
+    let mut runs: Vec<_> = looked.last.iter().flat_map(|seen| &seen.runs).collect();
     runs.sort_by_key(|(name, run)| (std::cmp::Reverse(run.started_ms), *name));
     let running = runs.iter().any(|(_, run)| !run.ended) || looked.failing.is_some() || runs.is_empty();
     let body = html! {
@@ -47,8 +46,29 @@ pub(super) fn list(looked: &Looked<BTreeMap<String, RunItem>>, table: &str) -> S
                 }
             } @else { (run_table(&runs)) }
         }))
+        @if let Some(day) = looked.last.as_ref().and_then(|seen| seen.day.as_ref()) {
+            (section("ceiling", "The operator's ceiling", ceiling(day)))
+        }
     };
     document("Runs", None, Form::Live, if running { POLL.0 } else { POLL.1 }, &body)
+}
+
+/// The ceiling of a day, and how much of it all runs have.
+fn ceiling(day: &DayItem) -> Markup {
+    html! {
+        p.subtitle { (day.day) " UTC: what runs have spent, and what those that go on may yet" }
+        dl.figures {
+            (limit("dollars of all runs", day.dollars, 4, day.dollars_limit, 2))
+            (limit("active runs", day.active.into(), 0, day.active_limit.into(), 0))
+            @if day.run_dollars_limit > 0.0 {
+                @let most = number(day.run_dollars_limit, 2);
+                (figure("dollars of a run", html! { (most) }, &html! { "at most" }))
+            }
+            @if day.workers_limit > 0 {
+                (figure("workers of a run", html! { (day.workers_limit) }, &html! { "at most" }))
+            }
+        }
+    }
 }
 
 fn run_table(runs: &[(&String, &RunItem)]) -> Markup {

@@ -1,10 +1,12 @@
 //! The pages as text, and the server's answers.
 
-use super::looking::Looked;
+use super::looking::{Looked, Runs};
 use super::*;
 use crate::told::tests::course;
 use crate::view::View;
-use protocol::items::{Cell, JobItem, RunItem, Sample, Samples, Shown, StageItem, Table, WorkerItem};
+use protocol::items::{
+    Cell, DayItem, JobItem, RunItem, Sample, Samples, Shown, StageItem, Table, WorkerItem,
+};
 use protocol::{Course, Score};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -177,7 +179,7 @@ fn whatever_a_table_says_is_shown_as_text() {
     }
     let runs =
         BTreeMap::from([(HOSTILE.to_owned(), view(1, 1).state), ("fine".to_owned(), view(1, 1).state)]);
-    let text = page::list(&seen(runs), HOSTILE);
+    let text = page::list(&seen(Runs { runs, day: None }), HOSTILE);
     assert!(!text.contains("<script>") && text.contains("&lt;script&gt;"), "{text}");
     assert!(text.contains("href=\"run/fine\"") && text.matches("href=\"run/").count() == 1, "{text}");
 }
@@ -207,8 +209,21 @@ fn a_wide_and_long_run_gives_a_page_of_bounded_size() {
 }
 
 #[test]
+fn the_operators_ceiling_is_shown_beside_the_runs() {
+    let day =
+        DayItem { day: HOSTILE.into(), dollars: 12.5, dollars_limit: 50.0, active: 2, ..DayItem::default() };
+    let runs = BTreeMap::from([("fine".to_owned(), view(1, 1).state)]);
+    let text = page::list(&seen(Runs { runs, day: Some(day) }), "t");
+    assert!(
+        text.contains("12.5000") && text.contains("limit 50.00") && text.contains("active runs"),
+        "{text}"
+    );
+    assert!(!text.contains("<script>"), "{text}");
+}
+
+#[test]
 fn what_is_not_there_is_said() {
-    let nothing = page::list(&seen(BTreeMap::new()), "my-table");
+    let nothing = page::list(&seen(Runs::default()), "my-table");
     assert!(nothing.contains("has no run yet") && nothing.contains("my-table"), "{nothing}");
     let mut looked = Looked::<View>::default();
     looked.take(Ok(None), START);

@@ -1,6 +1,7 @@
 //! The conditions at every step and at the end of every schedule.
 
 use super::code::protocol::{Decision, Event, Ledger, Moment, Reason};
+use super::setting::Setting;
 use super::world::World;
 
 /// In which a run is done whose clocks jump, and by how much a bill may differ, in milliseconds.
@@ -24,7 +25,7 @@ pub(crate) enum Promise {
     Interrupted,
     /// All rounds, or the job's patience, in less than an hour, whatever the clocks show.
     Soon,
-    /// Or every reader of its ledger sees that it is wrong.
+    /// Or every reader of its ledger sees that it is wrong, or its start is refused.
     EndOrRefusal,
 }
 
@@ -81,6 +82,17 @@ pub(crate) fn reported(w: &mut World, ledger: &Ledger) {
         || (ledger.ending.is_some() && durable.ending.is_none());
     if ahead {
         w.violate("what is reported is not durable".into());
+    }
+}
+
+/// Work was done: that of all runs of the day is within the operator's ceiling. An event that the platform
+/// delivers twice at once does its leg twice, and is one to the ledger.
+pub(crate) fn worked(w: &mut World) {
+    let Some(most) = w.setting.dollars_per_day else { return };
+    let twice = w.tally.duplicates as f64 * Setting::dollars(w.setting.limit_ms);
+    let dollars = Setting::dollars(w.tally.worked_ms);
+    if dollars > most + twice {
+        w.violate(format!("work of {dollars:.6} dollars was done in a day, {most:.6} are allowed"));
     }
 }
 

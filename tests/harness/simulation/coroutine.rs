@@ -1,6 +1,7 @@
 //! The real handler on coroutines: each invocation runs until its next step and is suspended there,
 //! on one thread.
 
+use super::code::protocol::Ceiling;
 use super::code::storage::Root;
 use super::code::trainer::handler::handle;
 use super::code::trainer::services::{Invocation, Ledgers, Services, Settings};
@@ -8,7 +9,7 @@ use super::code::work::Registry;
 use super::learner::Hashing;
 use super::seam::{Sender, SharedClock, Watched};
 use super::setting::{ROOT, Setting};
-use super::world::{rests, with};
+use super::world::{of_neighbour, rests, with};
 use generator::{Generator, Gn};
 use std::any::Any;
 use std::cell::RefCell;
@@ -83,7 +84,9 @@ fn invocation() {
                     w.truth.broken = true;
                 }
                 let message = w.me().message.take();
-                let asks = |event: &str| event.contains("\"tick\"") || event.contains("\"start\"");
+                let asks = |event: &str| {
+                    (event.contains("\"tick\"") || event.contains("\"start\"")) && !of_neighbour(event)
+                };
                 if message.is_some_and(|message| asks(&message.payload)) {
                     w.refused = words.contains("\"refused\"").then_some(words);
                 }
@@ -122,13 +125,15 @@ fn carry_out(
 
 /// A cold start.
 fn services_of(setting: Setting) -> Result<Services, String> {
+    let dollars_per_day = setting.dollars_per_day;
+    let ceiling = Ceiling { dollars_per_day, ..Ceiling::default() };
     Ok(Services {
         root: Root::open(ROOT).map_err(|error| error.to_string())?,
         invoke: Box::new(Sender),
         progress: Box::new(Watched),
         clock: Box::new(SharedClock),
         workloads: Registry::new(vec![("hashing", Box::new(Hashing(setting)))]),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
+        settings: Settings { ceiling, threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 180_000 },
         ledgers: Ledgers::default(),
         notice: with(|w| w.me().notice()),
     })

@@ -3,7 +3,7 @@
 use super::check::Promise;
 use super::outside::{Comings, Outside};
 use super::random::{Random, mix};
-use super::setting::{RUN, Setting};
+use super::setting::{NEIGHBOUR, RUN, Setting};
 use super::world::Rates;
 
 /// Of so many events one is lost, where many are.
@@ -11,7 +11,7 @@ const MANY_LOST: u64 = 2;
 const HOUR_MS: u64 = 3_600_000;
 
 /// Kinds of schedules; a seed's place in the list is the seed modulo their number.
-pub(crate) const KINDS: [&str; 11] = [
+pub(crate) const KINDS: [&str; 12] = [
     "no faults",
     "what redelivery heals, without a watchdog",
     "a few faults of all kinds",
@@ -23,6 +23,7 @@ pub(crate) const KINDS: [&str; 11] = [
     "an end that no attempt outlives",
     "a cloud that leaves and comes back",
     "clocks that jump",
+    "two runs under the operator's ceiling for a day",
 ];
 
 /// The decisions of a seed before the first step.
@@ -66,12 +67,22 @@ impl Plan {
             7 => from_outside(&mut plan, &mut random),
             8 => endless(&mut plan, &mut random),
             9 => comings(&mut plan, &mut random),
-            _ => jumps(&mut plan, &mut random),
+            10 => jumps(&mut plan, &mut random),
+            _ => under_a_ceiling(&mut plan, &mut random),
         }
         // What a kind has changed in the job is started with.
         plan.outside.start = plan.setting.start().to_string();
         plan
     }
+}
+
+/// Two runs under a ceiling that both need to start, and some faults.
+fn under_a_ceiling(plan: &mut Plan, random: &mut Random) {
+    plan.promise = Promise::EndOrRefusal;
+    plan.setting = plan.setting.clone().under_a_ceiling(random);
+    plan.outside.events.push((random.below(20_000), plan.setting.start_of(NEIGHBOUR).to_string()));
+    let faults = random.below(6) as u32;
+    plan.rates = all_kinds(random, faults);
 }
 
 /// Faults of all kinds at a moderate rate.

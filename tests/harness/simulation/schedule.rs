@@ -133,7 +133,7 @@ fn next(w: &mut World, outside_ms: u64) -> Next {
         None => {
             let idle = running == 0 && w.queue.is_empty() && !w.away;
             w.look();
-            if idle && (w.truth.ending().is_some() || (w.truth.unhonoured && w.refused.is_some())) {
+            if idle && (w.truth.ending().is_some() || (w.may_be_refused() && w.refused.is_some())) {
                 return Next::Over;
             }
             w.clock_ms =

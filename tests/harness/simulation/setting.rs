@@ -1,7 +1,7 @@
 //! The setting of a simulated run: its size, its pace, its limits; and its expected results, computed without
 //! any world.
 
-use super::code::protocol::{Best, Course, Limits, Measure, Score, end_events};
+use super::code::protocol::{Best, Course, Lease, Limits, Measure, Score, end_events};
 use super::random::{Random, mix};
 use serde_json::{Value, json};
 use twox_hash::XxHash3_128;
@@ -9,6 +9,10 @@ use twox_hash::XxHash3_128;
 /// The run's id, and where the shared file system is mounted.
 pub(crate) const RUN: &str = "a-run";
 pub(crate) const ROOT: &str = "/sim";
+/// The run beside it, where there is one: of it only the work that it does is counted.
+pub(crate) const NEIGHBOUR: &str = "b-run";
+/// The function's memory.
+pub(crate) const MEMORY_MB: u32 = 1_024;
 /// The key of the feature store.
 pub(crate) const KEY: &str = "features";
 
@@ -39,6 +43,8 @@ pub(crate) struct Setting {
     /// Whether scoring at the end takes longer than any leg, or more memory than there is: no attempt
     /// survives it.
     pub(crate) endless: bool,
+    /// The operator's ceiling for all runs of the day; then another run, the neighbour, spends of it, too.
+    pub(crate) dollars_per_day: Option<f64>,
 }
 
 /// Numbers instead of a worker's in the content of a file: the combine, and the end.
@@ -65,6 +71,7 @@ impl Setting {
             most_closing: random.between(1, 4),
             hours: 8_760,
             endless: false,
+            dollars_per_day: None,
         }
         .cut_finer(&mut random)
     }
@@ -75,6 +82,13 @@ impl Setting {
             self.more_shares = random.between(1, 5) as u32;
         }
         self
+    }
+
+    /// The same, longer, under an operator's ceiling: what two of it need to start, and some legs more.
+    pub(crate) fn under_a_ceiling(self, random: &mut Random) -> Setting {
+        let legs = u64::from(self.workers + 2) * 2 + random.below(8);
+        let dollars_per_day = Some(Setting::dollars(self.limit_ms) * legs as f64);
+        Setting { rounds: random.between(4, 12) as u32, dollars_per_day, ..self }
     }
 
     /// Two workers, two stages: `features` and one round.
@@ -95,7 +109,14 @@ impl Setting {
             most_closing: 1,
             hours: 8_760,
             endless: false,
+            dollars_per_day: None,
         }
+    }
+
+    /// The cost of so many milliseconds of work, in dollars.
+    pub(crate) fn dollars(ms: u64) -> f64 {
+        let lease = Lease { invocation: String::new(), at_ms: 0, until_ms: ms, memory_mb: MEMORY_MB };
+        lease.dollars()
     }
 
     /// The same with workers of up to two steps; a leg has time for one of them.
@@ -131,8 +152,13 @@ impl Setting {
 
     /// The event that starts it.
     pub(crate) fn start(&self) -> Value {
+        self.start_of(RUN)
+    }
+
+    /// The event that starts a run of that name.
+    pub(crate) fn start_of(&self, run: &str) -> Value {
         json!({
-            "start": true, "run": RUN, "workers": self.workers,
+            "start": true, "run": run, "workers": self.workers,
             "job": {
                 "dataset": "d", "network": "vgg19",
                 "limits": {"invocations": self.invocations, "dollars": 10_000, "hours": self.hours},

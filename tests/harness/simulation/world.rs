@@ -5,7 +5,7 @@ use super::code::trainer::services::{Invocation, Services};
 use super::nfs::{Nfs, Tail};
 use super::random::{Random, mix};
 use super::seam;
-use super::setting::{ROOT, Setting};
+use super::setting::{MEMORY_MB, NEIGHBOUR, ROOT, Setting};
 use super::truth::Truth;
 use std::cell::RefCell;
 use std::path::Path;
@@ -119,6 +119,8 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     /// The latest time at which a step of a worker began after the run had ended, in milliseconds.
     pub(crate) late_step_ms: u64,
+    /// Computing time of workers, combines and ends, of all runs.
+    pub(crate) worked_ms: u64,
 }
 
 /// An event in the platform's queue.
@@ -219,6 +221,11 @@ impl World {
         self.rates.spare_last && self.processes[number].message.as_ref().is_none_or(last)
     }
 
+    /// Whether who starts the run, or ticks it, may be refused.
+    pub(crate) fn may_be_refused(&self) -> bool {
+        self.truth.unhonoured || self.setting.dollars_per_day.is_some()
+    }
+
     /// An event from outside, or from a process.
     pub(crate) fn enqueue(&mut self, payload: String, hops: u32) {
         self.messages += 1;
@@ -290,7 +297,7 @@ impl World {
     pub(crate) fn deliver(&mut self, at: usize) -> usize {
         let mut message = self.queue.swap_remove(at);
         message.deliveries += 1;
-        self.tally.invocations += 1;
+        self.tally.invocations += u64::from(!of_neighbour(&message.payload));
         let idle =
             |process: &Process| process.alive && process.message.is_none() && process.frozen_until_ms == 0;
         let warm =
@@ -325,7 +332,7 @@ impl World {
         let message = process.message.as_ref().expect("a message");
         let id = format!("i{}", message.id);
         let deadline_ms = process.deadline_ms.saturating_add_signed(shift_ms);
-        let invocation = Invocation { id, deadline_ms, memory_mb: 1_024 };
+        let invocation = Invocation { id, deadline_ms, memory_mb: MEMORY_MB };
         (process.services.clone(), message.payload.clone(), invocation, setting)
     }
 }
@@ -336,6 +343,17 @@ pub(crate) fn compute(ms: u64) {
         return with(|w| w.me().elapsed_ms += ms);
     }
     seam::Simulated.sleep(std::time::Duration::from_millis(ms));
+    with(|w| {
+        // Who was frozen beyond its time limit is a ghost, which the platform has given up.
+        let late_ms = w.clock_ms.saturating_sub(w.me().deadline_ms);
+        w.tally.worked_ms += ms.saturating_sub(late_ms);
+        super::check::worked(w);
+    });
+}
+
+/// Whether an event is for the other run.
+pub(crate) fn of_neighbour(payload: &str) -> bool {
+    payload.contains(NEIGHBOUR)
 }
 
 /// A worker begins a step of its work: soon after the run has ended no step may begin, as long as its ledger
@@ -344,7 +362,8 @@ pub(crate) fn step_begins() {
     with(|w| {
         w.look();
         let now_ms = w.clock_ms;
-        let read = !w.exhaustive && !w.truth.broken && !w.me().was_frozen;
+        let other = w.me().message.as_ref().is_some_and(|message| of_neighbour(&message.payload));
+        let read = !w.exhaustive && !w.truth.broken && !w.me().was_frozen && !other;
         if let Some(ended_ms) = w.truth.ended_ms.filter(|_| read) {
             let late_ms = (now_ms - ended_ms).saturating_sub(w.me().stalled_ms);
             w.tally.late_step_ms = w.tally.late_step_ms.max(late_ms);

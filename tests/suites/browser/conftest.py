@@ -61,7 +61,7 @@ class Table:
                 "workers": 4, "workers_done": 0, "started_ms": START, "sent": 10, "begun": 9, "gb_seconds": 120.5,
                 "dollars": 0.25, "dollars_limit": 5, "sent_limit": 20_000, "hours_limit": 24, **fields}
         self.put(run, "run", **item)
-        self.put("runs", run, **item)
+        self.put("#runs", run, **item)
 
     def put_stage(self, run, stage, workers, seconds=60, **fields):
         """A stage in which every worker did one leg; they end one after the other."""

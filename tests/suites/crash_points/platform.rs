@@ -153,7 +153,12 @@ fn carry_out(
         progress: Box::new(NoProgress),
         clock: Box::new(clock),
         workloads: workloads::all(),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(30), patience_ms: 1_000 },
+        settings: Settings {
+            ceiling: protocol::Ceiling::default(),
+            threads: 1,
+            lock_wait: Duration::from_secs(30),
+            patience_ms: 1_000,
+        },
         ledgers: Ledgers::default(),
         notice: Notice::default(),
     };

@@ -58,7 +58,12 @@ impl Driver {
             progress: Box::new(NoProgress),
             clock: Box::new(SystemClock),
             workloads: workloads::all(),
-            settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 600_000 },
+            settings: Settings {
+                ceiling: protocol::Ceiling::default(),
+                threads: 1,
+                lock_wait: Duration::from_secs(5),
+                patience_ms: 600_000,
+            },
             ledgers: Ledgers::default(),
             notice: Notice::default(),
         };

@@ -214,3 +214,36 @@ def test_the_renderer_sees_what_is_wrong():
     template["Outputs"]["Function"].pop("Condition")
     with pytest.raises(AssertionError, match="Function is used where"):
         Rendering(template, {"VpcId": "v", "SubnetA": "a", "SubnetB": "b"})
+
+
+def test_every_endpoint_serves_this_account_alone():
+    endpoints = Rendering(load("network.yaml"), {}).of_type("AWS::EC2::VPCEndpoint")
+    assert len(endpoints) == 3
+    for name, endpoint in endpoints.items():
+        for statement in endpoint["PolicyDocument"]["Statement"]:
+            held = statement["Condition"]["StringEquals"]
+            assert set(held) == {"aws:PrincipalAccount", "aws:ResourceAccount"}, name
+
+
+def test_what_passes_through_the_bucket_does_not_stay():
+    rules = rendered().resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"push/": 30, "runs/": 30, "trainer/": 365}
+
+
+def test_the_operators_ceiling_reaches_the_function_and_is_there_by_default():
+    parameters = load("trainer.yaml")["Parameters"]
+    assert parameters["MaxDollarsPerRun"]["Default"] > 0 and parameters["MaxDollarsPerDay"]["Default"] > 0
+    variables = rendered(MaxWorkers="7").resources["Function"]["Properties"]["Environment"]["Variables"]
+    names = ("DOLLARS_PER_RUN", "DOLLARS_PER_DAY", "WORKERS", "ACTIVE_RUNS")
+    assert all(f"BATON_MAX_{name}" in variables for name in names)
+    assert str(variables["BATON_MAX_WORKERS"]) == "7"
+
+
+def test_an_alarm_tells_of_events_that_were_given_up():
+    alarm = rendered().resources["EventsFail"]["Properties"]
+    assert alarm["Threshold"] == 0 and alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    assert "AlarmActions" not in alarm
+    told = rendered(BudgetEmail="me@example.org").resources
+    assert told["EventsFail"]["Properties"]["AlarmActions"] == ["<Warnings>"]
+    assert told["Warnings"]["Properties"]["Subscription"] == [{"Protocol": "email", "Endpoint": "me@example.org"}]

@@ -140,13 +140,20 @@ impl Ledger {
             Some(format!("{target} {why}"))
         };
         match self.unfinished().into_iter().find_map(given_up) {
-            Some(why) if self.over.is_none() => Decision::Close(Reason::GaveUp(why)),
-            Some(why) if self.end.unscored.is_none() => Decision::Cut(why),
-            Some(why) => Decision::End(self.without_product(&why)),
+            Some(why) => self.goes_no_further(Reason::GaveUp, why),
             None if self.has_future(moment.now_ms) => {
                 Decision::Wait("work was begun in the future: a clock went back, or was ahead".into())
             }
             None => self.move_on(lost),
+        }
+    }
+
+    /// The next step if the work at hand cannot continue: the end, then the end without scores, then nothing.
+    pub fn goes_no_further(&self, reason: fn(String) -> Reason, why: String) -> Decision {
+        match (&self.over, &self.end.unscored) {
+            (None, _) => Decision::Close(reason(why)),
+            (Some(_), None) => Decision::Cut(why),
+            (Some(_), Some(_)) => Decision::End(self.without_product(&why)),
         }
     }
 

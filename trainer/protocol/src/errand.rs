@@ -17,10 +17,12 @@ pub enum Errand {
         /// How many of its files were copied already.
         from: usize,
     },
-    /// `{"deliver": "my-run"}`: put a run's ledger and model into the bucket.
+    /// `{"deliver": "my-run", "from": 1}`: put a run's ledger and model into the bucket, from that file on.
     Deliver {
         /// The run.
         run: RunId,
+        /// How many of its files are there already.
+        from: usize,
     },
     /// `{"probe": true}`: test the connections.
     Probe,
@@ -73,6 +75,8 @@ struct Prepare {
 #[serde(deny_unknown_fields)]
 struct Deliver {
     deliver: RunId,
+    #[serde(default)]
+    from: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +104,10 @@ impl Errand {
                 }
                 Errand::Prepare { manifest: prepare, from }
             }
-            "deliver" => Errand::Deliver { run: Deliver::deserialize(value).map_err(refused)?.deliver },
+            "deliver" => {
+                let Deliver { deliver, from } = Deliver::deserialize(value).map_err(refused)?;
+                Errand::Deliver { run: deliver, from }
+            }
             _ => match Probe::deserialize(value).map_err(refused)?.probe {
                 true => Errand::Probe,
                 false => return Err(Error::refused(key, "false", "true")),
@@ -115,7 +122,9 @@ impl Errand {
             Errand::Prepare { manifest, from } => {
                 serde_json::to_value(Prepare { prepare: manifest.clone(), from: *from })
             }
-            Errand::Deliver { run } => serde_json::to_value(Deliver { deliver: run.clone() }),
+            Errand::Deliver { run, from } => {
+                serde_json::to_value(Deliver { deliver: run.clone(), from: *from })
+            }
             Errand::Probe => serde_json::to_value(Probe { probe: true }),
         };
         json.unwrap_or(Value::Null)
@@ -131,7 +140,7 @@ mod tests {
     fn what_is_sent_is_read_back_and_events_are_left_alone() {
         let run = RunId::new("a-run").unwrap();
         let prepare = Errand::Prepare { manifest: "push/1.json".into(), from: 3 };
-        for errand in [prepare, Errand::Deliver { run }, Errand::Probe] {
+        for errand in [prepare, Errand::Deliver { run, from: 2 }, Errand::Probe] {
             assert_eq!(Errand::from_value(&errand.to_json()).unwrap(), Some(errand));
         }
         for event in [json!({"start": true}), json!({}), json!([1]), json!({"tick": true})] {

@@ -90,8 +90,11 @@ impl Event {
         let kinds = ["start", "workerno", "combine", "stop", "tick"];
         let found: Vec<_> = kinds.into_iter().filter(|k| map.contains_key(*k)).collect();
         let [kind] = found[..] else {
-            let what = if found.is_empty() { "none of them".into() } else { found.join(" and ") };
-            return Err(Error::refused(&kinds.join(", "), what, "exactly one of these keys"));
+            let [kinds, both] = [kinds.join(", "), found.join(" and ")];
+            if found.is_empty() {
+                return Err(unknown(&Value::Object(map), &kinds));
+            }
+            return Err(Error::refused(&kinds, both, "exactly one of these keys"));
         };
         Keys { map }.read(kind)
     }
@@ -144,6 +147,29 @@ impl Event {
         }
         put("run", json(&self.run()));
         Value::Object(map)
+    }
+}
+
+/// Receipts of a message after which it is refused: a queue that feeds the function would deliver it for
+/// ever.
+const RECEIPTS: u64 = 3;
+
+/// The error for something that is not an event of Baton's. An event inside it is not looked for: the sender
+/// must send the event itself.
+fn unknown(value: &Value, kinds: &str) -> Error {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    let service = text("/Records/0/eventSource").or_else(|| text("/Records/0/EventSource"));
+    let receipts = text("/Records/0/attributes/ApproximateReceiveCount").and_then(|text| text.parse().ok());
+    let by = match (service, value.get("detail-type")) {
+        (Some(service), _) => format!("an event that {service} has wrapped"),
+        (None, Some(_)) => {
+            "an event that EventBridge has wrapped: give the rule's target a constant input".into()
+        }
+        (None, None) => short(value),
+    };
+    match receipts {
+        Some(RECEIPTS..) => Error::refused("Records", by, "the event itself, sent by Lambda's Invoke"),
+        _ => Error::Malformed(format!("found {by}, expected exactly one of the keys {kinds}")),
     }
 }
 
@@ -275,6 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn wrapped_events_are_not_understood_and_a_queue_delivers_one_three_times_at_most() {
+        let sqs = |receipts: &str| {
+            let attributes = serde_json::json!({"ApproximateReceiveCount": receipts});
+            let record =
+                serde_json::json!({"eventSource": "aws:sqs", "body": "{}", "attributes": attributes});
+            Event::from_value(serde_json::json!({"Records": [record]})).unwrap_err()
+        };
+        for (error, words) in [
+            (sqs("1"), "aws:sqs has wrapped"),
+            (
+                parse(r#"{"Records":[{"EventSource":"aws:sns","Sns":{}}]}"#).unwrap_err(),
+                "aws:sns has wrapped",
+            ),
+            (parse(r#"{"detail-type":"x","detail":{"tick":true}}"#).unwrap_err(), "a constant input"),
+        ] {
+            assert!(matches!(&error, Error::Malformed(why) if why.contains(words)), "{error}");
+        }
+        assert!(matches!(sqs("3"), Error::Refused { .. }) && matches!(sqs("12"), Error::Refused { .. }));
+    }
+
+    #[test]
     fn bad_events_are_refused_by_key() {
         for (text, key) in [
             (r#"{"start": true, "workers": 0}"#, "workers: found 0"),
@@ -287,7 +334,7 @@ mod tests {
             (r#"{"workerno": 1, "workers": 5}"#, "epochsdone: found nothing"),
             (r#"{"workerno": 1, "workers": 5, "epochsdone": 3, "stage": -3}"#, "stage: found -3"),
             (r#"{"combine": true, "stop": true}"#, "combine and stop"),
-            (r#"{}"#, "none of them"),
+            (r#"{}"#, "found {}, expected exactly one of the keys start"),
             (r#"[1]"#, "found [1], expected an object"),
             (r#"{"#, "not understood"),
         ] {

@@ -11,6 +11,11 @@ mod shown;
 
 pub use shown::{Cell, Sample, Samples, Shown, Table};
 
+/// The partition keys of what is no run's: each has a `#`, which no run's id has.
+pub const RUNS_KEY: &str = "#runs";
+/// How the days stand.
+pub const DAYS_KEY: &str = "#days";
+
 /// The most bytes of an item, four write units: two hundred items fit into one page of a Query.
 pub const LARGEST_ITEM: usize = 4_096;
 /// The most bytes of an item's longest text.
@@ -111,6 +116,26 @@ pub struct WorkerItem {
     pub at_ms: u64,
     /// Whether the leg ended with this.
     pub leg_ended: bool,
+}
+
+/// The operator's ceiling for all runs of a day, and how much of it they have; a limit of 0 is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DayItem {
+    /// The day, in UTC: 2026-11-29.
+    pub day: String,
+    /// US dollars that its runs have in their shares: what they have spent, and what they may yet.
+    pub dollars: f64,
+    /// At most so many.
+    pub dollars_limit: f64,
+    /// US dollars of one run at most.
+    pub run_dollars_limit: f64,
+    /// Workers of one run at most.
+    pub workers_limit: u32,
+    /// Runs that have not ended.
+    pub active: u32,
+    /// At most so many.
+    pub active_limit: u32,
 }
 
 /// The job of a run.

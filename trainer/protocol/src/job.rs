@@ -117,13 +117,17 @@ impl Job {
     }
 }
 
+/// The most events of a run.
+const MAX_INVOCATIONS: u64 = 1_000_000_000;
+
 impl Limits {
     fn check(&self) -> Result<(), Error> {
-        if self.invocations == 0 {
-            return Err(Error::refused("limits.invocations", "0", "at least 1"));
+        if !(1..=MAX_INVOCATIONS).contains(&self.invocations) {
+            let (found, expected) = (self.invocations.to_string(), format!("1 to {MAX_INVOCATIONS}"));
+            return Err(Error::refused("job.limits.invocations", found, expected));
         }
-        number("limits.dollars", self.dollars, "above 0", |x| x > 0.0)?;
-        number("limits.hours", self.hours, "above 0, at most 8760", |x| x > 0.0 && x <= 8_760.0)?;
+        number("limits.dollars", self.dollars, "from 0.000000001 to 1000000", |x| (1e-9..=1e6).contains(&x))?;
+        number("limits.hours", self.hours, "from 0.000000001 to 8760", |x| (1e-9..=8_760.0).contains(&x))?;
         whole("limits.legs_per_worker", self.legs_per_worker, 1, 1_000_000)
     }
 }
@@ -166,6 +170,11 @@ mod tests {
         for (key, value) in [
             ("limits", json!({"dollars": 0})),
             ("limits", json!({"euros": 1})),
+            ("limits", json!({"dollars": 1e300})),
+            ("limits", json!({"dollars": 1e-300})),
+            ("limits", json!({"hours": 8761})),
+            ("limits", json!({"invocations": u64::MAX})),
+            ("limits", json!({"invocations": 0})),
             ("schema", json!(2)),
             ("workers", json!(0)),
             ("kind", json!("../transfer")),

@@ -5,6 +5,7 @@
 //! Fact ─ Ledger::record ─▶ events due
 //! ```
 
+mod ceiling;
 pub mod check;
 mod course;
 mod decide;
@@ -24,6 +25,7 @@ pub mod timeline;
 #[cfg(test)]
 mod tests;
 
+pub use ceiling::{Ceiling, Need, Share, Shares, date, day_of};
 pub use course::{At, Best, Course, Measure, Score};
 pub use decide::Decision;
 pub use errand::{Errand, Manifest, Pushed};

@@ -72,6 +72,16 @@ impl Spend {
         (self.closed_mb_ms.saturating_add(open)) as f64 / 1_024.0 / 1_000.0
     }
 
+    /// US dollars of what has ended.
+    pub fn settled(&self) -> f64 {
+        self.dollars(0)
+    }
+
+    /// US dollars that are spent or may yet be: what has not ended counts up to its time limit.
+    pub fn committed(&self) -> f64 {
+        self.dollars(u64::MAX)
+    }
+
     /// US dollars up to now.
     pub fn dollars(&self, now_ms: u64) -> f64 {
         self.gb_seconds(now_ms) * DOLLARS_PER_GB_SECOND
@@ -91,6 +101,13 @@ impl Spend {
         } else {
             None
         }
+    }
+}
+
+impl Lease {
+    /// US dollars of the whole of it, its request included.
+    pub fn dollars(&self) -> f64 {
+        cost_mb_ms(self, u64::MAX) as f64 / 1_024.0 / 1_000.0 * DOLLARS_PER_GB_SECOND + DOLLARS_PER_REQUEST
     }
 }
 

@@ -3,12 +3,17 @@
 use super::client::words;
 use crate::Error;
 use crate::errand::{Bucket, Take};
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use std::path::Path;
+use std::time::Duration;
 use tokio::runtime::Handle;
+
+/// Bytes a second of an upload that is slow, and not yet given up.
+const SLOWEST: u64 = 1_000_000;
 
 /// A bucket in S3.
 pub struct S3Bucket {
@@ -46,13 +51,6 @@ fn failed(key: &str, reason: impl ToString) -> Error {
 }
 
 impl Bucket for S3Bucket {
-    fn read(&self, key: &str) -> Result<Vec<u8>, Error> {
-        self.runtime.block_on(async {
-            let object = self.get(key, 0).await?;
-            Ok(object.body.collect().await.map_err(|error| failed(key, error))?.to_vec())
-        })
-    }
-
     fn stream(&self, key: &str, from: u64, take: &mut Take<'_>) -> Result<(), Error> {
         let mut object = self.runtime.block_on(self.get(key, from))?;
         // Writing a piece is not a task of the runtime: it may take long.
@@ -64,11 +62,25 @@ impl Bucket for S3Bucket {
         Ok(())
     }
 
-    fn put(&self, key: &str, file: &Path) -> Result<(), Error> {
+    fn put(&self, key: &str, file: &Path, bytes: u64) -> Result<(), Error> {
+        // What the file takes at a slow rate: a stall ends it earlier, by the SDK's own watch.
+        let patience = Duration::from_secs(30 + bytes / SLOWEST);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .read_timeout(patience)
+            .operation_attempt_timeout(patience)
+            .operation_timeout(2 * patience)
+            .build();
+        let own = aws_sdk_s3::Config::builder().timeout_config(timeouts);
         self.runtime.block_on(async {
             let body = ByteStream::from_path(file).await.map_err(|error| failed(key, error))?;
             let put = self.client.put_object().bucket(&self.name).key(key).body(body);
-            put.send().await.map(drop).map_err(|error| failed(key, words(error)))
+            put.customize()
+                .config_override(own)
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| failed(key, words(error)))
         })
     }
 }

@@ -61,7 +61,7 @@ async fn dry_run(lambda: &aws_sdk_lambda::Client, function: &str) -> Result<(), 
 async fn table_answers(config: &SdkConfig, table: &str) -> Result<(), String> {
     let key = |text: &str| AttributeValue::S(text.into());
     let put = aws_sdk_dynamodb::Client::new(config).put_item().table_name(table);
-    let put = put.item("pk", key("probe")).item("sk", key("probe"));
+    let put = put.item("pk", key("#probe")).item("sk", key("probe"));
     match put.condition_expression("attribute_exists(pk)").send().await {
         Ok(_) => Ok(()),
         Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {

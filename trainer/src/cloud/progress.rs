@@ -3,13 +3,13 @@
 //!
 //! One table, keys `pk` and `sk`, described in docs/progress.md. `pk` = the run's id has the items `run` (its
 //! progress), `job`, `stage#0007` (its times, score and bars), `worker#0003` (a worker's progress) and
-//! `model`; `pk` = `runs` has one item a run, for listing. An item is overwritten whole, and only by one that
-//! is not older (`seq`): a lost, late or doubled write does no harm.
+//! `model`; `pk` = `#runs` has one item a run, for listing. An item is overwritten whole, and only by one
+//! that is not older (`seq`): a lost, late or doubled write does no harm.
 
 use crate::services::{Progress, WorkerReport};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use protocol::items::{JobItem, ModelItem, RunItem, StageItem, WorkerItem};
+use protocol::items::{DAYS_KEY, DayItem, JobItem, ModelItem, RUNS_KEY, RunItem, StageItem, WorkerItem};
 use protocol::timeline::Timeline;
 use protocol::{Fact, Ledger, RunId};
 use serde::Serialize;
@@ -28,6 +28,9 @@ const REPORTS_A_SECOND: f64 = 2.0;
 const FLUSH: Duration = Duration::from_millis(800);
 /// Items are removed by DynamoDB this long after their last change, in seconds.
 const KEEP_S: u64 = 90 * 24 * 3_600;
+/// The largest and the smallest numbers that DynamoDB holds, nearly.
+const LARGEST: f64 = 1e125;
+const SMALLEST: f64 = 1e-129;
 /// Never overwrites a newer item.
 const NOT_OLDER: &str = "attribute_not_exists(seq) OR seq <= :seq";
 
@@ -128,7 +131,7 @@ impl Progress for DynamoProgress {
         self.put((run, "run"), timeline.version(), now_ms, &item);
         self.put_stage(run, ledger.stage, timeline, now_ms);
         if milestone {
-            self.put(("runs", run), timeline.version(), now_ms, &item);
+            self.put((RUNS_KEY, run), timeline.version(), now_ms, &item);
             self.put((run, "job"), timeline.version(), now_ms, &JobItem::of(ledger));
             if let Some(combined) = ledger.last.as_ref().filter(|last| last.stage != ledger.stage) {
                 self.put_stage(run, combined.stage, timeline, now_ms);
@@ -154,6 +157,10 @@ impl Progress for DynamoProgress {
 
     fn model(&self, run: &RunId, model: &ModelItem, now_ms: u64) {
         self.put((run.as_str(), "model"), now_ms, now_ms, model);
+    }
+
+    fn day(&self, day: &DayItem, now_ms: u64) {
+        self.put((DAYS_KEY, &day.day), now_ms, now_ms, day);
     }
 
     fn worker(&self, report: &WorkerReport<'_>) {
@@ -193,14 +200,39 @@ impl Progress for NoProgress {
     fn flush(&self) {}
 }
 
+/// A number as DynamoDB can hold it: from 1e-130 to 1e126. One that it refused would cost the whole item.
+fn held(number: &serde_json::Number) -> String {
+    match number.as_f64().map(f64::abs) {
+        Some(size) if size >= LARGEST => format!("{}", LARGEST.copysign(number.as_f64().unwrap_or(1.0))),
+        Some(size) if size < SMALLEST => "0".into(),
+        _ => number.to_string(),
+    }
+}
+
 /// An item's fields in DynamoDB's types: text, numbers and truth values.
 fn attributes(fields: &impl Serialize) -> Item {
     let Ok(Value::Object(fields)) = serde_json::to_value(fields) else { return Item::new() };
     let attribute = |value| match value {
         Value::String(text) => Some(AttributeValue::S(text)),
-        Value::Number(number) => Some(AttributeValue::N(number.to_string())),
+        Value::Number(number) => Some(AttributeValue::N(held(&number))),
         Value::Bool(truth) => Some(AttributeValue::Bool(truth)),
         _ => None,
     };
     fields.into_iter().filter_map(|(key, value)| Some((key, attribute(value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_makes_an_item_unwritable() {
+        for (number, held) in [(1e300, 1e125), (-1e300, -1e125), (1e-300, 0.0), (0.25, 0.25), (0.0, 0.0)] {
+            let fields = attributes(&serde_json::json!({"best_value": number}));
+            let written = fields["best_value"].as_n().unwrap().parse::<f64>().unwrap();
+            assert_eq!(written, held, "{number}");
+        }
+        let fields = attributes(&serde_json::json!({"sent": u64::MAX}));
+        assert_eq!(fields["sent"].as_n().unwrap(), &u64::MAX.to_string());
+    }
 }

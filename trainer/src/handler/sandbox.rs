@@ -5,7 +5,7 @@ use crate::Error;
 use crate::cloud::NoProgress;
 use crate::handler::handle;
 use crate::services::{Clock, Invocation, Invoke, Ledgers, Notice, Services, Settings};
-use protocol::{Best, Course, FeatureStore, FileRef, Job};
+use protocol::{Best, Ceiling, Course, FeatureStore, FileRef, Job};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +83,12 @@ pub(super) fn sandbox(
         progress: Box::new(NoProgress),
         clock: Box::new(Shared(clock.clone())),
         workloads: Registry::new(vec![("begins", Box::new(Begins(begin)))]),
-        settings: Settings { threads: 1, lock_wait: Duration::from_secs(5), patience_ms: 60_000 },
+        settings: Settings {
+            ceiling: Ceiling::default(),
+            threads: 1,
+            lock_wait: Duration::from_secs(5),
+            patience_ms: 60_000,
+        },
         ledgers: Ledgers::default(),
         notice: Notice::default(),
     }

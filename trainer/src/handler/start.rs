@@ -1,9 +1,9 @@
 //! `start`: begin a run, or make one that exists move.
 
-use super::{Reply, Turn, act};
+use super::{Reply, Turn, act, ceiling};
 use crate::Error;
 use crate::services::{Invocation, Services};
-use protocol::{Event, Fact, Job, LEDGER_SCHEMA, Ledger, RunId, StartEvent};
+use protocol::{Event, Fact, Job, LEDGER_SCHEMA, Ledger, Need, RunId, StartEvent};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use storage::{FactLog, Record};
@@ -36,7 +36,11 @@ pub(super) fn start(
         }
     };
     let at_ms = services.clock.now_ms();
-    let run = enlist(services, start, invocation, at_ms)?;
+    let run = enlist(services, start, invocation, at_ms, |run| {
+        services.settings.ceiling.check(&job, workers)?;
+        let need = Need::of_start(run, workers, &invocation.lease(at_ms));
+        admit(services, invocation, &need)
+    })?;
     let first = Fact::Started {
         schema: LEDGER_SCHEMA,
         run: run.clone(),
@@ -61,6 +65,23 @@ pub(super) fn start(
     let ledger = Arc::new(Ledger::start(first)?);
     services.progress.ledger(&ledger, true, at_ms);
     turn.send(&ledger, &ledger.due())
+}
+
+/// Takes a run among those that are active, if the operator allows one more. Who ended another may have died
+/// before that was told, and who started one before there was a ledger: who is refused looks.
+fn admit(services: &Services, invocation: &Invocation, need: &Need) -> Result<(), Error> {
+    match ceiling::admit(services, need) {
+        Err(Error::Ceiling(_)) => {}
+        admitted => return admitted,
+    }
+    for run in ceiling::active(services)? {
+        match Turn::open(services, invocation, &run).and_then(|turn| turn.read()) {
+            Ok(ledger) if ledger.ending.is_some() => ceiling::settle(services, &ledger)?,
+            Err(Error::NoRun { .. }) => ceiling::forget(services, &run)?,
+            _ => {}
+        }
+    }
+    ceiling::admit(services, need)
 }
 
 /// The plan of the run and its number of workers, after a check of everything that its job names.
@@ -115,12 +136,13 @@ impl Record for Enlisted {
     const SCHEMA: u32 = 1;
 }
 
-/// Adds a run to the index, and names it if the event did not.
+/// Adds a run to the index if it is admitted, and names it if the event did not.
 fn enlist(
     services: &Services,
     start: &StartEvent,
     invocation: &Invocation,
     now_ms: u64,
+    admit: impl FnOnce(&RunId) -> Result<(), Error>,
 ) -> Result<RunId, Error> {
     let index = FactLog::<Enlisted>::from(services.root.runs_index()?);
     index.update(services.settings.lock_wait, |runs| {
@@ -129,10 +151,11 @@ fn enlist(
             None => entry.invocation == invocation.id,
         };
         if let Some(entry) = runs.iter().find(ours) {
-            return Ok::<_, Error>((Vec::new(), entry.run.clone()));
+            return Ok((Vec::new(), entry.run.clone()));
         }
         let run = start.run.clone().unwrap_or_else(|| RunId::from_time(now_ms));
-        Ok((vec![Enlisted { run: run.clone(), invocation: invocation.id.clone() }], run))
+        admit(&run)?;
+        Ok::<_, Error>((vec![Enlisted { run: run.clone(), invocation: invocation.id.clone() }], run))
     })
 }
 

@@ -1,9 +1,11 @@
 //! One invocation's turn at a run: decide and record under the ledger's lock, send outside it.
 
 use crate::Error;
-use crate::handler::Reply;
+use crate::handler::{Reply, ceiling};
 use crate::services::{Invocation, Services};
-use protocol::{Decision, Ending, Event, Fact, Lease, Ledger, Moment, Reason, Recorded, RunId, Target};
+use protocol::{
+    Decision, Ending, Event, Fact, Lease, Ledger, Moment, Need, Reason, Recorded, RunId, Target, day_of,
+};
 use std::sync::Arc;
 use storage::{FactLog, NewFacts};
 
@@ -11,6 +13,9 @@ use storage::{FactLog, NewFacts};
 const LOCK_TRIES: usize = 5;
 /// The most characters of a reason in a fact.
 const MOST_WORDS: usize = 1_500;
+
+/// A decision, and the run's need before it can be carried out.
+type Decided = (Decision, Option<Need>);
 
 pub(super) struct Turn<'a> {
     pub(super) services: &'a Services,
@@ -47,28 +52,45 @@ impl<'a> Turn<'a> {
     }
 
     /// Decides what to do with an event and records that it begins, or is sent again, under one lock.
+    ///
+    /// Work begins only with the whole of its time in the run's share of the operator's ceiling.
     pub(super) fn decide(&self, event: &Event) -> Result<(Decision, Arc<Ledger>), Error> {
-        let found = self.update(|ledger| {
-            let now_ms = self.now_ms();
-            let patience_ms = self.services.settings.patience_ms;
-            let moment = Moment { now_ms, invocation: &self.invocation.id, patience_ms };
-            let decision = ledger.decide(event, moment)?;
-            let fact = match &decision {
-                Decision::Work(target) => Some(Fact::Begun { target: *target, lease: self.lease(now_ms) }),
-                Decision::Resend(targets) => {
-                    let (targets, forced) = (targets.clone(), event.is_forced());
-                    Some(Fact::SentAgain { targets, forced, at_ms: now_ms })
+        loop {
+            let ((decision, need), ledger) = self.update(|ledger| self.decide_once(event, ledger))?;
+            self.services.progress.ledger(&ledger, false, self.now_ms());
+            let Some(need) = need else { return Ok((decision, ledger)) };
+            if let Err(why) = ceiling::grant(self.services, &need)? {
+                return Ok((ledger.goes_no_further(Reason::Limit, why), ledger));
+            }
+        }
+    }
+
+    /// Decides what to do with an event and records it; or returns the run's need before that.
+    fn decide_once(&self, event: &Event, ledger: &mut Ledger) -> Result<(Option<Fact>, Decided), Error> {
+        let now_ms = self.now_ms();
+        let patience_ms = self.services.settings.patience_ms;
+        let moment = Moment { now_ms, invocation: &self.invocation.id, patience_ms };
+        let decision = ledger.decide(event, moment)?;
+        let fact = match &decision {
+            Decision::Work(target) => {
+                let (lease, allowed) = (self.lease(now_ms), &self.services.settings.ceiling);
+                let need = ledger.need(&lease);
+                if !self.services.ledgers.of_shares(|shares| shares.cover(&need, day_of(now_ms), allowed)) {
+                    return Ok((None, (decision, Some(need))));
                 }
-                Decision::Wait(_) => Some(Fact::Seen { at_ms: now_ms }),
-                _ => None,
-            };
-            let recorded = fact.as_ref().map(|fact| ledger.record(fact)).transpose()?;
-            // Beginning work once too often ends the run.
-            let due = recorded.map(|recorded| recorded.due).filter(|due| !due.is_empty());
-            Ok((fact, due.map_or(decision, Decision::Resend)))
-        })?;
-        self.services.progress.ledger(&found.1, false, self.now_ms());
-        Ok(found)
+                Some(Fact::Begun { target: *target, lease })
+            }
+            Decision::Resend(targets) => {
+                let (targets, forced) = (targets.clone(), event.is_forced());
+                Some(Fact::SentAgain { targets, forced, at_ms: now_ms })
+            }
+            Decision::Wait(_) => Some(Fact::Seen { at_ms: now_ms }),
+            _ => None,
+        };
+        let recorded = fact.as_ref().map(|fact| ledger.record(fact)).transpose()?;
+        // Who begins work once too often ends the run by that.
+        let due = recorded.map(|recorded| recorded.due).filter(|due| !due.is_empty());
+        Ok((fact, (due.map_or(decision, Decision::Resend), None)))
     }
 
     /// Records a fact.
@@ -127,6 +149,9 @@ impl<'a> Turn<'a> {
         {
             services.progress.model(&ledger.run, &model, self.now_ms());
         }
+        if let Err(error) = ceiling::settle(services, &ledger) {
+            tracing::warn!(run = %ledger.run, %error, "what the run has not spent stays with it today");
+        }
         Ok(Reply::done(&ledger, &[]))
     }
 
@@ -143,7 +168,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Reopens the run, which was given up.
-    pub(super) fn reopen(&self) -> Result<Reply, Error> {
+    pub(super) fn reopen(&self, ledger: &Ledger) -> Result<Reply, Error> {
+        ceiling::admit(self.services, &ledger.need(&self.lease(self.now_ms())))?;
         let (invocation, at_ms) = (self.invocation.id.clone(), self.now_ms());
         self.record_and_send(Fact::Reopened { invocation, at_ms })
     }
@@ -209,12 +235,7 @@ impl<'a> Turn<'a> {
     }
 
     fn lease(&self, now_ms: u64) -> Lease {
-        Lease {
-            invocation: self.invocation.id.clone(),
-            at_ms: now_ms,
-            until_ms: self.invocation.deadline_ms,
-            memory_mb: self.invocation.memory_mb,
-        }
+        self.invocation.lease(now_ms)
     }
 
     /// One update under the lock. A lost lock means that nothing counted: all of it is done again. The ledger

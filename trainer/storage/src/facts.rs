@@ -2,7 +2,7 @@
 
 use crate::log::{Created, Known, Log};
 use crate::{Error, Result};
-use protocol::{Fact, LEDGER_SCHEMA};
+use protocol::{Fact, LEDGER_SCHEMA, Share};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -13,6 +13,10 @@ use std::time::Duration;
 pub trait Record: Serialize + DeserializeOwned {
     /// The newest schema that can be read; the first record of a log has the log's schema in `schema`.
     const SCHEMA: u32;
+}
+
+impl Record for Share {
+    const SCHEMA: u32 = Share::SCHEMA;
 }
 
 impl Record for Fact {

@@ -3,17 +3,18 @@
 //!
 //! Until then it is in `incoming/` under its content's checksum. So an invocation that continues it, or two
 //! that copy it at once, write the same bytes to the same places. The file is read back whole before it gets
-//! its name.
+//! its name, in several invocations if need be.
 
 use crate::disk::{self, Access, File};
 use crate::folder::{create_folder, sync_folder};
 use crate::names::{check_file_name, check_name};
-use crate::{Error, Result, Root};
-use sha2::{Digest, Sha256};
+use crate::{Error, Result, Root, summed};
 use std::io;
 use std::path::{Path, PathBuf};
+use twox_hash::XxHash3_128;
 
-const PIECE: u64 = 1 << 20;
+/// The most bytes of a file that is copied: three hours at 100 MB/s.
+const LARGEST: u64 = 1 << 40;
 
 /// Whether a file is there already.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum Arrival {
     There,
     /// It is not, or not whole.
     Missing(Incoming),
+    /// Something of its length is, and the time is up: the next look goes on with it.
+    Unknown,
 }
 
 /// A file that is not whole yet.
@@ -37,26 +40,37 @@ pub struct Incoming {
 
 impl Incoming {
     /// Looks for `path` under the root, with `bytes` bytes of that SHA-256, and for the part that has
-    /// arrived.
+    /// arrived, as long as `in_time` says.
     ///
     /// # Errors
     /// [`Error::Name`] for a path that is not a data set's, weights', a program's or `job.json`;
     /// [`Error::Unfit`] if another content has the name (only `job.json` may be replaced); [`Error::Io`].
-    pub fn begin(root: &Root, path: &str, bytes: u64, sha256: &str) -> Result<Arrival> {
+    pub fn begin(
+        root: &Root,
+        path: &str,
+        (bytes, sha256): (u64, &str),
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Arrival> {
         check_path(path)?;
         check_sha256(sha256)?;
-        let target = root.path().join(path);
-        if let Some(found) = content(&target)? {
-            if found == (bytes, sha256.to_owned()) {
-                return Ok(Arrival::There);
-            }
-            if path != JOB {
-                let expected = format!("SHA-256 {sha256}, or another name for what is pushed");
-                return Err(Error::unfit(format!("{path}, which is there"), expected, found.1));
-            }
+        if bytes > LARGEST {
+            let found = format!("{bytes} bytes");
+            return Err(Error::unfit(path, format!("at most {LARGEST} bytes: make smaller shards"), found));
         }
+        let target = root.path().join(path);
         let folder = root.path().join("incoming");
         create_folder(&folder)?;
+        match content(&target, (bytes, sha256), &place(&folder, path), in_time)? {
+            Content::None => {}
+            Content::Expected => return Ok(Arrival::There),
+            Content::OutOfTime => return Ok(Arrival::Unknown),
+            Content::Other(_) if path == JOB => {}
+            Content::Other(found) => {
+                let expected =
+                    format!("{bytes} bytes with SHA-256 {sha256}, or another name for what is pushed");
+                return Err(Error::unfit(format!("{path}, which is there"), expected, found));
+            }
+        }
         let part = folder.join(sha256);
         let file = disk::open(&part, Access::UpdateOrCreate).map_err(Error::io("create", &part))?;
         let mut have = file.length().map_err(Error::io("look at", &part))?;
@@ -92,18 +106,22 @@ impl Incoming {
         Ok(())
     }
 
-    /// Makes the bytes durable, checks them all and gives the file its name.
+    /// Makes the bytes durable, checks them all and gives the file its name; false when the time is up, and
+    /// the next call is to go on.
     ///
     /// # Errors
     /// [`Error::Damaged`], after which it is copied again from its beginning; [`Error::Io`].
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(self, in_time: &dyn Fn() -> bool) -> Result<bool> {
         if let Err(source) = self.file.sync() {
             // This machine's cache may show bytes that the disk does not have, so none of them can be
             // trusted.
             self.file.set_length(0).map_err(Error::io("empty", &self.part))?;
             return Err(Error::io("sync", &self.part)(source));
         }
-        let (bytes, found) = hash(&*self.file).map_err(Error::io("read", &self.part))?;
+        let place = self.part.with_extension("sum");
+        let Some((bytes, found)) = summed::sha256(&self.part, &*self.file, &place, in_time)? else {
+            return Ok(false);
+        };
         if (bytes, &found) != (self.bytes, &self.sha256) {
             disk::on(|disk| disk.remove_file(&self.part)).map_err(Error::io("remove", &self.part))?;
             let expected = format!("{} bytes with SHA-256 {}", self.bytes, self.sha256);
@@ -113,13 +131,16 @@ impl Incoming {
         create_folder(folder)?;
         match disk::on(|disk| disk.rename(&self.part, &self.target)) {
             // Another invocation that copied the same file was first.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match content(&self.target)? {
-                Some(found) if found == (self.bytes, self.sha256) => {}
-                _ => return Err(Error::io("publish", &self.target)(error)),
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match content(&self.target, (self.bytes, &self.sha256), &place, in_time)? {
+                    Content::Expected => {}
+                    Content::OutOfTime => return Ok(false),
+                    _ => return Err(Error::io("publish", &self.target)(error)),
+                }
+            }
             renamed => renamed.map_err(Error::io("publish", &self.target))?,
         }
-        sync_folder(folder)
+        sync_folder(folder).map(|()| true)
     }
 }
 
@@ -160,27 +181,39 @@ fn check_sha256(sha256: &str) -> Result<()> {
     Err(Error::unfit("a SHA-256", "64 hex digits", sha256))
 }
 
-/// Length and SHA-256 of a file, if it exists.
-fn content(path: &Path) -> Result<Option<(u64, String)>> {
-    match disk::open(path, Access::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("open", path)(error)),
-        Ok(file) => hash(&*file).map(Some).map_err(Error::io("read", path)),
-    }
+/// Where the hashing of what has a name already is kept: by that name, for two may have one content.
+fn place(folder: &Path, path: &str) -> PathBuf {
+    folder.join(format!("{:032x}.sum", XxHash3_128::oneshot(path.as_bytes())))
 }
 
-fn hash(file: &dyn disk::OpenFile) -> io::Result<(u64, String)> {
-    let mut sha256 = Sha256::new();
-    let mut at = 0;
-    loop {
-        let piece = file.read_from(at, PIECE)?;
-        if piece.is_empty() {
-            let hex = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok((at, hex));
-        }
-        at += piece.len() as u64;
-        sha256.update(&piece);
+/// The content of a name.
+enum Content {
+    None,
+    Expected,
+    Other(String),
+    OutOfTime,
+}
+
+/// Compares what has a name with what is expected there: by its length first, for that costs nothing.
+fn content(
+    path: &Path,
+    (bytes, sha256): (u64, &str),
+    place: &Path,
+    in_time: &dyn Fn() -> bool,
+) -> Result<Content> {
+    let file = match disk::open(path, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::None),
+        opened => opened.map_err(Error::io("open", path))?,
+    };
+    let length = file.length().map_err(Error::io("look at", path))?;
+    if length != bytes {
+        return Ok(Content::Other(format!("{length} bytes")));
     }
+    Ok(match summed::sha256(path, &*file, place, in_time)? {
+        None => Content::OutOfTime,
+        Some((_, found)) if found == sha256 => Content::Expected,
+        Some((_, found)) => Content::Other(format!("SHA-256 {found}")),
+    })
 }
 
 #[cfg(test)]
@@ -192,9 +225,9 @@ mod tests {
     const PATH: &str = "datasets/a/train.npy";
 
     fn missing(root: &Root, path: &str) -> Incoming {
-        match Incoming::begin(root, path, 5, HELLO).unwrap() {
+        match Incoming::begin(root, path, (5, HELLO), &|| true).unwrap() {
             Arrival::Missing(incoming) => incoming,
-            Arrival::There => panic!("{path} is there"),
+            other => panic!("{path}: {other:?}"),
         }
     }
 
@@ -210,10 +243,9 @@ mod tests {
         second.take(b"llo").unwrap();
         twin.take(b"llo").unwrap();
         assert!(!folder.path().join(PATH).exists() && second.is_whole());
-        second.finish().unwrap();
-        twin.finish().unwrap();
+        assert!(second.finish(&|| true).unwrap() && twin.finish(&|| true).unwrap());
         assert_eq!(std::fs::read(folder.path().join(PATH)).unwrap(), b"hello");
-        assert!(matches!(Incoming::begin(&root, PATH, 5, HELLO).unwrap(), Arrival::There));
+        assert!(matches!(Incoming::begin(&root, PATH, (5, HELLO), &|| true).unwrap(), Arrival::There));
     }
 
     #[test]
@@ -223,7 +255,7 @@ mod tests {
         let mut wrong = missing(&root, PATH);
         assert!(wrong.take(b"hello!").is_err());
         wrong.take(b"hella").unwrap();
-        let error = wrong.finish().unwrap_err();
+        let error = wrong.finish(&|| true).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert!(!folder.path().join(PATH).exists());
         assert_eq!(missing(&root, PATH).have(), 0);
@@ -237,11 +269,11 @@ mod tests {
             create_folder(folder.path().join(path).parent().unwrap()).unwrap();
             std::fs::write(folder.path().join(path), "hallo").unwrap();
         }
-        let error = Incoming::begin(&root, PATH, 5, HELLO).unwrap_err().to_string();
+        let error = Incoming::begin(&root, PATH, (5, HELLO), &|| true).unwrap_err().to_string();
         assert!(error.contains("datasets/a/train.npy, which is there"), "{error}");
         let mut job = missing(&root, JOB);
         job.take(b"hello").unwrap();
-        job.finish().unwrap();
+        assert!(job.finish(&|| true).unwrap());
         assert_eq!(std::fs::read(folder.path().join(JOB)).unwrap(), b"hello");
     }
 
@@ -259,8 +291,31 @@ mod tests {
             "/etc/passwd",
             "",
         ] {
-            assert!(Incoming::begin(&root, path, 5, HELLO).is_err(), "{path}");
+            assert!(Incoming::begin(&root, path, (5, HELLO), &|| true).is_err(), "{path}");
         }
-        assert!(Incoming::begin(&root, PATH, 5, "../../x").is_err());
+        assert!(Incoming::begin(&root, PATH, (5, "../../x"), &|| true).is_err());
+    }
+
+    #[test]
+    fn a_file_that_nobody_could_hash_is_refused() {
+        let folder = temporary();
+        let root = Root::open(folder.path()).unwrap();
+        let error = Incoming::begin(&root, PATH, (5 << 40, HELLO), &|| true).unwrap_err().to_string();
+        assert!(error.contains("make smaller shards"), "{error}");
+    }
+
+    #[test]
+    fn what_is_there_is_looked_at_for_as_long_as_there_is_time() {
+        let folder = temporary();
+        let root = Root::open(folder.path()).unwrap();
+        create_folder(folder.path().join(PATH).parent().unwrap()).unwrap();
+        std::fs::write(folder.path().join(PATH), vec![7; 3 << 20]).unwrap();
+        let sha256 = "0".repeat(64);
+        let look = || Incoming::begin(&root, PATH, (3 << 20, sha256.as_str()), &|| false);
+        for _ in 0..3 {
+            assert!(matches!(look().unwrap(), Arrival::Unknown), "a piece for each look");
+        }
+        let error = look().unwrap_err().to_string();
+        assert!(error.contains("which is there") && error.contains("another name"), "{error}");
     }
 }

@@ -17,6 +17,7 @@ mod opened;
 mod publish;
 mod root;
 mod seal;
+mod summed;
 mod tensors;
 #[cfg(test)]
 mod test_folders;

@@ -76,11 +76,21 @@ impl Root {
 
     /// The log of all run ids, made if it is missing; the last one is the current run. It only leads to the
     /// ledgers, so damage costs only the entry that it has hit, which the next start of that run adds again.
+    /// Its name is no run's: it has a dot.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn runs_index(&self) -> Result<Log> {
-        Ok(Log::open_or_create(self.path.join("runs").join("index"))?.forgiving())
+        Ok(Log::open_or_create(self.path.join("runs").join("index.log"))?.forgiving())
+    }
+
+    /// The log of all runs' shares of the operator's ceiling, made when it is not there. A run's last share
+    /// says all of it, so that damage costs what its last one has added. The name is no run's: it has a dot.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn spent_log(&self) -> Result<Log> {
+        Ok(Log::open_or_create(self.path.join("runs").join("spent.log"))?.forgiving())
     }
 
     /// The folder of a data set.
@@ -299,7 +309,7 @@ mod tests {
             index.update(wait, |_| Ok::<_, Error>((vec![id.into()], ()))).unwrap();
         };
         ["a", "b", "c"].iter().for_each(|id| append(id));
-        let path = folder.path().join("runs/index");
+        let path = folder.path().join("runs/index.log");
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();

@@ -10,7 +10,8 @@ fn content() -> Vec<u8> {
 fn download(folder: &Path, base: String, content: &[u8]) -> Download {
     let url = format!("{base}/file.bin");
     let sha256 = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    Download { url, path: folder.join("file.bin"), sha256, waits: vec![Duration::ZERO; 3] }
+    let (patience, waits) = (Duration::from_millis(400), vec![Duration::ZERO; 3]);
+    Download { url, path: folder.join("file.bin"), sha256, most: 300_000, patience, waits }
 }
 
 #[test]
@@ -22,6 +23,33 @@ fn a_lost_connection_is_taken_up_where_it_broke_off() {
     assert_eq!(fs::read(&download.path).unwrap(), content());
     assert_eq!(*asked.lock().unwrap(), [0, 100_000, 100_001]);
     assert!(!download.part().exists());
+}
+
+#[test]
+fn a_connection_that_stands_is_taken_up_anew_as_long_as_something_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let stalls = [Answer::Stall(1_000); 6];
+    let (base, asked) = serve(content(), stalls.into_iter().chain([Answer::Right]).collect());
+    let download = download(folder.path(), base, &content());
+    download.run(&|_| {}).unwrap();
+    assert_eq!(fs::read(&download.path).unwrap(), content());
+    assert_eq!(*asked.lock().unwrap(), [0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000]);
+    // Where nothing comes any more it ends.
+    let (base, _) = serve(content(), vec![Answer::Stall(0); 8]);
+    let error = self::download(&folder.path().join("."), base, &content());
+    let error = Download { path: folder.path().join("other.bin"), ..error }.run(&|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Network(_)), "{error}");
+}
+
+#[test]
+fn what_is_longer_than_the_file_that_is_meant_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let longer = [content(), vec![7; 1_000_000]].concat();
+    let (base, _) = serve(longer, vec![Answer::Right]);
+    let download = download(folder.path(), base, &content());
+    let error = download.run(&|_| {}).unwrap_err().to_string();
+    assert!(error.contains("1300000 bytes or more, expected 300000"), "{error}");
+    assert!(!download.path.exists());
 }
 
 #[test]

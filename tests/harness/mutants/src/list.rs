@@ -186,6 +186,20 @@ pub const MUTATIONS: &[Mutation] = &[
         mutant: "pub fn fate(&self) -> Fate {\n        match self {\n            Error::Io { .. } if MUTATED => Fate::Halt,",
     },
     Mutation {
+        law: 15,
+        name: "a run knows nothing of what the others of the day have",
+        file: "trainer/protocol/src/ceiling.rs",
+        original: "let left = most - others;",
+        mutant: "let left = if MUTATED { most } else { most - others };",
+    },
+    Mutation {
+        law: 15,
+        name: "a leg begins without its time in the run's share",
+        file: "trainer/protocol/src/ceiling.rs",
+        original: "need.check(ceiling).is_ok() && (!ceiling.counts_runs() || held())",
+        mutant: "MUTATED || (need.check(ceiling).is_ok() && (!ceiling.counts_runs() || held()))",
+    },
+    Mutation {
         law: 13,
         name: "a leg that is told to end goes on",
         file: "trainer/src/handler/leg.rs",

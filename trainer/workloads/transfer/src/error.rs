@@ -82,6 +82,19 @@ pub enum Error {
         /// The content that was found.
         found: String,
     },
+    /// Something that the run began with is another now.
+    #[error(
+        "{what} is not what the run began with: expected {expected}, found {found}; put back what was \
+         there, and the run goes on"
+    )]
+    Replaced {
+        /// The folder or its part.
+        what: String,
+        /// The value that the features were made of.
+        expected: String,
+        /// The present value.
+        found: String,
+    },
     /// A network's parameter could not be read.
     #[error("parameter {name} of `{network}`: {source}")]
     Parameter {
@@ -117,7 +130,7 @@ impl Error {
         match self {
             Error::Storage(error) => error.fate(),
             Error::Rounds(failed) => failed.fate,
-            Error::Thread(_) => Fate::Retry,
+            Error::Thread(_) | Error::Replaced { .. } => Fate::Retry,
             // A parameter that could not be read, threads or memory that the system did not give.
             error if storage::is_trouble(error) => Fate::Retry,
             _ => Fate::Halt,
@@ -129,6 +142,7 @@ impl Error {
         match self {
             Error::Storage(error) => error.is_lasting(),
             Error::Rounds(failed) => failed.lasting,
+            Error::Replaced { .. } => true,
             error => storage::is_trouble(error),
         }
     }

@@ -10,7 +10,7 @@ use rounds::Array;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use storage::{Once, Tensor, read_whole, write_tensors_same};
+use storage::{FeatureManifest, Once, Tensor, read_whole, write_tensors_same};
 use twox_hash::XxHash3_64;
 use work::Stage;
 
@@ -24,6 +24,8 @@ pub(crate) fn publish(
 ) -> Result<FileRef> {
     let (Stage { root, run, .. }, job) = (*stage, head.job());
     let recipe = Recipe::open(root, job)?;
+    let made_of = FeatureManifest::open(&root.features(&stage.features.key)?)?.made_of;
+    recipe.check_same(&made_of)?;
     let (store, shape) = (head.store(), head.shape());
     fold(store, shape, &mut parameters);
     let names =

@@ -105,6 +105,26 @@ impl Recipe {
         }
     }
 
+    /// Checks that weights, data set and what is done to an image are those that features were made of.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`].
+    pub(crate) fn check_same(&self, made_of: &Map<String, Value>) -> Result<()> {
+        let now = self.made_of();
+        for (key, what) in [
+            ("weights_sha256", format!("weights/{}", self.job.weights())),
+            ("preprocessing", format!("the normalisation of weights/{}", self.job.weights())),
+            ("dataset_digest", format!("datasets/{}", self.job.dataset)),
+        ] {
+            let [expected, found] =
+                [made_of, &now].map(|of| of.get(key).cloned().unwrap_or_default().to_string());
+            if expected != found {
+                return Err(Error::Replaced { what, expected, found });
+            }
+        }
+        Ok(())
+    }
+
     /// The key of the store: a readable part, then a hash of everything.
     pub fn key(&self) -> String {
         let text = Value::Object(self.made_of()).to_string(); // keys in alphabetical order

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -172,10 +173,16 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// A file with its checksum, as it was when it was found right.
+type Verified = (PathBuf, String, (u64, i64, i64));
+
 fn verify_once(path: &Path, manifest: &Manifest) -> Result<()> {
-    static VERIFIED: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
-    let key = (path.to_owned(), manifest.sha256.clone());
-    let length = std::fs::metadata(path).map_err(Error::io("open", path))?.len();
+    static VERIFIED: Mutex<BTreeSet<Verified>> = Mutex::new(BTreeSet::new());
+    let about = std::fs::metadata(path).map_err(Error::io("open", path))?;
+    let length = about.len();
+    // A file that was replaced is another one, or was written at another time.
+    let version = (about.ino(), about.mtime(), about.mtime_nsec());
+    let key = (path.to_owned(), manifest.sha256.clone(), version);
     let damaged = |expected: String, found: String| Error::Damaged { file: path.to_owned(), expected, found };
     if length != manifest.bytes {
         return Err(damaged(format!("{} bytes", manifest.bytes), format!("{length} bytes")));

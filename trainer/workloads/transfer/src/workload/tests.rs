@@ -323,6 +323,46 @@ fn another_states_model_is_never_taken_for_the_runs_own() {
 }
 
 #[test]
+fn a_model_never_says_that_it_is_made_of_what_came_after_its_rounds() {
+    let sample = Sample::with_images();
+    let job = job(json!({"rounds": 2}));
+    let expected = whole_run(&sample, "before", &job, 1, 0, 1);
+    let features = plan(&sample.root, &job, 2).unwrap().features;
+    let id = RunId::new("before").unwrap();
+    let run = sample.root.run(&id);
+    let states = std::fs::read_dir(run.combined()).unwrap().map(|state| state.unwrap().path());
+    let last = states.into_iter().find(|path| path.to_string_lossy().contains("0002-")).unwrap();
+    let (_, last) = storage::read_whole(&last).unwrap();
+    let finish = || sample.finish("before", &job, &features, &last, 1);
+    let dataset = sample.root.dataset(&job.dataset).unwrap();
+    let weights = sample.root.weights(job.weights()).unwrap();
+    for (file, from, to) in [
+        (dataset.join("dataset.json"), "\"red\"", "\"tan\""),
+        (weights.join("weights.json"), "0.485", "0.585"),
+    ] {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let other = String::from_utf8(storage::unseal(&file, text.as_bytes()).unwrap()).unwrap();
+        assert!(other.contains(from), "{other}");
+        std::fs::write(&file, other.replacen(from, to, 1)).unwrap();
+        let error = finish().unwrap_err();
+        assert!(error.words.contains("is not what the run began with"), "{error}");
+        assert_eq!((error.fate, error.lasting), (crate::Fate::Retry, true), "it is waited for");
+        std::fs::write(&file, text).unwrap();
+    }
+    for folder in [dataset, weights] {
+        let aside = folder.with_extension("aside");
+        std::fs::rename(&folder, &aside).unwrap();
+        let error = finish().unwrap_err();
+        assert_eq!((error.fate, error.lasting), (crate::Fate::Retry, true), "{error}");
+        assert!(error.words.contains(folder.to_str().unwrap()), "{error}");
+        std::fs::rename(&aside, &folder).unwrap();
+    }
+    let model = Model::open(&run.model()).unwrap();
+    finish().unwrap();
+    assert_eq!(std::fs::read(run.model().join(&model.head.name)).unwrap(), expected);
+}
+
+#[test]
 fn jobs_that_name_what_is_not_there_are_refused() {
     let sample = Sample::with_images();
     for (changes, part) in [
