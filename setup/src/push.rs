@@ -254,14 +254,13 @@ mod tests {
         let listed = |name: &str| json!({"name": name, "bytes": 1, "xxh3": "0".repeat(32)});
         let manifest = |names: &[&str]| {
             let shards: Vec<_> = names.iter().map(|name| json!({"pixels": listed(name)})).collect();
-            let text = json!({"splits": {"train": {"shards": shards}}}).to_string();
+            let text = json!({"schema": 2, "splits": {"train": {"shards": shards}}}).to_string();
             std::fs::write(dataset.join("dataset.json"), text).unwrap();
         };
         manifest(&["z.npy", "a.npy"]);
         for name in ["a.npy", "z.npy", ".hidden", "private-key"] {
             std::fs::write(dataset.join(name), name).unwrap();
         }
-        std::fs::write(dataset.join("dataset.json"), "{\"schema\": 2}").unwrap();
         let paths: Vec<_> = push.files().unwrap().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, ["datasets/a/a.npy", "datasets/a/z.npy", "datasets/a/dataset.json"]);
         // A link, and a name that leaves the folder.
