@@ -67,7 +67,9 @@ impl Workload for Program {
         let index = Index::open(&folder).ok()?;
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         for letter in index.letters(&folder).ok()? {
-            *reasons.entry(letter.why).or_default() += 1;
+            // The words behind a colon are a unit's own.
+            let kind = letter.why.split(':').next().unwrap_or_default().to_owned();
+            *reasons.entry(kind).or_default() += 1;
         }
         Some(ModelItem::of(shown(index.counts, reasons)))
     }
