@@ -6,6 +6,7 @@ enforced by MiniStack while it runs, and its trail is held against the template'
 
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -180,19 +181,23 @@ def test_in_a_lab_with_a_role_of_its_own_and_files_that_outlive_the_stack(cloud)
 
 def a_large_file_goes_in_parts(cloud):
     """Parts of an earlier push are not sent again; the file on the file system is the right one."""
-    large = cloud.user / "datasets" / "patterns" / "large.npy"
+    program = cloud.user / "programs" / "big"
+    program.mkdir(parents=True)
+    (program / "run").write_text("#!/bin/sh\ncat\n")
+    (program / "run").chmod(0o755)
     content = random.Random(1).randbytes(12 << 20)
-    large.write_bytes(content)
+    (program / "table").write_bytes(content)
     s3 = cloud.client("s3")
     [bucket] = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
     key = f"push/files/{hashlib.sha256(content).hexdigest()}"
     for first in (4 << 20, 5 << 20):  # the first one has other parts
         begun = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
         s3.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=1, Body=content[:first])
-    said = cloud.baton("push", "--root", cloud.user, "--dataset", "patterns", "--part", 5)
+    said = cloud.baton("push", "--root", cloud.user, "--program", "big", "--part", 5)
     assert "part 2 of 3" in said and "part 3 of 3" in said and "part 1 of 3" not in said, said
-    assert (cloud.efs / "datasets" / "patterns" / "large.npy").read_bytes() == content
-    large.unlink()
+    there = cloud.efs / "programs" / "big"
+    assert (there / "table").read_bytes() == content
+    assert os.access(there / "run", os.X_OK) and not os.access(there / "table", os.X_OK)
 
 
 def starts_on_lambda(binary, said):

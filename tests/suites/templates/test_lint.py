@@ -17,6 +17,7 @@ ANSWERS = {
     ("Function", "CKV_AWS_173"): "the environment holds names, no secrets; a key of one's own costs a dollar a month",
     ("Switch", "CKV_AWS_173"): "the environment holds one name, no secret",
     ("FailedEvents", "CKV_AWS_27"): "encrypted by SQS's own key (SqsManagedSseEnabled), which checkov does not count",
+    ("Warnings", "CKV_AWS_26"): "an alarm may not publish under SNS's own key; the message names a queue, no secret",
     ("LogGroup", "CKV_AWS_158"): "always encrypted by CloudWatch's own key; nothing secret is logged",
     ("Table", "CKV_AWS_119"): "always encrypted by DynamoDB's own key; progress is no secret",
     ("Table", "CKV_AWS_28"): "a parameter: the table is a view, which the next report draws again",
