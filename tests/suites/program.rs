@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use tests::{World, baton, binary, stdout};
 
-/// Squares numbers. One in ten crashes, hangs, writes garbage or too much, each by its last digits.
+/// Squares numbers. One in twenty crashes, hangs, writes garbage or too much, by its last digits.
 const SQUARES: &str = r#"#!/bin/sh
 while read -r n; do
     case "$n" in
