@@ -10,9 +10,8 @@ use super::world::{self, DELIVERIES, Point, Rates, World, kill, with};
 
 /// How long an NFS client may stay away before the server takes its locks.
 const LEASE_MS: u64 = 90_000;
-/// Steps after which a schedule counts as stuck. Processes that ask for the lock of a frozen one, until the
-/// server takes it away, make some ten thousand of them.
-const MOST_STEPS: u64 = 200_000;
+/// Steps after which a schedule counts as stuck.
+const MOST_STEPS: u64 = 40_000;
 
 /// Runs a seed's schedule. The result is in the world that it returns.
 pub(crate) fn run(seed: u64, recorded: bool) -> World {
