@@ -98,7 +98,7 @@ fn nothing_names_this_machine() {
         let bytes = fs::read(workspace().join(&file)).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         for place in [&parent, &home].into_iter().filter(|place| place.len() > 2) {
-            // A path begins there; `trainer/work/src` in a folder `/work` is none.
+            // A path begins there. The same name in the middle of a longer path is another folder.
             let begins =
                 |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || "._-".contains(c));
             let named = text.match_indices(place.as_str()).any(|(at, _)| begins(at));
