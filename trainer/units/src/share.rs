@@ -100,11 +100,11 @@ impl Work for ShareWork {
         };
         let mut settled = Vec::new();
         doing.step(&mut settled)?;
-        if settled.len() > self.numbers.len() - self.share.settled {
+        let left = self.numbers.len() - self.share.settled;
+        if settled.len() > left {
             return Err(Failed::halt(format!(
-                "{} units were settled of {}",
-                settled.len(),
-                left_of(&self.share, &self.numbers)
+                "{} units were settled of {left} that are left",
+                settled.len()
             )));
         }
         settled.into_iter().for_each(|settled| self.settle(settled));
@@ -124,8 +124,4 @@ impl Work for ShareWork {
     fn publish(&mut self) -> Result<FileRef, Failed> {
         self.write()
     }
-}
-
-fn left_of(share: &Share, numbers: &[u64]) -> usize {
-    numbers.len() - share.settled
 }

@@ -75,7 +75,7 @@ impl Process {
         let mut command = Command::new(&limits.run);
         command.args(&limits.arguments).current_dir(&limits.folder).env("BATON_DATASET", &limits.dataset);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| not_started(limits, &error))?;
+        let mut child = started(&mut command).map_err(|error| not_started(limits, &error))?;
         if let Err(error) = bound(&child, limits) {
             let _ = child.kill();
             return Err(not_started(limits, &error));
@@ -193,6 +193,20 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Starts a command. A file that somebody still has open for writing cannot run: it is waited for a little. A
+/// process that another thread is just starting has such a file open for a moment, too.
+fn started(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..100 {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            outcome => return outcome,
+        }
+    }
+    command.spawn()
 }
 
 /// Sets the limits of a process that has read nothing yet.

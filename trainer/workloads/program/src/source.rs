@@ -43,7 +43,7 @@ impl Source {
             batch: job.batch as usize,
             threads,
         };
-        let numbers = numbers(root, &job, &data, &program)?;
+        let numbers = numbers(root, &job, &data)?;
         Ok(Source { job, limits: Arc::new(limits), data: Arc::new(data), numbers, program })
     }
 
@@ -75,7 +75,7 @@ impl Source {
 }
 
 /// The units of a job: all units, or the dead letters of another run.
-fn numbers(root: &Root, job: &Job, data: &Data, program: &str) -> Result<Numbers, Failed> {
+fn numbers(root: &Root, job: &Job, data: &Data) -> Result<Numbers, Failed> {
     let Some(run) = &job.again else { return Ok(Numbers::All(data.count())) };
     let folder = root.run(run).model();
     let index = Index::open(&folder).map_err(|failed| Failed {
@@ -89,7 +89,7 @@ fn numbers(root: &Root, job: &Job, data: &Data, program: &str) -> Result<Numbers
     }
     let dead: Vec<u64> = index.letters(&folder)?.into_iter().map(|letter| letter.unit).collect();
     if dead.is_empty() {
-        let found = format!("run {run}, which has none (program {})", &program[..8.min(program.len())]);
+        let found = format!("run {run}, which has none");
         return Err(Failed::argument("job.again", "a run with dead letters", found));
     }
     Ok(Numbers::These(dead))
