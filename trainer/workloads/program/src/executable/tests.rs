@@ -254,15 +254,16 @@ fn real_programs_are_told_apart() {
             eprintln!("skipped {name}: not there");
         }
     }
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).unwrap();
     let other = if ARCH == "aarch64" { "x86_64" } else { "aarch64" };
     let built = ["lambda", "release"].map(|profile| format!("{other}-unknown-linux-musl/{profile}/trainer"));
-    match built.map(|path| target.join(path)).into_iter().find(|path| path.exists()) {
+    // The compiler's folder is one of those around this test; it has no mark if it was there before.
+    let around = test.ancestors().flat_map(|folder| built.each_ref().map(|path| folder.join(path)));
+    match around.into_iter().find(|path| path.exists()) {
         Some(program) => {
             let told = check(&program).unwrap_err();
             assert!(told.fate == Fate::Halt && told.words.contains("as this machine is"), "{told}");
         }
-        None => eprintln!("skipped: no trainer for {other} under {}", target.display()),
+        None => eprintln!("skipped: no trainer for {other} beside {}", test.display()),
     }
 }
 
