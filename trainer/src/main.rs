@@ -60,6 +60,7 @@ async fn told_to_end(function: &Function) -> std::io::Result<()> {
 async fn invoked(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     let invocation = Invocation {
         id: event.context.request_id.clone(),
+        arrived_ms: function.services.clock.now_ms(),
         deadline_ms: event.context.deadline,
         memory_mb: u32::try_from(event.context.env_config.memory).unwrap_or(0),
     };

@@ -116,6 +116,8 @@ pub struct Settings {
 pub struct Invocation {
     /// Lambda's request id; a redelivery has the same.
     pub id: String,
+    /// When it arrived, by this sandbox's clock, in milliseconds since 1970.
+    pub arrived_ms: u64,
     /// When the platform kills this invocation, in milliseconds since 1970.
     pub deadline_ms: u64,
     /// The function's memory, in MB.
@@ -126,7 +128,13 @@ impl Invocation {
     /// Its hold on work that it begins at that time.
     pub(crate) fn lease(&self, at_ms: u64) -> Lease {
         let (invocation, memory_mb) = (self.id.clone(), self.memory_mb);
-        Lease { invocation, at_ms, until_ms: self.deadline_ms, memory_mb }
+        Lease { invocation, at_ms, until_ms: self.deadline_at(at_ms), memory_mb }
+    }
+
+    /// Its deadline by a clock that shows `now_ms`. If the clock is behind the arrival, it went back, and the
+    /// deadline goes back with it.
+    pub(crate) fn deadline_at(&self, now_ms: u64) -> u64 {
+        self.deadline_ms.saturating_sub(self.arrived_ms.saturating_sub(now_ms))
     }
 }
 
@@ -194,4 +202,18 @@ pub struct WorkerReport<'a> {
     pub now_ms: u64,
     /// Whether the leg ends with this.
     pub last: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_back_makes_no_lease_longer() {
+        let invocation =
+            Invocation { id: "i".into(), arrived_ms: 3_600_000, deadline_ms: 3_606_000, memory_mb: 1_769 };
+        let until_ms = |at_ms| invocation.lease(at_ms).until_ms;
+        assert_eq!(until_ms(3_602_000), 3_606_000);
+        assert_eq!(until_ms(1_000_000), 1_006_000, "the hour before is no part of it");
+    }
 }

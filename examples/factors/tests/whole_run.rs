@@ -58,8 +58,9 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
     loop {
         let Some(event) = queue.0.lock().unwrap().pop_front() else { break };
         events += 1;
-        let deadline_ms = services.clock.now_ms() + time_ms;
-        let invocation = Invocation { id: format!("i-{events}"), deadline_ms, memory_mb: 1_769 };
+        let (id, arrived_ms) = (format!("i-{events}"), services.clock.now_ms());
+        let deadline_ms = arrived_ms + time_ms;
+        let invocation = Invocation { id, arrived_ms, deadline_ms, memory_mb: 1_769 };
         let reply = handle(&services, event.to_string().as_bytes(), &invocation).unwrap();
         assert!(reply.refusal().is_none() && events < 10_000, "{event}: {:?}", reply.to_json());
     }

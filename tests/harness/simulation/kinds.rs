@@ -1,7 +1,7 @@
 //! The kinds of schedules: the decisions of a seed before the first step.
 
 use super::check::Promise;
-use super::outside::{Comings, Outside};
+use super::outside::{Comings, Outside, When};
 use super::random::{Random, mix};
 use super::setting::{NEIGHBOUR, RUN, Setting};
 use super::world::Rates;
@@ -203,7 +203,12 @@ fn jumps(plan: &mut Plan, random: &mut Random) {
     for _ in 0..random.between(1, 3) {
         let by = random.between(HOUR_MS / 6, 2 * HOUR_MS) as i64;
         let back = random.between(0, 2) > 0;
-        plan.outside.jumps.push((random.below(60_000), if back { -by } else { by }));
+        let when = if random.one_in(2) {
+            When::Delivery { number: random.between(1, 12), turns: random.between(1, 20) as u32 }
+        } else {
+            When::After(random.below(60_000))
+        };
+        plan.outside.jumps.push((when, if back { -by } else { by }));
     }
     let (kill, lose) = (random.between(20, 200), random.between(2, 8));
     plan.rates = Rates { kill, lose, budget: random.between(1, 2) as u32, ..Rates::default() };

@@ -9,14 +9,34 @@ const TICK_MS: u64 = 60_000;
 /// When a schedule begins.
 const BEGIN_MS: u64 = 1_000_000;
 
-/// Influences from outside. Times of `events` and `jumps` count from the beginning.
+/// When all clocks are set.
+pub(crate) enum When {
+    /// So many milliseconds after the beginning.
+    After(u64),
+    /// So many turns after so many deliveries: an invocation has arrived then, and has not begun its work.
+    Delivery { number: u64, turns: u32 },
+}
+
+impl When {
+    fn is_due(&mut self, w: &World) -> bool {
+        match self {
+            When::After(ms) => BEGIN_MS + *ms <= w.clock_ms,
+            When::Delivery { number, turns } => {
+                *turns = turns.saturating_sub(u32::from(w.tally.invocations >= *number));
+                *turns == 0
+            }
+        }
+    }
+}
+
+/// Influences from outside. Times of `events` count from the beginning.
 pub(crate) struct Outside {
     /// The event that starts the run.
     pub(crate) start: String,
     pub(crate) watchdog: bool,
     pub(crate) events: Vec<(u64, String)>,
-    /// By how much all clocks are set, in milliseconds.
-    pub(crate) jumps: Vec<(u64, i64)>,
+    /// When and by how much all clocks are set, in milliseconds.
+    pub(crate) jumps: Vec<(When, i64)>,
     pub(crate) comings: Comings,
     tick_ms: u64,
     ticks: u64,
@@ -59,7 +79,7 @@ impl Outside {
 
     /// Lets happen what is due.
     pub(crate) fn happen(&mut self, w: &mut World) {
-        if let Some(at) = self.jumps.iter().position(|(at, _)| BEGIN_MS + *at <= w.clock_ms) {
+        if let Some(at) = self.jumps.iter_mut().position(|(when, _)| when.is_due(w)) {
             let (_, by_ms) = self.jumps.swap_remove(at);
             w.note(|_| format!("all clocks jump by {} s", by_ms / 1_000));
             w.shift_ms += by_ms;

@@ -183,6 +183,10 @@ impl Truth {
             self.ended_ms.get_or_insert(now_ms);
         }
         match fact {
+            Fact::Begun { target, lease } if lease.until_ms > lease.at_ms + setting.limit_ms => {
+                let (of, most) = (lease.until_ms - lease.at_ms, setting.limit_ms);
+                Err(format!("{target} has a lease of {of} ms, and the platform's limit is {most} ms"))
+            }
             Fact::LegDone { target, place, done, .. }
             | Fact::Interrupted { target, place: Some(place), done, .. } => {
                 self.piece_file(nfs, setting, *target, place, "place", *done)

@@ -327,12 +327,12 @@ impl World {
 
     /// The invocation for a process.
     pub(crate) fn job(&mut self) -> (Option<Arc<Services>>, Arc<str>, Invocation, Setting) {
-        let (setting, shift_ms) = (self.setting.clone(), self.shift_ms);
+        let (setting, shift_ms, arrived_ms) = (self.setting.clone(), self.shift_ms, self.epoch_ms());
         let process = self.me();
         let message = process.message.as_ref().expect("a message");
         let id = format!("i{}", message.id);
         let deadline_ms = process.deadline_ms.saturating_add_signed(shift_ms);
-        let invocation = Invocation { id, deadline_ms, memory_mb: MEMORY_MB };
+        let invocation = Invocation { id, arrived_ms, deadline_ms, memory_mb: MEMORY_MB };
         (process.services.clone(), message.payload.clone(), invocation, setting)
     }
 }

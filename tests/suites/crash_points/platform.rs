@@ -145,8 +145,8 @@ fn carry_out(
 ) -> Result<(), trainer::Error> {
     let clock = SetOn(delivery.ahead_ms);
     let limit_ms = if delivery.short { 1 } else { LIMIT_MS };
-    let invocation =
-        Invocation { id: delivery.id.clone(), deadline_ms: clock.now_ms() + limit_ms, memory_mb: 1_024 };
+    let (id, arrived_ms) = (delivery.id.clone(), clock.now_ms());
+    let invocation = Invocation { id, arrived_ms, deadline_ms: arrived_ms + limit_ms, memory_mb: 1_024 };
     let services = Services {
         root: Root::open(root)?,
         invoke: Box::new(Counted { steps: steps.clone(), outbox }),

@@ -83,8 +83,9 @@ impl Driver {
         let Some(event) = self.queue.lock().expect("the queue").pop_front() else { return false };
         self.number += 1;
         for _ in 0..DELIVERIES {
-            let deadline_ms = SystemClock.now_ms() + self.time_ms;
-            let invocation = Invocation { id: format!("i-{}", self.number), deadline_ms, memory_mb: 1_769 };
+            let (id, arrived_ms) = (format!("i-{}", self.number), SystemClock.now_ms());
+            let deadline_ms = arrived_ms + self.time_ms;
+            let invocation = Invocation { id, arrived_ms, deadline_ms, memory_mb: 1_769 };
             match handle(&self.services, &event, &invocation) {
                 Ok(reply) => {
                     if let Some(why) = reply.refusal() {

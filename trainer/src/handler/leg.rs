@@ -25,8 +25,9 @@ pub(super) fn run<Made>(
     work: &mut dyn Work<Made>,
     mut report: impl FnMut(&dyn Work<Made>, &Pace),
 ) -> Result<Ended<Made>, Error> {
-    let mut pace = Pace::new(turn.now_ms(), turn.invocation.deadline_ms);
-    let mut lookout = Lookout::new(turn.now_ms());
+    let begun_ms = turn.now_ms();
+    let mut pace = Pace::new(begun_ms, turn.invocation.deadline_at(begun_ms));
+    let mut lookout = Lookout::new(begun_ms);
     loop {
         let now_ms = turn.now_ms();
         if work.progress().finished() {

@@ -96,10 +96,8 @@ pub(super) fn sandbox(
 
 /// Delivers an event and returns the handler's answer.
 pub(super) fn deliver(services: &Services, event: &Value) -> Result<Value, Error> {
-    let invocation = Invocation {
-        id: event.to_string(),
-        deadline_ms: services.clock.now_ms() + 900_000,
-        memory_mb: 3_008,
-    };
+    let arrived_ms = services.clock.now_ms();
+    let invocation =
+        Invocation { id: event.to_string(), arrived_ms, deadline_ms: arrived_ms + 900_000, memory_mb: 3_008 };
     handle(services, event.to_string().as_bytes(), &invocation).map(|reply| reply.to_json().clone())
 }

@@ -6,10 +6,11 @@
 //! lock was lost.
 
 mod frames;
+mod lock;
 mod medium;
 
-use crate::disk::{self, Access, File, Stopwatch};
-use crate::folder::{create_folder, refresh, sync_folder};
+use crate::disk::{self, Access};
+use crate::folder::{create_folder, sync_folder};
 use crate::{Error, Result};
 use frames::Decode;
 pub use frames::Known;
@@ -18,18 +19,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a missing log is looked for. Its folder is refreshed each time, so that a name once found missing
-/// does not stay missing.
-const LOOK_FOR: Duration = Duration::from_secs(2);
-
 /// A process that appends to a log that it has only read writes this many of the last bytes again, the same
 /// to the same place: some frames, or those that several failed to make durable one after the other.
 const DOUBTED: usize = 4096;
-/// The first pause before the lock is tried again; each pause is twice as long as the one before it, up to
-/// the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(16);
-
 /// An append-only file of records; it keeps only the path, and each use opens the file again.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -185,58 +177,12 @@ impl Log {
         };
         look().map_err(Error::io("look at", &self.path))
     }
-
-    /// Opens the file and locks it. It never blocks in the kernel: an NFS client would sleep for up to 30 s
-    /// between its own tries.
-    fn lock(&self, wait: Duration) -> Result<File> {
-        let file = self.file()?;
-        let start = Stopwatch::start();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}
-                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(medium::lost_or_io("lock", &self.path, source)),
-            }
-            let waited = start.elapsed();
-            if waited >= wait {
-                return Err(Error::Busy { path: self.path.clone(), waited });
-            }
-            disk::sleep(jittered(pause).min(wait - waited));
-            pause = (2 * pause).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn file(&self) -> Result<File> {
-        let start = Stopwatch::start();
-        loop {
-            match disk::open(&self.path, Access::Update) {
-                Err(source) if is_stale(&source) => {}
-                opened => return opened.map_err(Error::io("open", &self.path)),
-            }
-            let waited = start.elapsed();
-            if waited >= LOOK_FOR {
-                return Err(Error::Missing { path: self.path.clone(), waited });
-            }
-            disk::sleep(Duration::from_millis(100));
-            // The folder itself may be missing; then the next look says so.
-            let _ = refresh(self.path.parent().unwrap_or(Path::new(".")));
-        }
-    }
 }
 
 /// An error that may come from a client's old cache: the name is missing, or its file was replaced on the
 /// server.
 pub(crate) fn is_stale(source: &io::Error) -> bool {
     matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
-}
-
-/// A random time between half of a pause and all of it, so that waiting processes do not try at the same
-/// moments.
-fn jittered(pause: Duration) -> Duration {
-    let half = pause.as_micros() as u64 / 2;
-    Duration::from_micros(half + disk::random() % (half + 1))
 }
 
 /// One update on a locked file: read new records, ask `f`, append as one write, make it durable.

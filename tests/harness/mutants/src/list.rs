@@ -139,7 +139,7 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         law: 8,
         name: "the ledger is not locked",
-        file: "trainer/storage/src/log.rs",
+        file: "trainer/storage/src/log/lock.rs",
         original: "Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}",
         mutant: "Err(source) if source.kind() == io::ErrorKind::WouldBlock && MUTATED => return Ok(file),\n                Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}",
     },
@@ -233,6 +233,13 @@ pub const MUTATIONS: &[Mutation] = &[
         file: "trainer/protocol/src/ledger/pause.rs",
         original: "if forced {\n            self.spend",
         mutant: "if forced && !MUTATED {\n            self.spend",
+    },
+    Mutation {
+        law: 14,
+        name: "a clock that goes back makes a lease longer",
+        file: "trainer/src/services.rs",
+        original: "self.deadline_ms.saturating_sub(self.arrived_ms.saturating_sub(now_ms))",
+        mutant: "self.deadline_ms.saturating_sub(if MUTATED { 0 } else { self.arrived_ms.saturating_sub(now_ms) })",
     },
     Mutation {
         law: 14,
