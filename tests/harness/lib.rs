@@ -85,33 +85,48 @@ impl World {
 
     /// All facts of a run.
     pub fn facts(&self, run: &str) -> Vec<Fact> {
-        let root = Root::open(self.root()).expect("the root");
-        let log = FactLog::open(root.run(&RunId::new(run).expect("an id")).ledger()).expect("the ledger");
-        log.read(Duration::from_secs(10)).expect("the facts")
+        facts(self.root(), run)
     }
 
     /// The ledger of a run.
     pub fn ledger(&self, run: &str) -> Ledger {
-        Ledger::fold(self.facts(run)).expect("a sound ledger").expect("a ledger")
+        ledger(self.root(), run)
     }
 
-    /// The bytes of a run's model, all its files in order of their names, except for files that a killed
-    /// process had only begun to write: their names begin with a dot.
+    /// The bytes of a run's model; see [`model`].
     pub fn model(&self, run: &str) -> Vec<(String, Vec<u8>)> {
-        let folder = self.root().join("runs").join(run).join("model");
-        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-        let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
-        let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
-        let mut files: Vec<_> = paths.map(|p| (name(&p), std::fs::read(&p).expect("a file"))).collect();
-        files.retain(|(name, _)| !name.starts_with('.'));
-        files.sort();
-        files
+        model(self.root(), run)
     }
 
     /// Forgets all features, so that the next run computes them again.
     pub fn forget_features(&self) {
         let _ = std::fs::remove_dir_all(self.root().join("features"));
     }
+}
+
+/// All facts of a run below this root.
+pub fn facts(root: &Path, run: &str) -> Vec<Fact> {
+    let root = Root::open(root).expect("the root");
+    let log = FactLog::open(root.run(&RunId::new(run).expect("an id")).ledger()).expect("the ledger");
+    log.read(Duration::from_secs(10)).expect("the facts")
+}
+
+/// The ledger of a run below this root.
+pub fn ledger(root: &Path, run: &str) -> Ledger {
+    Ledger::fold(facts(root, run)).expect("a sound ledger").expect("a ledger")
+}
+
+/// The bytes of the model of a run below this root, all its files in order of their names, except for files
+/// that a killed process had only begun to write: their names begin with a dot.
+pub fn model(root: &Path, run: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = root.join("runs").join(run).join("model");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let mut files: Vec<_> = paths.map(|p| (name(&p), std::fs::read(&p).expect("a file"))).collect();
+    files.retain(|(name, _)| !name.starts_with('.'));
+    files.sort();
+    files
 }
 
 /// A binary of this workspace, built in the same profile as the tests.

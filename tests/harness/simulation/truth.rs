@@ -35,8 +35,11 @@ pub(crate) struct Truth {
     pub(crate) unhonoured: bool,
     /// Events counted by facts that were written over.
     pub(crate) lost_sends: u64,
-    /// The byte up to which the files named by facts were checked.
-    checked: usize,
+    /// The checksums of frames that were read, each of which stands for its whole history: one that was
+    /// written over may come back. The files named by its facts were checked, and may be removed by then.
+    read: HashSet<u64>,
+    /// Whether the last frame was read before.
+    again: bool,
     /// Whether somebody has read a ledger that contradicts itself.
     pub(crate) broken: bool,
     /// Whether the last fact is a leg that was told to end.
@@ -60,7 +63,8 @@ impl Truth {
             ended_ms: None,
             unhonoured: false,
             lost_sends: 0,
-            checked: 0,
+            read: HashSet::new(),
+            again: false,
             broken: false,
             told: false,
         }
@@ -125,15 +129,15 @@ impl Truth {
         if !self.unhonoured {
             return Err("facts that were durable were written over".into());
         }
-        // From here on everybody reads another history. Files that were checked for it may be removed by now.
-        self.checked = bytes.iter().zip(before.iter()).take_while(|(now, then)| now == then).count();
+        // From here on everybody reads another history.
+        let common = bytes.iter().zip(before.iter()).take_while(|(now, then)| now == then).count();
         let sent = |ledger: &Option<Ledger>| ledger.as_ref().map_or(0, |ledger| ledger.spend.sent);
         let sent_before = sent(&self.ledger);
         (self.at, self.before, self.facts, self.resent) = (HEADER, 0, 0, 0);
         (self.ledger, self.ended_ms) = (None, None);
         self.results.clear();
         self.combined.clear();
-        self.read(&bytes[..self.checked], nfs, setting, now_ms)?;
+        self.read(&bytes[..common], nfs, setting, now_ms)?;
         self.lost_sends += sent_before - sent(&self.ledger);
         self.read(&bytes, nfs, setting, now_ms)
     }
@@ -146,6 +150,7 @@ impl Truth {
                 return self.broken(format!("the frame at byte {at} follows another one"));
             }
             (self.at, self.before) = (at + HEAD + body.len(), checksum);
+            self.again = !self.read.insert(checksum);
             let mut rest = body;
             while let Some((length, tail)) = rest.split_first_chunk::<4>() {
                 let (record, tail) =
@@ -296,7 +301,7 @@ impl Truth {
             return Err(format!("{} is not {text:?}, which a run without faults gives", path.display()));
         }
         match nfs.contents(&path) {
-            _ if self.at <= self.checked => Ok(()),
+            _ if self.again => Ok(()),
             Some(bytes) if bytes.as_slice() == text.as_bytes() => Ok(()),
             found => Err(format!("a fact names {}, and the server has {found:?}", path.display())),
         }
