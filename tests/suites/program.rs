@@ -128,6 +128,27 @@ fn dead_letters_are_listed_and_done_again_by_a_better_program() {
     );
 }
 
+/// A run that reaches a limit among its units keeps their results, and a later run does the others.
+#[test]
+fn a_run_that_ends_too_early_publishes_what_it_has_and_another_does_the_rest() {
+    let world = world(300, "#!/bin/sh\nwhile read -r n; do echo \"$((n + 1))\"; done\n");
+    let few = job(json!({"limits": {"invocations": 8}}));
+    let outcome = world.run(&world.local(), "few", 2, &few);
+    let why = outcome.ledger.ending.as_ref().map(|ending| ending.why.to_string()).unwrap_or_default();
+    assert!(why.starts_with("limit reached: "), "{why}");
+    let (results, dead) = (lines(&world, "few", "results-00000.jsonl"), lines(&world, "few", "dead.jsonl"));
+    assert_eq!(results.len() + dead.len(), 300);
+    assert!(results.len() > 100 && dead.len() > 10, "{} results, {} without", results.len(), dead.len());
+    let reason = format!("no result when the run ended: {why}");
+    assert!(dead.iter().all(|letter| letter["why"] == *reason && letter["tries"] == 0), "{}", dead[0]);
+    world.run(&world.local(), "rest", 2, &job(json!({"again": "few"})));
+    let rest = lines(&world, "rest", "results-00000.jsonl");
+    let mut units: Vec<u64> =
+        results.iter().chain(&rest).map(|line| line["unit"].as_u64().unwrap()).collect();
+    units.sort_unstable();
+    assert_eq!(units, (0..300).collect::<Vec<_>>(), "each unit once");
+}
+
 #[test]
 fn what_cannot_run_is_refused_by_name_before_anything_is_sent() {
     let world = world(10, SQUARES);

@@ -3,7 +3,7 @@
 use super::code::protocol::{FeatureStore, FileRef, Job, RunId};
 use super::code::storage::{self, Root};
 use super::code::work::{Combined, Failed, Last, Plan, Progress, Stage, Work, Workload};
-use super::setting::{COMBINE, END, KEY, Setting, contents, fold, score};
+use super::setting::{COMBINE, END, KEY, Setting, contents, cut_off, fold, score};
 use super::world::{compute, violation};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Workload for Hashing {
 
     fn finish<'a>(&'a self, at: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
         let at = *at;
-        let ((stage, _), _, number) = read(&at.root.run(at.run).combined(), last.best, "combined")?;
+        let (stage, number) = product(&at, last)?;
         let scored = last.unscored.is_none();
         let of = if scored { self.0.closing_steps(at.number) } else { 1 };
         let step_ms = if scored && self.0.endless { 2 * self.0.limit_ms } else { self.0.step_ms };
@@ -57,6 +57,18 @@ impl Workload for Hashing {
         };
         Ok(Box::new(Made { steps, make }))
     }
+}
+
+/// The stage and the number that the product is made of.
+fn product(at: &Stage<'_>, last: Last<'_>) -> Result<(u32, u64), Failed> {
+    let Some(cut) = last.cut_short else {
+        let ((stage, _), _, number) = read(&at.root.run(at.run).combined(), last.state()?, "combined")?;
+        return Ok((stage, number));
+    };
+    for (_, file) in &cut.shares {
+        storage::open(&at.root.run(at.run).stage(cut.stage), file)?.verify()?;
+    }
+    Ok((cut.stage, cut_off(cut)))
 }
 
 fn combined(at: &Stage<'_>, number: u64) -> Result<Combined, Failed> {

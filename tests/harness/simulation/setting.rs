@@ -1,7 +1,7 @@
 //! The setting of a simulated run: its size, its pace, its limits; and its expected results, computed without
 //! any world.
 
-use super::code::protocol::{Best, Course, Lease, Limits, Measure, Score, end_events};
+use super::code::protocol::{Best, Course, CutShort, Lease, Limits, Measure, Score, end_events};
 use super::random::{Random, mix};
 use serde_json::{Value, json};
 use twox_hash::XxHash3_128;
@@ -45,6 +45,8 @@ pub(crate) struct Setting {
     pub(crate) endless: bool,
     /// The operator's ceiling for all runs of the day; then another run, the neighbour, spends of it, too.
     pub(crate) dollars_per_day: Option<f64>,
+    /// Whether all states together are the product, and a stage that is cut short is published, too.
+    pub(crate) all: bool,
 }
 
 /// Numbers instead of a worker's in the content of a file: the combine, and the end.
@@ -72,6 +74,7 @@ impl Setting {
             hours: 8_760,
             endless: false,
             dollars_per_day: None,
+            all: false,
         }
         .cut_finer(&mut random)
     }
@@ -81,6 +84,7 @@ impl Setting {
         if random.one_in(3) {
             self.more_shares = random.between(1, 5) as u32;
         }
+        self.all = random.one_in(4);
         self
     }
 
@@ -110,6 +114,7 @@ impl Setting {
             hours: 8_760,
             endless: false,
             dollars_per_day: None,
+            all: false,
         }
     }
 
@@ -178,7 +183,7 @@ impl Setting {
             called: "round".into(),
             unit: "steps".into(),
             measures: vec![Measure { name: "share".into(), higher: true, share: true }],
-            best: Best::Measured,
+            best: if self.all { Best::All } else { Best::Measured },
             score_every: self.score_every,
             patience: self.patience,
         }
@@ -219,6 +224,13 @@ impl Setting {
 /// order shows.
 pub(crate) fn fold(before: u64, workers: impl IntoIterator<Item = u64>) -> u64 {
     workers.into_iter().fold(mix(before, 0xc0), mix)
+}
+
+/// The number of the product of a run that ended within a stage: of the shares of that stage, and how far they
+/// are.
+pub(crate) fn cut_off(cut: &CutShort) -> u64 {
+    let shares = cut.shares.iter().map(|(share, file)| mix(u64::from(*share), file.bytes));
+    fold(u64::from(cut.stage), shares)
 }
 
 /// The score of a state, which depends only on its number.

@@ -1,9 +1,9 @@
 //! The durable data on the server, read as it arrives: every fact is checked when it arrives.
 
-use super::code::protocol::{Fact, FileRef, Hold, Ledger, Piece, Reason, Target};
+use super::code::protocol::{Best, Fact, FileRef, Hold, Ledger, Piece, Reason, Target};
 use super::nfs::Nfs;
 use super::random::mix;
-use super::setting::{COMBINE, END, Expected, KEY, ROOT, RUN, Setting, checksum, contents};
+use super::setting::{COMBINE, END, Expected, KEY, ROOT, RUN, Setting, checksum, contents, cut_off};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -217,17 +217,15 @@ impl Truth {
                 self.check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
             }
             Fact::Ended { ending, .. } => {
-                let best = self.ledger.as_ref().and_then(|ledger| ledger.best.clone());
-                match (best, &ending.model) {
+                match (self.product(), &ending.model) {
                     (None, None) => Ok(()),
                     // The model could not be published: the run says so, and has none.
                     (Some(_), None) if matches!(ending.why, Reason::GaveUp(_)) => Ok(()),
-                    (Some(best), Some(model)) => {
-                        let number = self.expected.before[best.stage as usize + 1];
-                        let text = contents("model", best.stage, 0, 0, number);
+                    (Some((stage, number)), Some(model)) => {
+                        let text = contents("model", stage, 0, 0, number);
                         self.check(nfs, &self.path.with_file_name("model"), model, &text)
                     }
-                    (best, model) => Err(format!("the best is {best:?}, the model {model:?}")),
+                    (product, model) => Err(format!("the product is {product:?}, the model {model:?}")),
                 }
             }
             Fact::SentAgain { targets, .. } => {
@@ -267,6 +265,17 @@ impl Truth {
         piece.map_or(0, |piece| piece.share)
     }
 
+    /// The stage and the number of the product.
+    fn product(&self) -> Option<(u32, u64)> {
+        let ledger = self.ledger.as_ref()?;
+        if let Some(cut) = ledger.cut_short() {
+            return Some((cut.stage, cut_off(&cut)));
+        }
+        let of = if ledger.course.best == Best::All { &ledger.last } else { &ledger.best };
+        let stage = of.as_ref().filter(|combined| combined.state.is_some())?.stage;
+        Some((stage, self.expected.before[stage as usize + 1]))
+    }
+
     /// The file of a leg's place, or of a share's result.
     fn piece_file(
         &self,
@@ -278,15 +287,12 @@ impl Truth {
         steps: u64,
     ) -> Result<(), String> {
         let stage = target.stage;
-        let ledger = self.ledger.as_ref();
-        let best = ledger.and_then(|ledger| ledger.best.as_ref()).map_or(0, |best| best.stage);
+        let product = self.product().map_or(0, |(_, number)| number);
         let (worker, number) = match target.worker {
             Some(_) => {
                 (self.share, setting.worker(stage, self.share, self.expected.before[stage as usize], steps))
             }
-            None if stage == setting.course().end() => {
-                (END, setting.closed(stage, self.expected.before[best as usize + 1], steps))
-            }
+            None if stage == setting.course().end() => (END, setting.closed(stage, product, steps)),
             None => (COMBINE, setting.closed(stage, self.expected.folded[stage as usize], steps)),
         };
         let folder = self.path.with_file_name("stages").join(format!("{stage:04}"));

@@ -57,6 +57,9 @@ pub enum Best {
     Measured,
     /// The last one with a score: each round continues with the results of the one before.
     Last,
+    /// All together: each stage adds its results to those of the stages before. If the run ends within a
+    /// stage, the results of the stage so far are published, too.
+    All,
 }
 
 /// A score: the course's measures, in their order.
@@ -168,7 +171,7 @@ impl Course {
     /// Whether a state's score makes it the best; `best` is the score of the best so far.
     pub fn better(&self, score: Option<&Score>, best: Option<&Score>) -> bool {
         match (self.best, score, best) {
-            (Best::Last, score, _) => score.is_some() || self.measures.is_empty(),
+            (Best::Last | Best::All, score, _) => score.is_some() || self.measures.is_empty(),
             (Best::Measured, Some(score), Some(best)) => self.beats(score, best),
             (Best::Measured, None, Some(_)) => false,
             // Until a round is scored the last one counts.

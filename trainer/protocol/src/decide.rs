@@ -187,6 +187,7 @@ impl Ledger {
         let settled = self.over.is_some()
             && self.over == before.over
             && self.best == before.best
+            && self.cut_short() == before.cut_short()
             && self.end.unscored == before.end.unscored;
         if self.ending.is_some() || settled {
             return Ok(());

@@ -10,7 +10,7 @@ mod piece;
 mod queue;
 mod shares;
 
-pub use end::{End, end_events};
+pub use end::{CutShort, End, end_events};
 pub(crate) use pause::GRACE_MS;
 use pause::Pauses;
 pub use piece::Piece;

@@ -36,7 +36,7 @@ pub use hold::{Hold, Moment};
 pub use ids::{FileRef, RunId, utc};
 pub use job::{JOB_SCHEMA, Job, Limits};
 pub use keys::{Keys, refuse_rest};
-pub use ledger::{End, Ledger, Piece, Recorded, end_events};
+pub use ledger::{CutShort, End, Ledger, Piece, Recorded, end_events};
 pub use limits::Spend;
 
 /// The schema of facts in the ledger; another one is refused by name.

@@ -10,11 +10,12 @@ use work::Last;
 
 pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> Result<Reply, Error> {
     let services = turn.services;
-    let (Some(best), Some(why)) = (ledger.product(), ledger.over.clone()) else {
+    let Some(why) = ledger.over.clone().filter(|_| ledger.has_product()) else {
         return Ok(Reply::ignored("the run has nothing to publish".into()));
     };
-    let unscored = ledger.end.unscored.as_deref();
-    let last = Last { best, unscored, place: ledger.combine.place.as_ref() };
+    let (unscored, cut_short) = (ledger.end.unscored.as_deref(), ledger.cut_short());
+    let (best, cut_short) = (ledger.product(), cut_short.as_ref());
+    let last = Last { best, cut_short, unscored, place: ledger.combine.place.as_ref() };
     let mut work =
         services.workloads.find(&ledger.job)?.finish(&stage(services, &ledger, target.stage), last)?;
     let model = match leg::run(turn, target, &mut *work, |_, _| ())? {

@@ -7,7 +7,11 @@
 //! number of units and the number of workers. Within a level, units are dealt in short runs, round robin, so
 //! that the shares are even if the units of a level become more expensive one after the other.
 
+use crate::Numbers;
+use crate::state::State;
+use protocol::At;
 use std::ops::Range;
+use work::{Failed, Stage};
 
 /// A share is not smaller than this part of a worker's average number of units, because each share costs an
 /// event.
@@ -65,6 +69,38 @@ impl Dealing {
         let Level { units, run } = of;
         let runs = (units.start + worker * run..units.end).step_by((run * self.workers) as usize);
         runs.flat_map(move |first| first..(first + run).min(units.end))
+    }
+}
+
+/// The units of a stage, as they are dealt to its shares.
+pub(crate) enum Dealt<'a> {
+    /// All units, in the first stage.
+    All(Dealing, &'a Numbers),
+    /// Those that were lost before, in their order, one for each worker in turn.
+    Lost(Vec<u64>, usize),
+}
+
+impl Dealt<'_> {
+    /// Deals the units of a stage.
+    ///
+    /// # Errors
+    /// [`Failed`], when the results of the stages before are damaged or cannot be read.
+    pub(crate) fn open<'a>(at: &Stage<'_>, numbers: &'a Numbers) -> Result<Dealt<'a>, Failed> {
+        if at.course.at(at.number) == At::Before(0) {
+            return Ok(Dealt::All(Dealing::new(numbers.count(), at.workers), numbers));
+        }
+        let lost = State::before(at)?.lost;
+        Ok(Dealt::Lost(lost.iter().map(|letter| letter.unit).collect(), at.workers as usize))
+    }
+
+    /// The units of a share, in their order.
+    pub(crate) fn share(&self, share: u32) -> Vec<u64> {
+        match self {
+            Dealt::All(dealing, numbers) => dealing.places(share).map(|place| numbers.at(place)).collect(),
+            Dealt::Lost(units, workers) => {
+                units.iter().skip(share as usize).step_by(*workers).copied().collect()
+            }
+        }
     }
 }
 

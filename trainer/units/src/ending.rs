@@ -1,6 +1,7 @@
 //! The end of a run of units: its results are checked, joined in the order of the units, and published with
 //! an index and the dead letters, in legs.
 
+use crate::combine::cut_short;
 use crate::index::{Counts, DEAD, INDEX, Index};
 use crate::merge::Merge;
 use crate::state::{self, State, read, results};
@@ -53,9 +54,13 @@ impl Ending {
             Some(place) => read(&stage, place, "a place of the end")?,
             None => Place::default(),
         };
+        let state = match last.cut_short {
+            Some(cut) => cut_short(at, cut, &numbers)?,
+            None => State::read(&folder.combined(), last.state()?)?,
+        };
         Ok(Ending {
             dealing: Dealing::new(numbers.count(), at.workers),
-            state: State::read(&folder.combined(), last.best)?,
+            state,
             folders: [stage, results(at), product],
             numbers,
             made_of,

@@ -1,8 +1,9 @@
 //! A share of units, which are done one after the other, in legs.
 
-use crate::state::{Share, State, stem};
-use crate::{Dealing, Doing, Letter, Settled, Units};
-use protocol::{At, FileRef};
+use crate::dealing::Dealt;
+use crate::state::{Share, stem};
+use crate::{Doing, Letter, Settled, Units};
+use protocol::FileRef;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,18 +15,6 @@ use work::{Failed, Opened, Progress, Stage, Work, resumed};
 /// [`Failed`], when a file is damaged, cannot be read or cannot be written.
 pub fn open(at: &Stage<'_>, share: u32, place: Option<&FileRef>, units: Arc<dyn Units>) -> Opened {
     resumed(at, place, |place| Ok(Box::new(ShareWork::open(at, share, place, units.clone())?)))
-}
-
-/// The numbers of a share's units.
-fn numbers(at: &Stage<'_>, share: u32, units: &dyn Units) -> Result<Vec<u64>, Failed> {
-    if at.course.at(at.number) == At::Before(0) {
-        let numbers = units.numbers();
-        let dealing = Dealing::new(numbers.count(), at.workers);
-        return Ok(dealing.places(share).map(|place| numbers.at(place)).collect());
-    }
-    let lost = State::open(at)?.lost;
-    let dealt = lost.iter().skip(share as usize).step_by(at.workers as usize);
-    Ok(dealt.map(|letter| letter.unit).collect())
 }
 
 struct ShareWork {
@@ -51,8 +40,8 @@ impl ShareWork {
         units: Arc<dyn Units>,
     ) -> Result<ShareWork, Failed> {
         let stage = at.root.run(at.run).create_stage(at.number)?;
-        let numbers = numbers(at, share, &*units)?;
-        let begun = Share { stage: at.number, share, ..Share::default() };
+        let numbers = Dealt::open(at, units.numbers())?.share(share);
+        let begun = Share::begun(at, share);
         let share = match place {
             Some(place) => {
                 Share::read(&stage, place)?.checked(&begun, numbers.len(), &stage.join(&place.name))?

@@ -1,7 +1,7 @@
 //! The results of a share so far, and the results of all shares of a run together.
 
 use crate::Letter;
-use protocol::FileRef;
+use protocol::{At, FileRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -45,6 +45,11 @@ pub(crate) fn stem(stage: u32, share: u32) -> String {
 }
 
 impl Share {
+    /// A share of a stage, with no unit settled.
+    pub(crate) fn begun(at: &Stage<'_>, share: u32) -> Share {
+        Share { stage: at.number, share, ..Share::default() }
+    }
+
     pub(crate) fn read(folder: &Path, file: &FileRef) -> Result<Share, Failed> {
         read(folder, file, "what a share has given")
     }
@@ -65,13 +70,25 @@ impl Share {
 }
 
 impl State {
-    /// The results of the stages before.
-    pub(crate) fn open(at: &Stage<'_>) -> Result<State, Failed> {
+    /// The results of the stages before; none before the first one.
+    pub(crate) fn before(at: &Stage<'_>) -> Result<State, Failed> {
+        if at.course.at(at.number) == At::Before(0) {
+            return Ok(State::default());
+        }
         let folder = at.root.run(at.run).combined();
         match at.state {
             Some(file) => read(&folder, file, "what the units before have given"),
             None => Err(Failed::argument(at.course.words(at.number), "the units before it", "none")),
         }
+    }
+
+    /// Adds the results of a share of a stage.
+    pub(crate) fn add(&mut self, at: &Stage<'_>, share: Share) {
+        match at.course.at(at.number) {
+            At::Before(0) => self.files.push(share.files),
+            _ => self.again.extend(share.files),
+        }
+        self.lost.extend(share.lost);
     }
 
     pub(crate) fn read(folder: &Path, file: &FileRef) -> Result<State, Failed> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::state::results;
-use protocol::{FeatureStore, FileRef, Job, RunId};
+use protocol::{CutShort, FeatureStore, FileRef, Job, RunId};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,16 +99,10 @@ impl Run {
         let best = state.unwrap();
         let stage = self.stage(&of, course.end(), None);
         self.legs(leg_steps, |place| {
-            let last = Last { best: &best, unscored: None, place };
+            let last = Last { best: Some(&best), cut_short: None, unscored: None, place };
             Box::new(Ending::open(&stage, last, self.numbers.clone(), json!({"of": "squares"})).unwrap())
         });
-        let files = std::fs::read_dir(self.root.run(&self.run).model()).unwrap().map(|entry| entry.unwrap());
-        files
-            .map(|file| {
-                let text = std::fs::read_to_string(file.path()).unwrap();
-                (file.file_name().into_string().unwrap(), text)
-            })
-            .collect()
+        files(self)
     }
 
     fn stage<'a>(&'a self, of: &'a Of, number: u32, state: Option<&'a FileRef>) -> Stage<'a> {
@@ -133,6 +127,13 @@ impl Run {
             place = Some(saved);
         }
     }
+}
+
+/// The files of the product.
+fn files(run: &Run) -> BTreeMap<String, String> {
+    let files = std::fs::read_dir(run.root.run(&run.run).model()).unwrap().map(|entry| entry.unwrap());
+    let text = |path| std::fs::read_to_string(path).unwrap();
+    files.map(|file| (file.file_name().into_string().unwrap(), text(file.path()))).collect()
 }
 
 /// Most units are done at once, multiples of 10 in the second try, multiples of 25 never.
@@ -203,8 +204,49 @@ fn a_damaged_share_is_done_again_and_damaged_results_are_named() {
     let files = state::State::read(&run.root.run(&run.run).combined(), &state).unwrap().files;
     let lost = results(&at).join(&files[0][0].name);
     std::fs::write(&lost, vec![b'x'; files[0][0].bytes as usize]).unwrap();
-    let last = Last { best: &state, unscored: None, place: None };
+    let last = Last { best: Some(&state), cut_short: None, unscored: None, place: None };
     let mut ending = Ending::open(&at, last, run.numbers.clone(), json!({})).unwrap();
     let error = ending.step().unwrap_err();
     assert!(error.words.contains(&files[0][0].name) && error.words.contains("damaged"), "{error}");
+}
+
+/// The files of a run that ended in a stage; some of its shares are done, and one is half done.
+fn stopped_in(stage: u32) -> BTreeMap<String, String> {
+    let run = Run::new(Numbers::All(1_000), some_fail);
+    let of = Of::new(1_000, 3, 2);
+    let units: Arc<dyn Units> = Arc::new(Squares { numbers: run.numbers.clone(), done_in: some_fail });
+    let mut state: Option<FileRef> = None;
+    for number in 0..stage {
+        let at = run.stage(&of, number, state.as_ref());
+        let share = |share| run.legs(0, |place| open(&at, share, place, units.clone()).unwrap());
+        let results: Vec<FileRef> = (0..of.course.shares(number, 2)).map(share).collect();
+        state = combine(&at, &results, &units).unwrap().state;
+    }
+    let at = run.stage(&of, stage, state.as_ref());
+    let done = run.legs(0, |place| open(&at, 0, place, units.clone()).unwrap());
+    let mut half = open(&at, 1, None, units.clone()).unwrap();
+    half.step().unwrap();
+    let shares = vec![(0, done), (1, half.save().unwrap())];
+    let cut = CutShort { stage, shares, why: "stopped".into() };
+    let end = run.stage(&of, of.course.end(), state.as_ref());
+    run.legs(1, |place| {
+        let last = Last { best: state.as_ref(), cut_short: Some(&cut), unscored: None, place };
+        Box::new(Ending::open(&end, last, run.numbers.clone(), json!({})).unwrap())
+    });
+    files(&run)
+}
+
+#[test]
+fn a_run_that_ends_within_a_stage_keeps_what_it_has() {
+    for (stage, tries) in [(0, 0), (1, 1)] {
+        let files = stopped_in(stage);
+        let dead: Vec<Letter> = files[DEAD].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let done = files["results-00000.jsonl"].lines().count();
+        assert_eq!(done + dead.len(), 1_000, "every unit has a result or a reason");
+        assert!(dead.is_sorted_by_key(|letter| letter.unit) && done > if stage == 0 { 200 } else { 880 });
+        let waited = dead.iter().filter(|letter| letter.tries == tries).count();
+        assert!(waited > 20, "{waited} units waited for stage {stage}");
+        let reason = "no result when the run ended: stopped";
+        assert_eq!(dead.iter().any(|letter| letter.why == reason), stage == 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Failed, Stage, Work};
 use protocol::items::ModelItem;
-use protocol::{Course, FeatureStore, FileRef, Job, RunId, Score};
+use protocol::{Course, CutShort, FeatureStore, FileRef, Job, RunId, Score};
 use storage::Root;
 
 /// A kind of job. Its results depend only on (job, stage, worker).
@@ -57,12 +57,24 @@ pub trait Workload: Send + Sync {
 /// The end of a run: the state to publish, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Last<'a> {
-    /// The best state, in `combined/`.
-    pub best: &'a FileRef,
+    /// The best state, in `combined/`; none if the run ended within its first stage.
+    pub best: Option<&'a FileRef>,
+    /// The stage that the end has cut short, if the course publishes its results, too.
+    pub cut_short: Option<&'a CutShort>,
     /// Why it is published without scores, in one step; none if it is scored.
     pub unscored: Option<&'a str>,
     /// The place that the last leg has left, in the stage's folder.
     pub place: Option<&'a FileRef>,
+}
+
+impl<'a> Last<'a> {
+    /// The best state, for a workload whose product always has one.
+    ///
+    /// # Errors
+    /// [`Failed`], if there is none.
+    pub fn state(&self) -> Result<&'a FileRef, Failed> {
+        self.best.ok_or_else(|| Failed::halt("the run has no state to publish"))
+    }
 }
 
 /// The result of planning: what a start records.

@@ -137,6 +137,13 @@ pub const MUTATIONS: &[Mutation] = &[
         mutant: "Decision::Close(reason) if MUTATED && ledger.product().is_some() => {\n            let mut early = (*ledger).clone();\n            (early.over, early.stage) = (Some(reason), early.course.end());\n            finish::leg(&turn, std::sync::Arc::new(early), Target::combine(ledger.course.end()))\n        }\n        Decision::Close(reason) => turn.close(reason),",
     },
     Mutation {
+        law: 7,
+        name: "an end counts whose results are others by now",
+        file: "trainer/protocol/src/decide.rs",
+        original: "&& self.cut_short() == before.cut_short()",
+        mutant: "&& (MUTATED || self.cut_short() == before.cut_short())",
+    },
+    Mutation {
         law: 8,
         name: "the ledger is not locked",
         file: "trainer/storage/src/log/lock.rs",

@@ -4,7 +4,7 @@
 //! it is published without scores, in one step. If this fails too often, the run ends without it.
 
 use super::{Ledger, Piece, Shares};
-use crate::{Ending, FileRef, Limits, Reason, Target};
+use crate::{Best, Ending, FileRef, Limits, Reason, Target};
 
 /// Events that an end may send on top of a tenth of the run's limit before it goes on without scores.
 const EVENTS: u64 = 8;
@@ -31,6 +31,17 @@ pub struct End {
 /// A stage that was at hand: its number, its workers, its shares, its combine.
 type Suspended = (u32, Vec<Piece>, Shares, Piece);
 
+/// The results of a stage that the end has cut short.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutShort {
+    /// The stage.
+    pub stage: u32,
+    /// The results and the places of its shares, by the numbers of the shares; some shares have neither.
+    pub shares: Vec<(u32, FileRef)>,
+    /// Why the run ends.
+    pub why: String,
+}
+
 /// The most events that the end of a run with these limits may send.
 pub fn end_events(limits: &Limits) -> u64 {
     limits.invocations / 10 + EVENTS + EVENTS_UNSCORED
@@ -39,17 +50,38 @@ pub fn end_events(limits: &Limits) -> u64 {
 impl Ledger {
     /// The state that the product is made from; none while no round is complete.
     pub fn product(&self) -> Option<&FileRef> {
-        self.best.as_ref().and_then(|best| best.state.as_ref())
+        let of = if self.course.best == Best::All { &self.last } else { &self.best };
+        of.as_ref().and_then(|combined| combined.state.as_ref())
+    }
+
+    /// The stage that the end has cut short, if its results belong to the product and it has some.
+    pub fn cut_short(&self) -> Option<CutShort> {
+        let (stage, workers, shares, _) = self.end.suspended.as_deref()?;
+        let combined = self.last.as_ref().is_some_and(|last| last.stage >= *stage);
+        if combined || self.course.best != Best::All {
+            return None;
+        }
+        let unfinished = workers.iter().filter(|piece| piece.result.is_none());
+        let places = unfinished.filter_map(|piece| Some((piece.share, piece.place.clone()?)));
+        let shares: Vec<_> =
+            shares.numbered().map(|(share, file)| (share, file.clone())).chain(places).collect();
+        let why = self.over.as_ref().map(|why| self.words(why)).unwrap_or_default();
+        (!shares.is_empty()).then_some(CutShort { stage: *stage, shares, why })
+    }
+
+    /// Whether the run has something to publish.
+    pub fn has_product(&self) -> bool {
+        self.product().is_some() || self.cut_short().is_some()
     }
 
     /// The ending of the run, if nothing is left to do: it has no state to publish, or publishing was given
     /// up.
     pub fn ready(&self) -> Option<Ending> {
         let why = self.over.clone().filter(|_| self.ending.is_none())?;
-        match (&self.end.lost, self.product()) {
-            (Some(lost), _) => Some(self.without_product(lost)),
-            (None, None) => Some(Ending { why, model: None, unscored: None }),
-            (None, Some(_)) => None,
+        match &self.end.lost {
+            Some(lost) => Some(self.without_product(lost)),
+            None if self.has_product() => None,
+            None => Some(Ending { why, model: None, unscored: None }),
         }
     }
 
@@ -99,7 +131,7 @@ impl Ledger {
         };
         self.stage = self.course.end();
         self.opened_by = by.into();
-        self.spend.sent += u64::from(self.product().is_some());
+        self.spend.sent += u64::from(self.has_product());
     }
 
     /// Continues without scores; false if this is settled already, or the run does not end.

@@ -38,6 +38,11 @@ impl Shares {
         self.results.iter().flatten()
     }
 
+    /// The same, with the numbers of the shares.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &FileRef)> {
+        (0..).zip(&self.results).filter_map(|(share, result)| Some((share, result.as_ref()?)))
+    }
+
     /// The number of shares.
     pub fn count(&self) -> usize {
         self.results.len()

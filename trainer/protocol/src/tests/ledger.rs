@@ -252,6 +252,29 @@ fn of_a_tuning_the_last_rung_with_a_score_counts_and_ends_it() {
     assert_eq!(ledger.over, Some(Reason::Rounds));
 }
 
+/// Of a run whose results add up, the end publishes those of the stage that it cuts short: of shares that are
+/// done, and of one that is not.
+#[test]
+fn an_end_within_a_stage_keeps_the_results_so_far() {
+    let cut = |best: Best| {
+        let mut first = started(3, 3, json!({}));
+        let Fact::Started { course, .. } = &mut first else { unreachable!() };
+        course.best = best;
+        let mut ledger = Ledger::start(first).unwrap();
+        let (target, result, invocation) = (Target::worker(0, 0, 0), file("result".into()), "w0".to_owned());
+        ledger.record(&Fact::WorkerDone { target, result, invocation, at_ms: 1 }).unwrap();
+        let (target, place, invocation) = (Target::worker(0, 1, 0), file("place".into()), "w1".into());
+        ledger.record(&Fact::LegDone { target, place, done: 5, invocation, at_ms: 1 }).unwrap();
+        ledger.record(&Fact::Closed { why: Reason::Stopped, invocation: "s".into(), at_ms: 2 }).unwrap();
+        (ledger.cut_short(), ledger.ready().is_none(), ledger.due().len())
+    };
+    assert_eq!(cut(Best::Measured), (None, false, 0), "a model needs all shares");
+    let (found, publishes, due) = cut(Best::All);
+    let shares = vec![(0, file("result".into())), (1, file("place".into()))];
+    assert_eq!(found, Some(CutShort { stage: 0, shares, why: "stopped".into() }));
+    assert_eq!((publishes, due), (true, 1), "its end is due");
+}
+
 #[test]
 fn a_round_that_is_not_scored_replaces_only_another_such_and_ends_nothing() {
     let mut ledger = changed(20, |course| (course.score_every, course.patience) = (3, Some(2)));

@@ -30,7 +30,7 @@ impl<'a> Ending<'a> {
         let head = TrainedHead::open(&stage)?;
         let combined = stage.root.run(stage.run).combined();
         let parameters =
-            model_parameters(&combined, last.best, &head.job().training, head.shape().parameters())?;
+            model_parameters(&combined, last.state()?, &head.job().training, head.shape().parameters())?;
         let folder = stage.root.run(stage.run).create_stage(stage.number)?;
         let splits = if last.unscored.is_none() { &SPLITS[..] } else { &[] };
         let fresh = Scoring::new(&head, splits);
@@ -60,7 +60,7 @@ impl Work for Ending<'_> {
 
     fn publish(&mut self) -> Result<FileRef, Failed> {
         let Stage { root, run, .. } = self.stage;
-        tuning::publish(root, run, &self.head.job().training, self.last.best)?;
+        tuning::publish(root, run, &self.head.job().training, self.last.state()?)?;
         let evaluations = self.scoring.scored().map(|(split, scored)| (split, scored.into())).collect();
         let parameters = std::mem::take(&mut self.parameters);
         Ok(publish(&self.stage, &self.head, parameters, (evaluations, self.last.unscored))?)

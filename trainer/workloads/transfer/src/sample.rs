@@ -173,7 +173,10 @@ impl Sample {
             work::Stage { root, run: &run, job, course, number, workers: 1, features, state: None, threads };
         let mut place: Option<FileRef> = None;
         loop {
-            let mut work = Transfer.finish(&stage, Last { best, unscored: None, place: place.as_ref() })?;
+            let mut work = Transfer.finish(
+                &stage,
+                Last { best: Some(best), cut_short: None, unscored: None, place: place.as_ref() },
+            )?;
             if threads > 1 {
                 return made(work);
             }
