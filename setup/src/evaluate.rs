@@ -14,10 +14,9 @@ use transfer::shown::{MOST_CLASSES, worst};
 
 /// Scores a run's model on a split of a data set, with the confusion matrix.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton evaluate --root efs --run my-run   on the validation split of its own data set\n  \
-    baton evaluate --root efs --run my-run --dataset other --split test --json"
-)]
+#[command(after_help = "Examples:\n  \
+    baton evaluate --root efs --run my-run   on the validation split of its own data set\n  \
+    baton evaluate --root efs --run my-run --dataset other --split test --json")]
 pub struct Evaluate {
     /// The folder that stands for EFS.
     #[arg(long)]
@@ -78,7 +77,8 @@ pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> 
     }
     let list = |classes: &[String]| classes.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     Err(Failure::input(format!(
-        "data set {name:?} has {} classes ({}…), the model {} ({}…): they must be the same, in the same order",
+        "data set {name:?} has {} classes ({}…), the model {} ({}…): \
+         they must be the same, in the same order",
         dataset.classes().len(),
         list(dataset.classes()),
         classes.len(),

@@ -47,7 +47,8 @@ impl Export {
         if installed.sha256 != model.weights_sha256 {
             let (name, sha256) = (&model.weights, &model.weights_sha256);
             return Err(Failure::input(format!(
-                "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): install those again"
+                "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): \
+                 install those again"
             )));
         }
         let (layers, trained) = model.tensors(&folder)?;

@@ -24,10 +24,13 @@ const BATCH: usize = 64;
 /// If an image is in a folder that has the name of a class, or comes from a data set, its true class is
 /// shown, too.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  baton predict --root efs --run my-run photo.jpg another.png\n  \
+#[command(after_help = "Examples:\n  \
+    baton predict --root efs --run my-run photo.jpg another.png\n  \
     baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \
-    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\n\
-    Exit codes: 0 classified, 2 wrong usage, 3 no model or an image that cannot be read, 4 could not read or write.")]
+    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\
+    \n\
+    Exit codes: 0 classified, 2 wrong usage, \
+    3 no model or an image that cannot be read, 4 could not read or write.")]
 pub struct Predict {
     /// The folder that stands for EFS.
     #[arg(long)]

@@ -19,9 +19,8 @@ const HELD_OUT: u64 = 1 << 40;
 ///
 /// Every step draws new images. The same arguments make the same file, whatever the number of threads.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  baton pretrain --out baton_small.safetensors   the weights in the baton command, in about 10 minutes on 2 cores"
-)]
+#[command(after_help = "Example:\n  \
+    baton pretrain --out baton_small.safetensors   the weights in the command, about 10 minutes on 2 cores")]
 pub struct Pretrain {
     /// The safetensors file to write.
     #[arg(long)]

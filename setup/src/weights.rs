@@ -23,8 +23,10 @@ pub enum Action {
     ///
     /// Every tensor's name and shape is checked against the network. A file with only the convolutional part
     /// is fine for a job that cuts there.
-    #[command(after_help = "Examples:\n  baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
-        baton weights add mine best.safetensors --network resnet50 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
+    #[command(after_help = "Examples:\n  \
+        baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
+        baton weights add mine best.safetensors --network resnet50 \
+        --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
     Add {
         /// The name under which jobs find them.
         name: String,

@@ -164,14 +164,16 @@ fn draw_bar(
     let width = tenth((to - from - 0.6).max(0.8));
     let crossed = bar.end == AttemptEnd::Died;
     html! {
-        rect class=(format!("{work}{class}")) x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
+        rect class=(format!("{work}{class}"))
+            x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
             @if let Some(who) = who() {
                 title { (who) ", " (lane.words) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
             }
         }
         @if crossed {
             @let (x, y, r) = (tenth(from + width), tenth(top + height / 2.0), (height * 0.3).min(4.0));
-            path.cross d=(format!("M{} {}l{r2} {r2}m0 -{r2}l-{r2} {r2}", tenth(x - r), tenth(y - r), r2 = tenth(2.0 * r))) {}
+            @let (left, above, side) = (tenth(x - r), tenth(y - r), tenth(2.0 * r));
+            path.cross d=(format!("M{left} {above}l{side} {side}m0 -{side}l-{side} {side}")) {}
         }
     }
 }
@@ -227,13 +229,15 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     let to = scale.x(view.stages.get(shown.end()).and_then(|stage| stage.ended_ms).unwrap_or(end));
     html! {
         div.wide {
-            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with the stages shown below" {
+            svg.lanes.strip viewBox="0 0 1000 26"
+                role="img" aria-label="The whole run, with the stages shown below" {
                 text.y x=(LEFT - 6.0) y="15" { "run" }
                 rect.window x=(from - 2.0) y="1" width=(tenth(to - from + 4.0)) height="20" {}
                 @for (number, stage) in view.stages.iter().step_by(every) {
                     @let at = scale.x(stage.began_ms);
                     @let width = (scale.x(stage.ended_ms.unwrap_or(end)) - at - 0.6).max(0.6);
-                    rect class=(class(view.course.at(*number))) x=(at) y="5" width=(tenth(width)) height="12" {
+                    rect class=(class(view.course.at(*number)))
+                        x=(at) y="5" width=(tenth(width)) height="12" {
                         title { (view.course.words(*number)) }
                     }
                 }
@@ -258,7 +262,8 @@ fn told(view: &View) -> Markup {
     html! {
         p.note {
             @if died + twice + resent == 0 { "No attempt died, nothing was done twice." } @else {
-                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " unneeded, beside another · "
+                (count(died, "attempt")) " died, begun again · "
+                (count(twice, "attempt")) " unneeded, beside another · "
                 (count(resent, "event")) " sent again"
             }
         }

@@ -78,7 +78,8 @@ fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
         ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16, "dropout": 0.2})),
         (
             "block",
-            json!({"rounds": 1, "epochs_per_round": 64, "batch": 4, "pool": "none", "head": layers, "dropout": 0.2}),
+            json!({"rounds": 1, "epochs_per_round": 64, "batch": 4, "pool": "none", "dropout": 0.2,
+                "head": layers}),
         ),
         ("everything", json!({"rounds": 3, "cut": "images", "pool": "none", "head": layers})),
     ] {
