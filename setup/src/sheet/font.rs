@@ -5,10 +5,19 @@ use image::{Rgb, RgbImage};
 /// Columns and rows of a letter.
 pub(super) const GLYPH: (u32, u32) = (5, 8);
 
-/// Writes a text from left to right, each dot a square of `dot` pixels; the part beyond the edge is left out.
+/// How a text is written.
+#[derive(Clone, Copy)]
+pub(super) struct Pen {
+    /// Pixels of a dot's side.
+    pub(super) dot: u32,
+    pub(super) colour: Rgb<u8>,
+}
+
+/// Writes a text from left to right; the part beyond the edge is left out.
 ///
 /// A character that the font does not have is written as `?`.
-pub(super) fn write(image: &mut RgbImage, (left, top): (u32, u32), dot: u32, colour: Rgb<u8>, text: &str) {
+pub(super) fn write(image: &mut RgbImage, (left, top): (u32, u32), pen: Pen, text: &str) {
+    let Pen { dot, colour } = pen;
     for (place, letter) in (0..).zip(text.chars()) {
         let index =
             if letter.is_ascii_graphic() || letter == ' ' { letter as usize - 32 } else { '?' as usize - 32 };
@@ -69,7 +78,7 @@ mod tests {
     #[test]
     fn a_letter_is_drawn_where_it_should_be() {
         let mut image = RgbImage::new(5, 8);
-        write(&mut image, (0, 0), 1, Rgb([255; 3]), "T");
+        write(&mut image, (0, 0), Pen { dot: 1, colour: Rgb([255; 3]) }, "T");
         let rows: Vec<String> = image
             .rows()
             .map(|row| row.map(|pixel| if pixel.0[0] > 0 { '#' } else { '.' }).collect())

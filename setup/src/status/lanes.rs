@@ -69,8 +69,9 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
                     @for (row, bars) in lane.rows.iter().enumerate() {
                         @let combine = row + 1 == lane.rows.len();
                         @let row = if combine { workers } else { row };
+                        @let drawn = Drawn { scale: &scale, top: TOP + height * row as f64, height, combine };
                         @for bar in bars {
-                            (draw_bar(lane, bar, combine, &scale, TOP + height * row as f64, height, || {
+                            (draw_bar(lane, bar, &drawn, || {
                                 let said = few || bar.end != AttemptEnd::Done;
                                 said.then(|| who(row, combine, lane, view.state.workers))
                             }))
@@ -138,15 +139,17 @@ fn band(lane: &Lane<'_>, place: usize, scale: &Scale, bottom: f64) -> Markup {
     }
 }
 
-fn draw_bar(
-    lane: &Lane<'_>,
-    bar: &Bar,
-    combine: bool,
-    scale: &Scale,
+/// A row as it is drawn.
+struct Drawn<'a> {
+    scale: &'a Scale,
     top: f64,
     height: f64,
-    who: impl Fn() -> Option<String>,
-) -> Markup {
+    /// Whether it is the combine's.
+    combine: bool,
+}
+
+fn draw_bar(lane: &Lane<'_>, bar: &Bar, row: &Drawn<'_>, who: impl Fn() -> Option<String>) -> Markup {
+    let &Drawn { scale, top, height, combine } = row;
     let from_ms = lane.item.began_ms.saturating_add(bar.from_ms);
     let running = bar.end == AttemptEnd::Running;
     let until_ms = from_ms.saturating_add(bar.length_ms);

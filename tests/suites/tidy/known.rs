@@ -9,34 +9,7 @@ pub(crate) const CIRCLES: &[(&str, usize)] = &[];
 pub(crate) const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Functions of more than 5 arguments, with their arguments.
-pub(crate) const WIDE_FUNCTIONS: &[(&str, usize)] = &[
-    ("setup/src/sheet/font.rs write", 6),
-    ("setup/src/status/lanes.rs draw_bar", 7),
-    ("tests/suites/crash_points.rs die_and_go_on", 6),
-    ("tests/harness/simulation/learner.rs open", 6),
-    ("tests/harness/simulation/nfs.rs open", 6),
-    ("trainer/frozen/src/layer.rs convolution", 6),
-    ("trainer/frozen/src/layer/direct.rs new", 6),
-    ("trainer/frozen/src/layer/winograd.rs new", 6),
-    ("trainer/frozen/src/layer/winograd.rs run_block", 6),
-    ("trainer/frozen/src/layer/winograd.rs transform_output", 7),
-    ("trainer/frozen/src/part.rs new", 6),
-    ("trainer/frozen/src/tests.rs close_within", 6),
-    ("trainer/frozen/src/tests/reference.rs convolution", 7),
-    ("trainer/frozen/src/tests/reference.rs interpret_rounded", 6),
-    ("trainer/frozen/src/trained/convolution.rs new", 8),
-    ("trainer/frozen/src/trained/convolution.rs run", 7),
-    ("trainer/frozen/src/trained/joins.rs spread", 8),
-    ("trainer/frozen/src/trained/products.rs depthwise", 6),
-    ("trainer/frozen/src/trained/products.rs direct", 6),
-    ("trainer/frozen/src/trained/winograd.rs transform_inputs", 6),
-    ("trainer/rounds/src/optimizer.rs adamw", 6),
-    ("trainer/rounds/src/optimizer.rs step_on", 6),
-    ("trainer/src/handler/worker.rs report", 7),
-    ("trainer/workloads/transfer/src/burn_net/tests.rs outputs", 6),
-    ("trainer/workloads/transfer/src/features/mend.rs restore_shard", 6),
-    ("trainer/workloads/transfer/src/workload/tests.rs whole_run", 6),
-];
+pub(crate) const WIDE_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Files with lines of more than 110 columns, and how many.
 pub(crate) const LONG_LINES: &[(&str, usize)] = &[];
