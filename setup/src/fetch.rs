@@ -93,7 +93,7 @@ impl Fetch {
             Kind::Weights => {
                 let network = networks::network(source.name).map_err(Failure::input)?;
                 let folder = root.weights(source.name)?;
-                install(&folder, &file, &network, Normalisation::IMAGENET)?;
+                install(&folder, &file, &network, Normalisation::IMAGENET).map_err(Failure::of)?;
                 folder
             }
         };

@@ -62,10 +62,11 @@ impl Pretrain {
                 say!("step {} of {steps}: loss {:.4}, top-1 {:.3}", step.done, recent.0, recent.1);
             }
         };
-        let trained = pretrain(&network, &options, |step| examples(seed, step * batch as u64, batch), tell)?;
+        let trained = pretrain(&network, &options, |step| examples(seed, step * batch as u64, batch), tell)
+            .map_err(Failure::of)?;
         bar.finish_and_clear();
         let classes = ClassSet::Base.names().len();
-        let top1 = trained.top1(&examples(seed, HELD_OUT, classes * 50))?;
+        let top1 = trained.top1(&examples(seed, HELD_OUT, classes * 50)).map_err(Failure::of)?;
         let mut file = Vec::new();
         trained.write(&mut file).map_err(Failure::io("write", &self.out))?;
         write_whole(&self.out, &file)?;

@@ -5,6 +5,7 @@ mod plot;
 mod table;
 
 use crate::Failure;
+use crate::evaluate::run_with_model;
 use crate::local::{Function, Local};
 use crate::output::write_whole;
 use protocol::{Ending, Event, RunId};
@@ -100,8 +101,7 @@ impl TuneCommand {
                 }
             }
             None => {
-                let run =
-                    crate::run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
+                let run = run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
                 all.push(self.open(run, None)?);
             }
         }

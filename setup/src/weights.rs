@@ -81,7 +81,7 @@ impl Weights {
                 let normalisation =
                     Normalisation { mean: three(mean, usual.mean)?, std: three(std, usual.std)? };
                 let root = Root::open(root)?;
-                install(&root.weights(name)?, file, &network, normalisation)?;
+                install(&root.weights(name)?, file, &network, normalisation).map_err(Failure::of)?;
                 tell(&root, name, *json)
             }
             Action::List { root, json } => {
@@ -113,7 +113,7 @@ fn tell(root: &Root, name: &str, json: bool) -> Result<(), Failure> {
             say!("{name:16} {error}");
             return Ok(());
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Failure::of(error)),
     };
     let (network, reaches, sha256) = (&installed.network, &installed.reaches, &installed.sha256);
     if json {
