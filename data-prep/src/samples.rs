@@ -34,7 +34,10 @@ pub(crate) fn python_batch(key: &str, labels: &[u8]) -> Vec<u8> {
         b"eU\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01M",
     );
     bytes.extend((labels.len() as u16).to_le_bytes());
-    bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T");
+    bytes.extend(
+        b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|\
+        NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T",
+    );
     bytes.extend((data.len() as u32).to_le_bytes());
     bytes.extend(data);
     bytes.extend(b"tbu.");

@@ -42,7 +42,8 @@ for split in manifest['splits'].values():
         images += int(pixels.astype(numpy.int64).sum())
         labels += int(classes.sum())
 files = {f.name for f in root.iterdir()}
-assert files == {'dataset.json'} | {f['name'] for s in manifest['splits'].values() for h in s['shards'] for f in h.values() if isinstance(f, dict)}
+parts = [part for s in manifest['splits'].values() for shard in s['shards'] for part in shard.values()]
+assert files == {'dataset.json'} | {part['name'] for part in parts if isinstance(part, dict)}
 print(images, labels)
 ";
 

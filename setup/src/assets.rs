@@ -23,6 +23,6 @@ pub fn install_baton_small(root: &Path) -> Result<(), Failure> {
     let installed =
         install(&folder, &file, &networks::network("baton_small").map_err(Failure::input)?, NORMALISATION);
     std::fs::remove_file(&file).map_err(Failure::io("remove", &file))?;
-    installed?;
+    installed.map_err(Failure::of)?;
     Ok(())
 }

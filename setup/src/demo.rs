@@ -55,8 +55,11 @@ impl Demo {
         self.say("4. what it is worth: the same head on other features");
         let root = Root::open(&self.root)?;
         let trained = transfer::Job::of(&job()?).map_err(Failure::input)?;
-        let raw = baseline::raw_pixels(&root, &trained)?.score.top1;
-        let untrained = baseline::untrained_network(&root, &trained, crate::threads(None))?.score.top1;
+        let raw = baseline::raw_pixels(&root, &trained).map_err(Failure::of)?.score.top1;
+        let untrained = baseline::untrained_network(&root, &trained, crate::threads(None))
+            .map_err(Failure::of)?
+            .score
+            .top1;
         self.tell(&outcome, raw, untrained, begun.elapsed().as_secs_f64())
     }
 

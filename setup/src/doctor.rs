@@ -101,8 +101,8 @@ async fn credentials(aws: &Aws) -> Finding {
     let found = match aws.cloud.lambda.get_account_settings().send().await {
         Ok(_) => Ok(format!("accepted in {}", aws.region())),
         Err(error) => Err(format!(
-            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, a new one in each session), \
-             or run `aws configure`",
+            "{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (labs: and AWS_SESSION_TOKEN, a new one in \
+             each session), or run `aws configure`",
             words(error)
         )),
     };
@@ -200,8 +200,8 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
     let answer = match aws.ask(function, &Errand::Probe).await {
         Ok(answer) => answer,
         Err(failure) => {
-            let advice = "its log says more: baton logs; a mount that fails is often a mount target that is missing, or a \
-                network without DNS names";
+            let advice = "its log says more: baton logs; a mount that fails is often a mount target that is \
+                missing, or a network without DNS names";
             return vec![Finding { what: "probe", found: Err(format!("{failure}: {advice}")) }];
         }
     };
@@ -214,7 +214,8 @@ async fn reached(aws: &Aws, function: &str) -> Vec<Finding> {
         ("watchdog", "the role needs lambda:InvokeFunction on it; a run goes on without"),
         (
             "table",
-            "the network needs the gateway endpoint for DynamoDB, the role dynamodb:PutItem; a run goes on without",
+            "the network needs the gateway endpoint for DynamoDB, the role dynamodb:PutItem; \
+             a run goes on without",
         ),
         ("bucket", "the network needs the gateway endpoint for S3, the role s3:GetObject and s3:PutObject"),
     ];

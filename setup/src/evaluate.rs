@@ -3,21 +3,21 @@
 use crate::Failure;
 use datasets::images::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
+use protocol::RunId;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use storage::Root;
 use terminal::{say, shown};
-use transfer::model::Evaluation;
+use transfer::model::{Evaluation, MODEL};
 use transfer::predict::Predictor;
 use transfer::shown::{MOST_CLASSES, worst};
 
 /// Scores a run's model on a split of a data set, with the confusion matrix.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton evaluate --root efs --run my-run   on the validation split of its own data set\n  \
-    baton evaluate --root efs --run my-run --dataset other --split test --json"
-)]
+#[command(after_help = "Examples:\n  \
+    baton evaluate --root efs --run my-run   on the validation split of its own data set\n  \
+    baton evaluate --root efs --run my-run --dataset other --split test --json")]
 pub struct Evaluate {
     /// The folder that stands for EFS.
     #[arg(long)]
@@ -46,14 +46,17 @@ impl Evaluate {
     /// A run without a model, a data set that is missing or has other classes.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
-        let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
+        let run = run_with_model(&root, &self.run)?;
+        let mut predictor =
+            Predictor::open(&root, &run, crate::threads(self.threads)).map_err(Failure::of)?;
         let name = self.dataset.clone().unwrap_or_else(|| predictor.model().dataset.clone());
         let dataset = open_same_classes(&root, &name, &predictor.model().classes)?;
         let split = dataset.split(&self.split)?;
         let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new(split.len() as u64) };
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} images").expect("a valid template"));
-        let scored = Evaluation::from(predictor.evaluate(split, |images| bar.inc(images as u64))?);
+        let scored = Evaluation::from(
+            predictor.evaluate(split, |images| bar.inc(images as u64)).map_err(Failure::of)?,
+        );
         bar.finish_and_clear();
         if self.json {
             let classes = dataset.classes();
@@ -70,6 +73,17 @@ impl Evaluate {
     }
 }
 
+/// The run's id, if the run has a model.
+pub(crate) fn run_with_model(root: &Root, run: &str) -> Result<RunId, Failure> {
+    let run = RunId::new(run).map_err(Failure::input)?;
+    let model = root.run(&run).model().join(MODEL);
+    if model.is_file() {
+        return Ok(run);
+    }
+    let why = if root.run(&run).ledger().is_file() { "has not finished" } else { "was never started here" };
+    Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
+}
+
 /// Opens a data set whose labels mean the same as the model's.
 pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> Result<Dataset, Failure> {
     let dataset = Dataset::open(root.dataset(name)?)?;
@@ -78,7 +92,8 @@ pub(crate) fn open_same_classes(root: &Root, name: &str, classes: &[String]) -> 
     }
     let list = |classes: &[String]| classes.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     Err(Failure::input(format!(
-        "data set {name:?} has {} classes ({}…), the model {} ({}…): they must be the same, in the same order",
+        "data set {name:?} has {} classes ({}…), the model {} ({}…): \
+         they must be the same, in the same order",
         dataset.classes().len(),
         list(dataset.classes()),
         classes.len(),

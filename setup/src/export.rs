@@ -1,6 +1,7 @@
 //! `baton export`: a run's model as one file for use elsewhere, as torchvision's own class if there is one.
 
 use crate::Failure;
+use crate::evaluate::run_with_model;
 use std::path::PathBuf;
 use storage::{Root, TensorData};
 use terminal::say;
@@ -40,17 +41,18 @@ impl Export {
     /// A run without a model, weights that are no longer those of the run, files that exist already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
+        let run = run_with_model(&root, &self.run)?;
         let folder = root.run(&run).model();
-        let model = model::Model::open(&folder)?;
-        let installed = open_installed(&root.weights(&model.weights)?)?;
+        let model = model::Model::open(&folder).map_err(Failure::of)?;
+        let installed = open_installed(&root.weights(&model.weights)?).map_err(Failure::of)?;
         if installed.sha256 != model.weights_sha256 {
             let (name, sha256) = (&model.weights, &model.weights_sha256);
             return Err(Failure::input(format!(
-                "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): install those again"
+                "weights {name:?} are not those that run {run} was trained on (sha256 {sha256}): \
+                 install those again"
             )));
         }
-        let (layers, trained) = model.tensors(&folder)?;
+        let (layers, trained) = model.tensors(&folder).map_err(Failure::of)?;
         let head = layers.into_iter().map(|(weight, bias)| match (weight.data, bias.data) {
             (TensorData::F32(weight), TensorData::F32(bias)) => {
                 Ok(Linear { weight: weight.into_owned(), bias: bias.into_owned() })
@@ -70,7 +72,8 @@ impl Export {
                 preprocessing: model.preprocessing,
             },
             &self.out,
-        )?;
+        )
+        .map_err(Failure::of)?;
         if self.json {
             say!("{}", serde_json::to_string(&exported).map_err(|error| error.to_string())?);
         } else {

@@ -21,6 +21,11 @@ impl Failure {
         Failure { code: 3, message: why.to_string() }
     }
 
+    /// The failure of a workload, or of a part of it.
+    pub fn of(error: impl Into<work::Failed>) -> Failure {
+        error.into().into()
+    }
+
     /// The operating system refused or failed an operation on a file.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
         move |error| storage::Error::io(action, path)(error).into()
@@ -36,12 +41,6 @@ impl Display for Failure {
 impl From<String> for Failure {
     fn from(message: String) -> Failure {
         Failure { code: 1, message }
-    }
-}
-
-impl From<transfer::Error> for Failure {
-    fn from(error: transfer::Error) -> Failure {
-        Failure { code: code(error.fate()), message: error.to_string() }
     }
 }
 

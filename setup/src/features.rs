@@ -36,10 +36,9 @@ pub enum Action {
     /// Removes stores; a later run that needs one computes it again.
     ///
     /// A store that an unfinished run uses is kept, unless --force says that the run is given up.
-    #[command(
-        after_help = "Examples:\n  baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key is enough\n  \
-        baton features rm --unfinished --root efs   stores that were begun and never finished"
-    )]
+    #[command(after_help = "Examples:\n  \
+        baton features rm cifar10-vgg19-fc2-224px-0123 --root efs   the beginning of a key is enough\n  \
+        baton features rm --unfinished --root efs   stores that were begun and never finished")]
     Rm {
         /// The keys, or the beginning of each.
         #[arg(required_unless_present = "unfinished")]
@@ -170,9 +169,12 @@ impl Store {
         let manifest = self.manifest.as_ref();
         say!(
             "{}",
-            json!({"key": self.key, "bytes": self.bytes, "finished": manifest.is_some(), "damage": self.damage,
+            json!({
+                "key": self.key, "bytes": self.bytes, "finished": manifest.is_some(), "damage": self.damage,
                 "images": manifest.map(|m| m.rows), "features": manifest.map(|m| m.columns),
-                "dtype": manifest.map(|m| m.dtype), "made_of": manifest.map(|m| &m.made_of), "runs": self.runs})
+                "dtype": manifest.map(|m| m.dtype), "made_of": manifest.map(|m| &m.made_of),
+                "runs": self.runs,
+            })
         );
     }
 

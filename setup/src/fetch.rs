@@ -58,9 +58,11 @@ fn after_help() -> String {
     for Source { name, base, file, bytes, .. } in SOURCES {
         let _ = writeln!(text, "  {name:15} {:>4} MB  {base}/{file}", bytes.div_ceil(1_000_000));
     }
-    text + "\nExamples:\n  baton fetch cifar10 vgg19 --root efs   the data set and the network of the README's real job\n\n\
-        Without a network, or behind a proxy that forbids it: put the file into ROOT/downloads by hand and run the\n\
-        same command again."
+    text + "\nExamples:\n  \
+        baton fetch cifar10 vgg19 --root efs   the data set and the network of the README's real job\n\
+        \n\
+        Without a network, or behind a proxy that forbids it: put the file into ROOT/downloads by hand and\n\
+        run the same command again."
 }
 
 impl Fetch {
@@ -91,7 +93,7 @@ impl Fetch {
             Kind::Weights => {
                 let network = networks::network(source.name).map_err(Failure::input)?;
                 let folder = root.weights(source.name)?;
-                install(&folder, &file, &network, Normalisation::IMAGENET)?;
+                install(&folder, &file, &network, Normalisation::IMAGENET).map_err(Failure::of)?;
                 folder
             }
         };
@@ -169,9 +171,9 @@ fn explain(error: download::Error, source: &Source, path: &Path) -> Failure {
         download::Error::Network(why) => Failure {
             code: 4,
             message: format!(
-                "could not download {file}: {why}. Fetch it by hand, on any machine: {base}/{file} (about {megabytes} MB, \
-                 SHA-256 {sha256}{}). Put it here: {}. Then run the same command again; it verifies the file and \
-                 continues without the network.",
+                "could not download {file}: {why}. Fetch it by hand, on any machine: {base}/{file} (about \
+                 {megabytes} MB, SHA-256 {sha256}{}). Put it here: {}. Then run the same command again; it \
+                 verifies the file and continues without the network.",
                 if sha256.len() < 64 { "…" } else { "" },
                 path.display()
             ),

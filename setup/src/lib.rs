@@ -39,17 +39,6 @@ pub use failure::Failure;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The run's id, if the run has a model.
-pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol::RunId, Failure> {
-    let run = protocol::RunId::new(run).map_err(Failure::input)?;
-    let model = root.run(&run).model().join(transfer::model::MODEL);
-    if model.is_file() {
-        return Ok(run);
-    }
-    let why = if root.run(&run).ledger().is_file() { "has not finished" } else { "was never started here" };
-    Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
-}
-
 /// The number of compute threads: the requested one, or the number of cores.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)

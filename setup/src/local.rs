@@ -33,12 +33,11 @@ const START_TRIES: usize = 6;
 
 /// Runs the function on this machine, as Lambda would.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton local --root efs --job job.json --run my-run --workers 4   a whole run, from start to model\n  \
+#[command(after_help = "Examples:\n  \
+    baton local --root efs --job job.json --run my-run --workers 4   a whole run, from start to model\n  \
     baton local --root efs --job job.json --run my-run --time-limit 20s   the same in many short legs\n  \
     baton local --root efs   only the cloud, for baton start, watch and stop in another terminal\n\
-    Ctrl-C has every process save its work and end; the same command again continues the run."
-)]
+    Ctrl-C has every process save its work and end; the same command again continues the run.")]
 pub struct Local {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
     #[arg(long)]

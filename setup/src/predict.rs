@@ -1,7 +1,7 @@
 //! `baton predict`: a run's model on images: the five likeliest classes of each, as text, JSON or a picture.
 
 use crate::Failure;
-use crate::evaluate::open_same_classes;
+use crate::evaluate::{open_same_classes, run_with_model};
 use crate::output::write_whole;
 use crate::sheet::{Entry, draw};
 use data_prep::{Links, NoImage, Reading, list_folder, read_image};
@@ -24,10 +24,13 @@ const BATCH: usize = 64;
 /// If an image is in a folder that has the name of a class, or comes from a data set, its true class is
 /// shown, too.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  baton predict --root efs --run my-run photo.jpg another.png\n  \
+#[command(after_help = "Examples:\n  \
+    baton predict --root efs --run my-run photo.jpg another.png\n  \
     baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \
-    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\n\
-    Exit codes: 0 classified, 2 wrong usage, 3 no model or an image that cannot be read, 4 could not read or write.")]
+    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\
+    \n\
+    Exit codes: 0 classified, 2 wrong usage, \
+    3 no model or an image that cannot be read, 4 could not read or write.")]
 pub struct Predict {
     /// The folder that stands for EFS.
     #[arg(long)]
@@ -82,13 +85,16 @@ impl Predict {
     /// A run without a model; an image that cannot be read (the others are classified nevertheless).
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
-        let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
+        let run = run_with_model(&root, &self.run)?;
+        let mut predictor =
+            Predictor::open(&root, &run, crate::threads(self.threads)).map_err(Failure::of)?;
         let classes = predictor.model().classes.clone();
         let (mut answers, mut unreadable, mut right, mut known) = (Vec::new(), 0, 0, 0);
         self.each_batch(&root, &classes, &mut unreadable, &mut |samples| {
             let images: Vec<Image> = samples.iter().map(|sample| sample.image.clone()).collect();
-            for (sample, probabilities) in samples.into_iter().zip(predictor.probabilities(&images)?) {
+            for (sample, probabilities) in
+                samples.into_iter().zip(predictor.probabilities(&images).map_err(Failure::of)?)
+            {
                 let answer = Answer { top: likeliest(&probabilities), sample };
                 self.print(&answer, &classes);
                 known += usize::from(answer.sample.truth.is_some());

@@ -19,9 +19,8 @@ const HELD_OUT: u64 = 1 << 40;
 ///
 /// Every step draws new images. The same arguments make the same file, whatever the number of threads.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  baton pretrain --out baton_small.safetensors   the weights in the baton command, in about 10 minutes on 2 cores"
-)]
+#[command(after_help = "Example:\n  \
+    baton pretrain --out baton_small.safetensors   the weights in the command, about 10 minutes on 2 cores")]
 pub struct Pretrain {
     /// The safetensors file to write.
     #[arg(long)]
@@ -63,10 +62,11 @@ impl Pretrain {
                 say!("step {} of {steps}: loss {:.4}, top-1 {:.3}", step.done, recent.0, recent.1);
             }
         };
-        let trained = pretrain(&network, &options, |step| examples(seed, step * batch as u64, batch), tell)?;
+        let trained = pretrain(&network, &options, |step| examples(seed, step * batch as u64, batch), tell)
+            .map_err(Failure::of)?;
         bar.finish_and_clear();
         let classes = ClassSet::Base.names().len();
-        let top1 = trained.top1(&examples(seed, HELD_OUT, classes * 50))?;
+        let top1 = trained.top1(&examples(seed, HELD_OUT, classes * 50)).map_err(Failure::of)?;
         let mut file = Vec::new();
         trained.write(&mut file).map_err(Failure::io("write", &self.out))?;
         write_whole(&self.out, &file)?;

@@ -15,9 +15,8 @@ const SIGNED: Duration = Duration::from_secs(6 * 3_600);
 
 /// Copies a run's model here, for `baton predict`, `evaluate` and `export`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  baton pull --run my-run --root efs && baton predict --run my-run --root efs photo.jpg"
-)]
+#[command(after_help = "Example:\n  \
+    baton pull --run my-run --root efs && baton predict --run my-run --root efs photo.jpg")]
 pub struct Pull {
     /// The run.
     #[arg(long)]

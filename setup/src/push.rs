@@ -31,9 +31,9 @@ const LARGEST: u64 = 5 << 40;
 /// A file that the bucket or the file system already has, with the same content, is not sent again: the same
 /// command continues where it was interrupted.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json\n  baton push --root efs --program geocode --dataset addresses"
-)]
+#[command(after_help = "Examples:\n  \
+    baton push --root efs --dataset cifar10 --weights vgg19 --job docs/jobs/cifar10-vgg19.json\n  \
+    baton push --root efs --program geocode --dataset addresses")]
 pub struct Push {
     /// The folder with datasets/, weights/ and programs/.
     #[arg(long)]

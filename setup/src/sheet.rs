@@ -3,7 +3,7 @@
 mod font;
 
 use datasets::images::Image;
-use font::{GLYPH, write};
+use font::{GLYPH, Pen, write};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -54,7 +54,8 @@ pub fn draw(entries: &[Entry]) -> Option<RgbImage> {
         };
         let line = |sheet: &mut RgbImage, number: u32, text: &str, colour| {
             let most = ((SIDE + MARGIN) / (DOT * (GLYPH.0 + 1))) as usize;
-            write(sheet, (left, top + SIDE + DOT * 2 + number * LINE), DOT, colour, &shorten(text, most));
+            let place = (left, top + SIDE + DOT * 2 + number * LINE);
+            write(sheet, place, Pen { dot: DOT, colour }, &shorten(text, most));
         };
         line(&mut sheet, 0, &entry.predicted, colour);
         if let Some(truth) = &entry.truth {

@@ -14,10 +14,9 @@ const LOCK: Duration = Duration::from_secs(30);
 
 /// Starts a run, or makes one that exists move.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton start --root efs --job job.json --run my-run --workers 4   on the local cloud\n  \
-    baton start --run my-run   makes a run on AWS that stands still move"
-)]
+#[command(after_help = "Examples:\n  \
+    baton start --root efs --job job.json --run my-run --workers 4   on the local cloud\n  \
+    baton start --run my-run   makes a run on AWS that stands still move")]
 pub struct Start {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
     #[arg(long)]

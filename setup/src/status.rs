@@ -29,13 +29,12 @@ use tokio::net::TcpListener;
 
 /// Shows runs on a web page, live, on this machine only.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton status                     runs on AWS, with your own credentials\n  \
-    baton status --root efs          runs of the local cloud on this folder, and those that have ended there\n  \
+#[command(after_help = "Examples:\n  \
+    baton status                     runs on AWS, with your own credentials\n  \
+    baton status --root efs          runs of the local cloud on this folder, also those that have ended\n  \
     baton status --root efs --run my-run --export run.html   one file to hand in or share\n\
-    The page reads the table (dynamodb:Query) and nothing else. It listens on the loopback only, and the address that it\n\
-    prints is a secret: who does not have it is refused."
-)]
+    The page reads the table (dynamodb:Query) and nothing else. It listens on the loopback only, and the\n\
+    address that it prints is a secret: who does not have it is refused.")]
 pub struct Status {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
     #[arg(long)]
@@ -58,8 +57,8 @@ pub struct Status {
 const CONNECTIONS: usize = 64;
 
 /// The page may show what this server sends, ask it again, and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 impl Status {
     /// Serves until Ctrl-C, or writes the file.

@@ -5,6 +5,7 @@ mod plot;
 mod table;
 
 use crate::Failure;
+use crate::evaluate::run_with_model;
 use crate::local::{Function, Local};
 use crate::output::write_whole;
 use protocol::{Ending, Event, RunId};
@@ -27,10 +28,11 @@ const PLOT: &str = "tune.svg";
 /// `baton predict`. What the job says of many workers of one training (agree, precision, outer, reduce) and
 /// of its rounds (rounds_per_epoch, score_every, patience, average_decay) has no part in it.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  baton tune --root efs --job job.json   the rate alone\n  \
+#[command(after_help = "Examples:\n  \
+    baton tune --root efs --job job.json   the rate alone\n  \
     baton tune --root efs --job job.json --weight-decay 0,1e-4,1e-3 --smoothing 0,0.1 --trials 36\n  \
     baton tune --root efs --job job.json --cut pool4,pool5 --workers 4 --json\n  \
-    baton tune --root efs --run my-tuning   the table of a tuning that has ended, from AWS with `baton pull`\n\
+    baton tune --root efs --run my-tuning   the table of a tuning that ended, from AWS with `baton pull`\n\
     On AWS: a job with \"tune\": {} and `baton start`.")]
 pub struct TuneCommand {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
@@ -99,8 +101,7 @@ impl TuneCommand {
                 }
             }
             None => {
-                let run =
-                    crate::run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
+                let run = run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
                 all.push(self.open(run, None)?);
             }
         }
@@ -198,7 +199,10 @@ impl TuneCommand {
             keys["cut"] = json!(cut);
         }
         if self.json {
-            let each = |tuned: &Tuned| json!({"run": tuned.run, "cut": tuned.cut, "plot": tuned.plot, "table": tuned.table});
+            let each = |tuned: &Tuned| {
+                let Tuned { run, cut, table, plot } = tuned;
+                json!({"run": run, "cut": cut, "plot": plot, "table": table})
+            };
             let tunings: Vec<Value> = all.iter().map(each).collect();
             say!("{}", json!({"suggestion": keys, "score": score, "run": tuned.run, "tunings": tunings}));
             return Ok(());

@@ -20,12 +20,11 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Watches a run until it ends.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
+#[command(after_help = "Examples:\n  \
+    baton watch --root efs --run my-run      a run of the local cloud on this folder\n  \
     baton watch --run my-run --table baton   a run on AWS, with your own credentials\n  \
     baton watch --root efs --run my-run --json --once\n\
-    If a run stands still, a tick is sent, which sends lost events again."
-)]
+    If a run stands still, a tick is sent, which sends lost events again.")]
 pub struct Watch {
     /// The folder of a local cloud; without it AWS is asked, with the SDK's own credentials.
     #[arg(long)]

@@ -23,8 +23,10 @@ pub enum Action {
     ///
     /// Every tensor's name and shape is checked against the network. A file with only the convolutional part
     /// is fine for a job that cuts there.
-    #[command(after_help = "Examples:\n  baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
-        baton weights add mine best.safetensors --network resnet50 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
+    #[command(after_help = "Examples:\n  \
+        baton weights add vgg19 vgg19-dcbb9e9d.pth --root efs\n  \
+        baton weights add mine best.safetensors --network resnet50 \
+        --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --root efs")]
     Add {
         /// The name under which jobs find them.
         name: String,
@@ -79,7 +81,7 @@ impl Weights {
                 let normalisation =
                     Normalisation { mean: three(mean, usual.mean)?, std: three(std, usual.std)? };
                 let root = Root::open(root)?;
-                install(&root.weights(name)?, file, &network, normalisation)?;
+                install(&root.weights(name)?, file, &network, normalisation).map_err(Failure::of)?;
                 tell(&root, name, *json)
             }
             Action::List { root, json } => {
@@ -111,7 +113,7 @@ fn tell(root: &Root, name: &str, json: bool) -> Result<(), Failure> {
             say!("{name:16} {error}");
             return Ok(());
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Failure::of(error)),
     };
     let (network, reaches, sha256) = (&installed.network, &installed.reaches, &installed.sha256);
     if json {

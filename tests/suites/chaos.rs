@@ -176,8 +176,8 @@ fn weather(storm: &Storm, seed: u64) -> Seen {
     };
     let lost_ms = loss::lost_ms(&kills, &world.facts(RUN));
     println!(
-        "seed {seed} {}: {:.1} s, {} invocations, {} kills, {} freezes, {} errors, {} time-outs, {} doubled, {} lost, \
-         {} throttled, disk full {filled} times",
+        "seed {seed} {}: {:.1} s, {} invocations, {} kills, {} freezes, {} errors, {} time-outs, {} doubled, \
+         {} lost, {} throttled, disk full {filled} times",
         storm.name,
         begun.elapsed().as_secs_f64(),
         counts.invocations,
@@ -235,7 +235,8 @@ fn calm(agree: &str, storm: &Storm) -> Model {
 
 fn replay(storm: &Storm, seed: u64, why: &str) -> String {
     format!(
-        "{}, seed {seed}: {why}\n  again: BATON_SEED={seed} BATON_STORM={} cargo test --release -p tests --test chaos -- --nocapture",
+        "{}, seed {seed}: {why}\n  \
+         again: BATON_SEED={seed} BATON_STORM={} cargo test --release -p tests --test chaos -- --nocapture",
         storm.name, storm.name
     )
 }
@@ -246,8 +247,8 @@ fn conclude(all: &[Seen], storms: &[&Storm]) {
     let wrong: Vec<&String> = all.iter().filter_map(|seen| seen.wrong.as_ref()).collect();
     let kills = sum(|seen| seen.kills as u64);
     println!(
-        "{} runs, {kills} kills, {} freezes, {} doubled, {} lost and {} refused events, disk full {} times, {} errors; \
-         {} runs went wrong",
+        "{} runs, {kills} kills, {} freezes, {} doubled, {} lost and {} refused events, disk full {} times, \
+         {} errors; {} runs went wrong",
         all.len(),
         sum(|seen| seen.counts.frozen),
         sum(|seen| seen.counts.duplicates),
@@ -263,7 +264,8 @@ fn conclude(all: &[Seen], storms: &[&Storm]) {
     let bound = (LEG + TICK).as_millis() as u64;
     let late = lost.iter().filter(|lost| **lost > bound).count();
     println!(
-        "lost per kill: median {:.2} s, 95 % {:.2} s, 99 % {:.2} s, most {:.2} s; more than a leg and a tick ({:.0} s): {}",
+        "lost per kill: median {:.2} s, 95 % {:.2} s, 99 % {:.2} s, most {:.2} s; \
+         more than a leg and a tick ({:.0} s): {}",
         share(0.5),
         share(0.95),
         share(0.99),

@@ -41,6 +41,13 @@ struct Moment {
     stopped: bool,
 }
 
+/// A death in the delivery of an event, and whether its invoke is lost then.
+struct Point<'a> {
+    moment: &'a Moment,
+    death: Death,
+    lost: bool,
+}
+
 /// Not a test by itself: this is the process that dies.
 #[test]
 fn dies() {
@@ -60,11 +67,11 @@ fn a_death_before_or_after_any_step_changes_nothing() {
     let start = start(&world);
     let Calm { moments, whole, stopped } = calm(&world, &start, copies.path());
     tell(&moments);
-    let mut points: Vec<(&Moment, Death, bool)> = Vec::new();
+    let mut points: Vec<Point<'_>> = Vec::new();
     for moment in &moments {
         for step in 1..=moment.steps.len() {
             for (after, lost) in [(false, false), (false, true), (true, false), (true, true)] {
-                points.push((moment, Death { step, after }, lost));
+                points.push(Point { moment, death: Death { step, after }, lost });
             }
         }
     }
@@ -75,12 +82,10 @@ fn a_death_before_or_after_any_step_changes_nothing() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while all || begun.elapsed() < NORMAL {
-                    let Some((moment, death, lost)) = points.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                        return;
-                    };
+                    let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
                     let folder = tempfile::tempdir_in(&place).unwrap();
-                    let expected = if moment.stopped { &stopped } else { &whole };
-                    die_and_go_on(moment, *death, *lost, &start, folder.path(), expected);
+                    let expected = if point.moment.stopped { &stopped } else { &whole };
+                    die_and_go_on(point, &start, folder.path(), expected);
                 }
             });
         }
@@ -160,7 +165,8 @@ fn again(moment: &Moment, folder: &Path) -> Platform {
     platform
 }
 
-fn die_and_go_on(moment: &Moment, death: Death, lost: bool, start: &str, folder: &Path, expected: &Model) {
+fn die_and_go_on(point: &Point<'_>, start: &str, folder: &Path, expected: &Model) {
+    let &Point { moment, death, lost } = point;
     let at = format!("{} ({}), {death:?}, lost: {lost}", moment.what, moment.steps[death.step - 1]);
     let mut platform = again(moment, &folder.join("root"));
     platform.deliver_to_the_dying(&moment.delivery, death);

@@ -42,7 +42,8 @@ struct Stand {
 fn start() -> Value {
     json!({"start": true, "run": "run", "workers": 2, "force": true, "job": {
         "dataset": "patterns", "network": "baton_small", "image_size": 48, "unit_images": 8, "rounds": 3,
-        "epochs_per_round": 40, "batch": 16, "head": {"kind": "mlp", "hidden": 64}, "learning_rate": 0.02, "seed": 3,
+        "epochs_per_round": 40, "batch": 16, "head": {"kind": "mlp", "hidden": 64}, "learning_rate": 0.02,
+        "seed": 3,
     }})
 }
 

@@ -25,12 +25,15 @@ fn function() -> Result<(), Error> {
 /// Answers, fails, panics, or invokes itself, with all settings from the environment as on AWS.
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     match event.payload["do"].as_str().unwrap_or("answer") {
-        "answer" => Ok(json!({
-            "pid": std::process::id(),
-            "id": event.context.request_id,
-            "left_ms": event.context.deadline().duration_since(std::time::SystemTime::now())?.as_millis() as u64,
-            "memory_mb": event.context.env_config.memory,
-        })),
+        "answer" => {
+            let left = event.context.deadline().duration_since(std::time::SystemTime::now())?;
+            Ok(json!({
+                "pid": std::process::id(),
+                "id": event.context.request_id,
+                "left_ms": left.as_millis() as u64,
+                "memory_mb": event.context.env_config.memory,
+            }))
+        }
         "error" => Err("as told".into()),
         "panic" => panic!("as told"),
         "chain" => {

@@ -43,7 +43,8 @@ fn random_schedules_end_within_their_limits_with_the_same_model() {
     let sum = found.iter().fold(simulation::Sum::default(), |sum, (one, _)| sum.and(one));
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{} schedules from seed {first}: {} invocations, {} faults, {} steps, in {seconds:.1} s: {:.0} schedules a second",
+        "{} schedules from seed {first}: {} invocations, {} faults, {} steps, in {seconds:.1} s: \
+         {:.0} schedules a second",
         sum.schedules,
         sum.invocations,
         sum.faults,
@@ -55,8 +56,8 @@ fn random_schedules_end_within_their_limits_with_the_same_model() {
     if let Some((seed, what)) = found.iter().filter_map(|(_, failed)| failed.as_ref()).min() {
         println!("{}", simulation::history(*seed));
         panic!(
-            "seed {seed}: {what}\nagain: BATON_SEED={seed} cargo test --release -p tests --test simulation replay -- \
-             --nocapture"
+            "seed {seed}: {what}\n\
+             again: BATON_SEED={seed} cargo test --release -p tests --test simulation replay -- --nocapture"
         );
     }
     assert!(schedules < 10_000 || sum.late_step_ms > 0, "no worker was at work when its run ended");
@@ -91,7 +92,8 @@ fn explore(setting: Setting, faults: u32, reduced: bool) -> usize {
     let explored = simulation::on_simulated_disk(|| Search::new(setting, faults, reduced).explore());
     let explored = explored.unwrap_or_else(|history| panic!("{history}"));
     println!(
-        "2 workers, 2 stages, up to {legs} legs, {faults} faults{}: {} states, {} runs to the end, {} replays, {:.1} s",
+        "2 workers, 2 stages, up to {legs} legs, {faults} faults{}: {} states, {} runs to the end, \
+         {} replays, {:.1} s",
         if reduced { "" } else { ", each step of its own" },
         explored.states,
         explored.whole,

@@ -7,7 +7,8 @@ use std::{io, net::SocketAddr, path::PathBuf};
 pub enum Error {
     /// The address to listen on is reachable from other machines.
     #[error(
-        "listen address {0} is not the loopback: the local cloud is for this machine only; use 127.0.0.1 or ::1"
+        "listen address {0} is not the loopback: \
+         the local cloud is for this machine only; use 127.0.0.1 or ::1"
     )]
     NotLoopback(SocketAddr),
     /// The listener could not be opened.

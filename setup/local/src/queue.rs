@@ -308,8 +308,8 @@ impl Queue {
 }
 
 pub(crate) const RECURSIVE: &str = "RecursiveInvocationException";
-pub(crate) const RECURSIVE_MESSAGE: &str = "Lambda has detected your function being invoked in a recursive loop and \
-                                            stopped your function's invocation.";
+pub(crate) const RECURSIVE_MESSAGE: &str = "Lambda has detected your function being invoked in a recursive \
+                                            loop and stopped your function's invocation.";
 
 fn failure(invocation: &Invocation, condition: &str, failed: Failed) -> Failure {
     Failure {

@@ -142,7 +142,9 @@ impl Sandbox {
                     return outcome;
                 }
                 status = self.process.exited() => break crashed(&invocation.request_id, &describe(status)),
-                () = sleep_until(self.deadline) => break timed_out(&invocation.request_id, options.time_limit),
+                () = sleep_until(self.deadline) => {
+                    break timed_out(&invocation.request_id, options.time_limit);
+                }
                 () = sleep_until(kill_at.unwrap_or(self.deadline)), if kill_at.is_some() => {
                     self.process.kill();
                     self.killed_ms = Some(epoch_ms());

@@ -21,7 +21,8 @@ pub(super) fn idle(outbound: Option<&str>) -> Vec<Item> {
 }
 
 /// The costs of storage, for the bill.
-pub(super) const STORAGE: &str = "files $0.30 a GB (a third of it or less once they are cold), bucket $0.023 a GB, function, table and rule nothing";
+pub(super) const STORAGE: &str = "files $0.30 a GB (a third of it or less once they are cold), \
+    bucket $0.023 a GB, function, table and rule nothing";
 
 #[cfg(test)]
 mod tests {

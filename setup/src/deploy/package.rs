@@ -36,8 +36,8 @@ impl Package {
         let glibc = newest_glibc(&binary);
         if glibc.is_some_and(|minor| minor > GLIBC) {
             return Err(refused(format!(
-                "needs glibc 2.{}, Lambda has 2.{GLIBC}: build it on an older system, or with `cargo zigbuild --target \
-                 {}-unknown-linux-gnu.2.{GLIBC}`",
+                "needs glibc 2.{}, Lambda has 2.{GLIBC}: build it on an older system, or with \
+                 `cargo zigbuild --target {}-unknown-linux-gnu.2.{GLIBC}`",
                 glibc.unwrap_or_default(),
                 if architecture == "arm64" { "aarch64" } else { "x86_64" },
             )));
@@ -158,8 +158,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("code.zip");
         std::fs::write(&path, &first.zip).unwrap();
-        let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
-            assert z.namelist() == ['bootstrap']\nprint(oct(z.getinfo('bootstrap').external_attr >> 16), end=' ')\n\
+        let script = "import sys, zipfile\n\
+            z = zipfile.ZipFile(sys.argv[1])\n\
+            assert z.testzip() is None\n\
+            assert z.namelist() == ['bootstrap']\n\
+            print(oct(z.getinfo('bootstrap').external_attr >> 16), end=' ')\n\
             print(len(z.read('bootstrap')), end='')";
         match Command::new("python3").args(["-c", script]).arg(&path).output() {
             Ok(output) => {

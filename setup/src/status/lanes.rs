@@ -69,8 +69,9 @@ pub(super) fn draw(view: &View, until: Option<u32>) -> Markup {
                     @for (row, bars) in lane.rows.iter().enumerate() {
                         @let combine = row + 1 == lane.rows.len();
                         @let row = if combine { workers } else { row };
+                        @let drawn = Drawn { scale: &scale, top: TOP + height * row as f64, height, combine };
                         @for bar in bars {
-                            (draw_bar(lane, bar, combine, &scale, TOP + height * row as f64, height, || {
+                            (draw_bar(lane, bar, &drawn, || {
                                 let said = few || bar.end != AttemptEnd::Done;
                                 said.then(|| who(row, combine, lane, view.state.workers))
                             }))
@@ -138,15 +139,17 @@ fn band(lane: &Lane<'_>, place: usize, scale: &Scale, bottom: f64) -> Markup {
     }
 }
 
-fn draw_bar(
-    lane: &Lane<'_>,
-    bar: &Bar,
-    combine: bool,
-    scale: &Scale,
+/// A row as it is drawn.
+struct Drawn<'a> {
+    scale: &'a Scale,
     top: f64,
     height: f64,
-    who: impl Fn() -> Option<String>,
-) -> Markup {
+    /// Whether it is the combine's.
+    combine: bool,
+}
+
+fn draw_bar(lane: &Lane<'_>, bar: &Bar, row: &Drawn<'_>, who: impl Fn() -> Option<String>) -> Markup {
+    let &Drawn { scale, top, height, combine } = row;
     let from_ms = lane.item.began_ms.saturating_add(bar.from_ms);
     let running = bar.end == AttemptEnd::Running;
     let until_ms = from_ms.saturating_add(bar.length_ms);
@@ -164,14 +167,16 @@ fn draw_bar(
     let width = tenth((to - from - 0.6).max(0.8));
     let crossed = bar.end == AttemptEnd::Died;
     html! {
-        rect class=(format!("{work}{class}")) x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
+        rect class=(format!("{work}{class}"))
+            x=(from) y=(tenth(top + height * 0.12)) width=(width) height=(tenth(height * 0.76)) {
             @if let Some(who) = who() {
                 title { (who) ", " (lane.words) ": " (lasting(until_ms - from_ms)) (legs) ", " (end) }
             }
         }
         @if crossed {
             @let (x, y, r) = (tenth(from + width), tenth(top + height / 2.0), (height * 0.3).min(4.0));
-            path.cross d=(format!("M{} {}l{r2} {r2}m0 -{r2}l-{r2} {r2}", tenth(x - r), tenth(y - r), r2 = tenth(2.0 * r))) {}
+            @let (left, above, side) = (tenth(x - r), tenth(y - r), tenth(2.0 * r));
+            path.cross d=(format!("M{left} {above}l{side} {side}m0 -{side}l-{side} {side}")) {}
         }
     }
 }
@@ -227,13 +232,15 @@ fn strip(view: &View, shown: &RangeInclusive<u32>) -> Markup {
     let to = scale.x(view.stages.get(shown.end()).and_then(|stage| stage.ended_ms).unwrap_or(end));
     html! {
         div.wide {
-            svg.lanes.strip viewBox="0 0 1000 26" role="img" aria-label="The whole run, with the stages shown below" {
+            svg.lanes.strip viewBox="0 0 1000 26"
+                role="img" aria-label="The whole run, with the stages shown below" {
                 text.y x=(LEFT - 6.0) y="15" { "run" }
                 rect.window x=(from - 2.0) y="1" width=(tenth(to - from + 4.0)) height="20" {}
                 @for (number, stage) in view.stages.iter().step_by(every) {
                     @let at = scale.x(stage.began_ms);
                     @let width = (scale.x(stage.ended_ms.unwrap_or(end)) - at - 0.6).max(0.6);
-                    rect class=(class(view.course.at(*number))) x=(at) y="5" width=(tenth(width)) height="12" {
+                    rect class=(class(view.course.at(*number)))
+                        x=(at) y="5" width=(tenth(width)) height="12" {
                         title { (view.course.words(*number)) }
                     }
                 }
@@ -258,7 +265,8 @@ fn told(view: &View) -> Markup {
     html! {
         p.note {
             @if died + twice + resent == 0 { "No attempt died, nothing was done twice." } @else {
-                (count(died, "attempt")) " died, begun again · " (count(twice, "attempt")) " unneeded, beside another · "
+                (count(died, "attempt")) " died, begun again · "
+                (count(twice, "attempt")) " unneeded, beside another · "
                 (count(resent, "event")) " sent again"
             }
         }

@@ -41,8 +41,9 @@ pub(super) fn list(looked: &Looked<Runs>, table: &str) -> String {
         (section("runs", "Runs", html! {
             @if runs.is_empty() {
                 @if looked.failing.is_none() {
-                    p.empty { "Table " code { (table) } " has no run yet. Start one: " code { "baton start --run my-run" }
-                        ", or look at the local cloud on a folder: " code { "baton status --root efs" } "." }
+                    p.empty { "Table " code { (table) } " has no run yet. Start one: "
+                        code { "baton start --run my-run" } ", or look at the local cloud on a folder: "
+                        code { "baton status --root efs" } "." }
                 }
             } @else { (run_table(&runs)) }
         }))
@@ -120,7 +121,8 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
         let body = html! {
             (notice(looked.failing.as_ref(), looked.at_ms))
             (section("unknown", name, html! {
-                p.empty { @if looked.failing.is_some() { "Nothing was read yet." } @else { "There is no such run yet." } }
+                p.empty { @if looked.failing.is_some() { "Nothing was read yet." }
+                    @else { "There is no such run yet." } }
             }))
         };
         return document(name, Some(name), form, POLL.0, &body);
@@ -134,7 +136,8 @@ pub(super) fn run(name: &str, looked: &Looked<View>, until: Option<u32>, form: F
             (section("workers", "Workers", tables::workers(view)))
         }
         @for (place, table) in view.shown.iter().flat_map(|shown| &shown.tables).enumerate() {
-            (section(&format!("table-{place}"), &table.title, tables::shown(table, &format!("table-{place}-rows"))))
+            @let rows = tables::shown(table, &format!("table-{place}-rows"));
+            (section(&format!("table-{place}"), &table.title, rows))
         }
         @for (place, samples) in view.shown.iter().flat_map(|shown| &shown.samples).enumerate() {
             (section(&format!("samples-{place}"), &samples.title, samples::groups(view, place, samples)))
@@ -199,17 +202,22 @@ fn state(view: &View) -> Markup {
     html! {
         p.subtitle {
             (chip(run)) " " (course.title) " · " (count(run.workers.into(), "worker"))
-            " · started " (date(run.started_ms)) " UTC · " (if run.ended { "lasted" } else { "for" }) " " (lasting(lasted))
+            " · started " (date(run.started_ms)) " UTC · "
+            (if run.ended { "lasted" } else { "for" }) " " (lasting(lasted))
         }
         dl.figures {
             (figure(name, html! { (stage) }, &html! { (at_work(view)) }))
             @if let Some(measure) = course.measures.first() {
-                (figure(&format!("best {}", measure.name), html! { (run.best_value.map_or("–".into(), |value| number(value, 4))) }, &html! {
-                    @if let Some(stage) = run.best_stage { "in " (course.called) " " (course.at(stage).round()) }
+                @let best = run.best_value.map_or("–".into(), |value| number(value, 4));
+                (figure(&format!("best {}", measure.name), html! { (best) }, &html! {
+                    @if let Some(stage) = run.best_stage {
+                        "in " (course.called) " " (course.at(stage).round())
+                    }
                 }))
             }
             @if !run.ended {
-                (figure(&format!("{} a second", course.unit), html! { (number(view.units_per_second(), 1)) }, &html! {
+                @let speed = number(view.units_per_second(), 1);
+                (figure(&format!("{} a second", course.unit), html! { (speed) }, &html! {
                     @if run.shares == 0 { (number(100.0 * view.share(), 0)) " % of this stage" }
                 }))
                 (figure("time left", html! { (time_left(view)) }, &html! {
@@ -312,7 +320,12 @@ fn events(view: &View) -> Markup {
     html! {
         ol.log reversed tabindex="0" id="events" aria-label="Events, the newest first" {
             @for line in &lines {
-                li class=(match line.weight { Weight::Usual => "usual", Weight::Good => "good", Weight::Bad => "bad" }) {
+                @let weight = match line.weight {
+                    Weight::Usual => "usual",
+                    Weight::Good => "good",
+                    Weight::Bad => "bad",
+                };
+                li class=(weight) {
                     span.at { (clock(line.at_ms)) }
                     span.what { (line.text) }
                 }
@@ -327,7 +340,8 @@ fn again(view: &View, job: &str, form: Form) -> Markup {
     let job: serde_json::Value = serde_json::from_str(job).unwrap_or_default();
     let event = serde_json::json!({"start": true, "workers": view.state.workers, "job": job});
     html! {
-        p.note { "As a test event in Lambda's console, or the job alone with " code { "baton start --job" } "." }
+        p.note { "As a test event in Lambda's console, or the job alone with "
+            code { "baton start --job" } "." }
         @if form == Form::Live { button type="button" id="copy" data-copy="event" { "Copy" } }
         pre id="event" tabindex="0" { (serde_json::to_string_pretty(&event).unwrap_or_default()) }
     }
@@ -352,8 +366,9 @@ fn document(title: &str, run: Option<&str>, form: Form, poll: u32, body: &Markup
                         script src=(format!("{home}live.js")) defer {}
                     }
                     Form::File { .. } => {
-                        meta http-equiv="Content-Security-Policy"
-                            content=(format!("default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'none'"));
+                        @let policy = format!("default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; \
+                            base-uri 'none'; form-action 'none'");
+                        meta http-equiv="Content-Security-Policy" content=(policy);
                         style nonce=(nonce) { (PreEscaped(STYLE)) }
                     }
                 }

@@ -88,7 +88,9 @@ impl Plot {
                     circle.dot cx=(place.x(*x)) cy=(place.y(*y)) r="2.5" {}
                 }
                 @if let Some((x, y)) = best {
-                    circle.best cx=(place.x(*x)) cy=(place.y(*y)) r="4" { title { "best: " (self.x_name) " " (x) ", " (y) } }
+                    circle.best cx=(place.x(*x)) cy=(place.y(*y)) r="4" {
+                        title { "best: " (self.x_name) " " (x) ", " (y) }
+                    }
                 }
                 @if let Some((_, y)) = points.last() {
                     text x=(AREA[2] + 6.0) y=(label) { (name) }

@@ -87,7 +87,9 @@ pub(super) fn rounds(view: &View) -> Markup {
                         tbody { @for (round, score) in scores.into_iter().skip(hidden).rev() {
                             tr.best[best == Some(round)] {
                                 th.n scope="row" { (round) }
-                                @for value in score.values.iter().take(measures.len()) { td.n { (number(*value, 4)) } }
+                                @for value in score.values.iter().take(measures.len()) {
+                                    td.n { (number(*value, 4)) }
+                                }
                                 td.n { (lasting(view.round_ms(round))) }
                             }
                         } }

@@ -15,17 +15,21 @@ const LABELS: usize = 8;
 /// Losses above this many times the first one are cut off: a sweep ends where it diverges.
 const HIGHEST: f64 = 1.5;
 
-const STYLE: &str = "svg{background:#fff;font:12px system-ui,sans-serif}text{fill:#444}.t{font-size:15px;fill:#111}\
+const STYLE: &str = "\
+    svg{background:#fff;font:12px system-ui,sans-serif}text{fill:#444}.t{font-size:15px;fill:#111}\
     .g{stroke:#ddd}.m{text-anchor:middle}.e{text-anchor:end}polyline{fill:none;stroke-width:1.5}\
-    .band{fill:#2a78d6;opacity:.12}.off polyline,.off circle{stroke:#aaa}.off circle{fill:#aaa;stroke:none}.off text{fill:#888}\
-    .on polyline{stroke:#c2410c;stroke-width:2.5}.on circle{fill:#c2410c}.on text{fill:#c2410c;font-weight:600}";
+    .band{fill:#2a78d6;opacity:.12}\
+    .off polyline,.off circle{stroke:#aaa}.off circle{fill:#aaa;stroke:none}.off text{fill:#888}\
+    .on polyline{stroke:#c2410c;stroke-width:2.5}.on circle{fill:#c2410c}\
+    .on text{fill:#c2410c;font-weight:600}";
 /// Colours of the sweeps, which differ for people with colour blindness, too.
 const COLOURS: [&str; 6] = ["#2a78d6", "#1b7f5c", "#a3480f", "#7a3fb0", "#555555", "#b0316f"];
 
 /// Draws a tuning.
 pub(super) fn draw(table: &Table, name: &str) -> String {
     let drawn = html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) width=(WIDTH) height=(HEIGHT)
+        svg xmlns="http://www.w3.org/2000/svg"
+            viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) width=(WIDTH) height=(HEIGHT)
             role="img" aria-label=(format!("Tuning {name}")) {
             style { (maud::PreEscaped(STYLE)) }
             text.t x="14" y="22" { "Tuning " (name) }
@@ -64,7 +68,8 @@ fn sweeps(table: &Table) -> Markup {
             @let colour = COLOURS[index % COLOURS.len()];
             polyline points=(place.points(line)) stroke=(colour) {}
             @if lines.len() > 1 && lines.len() <= COLOURS.len() {
-                text x=(SWEEPS[0] + 10.0) y=(SWEEPS[3] - 10.0 - 15.0 * (lines.len() - 1 - index) as f64) style=(format!("fill:{colour}")) {
+                @let above = 15.0 * (lines.len() - 1 - index) as f64;
+                text x=(SWEEPS[0] + 10.0) y=(SWEEPS[3] - 10.0 - above) style=(format!("fill:{colour}")) {
                     "decay " (sweep.weight_decay) ", smoothing " (sweep.label_smoothing)
                 }
             }

@@ -20,7 +20,9 @@ const SOURCES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// The root of the crate of which only a part is copied.
-const TRAINER: &str = "//! The handler, without the cloud.\n\nmod error;\npub mod handler;\npub mod services;\n\npub use error::{Error, Fate};\n";
+const TRAINER: &str = "//! The handler, without the cloud.\n\n\
+    mod error;\npub mod handler;\npub mod services;\n\n\
+    pub use error::{Error, Fate};\n";
 
 fn main() {
     let workspace = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo says where")).join("../../..");

@@ -23,7 +23,7 @@ impl Workload for Hashing {
         let before = before(at.root, at.run, at.number, at.features, at.state)?;
         let (stage, of) = (at.number, self.0.steps(at.number, worker));
         let begins = self.0.worker(stage, worker, before, 0);
-        let steps = Steps::open(at, worker, place, (begins, of), self.0.step_ms)?;
+        let steps = Steps::open(at, worker, place, Walk { begins, of, step_ms: self.0.step_ms })?;
         Ok(Box::new(Made { steps, make: |steps: &Steps| steps.write("result") }))
     }
 
@@ -40,7 +40,7 @@ impl Workload for Hashing {
         let numbers = results.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         let begins = self.0.closed(at.number, fold(before, numbers), 0);
         let of = self.0.closing_steps(at.number);
-        let steps = Steps::open(&at, COMBINE, place, (begins, of), self.0.step_ms)?;
+        let steps = Steps::open(&at, COMBINE, place, Walk { begins, of, step_ms: self.0.step_ms })?;
         Ok(Box::new(Made { steps, make: move |steps: &Steps| combined(&at, steps.number) }))
     }
 
@@ -51,7 +51,8 @@ impl Workload for Hashing {
         let of = if scored { self.0.closing_steps(at.number) } else { 1 };
         let step_ms = if scored && self.0.endless { 2 * self.0.limit_ms } else { self.0.step_ms };
         let begins = self.0.closed(at.number, number, 0);
-        let steps = Steps::open(&at, END, last.place.filter(|_| scored), (begins, of), step_ms)?;
+        let place = last.place.filter(|_| scored);
+        let steps = Steps::open(&at, END, place, Walk { begins, of, step_ms })?;
         let make = move |_: &Steps| {
             once(&at.root.run(at.run).model(), "model.json", &contents("model", stage, 0, 0, number))
         };
@@ -90,6 +91,14 @@ struct Made<F> {
     make: F,
 }
 
+/// A walk of so many steps, from a number on.
+struct Walk {
+    begins: u64,
+    of: u64,
+    step_ms: u64,
+}
+
+/// A walk under way.
 struct Steps {
     folder: PathBuf,
     stage: u32,
@@ -102,13 +111,8 @@ struct Steps {
 
 impl Steps {
     /// Opens the steps of a worker, a combine or the end where the last leg left them.
-    fn open(
-        at: &Stage<'_>,
-        worker: u32,
-        place: Option<&FileRef>,
-        (begins, of): (u64, u64),
-        step_ms: u64,
-    ) -> Result<Steps, Failed> {
+    fn open(at: &Stage<'_>, worker: u32, place: Option<&FileRef>, walk: Walk) -> Result<Steps, Failed> {
+        let Walk { begins, of, step_ms } = walk;
         let folder = at.root.run(at.run).create_stage(at.number)?;
         let (done, number) = match place {
             Some(place) => {

@@ -7,6 +7,8 @@
 mod client;
 
 pub(crate) use client::Client;
+
+use super::code::storage::disk::Access;
 use client::Handle;
 use std::collections::HashMap;
 use std::io;
@@ -110,11 +112,11 @@ impl Nfs {
         &mut self,
         client: &mut Client,
         path: &Path,
-        create: bool,
-        new: bool,
+        access: Access,
         now_ms: u64,
         forget_ms: u64,
     ) -> io::Result<usize> {
+        let (create, new) = (access == Access::UpdateOrCreate, access == Access::CreateNew);
         if client.misses(path, now_ms) && !create && !new {
             return kind(io::ErrorKind::NotFound);
         }

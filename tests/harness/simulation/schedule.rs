@@ -130,21 +130,24 @@ fn next(w: &mut World, outside_ms: u64) -> Next {
             w.deliver(at);
             Next::Wait
         }
-        None => {
-            let idle = running == 0 && w.queue.is_empty() && !w.away;
-            w.look();
-            if idle && (w.truth.ending().is_some() || (w.may_be_refused() && w.refused.is_some())) {
-                return Next::Over;
-            }
-            w.clock_ms =
-                soonest.min(outside_ms).min(w.leases.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX));
-            if w.clock_ms == u64::MAX {
-                w.clock_ms = now;
-                w.violate("stuck: nothing runs and nothing is queued".into());
-            }
-            Next::Wait
-        }
+        None => wait(w, running, soonest.min(outside_ms)),
     }
+}
+
+/// Nobody can go on now: the clock moves to the soonest moment at which somebody can, unless the run is over.
+fn wait(w: &mut World, running: usize, soonest_ms: u64) -> Next {
+    let idle = running == 0 && w.queue.is_empty() && !w.away;
+    w.look();
+    if idle && (w.truth.ending().is_some() || (w.may_be_refused() && w.refused.is_some())) {
+        return Next::Over;
+    }
+    let now = w.clock_ms;
+    w.clock_ms = soonest_ms.min(w.leases.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX));
+    if w.clock_ms == u64::MAX {
+        w.clock_ms = now;
+        w.violate("stuck: nothing runs and nothing is queued".into());
+    }
+    Next::Wait
 }
 
 /// A process that was told to end and has had its two seconds.

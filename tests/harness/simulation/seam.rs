@@ -142,11 +142,10 @@ impl Disk for Simulated {
     fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let number = step(Point::Open, path, |w| {
             let forget_ms = forget_ms(w);
-            let (create, new) = (access == Access::UpdateOrCreate, access == Access::CreateNew);
             let now_ms = w.clock_ms;
             let seen = u64::from(w.nfs.contents(path).is_some());
             w.me().observed = mix(w.me().observed, seen);
-            on_client!(w, open, path, create, new, now_ms, forget_ms)
+            on_client!(w, open, path, access, now_ms, forget_ms)
         })?;
         Ok(Box::new(Opened { process: with(|w| w.current), number, path: path.into() }))
     }

@@ -1,6 +1,8 @@
 //! The durable data on the server, read as it arrives: every fact is checked when it arrives.
 
-use super::code::protocol::{Best, Fact, FileRef, Hold, Ledger, Piece, Reason, Target};
+use super::code::protocol::{
+    self, Best, Combined, Ending, Fact, FileRef, Hold, Ledger, Piece, Reason, Target,
+};
 use super::nfs::Nfs;
 use super::random::mix;
 use super::setting::{COMBINE, END, Expected, KEY, ROOT, RUN, Setting, checksum, contents, cut_off};
@@ -171,14 +173,7 @@ impl Truth {
     fn fact(&mut self, fact: &Fact, nfs: &Nfs, setting: &Setting, now_ms: u64) -> Result<(), String> {
         self.facts += 1;
         self.told = matches!(fact, Fact::Interrupted { .. });
-        let folded = match &mut self.ledger {
-            None => Ledger::start(fact.clone()).map(|ledger| {
-                self.ledger = Some(ledger);
-                true
-            }),
-            Some(ledger) => ledger.record(fact).map(|recorded| recorded.new),
-        };
-        match folded {
+        match self.record(fact) {
             // A fact recorded after a part of it had been written over counts once, or not at all.
             Ok(false) if self.unhonoured => return Ok(()),
             Ok(_) => {}
@@ -194,40 +189,19 @@ impl Truth {
             }
             Fact::LegDone { target, place, done, .. }
             | Fact::Interrupted { target, place: Some(place), done, .. } => {
-                self.piece_file(nfs, setting, *target, place, "place", *done)
+                let text = self.written(setting, *target, "place", *done);
+                self.check(nfs, &self.stage(target.stage), place, &text)
             }
             Fact::WorkerDone { target, result, .. } => {
                 let (stage, share) = (target.stage, self.share);
                 if !self.results.insert((stage, share)) {
                     return Err(format!("share {share} is counted twice in stage {stage}"));
                 }
-                self.piece_file(nfs, setting, *target, result, "result", setting.steps(stage, share))
+                let text = self.written(setting, *target, "result", setting.steps(stage, share));
+                self.check(nfs, &self.stage(stage), result, &text)
             }
-            Fact::CombineDone { combined, .. } => {
-                if self.combined.contains(&combined.stage) {
-                    return Err(format!("stage {} is combined twice", combined.stage));
-                }
-                self.combined.push(combined.stage);
-                let (folder, file) = match (&combined.state, &combined.features) {
-                    (Some(state), None) => (self.path.with_file_name("combined"), state),
-                    (None, Some(features)) => (Path::new(ROOT).join("features").join(KEY), features),
-                    _ => return Err("a combine gave neither a state nor features, or both".into()),
-                };
-                let number = self.expected.before[combined.stage as usize + 1];
-                self.check(nfs, &folder, file, &contents("combined", combined.stage, 0, 0, number))
-            }
-            Fact::Ended { ending, .. } => {
-                match (self.product(), &ending.model) {
-                    (None, None) => Ok(()),
-                    // The model could not be published: the run says so, and has none.
-                    (Some(_), None) if matches!(ending.why, Reason::GaveUp(_)) => Ok(()),
-                    (Some((stage, number)), Some(model)) => {
-                        let text = contents("model", stage, 0, 0, number);
-                        self.check(nfs, &self.path.with_file_name("model"), model, &text)
-                    }
-                    (product, model) => Err(format!("the product is {product:?}, the model {model:?}")),
-                }
-            }
+            Fact::CombineDone { combined, .. } => self.combine(combined, nfs),
+            Fact::Ended { ending, .. } => self.end(ending, nfs),
             Fact::SentAgain { targets, .. } => {
                 self.resent += targets.len() as u64;
                 if self.ending().is_some() && !self.unhonoured {
@@ -240,6 +214,45 @@ impl Truth {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Adds a fact to the ledger; false if it says nothing new.
+    fn record(&mut self, fact: &Fact) -> Result<bool, protocol::Error> {
+        let Some(ledger) = &mut self.ledger else {
+            self.ledger = Some(Ledger::start(fact.clone())?);
+            return Ok(true);
+        };
+        Ok(ledger.record(fact)?.new)
+    }
+
+    /// A stage is combined once, into the one file that a run without faults gives.
+    fn combine(&mut self, combined: &Combined, nfs: &Nfs) -> Result<(), String> {
+        let Combined { stage, state, features, .. } = combined;
+        if self.combined.contains(stage) {
+            return Err(format!("stage {stage} is combined twice"));
+        }
+        self.combined.push(*stage);
+        let (folder, file) = match (state, features) {
+            (Some(state), None) => (self.path.with_file_name("combined"), state),
+            (None, Some(features)) => (Path::new(ROOT).join("features").join(KEY), features),
+            _ => return Err("a combine gave neither a state nor features, or both".into()),
+        };
+        let number = self.expected.before[*stage as usize + 1];
+        self.check(nfs, &folder, file, &contents("combined", *stage, 0, 0, number))
+    }
+
+    /// The model is that of the product's state, or of the stage that was cut short.
+    fn end(&self, ending: &Ending, nfs: &Nfs) -> Result<(), String> {
+        match (self.product(), &ending.model) {
+            (None, None) => Ok(()),
+            // The model could not be published: the run says so, and has none.
+            (Some(_), None) if matches!(ending.why, Reason::GaveUp(_)) => Ok(()),
+            (Some((stage, number)), Some(model)) => {
+                let text = contents("model", stage, 0, 0, number);
+                self.check(nfs, &self.path.with_file_name("model"), model, &text)
+            }
+            (product, model) => Err(format!("the product is {product:?}, the model {model:?}")),
         }
     }
 
@@ -276,16 +289,13 @@ impl Truth {
         Some((stage, self.expected.before[stage as usize + 1]))
     }
 
-    /// The file of a leg's place, or of a share's result.
-    fn piece_file(
-        &self,
-        nfs: &Nfs,
-        setting: &Setting,
-        target: Target,
-        file: &FileRef,
-        what: &str,
-        steps: u64,
-    ) -> Result<(), String> {
+    /// The folder of a stage.
+    fn stage(&self, number: u32) -> PathBuf {
+        self.path.with_file_name("stages").join(format!("{number:04}"))
+    }
+
+    /// The content of a piece's place or result after so many steps, in a run without faults.
+    fn written(&self, setting: &Setting, target: Target, what: &str, steps: u64) -> String {
         let stage = target.stage;
         let product = self.product().map_or(0, |(_, number)| number);
         let (worker, number) = match target.worker {
@@ -295,8 +305,7 @@ impl Truth {
             None if stage == setting.course().end() => (END, setting.closed(stage, product, steps)),
             None => (COMBINE, setting.closed(stage, self.expected.folded[stage as usize], steps)),
         };
-        let folder = self.path.with_file_name("stages").join(format!("{stage:04}"));
-        self.check(nfs, &folder, file, &contents(what, stage, worker, steps, number))
+        contents(what, stage, worker, steps, number)
     }
 
     /// A file that a fact names must be whole on the server when the fact is, and have the content of a run

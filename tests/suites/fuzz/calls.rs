@@ -62,8 +62,11 @@ fn key() -> Value {
 }
 
 fn item() -> Value {
-    json!({"pk": {"S": "run"}, "sk": {"S": "w#1"}, "n": {"N": "-1.50"}, "s": {"SS": ["a", "b"]}, "o": {"BOOL": true},
-        "deep": {"M": {"list": {"L": [{"NS": ["1", "2e3"]}, {"NULL": true}]}}}})
+    json!({
+        "pk": {"S": "run"}, "sk": {"S": "w#1"}, "n": {"N": "-1.50"}, "s": {"SS": ["a", "b"]},
+        "o": {"BOOL": true},
+        "deep": {"M": {"list": {"L": [{"NS": ["1", "2e3"]}, {"NULL": true}]}}},
+    })
 }
 
 pub(crate) fn calls() -> Vec<Vec<u8>> {
@@ -116,7 +119,8 @@ pub(crate) fn read_call(_: &Path, input: &[u8]) -> bool {
 
 pub(crate) fn invokes() -> Vec<Vec<u8>> {
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:baton:$LATEST";
-    let trace = "Root=1-65f0a1b2-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=8b1a2f3c:3|00000000:1";
+    let trace = "Root=1-65f0a1b2-0123456789abcdef01234567;Parent=0123456789abcdef;\
+        Sampled=0;Lineage=8b1a2f3c:3|00000000:1";
     vec![
         b"baton\n\n\n{}".to_vec(),
         format!("baton\nEvent\n{trace}\n{{\"start\": true, \"workers\": 5}}").into_bytes(),

@@ -191,7 +191,8 @@ impl<'a> Reader<'a> {
 
     fn tell(&self, seed: u64, inputs: u64, took: Duration) {
         println!(
-            "{:16} seed {seed}: {inputs} inputs, {} accepted, {:.0} a second; at most {:.2} MB and {:.0} ms for one",
+            "{:16} seed {seed}: {inputs} inputs, {} accepted, {:.0} a second; \
+             at most {:.2} MB and {:.0} ms for one",
             self.target.name,
             self.accepted,
             inputs as f64 / took.as_secs_f64(),

@@ -20,9 +20,11 @@ fn job() -> Value {
         "image_size": 64, "features": "f16", "unit_images": 128, "standardise": true,
         "augment": {"flip": true, "crop": 0.125, "colour": 0.1, "copies": 4, "seed": 3},
         "head": {"kind": "mlp", "hidden": 256}, "agree": "gradient", "workers": 4, "rounds": 20,
-        "epochs_per_round": 2, "rounds_per_epoch": 1, "batch": 64, "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8},
+        "epochs_per_round": 2, "rounds_per_epoch": 1, "batch": 64,
+        "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8},
         "learning_rate": 0.01, "schedule": {"kind": "step", "every": 3, "factor": 0.5}, "warmup_rounds": 1,
-        "weight_decay": 0.0001, "average_decay": 0.9, "dropout": 0.5, "label_smoothing": 0.1, "score_every": 2, "patience": 5, "seed": 7, "device": "flex", "frozen": "baton",
+        "weight_decay": 0.0001, "average_decay": 0.9, "dropout": 0.5, "label_smoothing": 0.1,
+        "score_every": 2, "patience": 5, "seed": 7, "device": "flex", "frozen": "baton",
         "limits": {"invocations": 2000, "dollars": 1.5, "hours": 3, "legs_per_worker": 40},
     })
 }

@@ -6,112 +6,19 @@ use std::collections::BTreeMap;
 pub(crate) const CIRCLES: &[(&str, usize)] = &[];
 
 /// Functions of more than 60 lines, with their lines.
-pub(crate) const LONG_FUNCTIONS: &[(&str, usize)] = &[
-    ("setup/local/tests/support/function.rs handle", 65),
-    ("tests/harness/simulation/schedule.rs next", 70),
-    ("tests/harness/simulation/truth.rs fact", 74),
-    ("trainer/frozen/src/kernels/multiply.rs tile_of", 68),
-];
+pub(crate) const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Functions of more than 5 arguments, with their arguments.
-pub(crate) const WIDE_FUNCTIONS: &[(&str, usize)] = &[
-    ("setup/src/sheet/font.rs write", 6),
-    ("setup/src/status/lanes.rs draw_bar", 7),
-    ("tests/suites/crash_points.rs die_and_go_on", 6),
-    ("tests/harness/simulation/learner.rs open", 6),
-    ("tests/harness/simulation/nfs.rs open", 6),
-    ("tests/harness/simulation/truth.rs piece_file", 6),
-    ("trainer/frozen/src/layer.rs convolution", 6),
-    ("trainer/frozen/src/layer/direct.rs new", 6),
-    ("trainer/frozen/src/layer/winograd.rs new", 6),
-    ("trainer/frozen/src/layer/winograd.rs run_block", 6),
-    ("trainer/frozen/src/layer/winograd.rs transform_output", 7),
-    ("trainer/frozen/src/part.rs new", 6),
-    ("trainer/frozen/src/tests.rs close_within", 6),
-    ("trainer/frozen/src/tests/reference.rs convolution", 7),
-    ("trainer/frozen/src/tests/reference.rs interpret_rounded", 6),
-    ("trainer/frozen/src/trained/convolution.rs new", 8),
-    ("trainer/frozen/src/trained/convolution.rs run", 7),
-    ("trainer/frozen/src/trained/joins.rs spread", 8),
-    ("trainer/frozen/src/trained/products.rs depthwise", 6),
-    ("trainer/frozen/src/trained/products.rs direct", 6),
-    ("trainer/frozen/src/trained/winograd.rs transform_inputs", 6),
-    ("trainer/rounds/src/optimizer.rs adamw", 6),
-    ("trainer/rounds/src/optimizer.rs step_on", 6),
-    ("trainer/src/handler/worker.rs report", 7),
-    ("trainer/workloads/transfer/src/burn_net/tests.rs outputs", 6),
-    ("trainer/workloads/transfer/src/features/mend.rs restore_shard", 6),
-    ("trainer/workloads/transfer/src/workload/tests.rs whole_run", 6),
-];
+pub(crate) const WIDE_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Files with lines of more than 110 columns, and how many.
-pub(crate) const LONG_LINES: &[(&str, usize)] = &[
-    ("data-prep/src/decode/tests.rs", 1),
-    ("data-prep/src/samples.rs", 1),
-    ("data-prep/src/source/cifar/tests.rs", 1),
-    ("data-prep/src/source/pickle/tests.rs", 7),
-    ("data-prep/tests/numpy.rs", 1),
-    ("setup/local/src/dynamodb/tests.rs", 2),
-    ("setup/local/src/dynamodb/update.rs", 1),
-    ("setup/local/src/error.rs", 1),
-    ("setup/local/src/queue.rs", 1),
-    ("setup/local/src/sandbox.rs", 1),
-    ("setup/src/deploy/cost.rs", 1),
-    ("setup/src/deploy/package.rs", 2),
-    ("setup/src/doctor.rs", 4),
-    ("setup/src/evaluate.rs", 2),
-    ("setup/src/export.rs", 1),
-    ("setup/src/features.rs", 3),
-    ("setup/src/fetch.rs", 4),
-    ("setup/src/local.rs", 1),
-    ("setup/src/predict.rs", 1),
-    ("setup/src/pretrain.rs", 1),
-    ("setup/src/pull.rs", 1),
-    ("setup/src/push.rs", 1),
-    ("setup/src/sheet/font.rs", 23),
-    ("setup/src/start.rs", 1),
-    ("setup/src/status.rs", 3),
-    ("setup/src/status/lanes.rs", 5),
-    ("setup/src/status/page.rs", 11),
-    ("setup/src/status/plot.rs", 1),
-    ("setup/src/status/tables.rs", 1),
-    ("setup/src/tune.rs", 2),
-    ("setup/src/tune/plot.rs", 5),
-    ("setup/src/watch.rs", 1),
-    ("setup/src/weights.rs", 1),
-    ("setup/terminal/src/lib.rs", 1),
-    ("tests/suites/chaos.rs", 4),
-    ("tests/suites/damage.rs", 1),
-    ("tests/suites/fuzz.rs", 1),
-    ("tests/suites/fuzz/calls.rs", 2),
-    ("tests/suites/fuzz/guard.rs", 1),
-    ("tests/suites/fuzz/text.rs", 2),
-    ("tests/suites/local_cloud.rs", 1),
-    ("tests/harness/mutants/build.rs", 1),
-    ("tests/harness/mutants/src/list.rs", 17),
-    ("tests/suites/simulation.rs", 3),
-    ("trainer/frozen/src/error.rs", 1),
-    ("trainer/protocol/src/decide.rs", 1),
-    ("trainer/protocol/src/error.rs", 1),
-    ("trainer/rounds/src/round.rs", 1),
-    ("trainer/storage/src/error.rs", 5),
-    ("trainer/storage/src/log/frames.rs", 2),
-    ("trainer/workloads/transfer/benches/deeper.rs", 1),
-    ("trainer/workloads/transfer/src/error.rs", 3),
-    ("trainer/workloads/transfer/src/export.rs", 4),
-    ("trainer/workloads/transfer/src/head/tests.rs", 4),
-    ("trainer/workloads/transfer/src/head/tests/block.rs", 1),
-    ("trainer/workloads/transfer/src/training/tests.rs", 2),
-    ("trainer/workloads/transfer/src/training/tests/parts.rs", 1),
-    ("trainer/workloads/transfer/src/weights/tests.rs", 1),
-    ("trainer/workloads/transfer/src/workload/tests.rs", 1),
-];
+pub(crate) const LONG_LINES: &[(&str, usize)] = &[];
 
 /// Dependencies of a manifest that its sources do not name.
 pub(crate) const UNUSED: &[(&str, usize)] = &[];
 
 /// Files that ask for a kind of job or of training, and on how many lines.
-pub(crate) const KINDS: &[(&str, usize)] = &[("setup/src/failure.rs", 2), ("setup/src/lib.rs", 1)];
+pub(crate) const KINDS: &[(&str, usize)] = &[];
 
 /// Files with words that are not plain, and on how many lines.
 pub(crate) const UNPLAIN: &[(&str, usize)] = &[];

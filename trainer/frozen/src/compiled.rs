@@ -8,31 +8,13 @@ use crate::error::Error;
 use crate::fuse::fuse;
 use crate::kernels::{Buffer, Isa, Target};
 use crate::layer::rows_of_features;
+use crate::options::Options;
 use crate::parameters::{Parameters, Source};
 use crate::part::{LayerTime, Part};
 use crate::sections::sections;
 use crate::size::Size;
 use crate::strips::{Crew, even};
 use crate::tokens::{Batch, Each, Tokens, has_tokens};
-
-/// How a network is compiled.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Threads of its own; they sleep while nothing runs.
-    pub threads: usize,
-    /// Mean over each map at the cut; the output of a cut that is a vector stays as it is.
-    pub pool: bool,
-    /// The instruction set; the best of this CPU if none.
-    pub isa: Option<Isa>,
-    /// Images that go through the network together; chosen from the sizes if none. It changes no result.
-    pub batch: Option<usize>,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { threads: 1, pool: false, isa: None, batch: None }
-    }
-}
 
 /// A network up to its cut, ready to run on images of one size.
 pub struct Compiled {
@@ -168,8 +150,8 @@ impl Pass {
         // they are packed.
         let (mut parts, mut output) = (Vec::new(), values[network.output()]);
         for section in sections(steps, network, sizes).into_iter().rev() {
-            let (input, how) = (section.input, (options.threads, options.batch));
-            parts.push(threads.install(|| Part::new(section, source, sizes, output, how))?);
+            let input = section.input;
+            parts.push(threads.install(|| Part::new(section, source, sizes, output, options))?);
             output = input;
         }
         parts.reverse();

@@ -4,8 +4,9 @@ use networks::{Input, Network};
 use rayon::ThreadPool;
 
 use crate::choice;
-use crate::compiled::{Options, crew_of};
+use crate::compiled::crew_of;
 use crate::error::Error;
+use crate::options::Options;
 use crate::parameters::{Parameters, Source};
 use crate::part::LayerTime;
 use crate::strips::Crew;

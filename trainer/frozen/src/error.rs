@@ -23,8 +23,8 @@ pub enum Error {
     },
     /// A source returned a parameter of another size.
     #[error(
-        "parameter `{name}` of network `{network}`: expected {expected} numbers of shape {shape:?}, found {found}; \
-         these are weights of another network"
+        "parameter `{name}` of network `{network}`: \
+         expected {expected} numbers of shape {shape:?}, found {found}; these are weights of another network"
     )]
     ParameterLength {
         /// The network.

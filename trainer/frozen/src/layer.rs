@@ -78,18 +78,19 @@ pub(crate) fn compile(
             let shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
             let affine = source.affine(step.node, &shape, conv.bias, *norm)?;
             let residual = residual.then(|| inputs.get(1).map_or(Addend::There, |view| Addend::Value(*view)));
-            let finish = Activation { clamp: step.clamp, residual };
+            let activation = Activation { clamp: step.clamp, residual };
+            let wiring = Wiring { input, output, activation };
             let map = convolved(conv, input.size);
             match *pool {
                 Some(_) if choice::winograd_pays(conv, map) => {
-                    Box::new(winograd::Winograd::new(conv, affine, input, output, finish, true)?)
+                    Box::new(winograd::Winograd::new(conv, affine, wiring, true)?)
                 }
                 Some(window) => {
                     let map = View { size: map, pitch: padded(map.channels) };
-                    let conv = direct::Direct::new(conv, affine, input, map, finish, 1)?;
+                    let conv = direct::Direct::new(conv, affine, Wiring { output: map, ..wiring }, 1)?;
                     Box::new(pooled::Pooled::new(conv, pooling::MaxPool { window, input: map, output }))
                 }
-                None => convolution(conv, affine, (input, output), finish, threads)?,
+                None => convolution(conv, affine, wiring, threads)?,
             }
         }
         Kind::Separable(parts) => Box::new(separable::Separable::new(parts, source, inputs, output)?),
@@ -114,16 +115,16 @@ pub(crate) fn compile(
 pub(crate) fn convolution(
     conv: &networks::Conv,
     affine: Affine,
-    (input, output): (View, View),
-    finish: Activation,
+    wiring: Wiring,
     threads: usize,
 ) -> Result<Box<dyn Layer>, Error> {
-    Ok(if conv.is_depthwise() && finish.residual.is_none() && input.pitch == input.columns() {
-        Box::new(depthwise::Depthwise::new(conv, affine, input, output, finish.clamp)?)
+    let Wiring { input, output, activation } = wiring;
+    Ok(if conv.is_depthwise() && activation.residual.is_none() && input.pitch == input.columns() {
+        Box::new(depthwise::Depthwise::new(conv, affine, input, output, activation.clamp)?)
     } else if choice::winograd_pays(conv, convolved(conv, input.size)) {
-        Box::new(winograd::Winograd::new(conv, affine, input, output, finish, false)?)
+        Box::new(winograd::Winograd::new(conv, affine, wiring, false)?)
     } else {
-        Box::new(direct::Direct::new(conv, affine, input, output, finish, threads)?)
+        Box::new(direct::Direct::new(conv, affine, wiring, threads)?)
     })
 }
 
@@ -136,6 +137,15 @@ pub(crate) fn affine(input: View, output: View, clamp: Clamp) -> impl Layer {
 pub(crate) fn convolved(conv: &networks::Conv, input: Size) -> Size {
     let out = |length: usize| (length + 2 * conv.padding - conv.kernel) / conv.stride + 1;
     Size { channels: conv.outputs, height: out(input.height), width: out(input.width) }
+}
+
+/// How a convolution is wired into the network: the value that it reads, the one that it writes, and the
+/// operations in between that are not its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Wiring {
+    pub(crate) input: View,
+    pub(crate) output: View,
+    pub(crate) activation: Activation,
 }
 
 /// The operations after a convolution's sum and bias.

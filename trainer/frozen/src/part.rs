@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fuse::Step;
 use crate::kernels::Buffer;
 use crate::layer::{self, Layer, View};
+use crate::options::Options;
 use crate::parameters::Source;
 use crate::plan::{Place, Plan, padded, plan};
 use crate::sections::{Section, Together, weights};
@@ -45,15 +46,16 @@ struct Stage {
 }
 
 impl Part {
-    /// `output` is the value that it computes; `batch`, the number of images that go through it together,
-    /// follows from the section if it is none.
+    /// `output` is the value that it computes. How many images go through it together follows from the
+    /// section, if the options do not say it.
     pub(crate) fn new(
         section: Section,
         source: &Source,
         sizes: &[Size],
         output: NodeId,
-        (threads, batch): (usize, Option<usize>),
+        options: &Options,
     ) -> Result<Part, Error> {
+        let &Options { threads, batch, .. } = options;
         let Section { mut steps, input, together } = section;
         let pitch = if input == 0 { sizes[0].channels } else { padded(sizes[input].channels) };
         let kept = steps.iter().map(|step| weights(source.network, step, sizes)).sum();

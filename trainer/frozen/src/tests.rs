@@ -52,7 +52,7 @@ fn error_of(network: &Network, size: (usize, usize), n: usize, seed: u64) -> f64
     let mut random = Random::new(seed);
     let weights = random.weights(network);
     let images = random.normal(n * size.0 * size.1 * 3, 1.0);
-    let expected = interpret(network, &weights, size, n, &images);
+    let expected = interpret(network, &weights, size, &images);
     let run = |isa| {
         let options = Options { threads: 2, isa: Some(isa), ..Options::default() };
         let mut compiled = Compiled::new(network, size, &weights, options).expect("compiles");
@@ -86,17 +86,14 @@ fn apart(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
 
 #[track_caller]
 fn close(what: &str, network: &Network, size: (usize, usize), n: usize, seed: u64) {
-    close_within(1e-5, what, network, size, n, seed);
+    let what = format!("{what} at {size:?}, {n} images, seed {seed}");
+    within(1e-5, &what, error_of(network, size, n, seed));
 }
 
 #[track_caller]
-fn close_within(most: f64, what: &str, network: &Network, size: (usize, usize), n: usize, seed: u64) {
-    let error = error_of(network, size, n, seed);
-    println!("{what} at {size:?}, {n} images: error {error:.1e} of the largest value");
-    assert!(
-        error < most,
-        "{what} at {size:?}, {n} images, seed {seed}: error {error:.1e} of the largest value"
-    );
+fn within(most: f64, what: &str, error: f64) {
+    println!("{what}: error {error:.1e} of the largest value");
+    assert!(error < most, "{what}: error {error:.1e} of the largest value");
 }
 
 /// Every kernel at the smallest size that reaches its edges; the one test that is quick under Miri:

@@ -197,8 +197,8 @@ impl Ledger {
             format!("{why}, stage {} the best", ledger.best.as_ref().map_or(0, |best| best.stage))
         };
         let what = format!(
-            "the end was settled ({}), and is now settled otherwise ({}): facts were written over; does the file system \
-             keep its locks?",
+            "the end was settled ({}), and is now settled otherwise ({}): \
+             facts were written over; does the file system keep its locks?",
             words(before),
             words(self)
         );

@@ -20,7 +20,8 @@ pub enum Error {
     Malformed(String),
     /// A ledger, job or fact of a schema that this version does not know.
     #[error(
-        "{what} has schema {found}, this version of Baton reads {known}: use the version that wrote it, or start a new run"
+        "{what} has schema {found}, this version of Baton reads {known}: \
+         use the version that wrote it, or start a new run"
     )]
     Schema {
         /// The file or record.

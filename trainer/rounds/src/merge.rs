@@ -9,6 +9,7 @@ use super::chunked::Notes;
 use super::gradient::GRADIENT;
 use super::keys::Agreement;
 use super::moving::Moving;
+use super::optimizer::Step;
 use super::outer::{self, CHANGE};
 use super::reduce::{Desk, Results, by_chunks};
 use super::round::Round;
@@ -150,11 +151,12 @@ fn step<T: Trainable>(
     let before = Before::open(at, round)?;
     let steps = before.steps()? + 1;
     let rate = rate(&round.training, f64::from(round.number - 1), 1.0);
+    let step = Step { rate, number: steps };
     let arrays = state(at, round, range, |chunk, arrays, desk| {
         before.read(&names, chunk, arrays)?;
         let gradient = results.sum(GRADIENT, &shares, chunk, desk)?;
         let (parameters, memory) = arrays.split_first_mut().expect("the parameters are always there");
-        round.optimizer.step_on(chunk, (rate, steps), gradient, parameters, memory);
+        round.optimizer.step_on(chunk, step, gradient, parameters, memory);
         Ok(())
     })?;
     Ok(Merged { arrays, steps, loss: 0.0, own: Notes::new() })

@@ -34,6 +34,15 @@ pub struct Optimizer {
     arrays: Vec<Array>,
 }
 
+/// One step of an optimizer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The learning rate.
+    pub(super) rate: f64,
+    /// 1 for the first.
+    pub(super) number: u64,
+}
+
 /// The names of the memory that an optimizer of this kind keeps for each parameter.
 pub(super) fn memory_names(kind: Kind) -> &'static [&'static str] {
     match kind {
@@ -78,7 +87,7 @@ impl Optimizer {
             gradient.iter_mut().for_each(|g| *g *= factor);
         }
         state.steps += 1;
-        let step = state.steps;
+        let step = Step { rate, number: state.steps };
         let mut memory: Vec<_> = state.memory.iter_mut().map(|memory| memory.chunks_mut(VALUES)).collect();
         let parts = state.parameters.chunks_mut(VALUES).zip(gradient.chunks(VALUES)).enumerate();
         let parts = parts.map(|(n, (values, gradient))| {
@@ -86,16 +95,16 @@ impl Optimizer {
             (slice, values, gradient, memory.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>())
         });
         deal(pool, &mut parts.collect::<Vec<_>>(), |(slice, values, gradient, memory)| {
-            self.step_on(slice, (rate, step), gradient, values, memory);
+            self.step_on(slice, step, gradient, values, memory);
         });
     }
 
-    /// Applies the step of this number to some of the parameters: gradient, values and memory are those of
+    /// Applies a step to some of the parameters: gradient, values and memory are those of
     /// `slice`.
     pub(super) fn step_on(
         &self,
         slice: &Range<usize>,
-        (rate, step): (f64, u64),
+        step: Step,
         gradient: &[f32],
         values: &mut [f32],
         memory: &mut [&mut [f32]],
@@ -105,7 +114,7 @@ impl Optimizer {
             let range = within(array.range.start)..within(array.range.end);
             let mut memory: Vec<&mut [f32]> =
                 memory.iter_mut().map(|memory| &mut memory[range.clone()]).collect();
-            let rule = self.rule(rate * array.rate, step);
+            let rule = self.rule(step.rate * array.rate, step.number);
             rule.apply(array.decays, &mut values[range.clone()], &gradient[range], &mut memory);
         }
     }
@@ -168,7 +177,7 @@ impl Rule {
             }
             (Rule::Adamw(scalars), [mean, square]) => {
                 let keep = if decays { scalars.keep } else { 1.0 };
-                adamw(keep, scalars, values, gradient, (mean, square));
+                adamw(&AdamScalars { keep, ..*scalars }, values, gradient, (mean, square));
             }
             (Rule::Adamw(_), memory) => panic!("AdamW remembers two arrays, not {}", memory.len()),
         }
@@ -194,8 +203,9 @@ fn sgd(
 }
 
 /// AdamW's numbers of one step.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct AdamScalars {
+    /// The share of a value that weight decay leaves.
     keep: f32,
     beta: [f32; 2],
     rest: [f32; 2],
@@ -218,16 +228,10 @@ impl AdamScalars {
     }
 }
 
-fn adamw(
-    keep: f32,
-    s: &AdamScalars,
-    values: &mut [f32],
-    gradient: &[f32],
-    (mean, square): (&mut [f32], &mut [f32]),
-) {
+fn adamw(s: &AdamScalars, values: &mut [f32], gradient: &[f32], (mean, square): (&mut [f32], &mut [f32])) {
     for (((value, &g), mean), square) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
         *mean = s.beta[0] * *mean + s.rest[0] * g;
         *square = s.beta[1] * *square + s.rest[1] * g * g;
-        *value = keep * *value - s.step * *mean / (square.sqrt() / s.square_correction + s.epsilon);
+        *value = s.keep * *value - s.step * *mean / (square.sqrt() / s.square_correction + s.epsilon);
     }
 }

@@ -145,6 +145,7 @@ pub(super) fn not_finite(training: &Training, round: u32, what: &str, worker: Op
     let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
     let rate = training.learning_rate;
     Failed::halt(format!(
-        "{what} is not finite in round {round}{worker}: lower the learning rate (it is {rate}), or add warm-up rounds"
+        "{what} is not finite in round {round}{worker}: \
+         lower the learning rate (it is {rate}), or add warm-up rounds"
     ))
 }

@@ -2,13 +2,11 @@
 //! leg.
 
 use super::leg::{self, Ended};
-use super::pace::Pace;
 use super::{Reply, Turn, stage};
 use crate::Error;
 use crate::services::WorkerReport;
 use protocol::{Fact, Ledger, Target};
 use std::sync::Arc;
-use work::Work;
 
 pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: u32) -> Result<Reply, Error> {
     let services = turn.services;
@@ -19,7 +17,19 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: 
     let first = work.progress().done;
     let mut last = None;
     let ended = leg::run(turn, target, &mut *work, |work, pace| {
-        let report = report(&ledger, target, worker, (work, first, pace), turn.now_ms());
+        let progress = work.progress();
+        let report = WorkerReport {
+            run: &ledger.run,
+            workers: ledger.workers.len() as u32,
+            stage: target.stage,
+            worker,
+            leg: target.leg,
+            done: progress.done,
+            of: progress.of,
+            units_per_second: progress.done.saturating_sub(first) as f64 / pace.seconds(),
+            now_ms: turn.now_ms(),
+            last: false,
+        };
         services.progress.worker(&report);
         last = Some(report);
     })?;
@@ -37,28 +47,6 @@ pub(super) fn leg(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target, worker: 
     drop(ledger);
     let (recorded, ledger) = turn.record(fact)?;
     turn.send(&ledger, &recorded.due)
-}
-
-fn report<'a>(
-    ledger: &'a Ledger,
-    target: Target,
-    worker: u32,
-    (work, first, pace): (&dyn Work, u64, &Pace),
-    now_ms: u64,
-) -> WorkerReport<'a> {
-    let progress = work.progress();
-    WorkerReport {
-        run: &ledger.run,
-        workers: ledger.workers.len() as u32,
-        stage: target.stage,
-        worker,
-        leg: target.leg,
-        done: progress.done,
-        of: progress.of,
-        units_per_second: progress.done.saturating_sub(first) as f64 / pace.seconds(),
-        now_ms,
-        last: false,
-    }
 }
 
 #[cfg(test)]

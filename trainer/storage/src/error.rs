@@ -21,7 +21,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A file that should be there is not, although it was looked for again and again.
-    #[error("{} is not there after {:.1} s of looking: was it removed, or is another file system mounted?", .path.display(), .waited.as_secs_f64())]
+    #[error(
+        "{} is not there after {:.1} s of looking: was it removed, or is another file system mounted?",
+        .path.display(), .waited.as_secs_f64()
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -29,7 +32,11 @@ pub enum Error {
         waited: Duration,
     },
     /// Others held the lock for the whole time that we could wait; try again later.
-    #[error("{} stayed locked by others for {:.1} s: try again; if nothing runs, wait 180 s for a vanished client's lock to end", .path.display(), .waited.as_secs_f64())]
+    #[error(
+        "{} stayed locked by others for {:.1} s: try again; \
+         if nothing runs, wait 180 s for a vanished client's lock to end",
+        .path.display(), .waited.as_secs_f64()
+    )]
     Busy {
         /// The locked file.
         path: PathBuf,
@@ -37,7 +44,10 @@ pub enum Error {
         waited: Duration,
     },
     /// The lock was lost during an update: nothing of it counts; do all of it again.
-    #[error("the lock on {} was lost ({source}): this update does not count, do it again from the start", .path.display())]
+    #[error(
+        "the lock on {} was lost ({source}): this update does not count, do it again from the start",
+        .path.display()
+    )]
     LockLost {
         /// The locked file.
         path: PathBuf,
@@ -45,7 +55,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A file has other bytes than were written.
-    #[error("{} is damaged: expected {expected}, found {found}; remove it and make it again, or restore a copy", .file.display())]
+    #[error(
+        "{} is damaged: expected {expected}, found {found}; remove it and make it again, or restore a copy",
+        .file.display()
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -55,7 +68,11 @@ pub enum Error {
         found: String,
     },
     /// A file was written by another version.
-    #[error("{} has schema {found}, this version of Baton reads {known}: use the version that wrote it, or start afresh", .file.display())]
+    #[error(
+        "{} has schema {found}, this version of Baton reads {known}: \
+         use the version that wrote it, or start afresh",
+        .file.display()
+    )]
     Schema {
         /// The file.
         file: PathBuf,

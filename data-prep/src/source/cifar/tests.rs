@@ -6,7 +6,8 @@ use std::fs;
 use tar::EntryType;
 use tempfile::TempDir;
 
-const META: &[u8] = b"\x80\x02}q\x01U\x0blabel_namesq\x02]q\x03(U\x02aaU\x02bbU\x02ccU\x02ddU\x02eeU\x02ffU\x02ggU\x02hhU\x02iiU\x02jjes.";
+const META: &[u8] = b"\x80\x02}q\x01U\x0blabel_namesq\x02]q\x03(\
+    U\x02aaU\x02bbU\x02ccU\x02ddU\x02eeU\x02ffU\x02ggU\x02hhU\x02iiU\x02jjes.";
 
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -79,15 +79,22 @@ fn nesting_and_repetition_cost_no_more_than_their_length() {
 /// The same array as `small` has, and a list, as other protocols write them.
 #[test]
 fn every_protocol_is_read() {
-    let zero = b"(dp0\nS'data'\np1\ncnumpy.core.multiarray\n_reconstruct\np2\n(cnumpy\nndarray\np3\n(I0\ntp4\nS'b'\np5\n\
-        tp6\nRp7\n(I1\n(I2\nI3\ntp8\ncnumpy\ndtype\np9\n(S'u1'\np10\nI0\nI1\ntp11\nRp12\n(I3\nS'|'\np13\nNNNI-1\nI-1\nI0\n\
-        tp14\nbI00\nS'ab\\xff\\n\\'\\\\'\np15\ntp16\nbsS'labels'\np17\n(lp18\nI7\naL300L\nas.";
-    let encoded = b"\x80\x02}(X\x04\0\0\0datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85c_codecs\nencode\n\
-        X\x01\0\0\0bX\x06\0\0\0latin1\x86R\x87R(K\x01K\x02K\x03\x86cnumpy\ndtype\nX\x02\0\0\0u1K\0K\x01\x87R(K\x03X\x01\0\0\0|NNN\
-        J\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89c_codecs\nencode\nX\x07\0\0\0ab\xc3\xbf\n'\\X\x06\0\0\0latin1\x86Rtb\
+    let zero = b"(dp0\nS'data'\np1\n\
+        cnumpy.core.multiarray\n_reconstruct\np2\n(cnumpy\nndarray\np3\n(I0\ntp4\nS'b'\np5\ntp6\nRp7\n\
+        (I1\n(I2\nI3\ntp8\ncnumpy\ndtype\np9\n(S'u1'\np10\nI0\nI1\ntp11\nRp12\n\
+        (I3\nS'|'\np13\nNNNI-1\nI-1\nI0\ntp14\nb\
+        I00\nS'ab\\xff\\n\\'\\\\'\np15\ntp16\nbsS'labels'\np17\n(lp18\nI7\naL300L\nas.";
+    let encoded = b"\x80\x02}(X\x04\0\0\0data\
+        cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85\
+        c_codecs\nencode\nX\x01\0\0\0bX\x06\0\0\0latin1\x86R\x87R\
+        (K\x01K\x02K\x03\x86cnumpy\ndtype\nX\x02\0\0\0u1K\0K\x01\x87R\
+        (K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\
+        \x89c_codecs\nencode\nX\x07\0\0\0ab\xc3\xbf\n'\\X\x06\0\0\0latin1\x86Rtb\
         X\x06\0\0\0labels](K\x07M\x2c\x01eu.";
-    let five = b"\x80\x05}(\x8c\x04data\x8c\x12numpy.core.numeric\x8c\x0b_frombuffer\x93(\x96\x06\0\0\0\0\0\0\0ab\xff\n'\\\
-        \x8c\x05numpy\x8c\x05dtype\x93\x8c\x02u1\x89\x88\x87R(K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\
+    let five = b"\x80\x05}(\x8c\x04data\
+        \x8c\x12numpy.core.numeric\x8c\x0b_frombuffer\x93(\x96\x06\0\0\0\0\0\0\0ab\xff\n'\\\
+        \x8c\x05numpy\x8c\x05dtype\x93\x8c\x02u1\x89\x88\x87R\
+        (K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\
         K\x02K\x03\x86\x8c\x01CtR\x8c\x06labels](K\x07M\x2c\x01eu.";
     for (protocol, bytes) in [(0, &zero[..]), (2, encoded), (5, five)] {
         let pickle = Pickle::parse(bytes).unwrap();

@@ -147,7 +147,8 @@ fn updates_set_add_and_remove() {
 
     let changed = |which: &str| {
         let body = json!({ "Key": key("a", "1"), "UpdateExpression": "SET #s = :x", "ReturnValues": which,
-            "ExpressionAttributeNames": { "#s": "status" }, "ExpressionAttributeValues": { ":x": { "S": which } } });
+            "ExpressionAttributeNames": { "#s": "status" },
+            "ExpressionAttributeValues": { ":x": { "S": which } } });
         ok(&tables, "UpdateItem", body)["Attributes"].clone()
     };
     assert_eq!(changed("UPDATED_NEW"), json!({ "status": { "S": "UPDATED_NEW" } }));
@@ -217,7 +218,8 @@ fn a_page_of_a_query_holds_at_most_a_megabyte() {
         large["text"] = json!({ "S": "x".repeat(300 << 10) });
         ok(&tables, "PutItem", json!({ "Item": large }));
     }
-    let body = json!({ "KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": { ":pk": { "S": "run" } } });
+    let body = json!({ "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": { ":pk": { "S": "run" } } });
     let page = ok(&tables, "Query", body);
     assert_eq!((&page["Count"], &page["LastEvaluatedKey"]["sk"]["S"]), (&json!(4), &json!("3")));
 }

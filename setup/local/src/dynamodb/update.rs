@@ -46,7 +46,8 @@ impl Update {
                     other => return Err(reader.refuse(format!("Syntax error; token: {other:?}"))),
                 };
                 if update.names().any(|known| *known == name) {
-                    let what = "Two document paths overlap with each other; must remove or rewrite one of these paths";
+                    let what = "Two document paths overlap with each other; \
+                        must remove or rewrite one of these paths";
                     return Err(reader.refuse(format!("{what}; path: [{name}]")));
                 }
                 update.0.push((name, change));

@@ -63,29 +63,33 @@ fn handle(event: &Response, id: &str) -> Result<Value, String> {
             thread::sleep(Duration::from_secs(5));
             Ok(json!({ "last": block.last() }))
         }
-        "chain" => {
-            let left = body["left"].as_u64().unwrap();
-            if left == 0 {
-                return Ok(json!({}));
+        "chain" => match body["left"].as_u64().unwrap() {
+            0 => Ok(json!({})),
+            left => {
+                let mut next = body.clone();
+                next["left"] = json!(left - 1);
+                invoke(&next, &trace)
             }
-            let mut next = body.clone();
-            next["left"] = json!(left - 1);
-            let endpoint = env::var("AWS_ENDPOINT_URL_LAMBDA").unwrap();
-            let name = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap();
-            let path = format!("/2015-03-31/functions/{name}/invocations");
-            let token = env::var("AWS_SESSION_TOKEN").unwrap();
-            let headers = [
-                ("x-amz-invocation-type", "Event"),
-                ("x-amzn-trace-id", trace.as_str()),
-                ("x-amz-security-token", token.as_str()),
-            ];
-            let sent = request(&endpoint, "POST", &path, &headers, next.to_string().as_bytes());
-            match sent.map(|answer| answer.status) {
-                Ok(202) => Ok(json!({})),
-                other => Err(format!("Invoke: {other:?}")),
-            }
-        }
+        },
         other => Err(format!("unknown script {other:?}")),
+    }
+}
+
+/// Sends an event to this function itself, as the SDK would.
+fn invoke(event: &Value, trace: &str) -> Result<Value, String> {
+    let endpoint = env::var("AWS_ENDPOINT_URL_LAMBDA").unwrap();
+    let name = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap();
+    let path = format!("/2015-03-31/functions/{name}/invocations");
+    let token = env::var("AWS_SESSION_TOKEN").unwrap();
+    let headers = [
+        ("x-amz-invocation-type", "Event"),
+        ("x-amzn-trace-id", trace),
+        ("x-amz-security-token", token.as_str()),
+    ];
+    let sent = request(&endpoint, "POST", &path, &headers, event.to_string().as_bytes());
+    match sent.map(|answer| answer.status) {
+        Ok(202) => Ok(json!({})),
+        other => Err(format!("Invoke: {other:?}")),
     }
 }
 

@@ -218,7 +218,6 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
                 V::prefetch(c[r].add(line));
             }
         }
-        let mut sum = [[V::splat(0.0); N]; R];
         let so_far = match (block.first, &job.residual) {
             (true, None) => None,
             (true, &Some(Residual::Values(values, pitch))) => {
@@ -226,14 +225,7 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
             }
             (true, Some(Residual::There)) | (false, _) => Some(c.map(|row| row.cast_const())),
         };
-        if let Some(so_far) = so_far {
-            let so_far: [*const f32; R] = so_far;
-            for r in 0..R {
-                for n in 0..N {
-                    sum[r][n] = V::load(so_far[r].add(n * V::LANES));
-                }
-            }
-        }
+        let mut sum = begun::<V, R, N>(so_far);
         let mut b = block.b;
         for segment in 0..block.segments {
             let at = segment * job.pitch;
@@ -259,6 +251,23 @@ unsafe fn tile_of<V: Vector, const R: usize, const N: usize, const P: usize>(
                 sum[r][n].store(c[r].add(n * V::LANES));
             }
         }
+    }
+}
+
+/// The sums of a tile before its block: those of the blocks before, the residual's values, or zeros.
+#[inline(always)]
+unsafe fn begun<V: Vector, const R: usize, const N: usize>(so_far: Option<[*const f32; R]>) -> [[V; N]; R] {
+    // SAFETY: each pointer is the place of a row's values in c or in the residual.
+    unsafe {
+        let mut sum = [[V::splat(0.0); N]; R];
+        if let Some(so_far) = so_far {
+            for r in 0..R {
+                for n in 0..N {
+                    sum[r][n] = V::load(so_far[r].add(n * V::LANES));
+                }
+            }
+        }
+        sum
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
+use super::{Activation, Addend, Layer, View, Wiring, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
 use crate::kernels::{Buffer, Finish, Multiply, PANEL, Residual, Target};
@@ -36,14 +36,8 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    pub(crate) fn new(
-        conv: &Conv,
-        affine: Affine,
-        mut input: View,
-        mut output: View,
-        mut activation: Activation,
-        threads: usize,
-    ) -> Result<Direct, Error> {
+    pub(crate) fn new(conv: &Conv, affine: Affine, wiring: Wiring, threads: usize) -> Result<Direct, Error> {
+        let Wiring { mut input, mut output, mut activation } = wiring;
         let &Conv { kernel, stride, padding, .. } = conv;
         if kernel == 1 && stride == 1 && padding == 0 {
             // Pixels need no rows here: they are treated as a column, so that a strip may have any length.

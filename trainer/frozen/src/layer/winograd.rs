@@ -7,7 +7,7 @@ use std::ops::Range;
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::{Activation, Addend, Layer, View, lanes_of, no_memory};
+use super::{Activation, Addend, Layer, View, Wiring, lanes_of, no_memory};
 use crate::Error;
 use crate::choice;
 use crate::kernels::{
@@ -45,15 +45,21 @@ pub(crate) struct Winograd {
     m_rows: Vec<usize>,
 }
 
+/// The output rows of a strip, in memory from row `first` on.
+struct Strip<'a> {
+    rows: &'a mut [f32],
+    first: usize,
+}
+
+/// The products' sums of a tile, for some of the output's channels.
+struct TileSums<'a> {
+    m: &'a [f32],
+    channels: Range<usize>,
+}
+
 impl Winograd {
-    pub(crate) fn new(
-        conv: &Conv,
-        affine: Affine,
-        input: View,
-        output: View,
-        activation: Activation,
-        pool: bool,
-    ) -> Result<Winograd, Error> {
+    pub(crate) fn new(conv: &Conv, affine: Affine, wiring: Wiring, pool: bool) -> Result<Winograd, Error> {
+        let Wiring { input, output, activation } = wiring;
         let block = choice::winograd_tiles(conv.inputs);
         let kernels = Kernels::of(conv, &affine.weight);
         let floats = PRODUCTS * kernels.inputs * padded(kernels.outputs);
@@ -113,14 +119,13 @@ impl Winograd {
         (row / self.tiles_high(), row % self.tiles_high(), column)
     }
 
-    /// One block of tiles, all the way; `strip` starts at output row `first`.
+    /// One block of tiles, all the way.
     fn run_block(
         &self,
         crew: &Crew,
         tiles: Range<usize>,
         inputs: &[&[f32]],
-        strip: &mut [f32],
-        first: usize,
+        strip: &mut Strip,
         scratch: &mut [f32],
     ) {
         let (v, m) = scratch.split_at_mut(PRODUCTS * self.v_pitch());
@@ -147,15 +152,8 @@ impl Winograd {
                 });
             }
             for (at, tile) in tiles.clone().enumerate() {
-                self.transform_output(
-                    crew,
-                    tile,
-                    &m[at * choice::WINOGRAD_OUTPUTS..],
-                    from..from + width,
-                    inputs,
-                    strip,
-                    first,
-                );
+                let sums = TileSums { m: &m[at * choice::WINOGRAD_OUTPUTS..], channels: from..from + width };
+                self.transform_output(crew, tile, sums, inputs, strip);
             }
         }
     }
@@ -176,17 +174,15 @@ impl Winograd {
         });
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn transform_output(
         &self,
         crew: &Crew,
         tile: usize,
-        m: &[f32],
-        channels: Range<usize>,
+        sums: TileSums,
         inputs: &[&[f32]],
-        strip: &mut [f32],
-        first: usize,
+        strip: &mut Strip,
     ) {
+        let TileSums { m, channels } = sums;
         let (image, row, column) = self.place(tile);
         let pitches = |view: &View| Pitches { row: view.row(), pixel: view.pitch };
         let (y, x) = (row * OUTPUTS, column * OUTPUTS);
@@ -195,7 +191,7 @@ impl Winograd {
         if rows < scale || columns < scale {
             return; // pooling drops an odd last row or column
         }
-        let out_row = image * self.output.size.height + y / scale - first;
+        let out_row = image * self.output.size.height + y / scale - strip.first;
         let out = out_row * self.output.row() + x / scale * self.output.pitch + channels.start;
         let residual = self.activation.residual.map(|addend| match addend {
             Addend::Value(view) => {
@@ -212,7 +208,7 @@ impl Winograd {
             low: self.activation.clamp.low,
             high: self.activation.clamp.high,
             residual,
-            out: &mut strip[out..],
+            out: &mut strip.rows[out..],
             pitches: pitches(&self.output),
             rows,
             columns,
@@ -231,11 +227,11 @@ impl Layer for Winograd {
             (self.rows_before(rows.end) - self.rows_before(rows.start)) * self.output.row()
         };
         crew.deal(out, strips, floats, |rows, strip, scratch| {
-            let first = self.rows_before(rows.start);
+            let mut strip = Strip { rows: strip, first: self.rows_before(rows.start) };
             let count = rows.len() * wide;
             for block in even(count, self.block, 1) {
                 let tiles = rows.start * wide + block.start..rows.start * wide + block.end;
-                self.run_block(crew, tiles, inputs, strip, first, scratch);
+                self.run_block(crew, tiles, inputs, &mut strip, scratch);
             }
         });
     }

@@ -25,7 +25,7 @@ impl Case {
     fn new(network: &Network, side: (usize, usize), n: usize, seed: u64) -> Case {
         let mut random = Random::new(seed);
         let (weights, images) = (random.weights(network), random.normal(n * side.0 * side.1 * 3, 1.0));
-        let outputs = interpret(network, &weights, side, 1, &images).len();
+        let outputs = interpret(network, &weights, side, &images[..side.0 * side.1 * 3]).len();
         let deltas = random.normal(n * outputs, 1.0);
         Case { network: network.clone(), side, n, weights, images, deltas }
     }
@@ -71,7 +71,7 @@ impl Case {
     }
 
     fn loss(&self, weights: &Weights) -> f64 {
-        let rows = interpret(&self.network, weights, self.side, self.n, &self.images);
+        let rows = interpret(&self.network, weights, self.side, &self.images);
         rows.iter().zip(&self.deltas).map(|(x, delta)| x * f64::from(*delta)).sum()
     }
 

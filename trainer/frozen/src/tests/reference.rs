@@ -85,10 +85,9 @@ pub(super) fn interpret(
     network: &Network,
     weights: &Weights,
     size: (usize, usize),
-    n: usize,
     images: &[f32],
 ) -> Vec<f64> {
-    interpret_rounded(network, weights, size, n, images, |x| x)
+    interpret_rounded(network, weights, size, images, |x| x)
 }
 
 /// The same with every product and every sum of the convolutions rounded.
@@ -96,14 +95,13 @@ pub(super) fn interpret_rounded(
     network: &Network,
     weights: &Weights,
     size: (usize, usize),
-    n: usize,
     images: &[f32],
     round: impl Fn(f64) -> f64,
 ) -> Vec<f64> {
     let shapes = network.shapes(size.0, size.1).expect("fits");
     let pixels = size.0 * size.1;
     let image = |image: &[f32]| (0..3 * pixels).map(|i| image[i % pixels * 3 + i / pixels] as f64).collect();
-    let images = images.chunks_exact(pixels * 3).take(n).map(image);
+    let images = images.chunks_exact(pixels * 3).map(image);
     images.flat_map(|image| evaluate(network, weights, &shapes, image, &round)).collect()
 }
 
@@ -130,8 +128,8 @@ fn evaluate(
         let value = match &node.op {
             Op::Input(_) => input.clone(),
             Op::Conv(conv) => {
-                let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
-                convolution(conv, (get("weight"), &bias), (inputs[0], from), shapes[id], &round)
+                let input = Map { values: inputs[0], shape: from };
+                convolution(conv, get, &input, shapes[id], &round)
             }
             Op::BatchNorm { channels } => {
                 let per = inputs[0].len() / channels;
@@ -184,14 +182,22 @@ fn map_of(shape: Shape) -> (usize, usize, usize) {
     }
 }
 
-fn convolution(
+/// A value with its shape.
+struct Map<'a> {
+    values: &'a [f64],
+    shape: Shape,
+}
+
+fn convolution<'a>(
     conv: &Conv,
-    (weight, bias): (&[f32], &[f32]),
-    (input, from): (&[f64], Shape),
+    get: impl Fn(&str) -> &'a [f32],
+    input: &Map<'_>,
     to: Shape,
     round: impl Fn(f64) -> f64,
 ) -> Vec<f64> {
-    let ((_, height, width), (channels, rows, columns)) = (map_of(from), map_of(to));
+    let weight = get("weight");
+    let bias = if conv.bias { get("bias").to_vec() } else { vec![0.0; conv.outputs] };
+    let ((_, height, width), (channels, rows, columns)) = (map_of(input.shape), map_of(to));
     let (depth, kernel) = (conv.inputs / conv.groups, conv.kernel);
     let padded = (width + 2 * conv.padding).max((columns - 1) * conv.stride + kernel);
     let mut out = vec![0.0; channels * rows * columns];
@@ -205,7 +211,7 @@ fn convolution(
             if y < conv.padding || y >= conv.padding + height {
                 continue;
             }
-            let source = &input[((first + c) * height + y - conv.padding) * width..][..width];
+            let source = &input.values[((first + c) * height + y - conv.padding) * width..][..width];
             line[conv.padding..conv.padding + width].copy_from_slice(source);
             for kx in 0..kernel {
                 let weight = weight[((channel * depth + c) * kernel + ky) * kernel + kx] as f64;

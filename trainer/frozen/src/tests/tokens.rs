@@ -3,7 +3,7 @@
 use networks::{Gelu, Input, Network, Node, Op, Positions, Resize, network};
 
 use super::reference::{Random, Weights, gelu, interpret_text};
-use super::{apart, bits, close, close_within, isas, network_of, node};
+use super::{apart, bits, close, error_of, isas, network_of, node, within};
 use crate::kernels::{GeluRows, Normalise, Softmax, Target};
 use crate::{Compiled, Encoder, Isa, Options, Sentences, Trained, TrainedOptions};
 
@@ -172,7 +172,7 @@ fn images_of_other_sizes_than_trained_on() {
 fn every_cut_of_a_transformer_is_right() {
     for point in ["embeddings", "block1", "norm", "class"] {
         let cut = network("dinov2_vits14").and_then(|whole| whole.up_to(point)).expect("known");
-        close_within(2e-5, &format!("dinov2_vits14 up to {point}"), &cut, (28, 28), 1, 5);
+        within(2e-5, &format!("dinov2_vits14 up to {point}"), error_of(&cut, (28, 28), 1, 5));
     }
     for (name, point) in [("minilm_l6", "embeddings"), ("minilm_l6", "mean"), ("roberta_base", "block1")] {
         let cut = network(name).and_then(|whole| whole.up_to(point)).expect("known");

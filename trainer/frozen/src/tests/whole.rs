@@ -3,7 +3,7 @@
 use networks::network;
 
 use super::reference::{Random, interpret, interpret_rounded};
-use super::{apart, chain, close_within, conv, depthwise, error_of};
+use super::{apart, chain, conv, depthwise, error_of, within};
 use crate::{Compiled, Options};
 
 #[test]
@@ -20,7 +20,7 @@ fn every_network_is_right() {
         let whole = network(name).expect("known");
         let cut = whole.up_to(point).unwrap_or(whole.clone());
         // Fifty layers of batch norms with random statistics add up their rounding errors.
-        close_within(4e-5, &format!("{name} up to {point}"), &cut, (side, side), 1, 7);
+        within(4e-5, &format!("{name} up to {point}"), error_of(&cut, (side, side), 1, 7));
     }
 }
 
@@ -38,8 +38,8 @@ fn winograd_stays_near_plain_f32_sums() {
         let (size, seed) = ((side, side), 11);
         let mut random = Random::new(seed);
         let (weights, images) = (random.weights(&network), random.normal(side * side * 3, 1.0));
-        let exact = interpret(&network, &weights, size, 1, &images);
-        let plain = interpret_rounded(&network, &weights, size, 1, &images, |x| f64::from(x as f32));
+        let exact = interpret(&network, &weights, size, &images);
+        let plain = interpret_rounded(&network, &weights, size, &images, |x| f64::from(x as f32));
         let (plain, ours) = (apart(plain.into_iter(), &exact), error_of(&network, size, 1, seed));
         println!("{what}: Winograd {ours:.1e}, plain f32 sums {plain:.1e} of the largest value");
         assert!(ours < 4.0 * plain, "{what}: {ours:.1e} and {plain:.1e}");

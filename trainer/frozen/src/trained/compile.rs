@@ -2,7 +2,7 @@
 
 use networks::Network;
 
-use super::convolution::Convolution;
+use super::convolution::{Convolution, Names, Places};
 use super::joins::{Flatten, Join};
 use super::layer::{Layer, Layout, Ports};
 use super::linear::Linear;
@@ -26,14 +26,11 @@ pub(super) fn compile(
         Kind::Conv { conv, pool: None, .. } if conv.groups > 1 && conv.groups != conv.inputs => {
             return Err(unknown());
         }
-        Kind::Conv { conv, norm, pool: None, .. } => Box::new(Convolution::new(
-            conv,
-            (step.node, *norm),
-            (network, layout),
-            ports,
-            step.clamp,
-            threads,
-        )?),
+        Kind::Conv { conv, norm, pool: None, .. } => {
+            let names = Names { node: step.node, norm: *norm };
+            let places = Places::of(conv, names, |node, suffix| layout.range(network, node, suffix));
+            Box::new(Convolution::new(conv, places, ports, step.clamp, threads)?)
+        }
         &Kind::Linear { inputs, outputs } => {
             let range = |suffix| layout.range(network, step.node, suffix);
             let parameters = (range("weight"), range("bias"));

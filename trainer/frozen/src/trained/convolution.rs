@@ -9,16 +9,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use networks::{Conv, Network, NodeId};
+use networks::{Conv, NodeId};
 use rayon::prelude::*;
 
 use super::joins::spread;
-use super::layer::{Layer, Layout, Ports, Run, Taken, begun};
+use super::layer::{Layer, Map, Ports, Run, Sink, Taken, begun};
 use super::products::{Products, products};
 use crate::Error;
 use crate::fuse::{Clamp, IsDepthwise};
 use crate::kernels::{Buffer, ChannelSums, Deposit, PANEL, Target};
-use crate::layer::{self, Activation, Addend, View};
+use crate::layer::{self, Activation, Addend, View, Wiring};
 use crate::parameters::{Affine, Kernels, Source, deviation};
 use crate::plan::padded;
 use crate::size::Size;
@@ -28,16 +28,23 @@ const TOGETHER: usize = 16;
 
 pub(super) struct Convolution {
     conv: Conv,
-    node: NodeId,
-    norm: Option<NodeId>,
     ports: Ports,
     forward: Box<dyn layer::Layer>,
     through: Option<Through>,
     parameters: Places,
 }
 
+/// The nodes that its parameters are named after.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    pub(super) node: NodeId,
+    /// The batch norm behind it.
+    pub(super) norm: Option<NodeId>,
+}
+
 /// The places of its parameters in the array of all.
-struct Places {
+pub(super) struct Places {
+    names: Names,
     weight: Range<usize>,
     bias: Option<Range<usize>>,
     /// Weight, bias, mean and variance.
@@ -54,32 +61,37 @@ struct Through {
     spread: Option<View>,
 }
 
-impl Convolution {
-    pub(super) fn new(
-        conv: &Conv,
-        (node, norm): (NodeId, Option<NodeId>),
-        (network, layout): (&Network, &Layout),
-        ports: Ports,
-        clamp: Clamp,
-        threads: usize,
-    ) -> Result<Convolution, Error> {
-        let range = |node: NodeId, suffix| layout.range(network, node, suffix);
-        let parameters = Places {
+impl Places {
+    pub(super) fn of(conv: &Conv, names: Names, range: impl Fn(NodeId, &str) -> Range<usize>) -> Places {
+        let Names { node, norm } = names;
+        Places {
+            names,
             weight: range(node, "weight"),
             bias: conv.bias.then(|| range(node, "bias")),
             norm: norm.map(|norm| {
                 ["weight", "bias", "running_mean", "running_var"].map(|suffix| range(norm, suffix))
             }),
-        };
+        }
+    }
+}
+
+impl Convolution {
+    pub(super) fn new(
+        conv: &Conv,
+        parameters: Places,
+        ports: Ports,
+        clamp: Clamp,
+        threads: usize,
+    ) -> Result<Convolution, Error> {
         let residual = ports.inputs.get(1).map(|view| Addend::Value(*view));
-        let finish = Activation { clamp, residual };
-        let views = (ports.inputs[0], ports.output);
-        let forward = layer::convolution(conv, zeros(conv), views, finish, threads)?;
+        let activation = Activation { clamp, residual };
+        let wiring = Wiring { input: ports.inputs[0], output: ports.output, activation };
+        let forward = layer::convolution(conv, zeros(conv), wiring, threads)?;
         let through = match ports.taken[0] {
             Taken::Not => None,
             taken => Some(Through::new(conv, &ports, taken == Taken::Added, threads)?),
         };
-        Ok(Convolution { conv: conv.clone(), node, norm, ports, forward, through, parameters })
+        Ok(Convolution { conv: conv.clone(), ports, forward, through, parameters })
     }
 
     /// The sum of `delta` over all pixels, for each channel.
@@ -150,8 +162,9 @@ impl Convolution {
 impl Layer for Convolution {
     fn load(&mut self, target: Target, source: &Source, gradients: bool) -> Result<(), Error> {
         let Conv { outputs, inputs, groups, kernel, bias, .. } = self.conv;
-        let weight = source.get(self.node, "weight", &[outputs, inputs / groups, kernel, kernel])?;
-        let (scales, bias) = source.folded(self.node, outputs, bias, self.norm)?;
+        let Names { node, norm } = self.parameters.names;
+        let weight = source.get(node, "weight", &[outputs, inputs / groups, kernel, kernel])?;
+        let (scales, bias) = source.folded(node, outputs, bias, norm)?;
         let kernels = Kernels::of(&self.conv, &weight).scaled(scales.as_deref());
         self.forward.load(target, &kernels, &bias);
         if let Some(through) = self.through.as_mut().filter(|_| gradients) {
@@ -179,7 +192,8 @@ impl Layer for Convolution {
             (scales.collect::<Vec<f64>>(), deviations)
         });
         let scales = deviations.as_ref().map(|(scales, _)| scales.as_slice());
-        let found = products(&self.conv, run, (self.ports.inputs[0], inputs[0]), (self.ports.output, delta))?;
+        let from = Map { view: self.ports.inputs[0], values: inputs[0] };
+        let found = products(&self.conv, run, from, Map { view: self.ports.output, values: delta })?;
         let inner = self.add_weights(run, &found, scales, gradient);
         found.give(run.memory);
         let mut add = |range: &Range<usize>, of: &dyn Fn(usize) -> f64| {
@@ -206,11 +220,12 @@ impl Layer for Convolution {
         delta: &[f32],
         into: &mut [f32],
     ) -> Result<(), Error> {
-        let (from, to, taken) = (self.ports.output, self.ports.inputs[index], self.ports.taken[index]);
+        let from = Map { view: self.ports.output, values: delta };
+        let to = Sink { view: self.ports.inputs[index], into, taken: self.ports.taken[index] };
         match (&self.through, index) {
-            (Some(through), 0) => through.run(run, self.conv.stride, (from, delta), (to, into), taken),
+            (Some(through), 0) => through.run(run, self.conv.stride, from, to),
             _ => {
-                spread(run, (1, 0), (from, delta), (to, into), taken);
+                spread(run, 1, 0, from, to);
                 Ok(())
             }
         }
@@ -242,35 +257,29 @@ impl Through {
         // A depthwise convolution adds to nothing.
         let spread = spread.or_else(|| (added && conv.is_depthwise()).then(|| own(to.size)));
         let residual = (added && spread.is_none()).then_some(Addend::There);
-        let finish = Activation { clamp: Clamp::NONE, residual };
-        let layer =
-            layer::convolution(&turned, zeros(&turned), (input, spread.unwrap_or(to)), finish, threads)?;
+        let activation = Activation { clamp: Clamp::NONE, residual };
+        let wiring = Wiring { input, output: spread.unwrap_or(to), activation };
+        let layer = layer::convolution(&turned, zeros(&turned), wiring, threads)?;
         Ok(Through { layer, input, spread })
     }
 
-    fn run(
-        &self,
-        run: &Run,
-        stride: usize,
-        (from, delta): (View, &[f32]),
-        (to, into): (View, &mut [f32]),
-        taken: Taken,
-    ) -> Result<(), Error> {
+    fn run(&self, run: &Run, stride: usize, from: Map, to: Sink) -> Result<(), Error> {
         let mut apart = Buffer::default();
-        let delta = if self.input.size == from.size {
-            delta
+        let delta = if self.input.size == from.view.size {
+            from.values
         } else {
             apart = run.memory.take(run.n * self.input.image())?;
-            spread(run, (stride, 0), (from, delta), (self.input, &mut apart), Taken::First);
+            let wide = Sink { view: self.input, into: &mut apart, taken: Taken::First };
+            spread(run, stride, 0, from, wide);
             &apart
         };
         match self.spread {
-            None => self.layer.run(run.crew, run.n, &[delta], into),
+            None => self.layer.run(run.crew, run.n, &[delta], to.into),
             Some(small) => {
                 let mut found = run.memory.take(run.n * small.image())?;
                 self.layer.run(run.crew, run.n, &[delta], &mut found);
-                let stride = if small.size == to.size { 1 } else { stride };
-                spread(run, (stride, 0), (small, &found), (to, into), taken);
+                let stride = if small.size == to.view.size { 1 } else { stride };
+                spread(run, stride, 0, Map { view: small, values: &found }, to);
                 run.memory.give(found);
             }
         }

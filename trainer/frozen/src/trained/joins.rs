@@ -2,19 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::layer::{Layer, Ports, Run, Taken};
+use super::layer::{Layer, Map, Ports, Run, Sink, Taken};
 use crate::Error;
 use crate::layer::{self, Layer as _, View};
 
 /// Writes or adds the channels from `first` on, as many as `to` has, to every `stride`-th pixel; the pixels
 /// in between become zero if these are the first.
-pub(super) fn spread(
-    run: &Run,
-    (stride, first): (usize, usize),
-    (from, values): (View, &[f32]),
-    (to, into): (View, &mut [f32]),
-    taken: Taken,
-) {
+pub(super) fn spread(run: &Run, stride: usize, first: usize, from: Map, to: Sink) {
+    let Map { view: from, values } = from;
+    let Sink { view: to, into, taken } = to;
     let channels = to.size.channels;
     into.par_chunks_mut(to.image()).take(run.n).enumerate().for_each(|(image, into)| {
         if taken != Taken::Added {
@@ -54,7 +50,8 @@ impl Layer for Join {
         let Ports { inputs, taken, output } = &self.ports;
         let before = if self.beside { &inputs[..index] } else { &[] };
         let first = before.iter().map(|view| view.size.channels).sum();
-        spread(run, (1, first), (*output, delta), (inputs[index], into), taken[index]);
+        let to = Sink { view: inputs[index], into, taken: taken[index] };
+        spread(run, 1, first, Map { view: *output, values: delta }, to);
         Ok(())
     }
 }

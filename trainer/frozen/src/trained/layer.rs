@@ -93,6 +93,20 @@ pub(super) enum Taken {
     Added,
 }
 
+/// A value of all images, or the derivatives by one.
+#[derive(Clone, Copy)]
+pub(super) struct Map<'a> {
+    pub(super) view: View,
+    pub(super) values: &'a [f32],
+}
+
+/// The place of the derivatives by a value.
+pub(super) struct Sink<'a> {
+    pub(super) view: View,
+    pub(super) into: &'a mut [f32],
+    pub(super) taken: Taken,
+}
+
 /// The inputs and the output of a step, and how its inputs take derivatives.
 pub(super) struct Ports {
     pub(super) inputs: Vec<View>,

@@ -3,12 +3,11 @@
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::layer::Run;
+use super::layer::{Map, Run};
 use super::memory::Memory;
 use super::winograd::{self, ROWS};
 use crate::fuse::IsDepthwise;
 use crate::kernels::{Buffer, DepthwiseProducts, Outer, PANEL, Target, WeightSums};
-use crate::layer::View;
 use crate::plan::padded;
 use crate::{Error, choice};
 
@@ -26,15 +25,10 @@ pub(super) struct Products {
 /// derivatives by its output.
 ///
 /// Errors: no memory.
-pub(super) fn products(
-    conv: &Conv,
-    run: &Run,
-    from: (View, &[f32]),
-    to: (View, &[f32]),
-) -> Result<Products, Error> {
+pub(super) fn products(conv: &Conv, run: &Run, from: Map, to: Map) -> Result<Products, Error> {
     if conv.is_depthwise() {
         depthwise(conv, run, from, to)
-    } else if choice::winograd_gradient_pays(conv, to.0.size, run.n) {
+    } else if choice::winograd_gradient_pays(conv, to.view.size, run.n) {
         let (inputs, outputs) = (padded(conv.inputs), padded(conv.outputs));
         Ok(Products { sums: winograd::products(conv, run, from, to)?, inputs, outputs, points: true })
     } else {
@@ -42,15 +36,11 @@ pub(super) fn products(
     }
 }
 
-fn direct(
-    conv: &Conv,
-    run: &Run,
-    (from, values): (View, &[f32]),
-    (to, delta): (View, &[f32]),
-) -> Result<Products, Error> {
+fn direct(conv: &Conv, run: &Run, from: Map, to: Map) -> Result<Products, Error> {
     let (window, inputs, outputs) = (conv.kernel * conv.kernel, padded(conv.inputs), padded(conv.outputs));
-    let a = Panels::of(run, (from, values), conv.padding)?;
-    let b = Panels::of(run, (to, delta), 0)?;
+    let a = Panels::of(run, from, conv.padding)?;
+    let b = Panels::of(run, to, 0)?;
+    let to = to.view;
     let mut sums = run.memory.take(window * inputs * outputs)?;
     let block = if inputs * window >= 4 * ROWS * run.crew.threads { ROWS } else { PANEL };
     let mut tasks = Vec::new();
@@ -87,12 +77,8 @@ fn direct(
     Ok(Products { sums, inputs, outputs, points: false })
 }
 
-fn depthwise(
-    conv: &Conv,
-    run: &Run,
-    (from, values): (View, &[f32]),
-    (to, delta): (View, &[f32]),
-) -> Result<Products, Error> {
+fn depthwise(conv: &Conv, run: &Run, from: Map, to: Map) -> Result<Products, Error> {
+    let (Map { view: from, values }, Map { view: to, values: delta }) = (from, to);
     let (window, channels) = (conv.kernel * conv.kernel, padded(conv.outputs));
     let floats = window * channels;
     let mut of_images = run.memory.take(run.n * floats)?;
@@ -157,7 +143,8 @@ struct Panels {
 }
 
 impl Panels {
-    fn of(run: &Run, (view, values): (View, &[f32]), padding: usize) -> Result<Panels, Error> {
+    fn of(run: &Run, map: Map, padding: usize) -> Result<Panels, Error> {
+        let Map { view, values } = map;
         let (height, width) = (view.size.height + 2 * padding, view.size.width + 2 * padding);
         let image = height * width * PANEL;
         let panels = view.columns().div_ceil(PANEL);

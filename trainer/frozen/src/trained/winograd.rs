@@ -4,9 +4,8 @@
 use networks::Conv;
 use rayon::prelude::*;
 
-use super::layer::Run;
+use super::layer::{Map, Run};
 use crate::kernels::{Buffer, DeltaTile, InputTile, OUTPUTS, Outer, PANEL, POINTS};
-use crate::layer::View;
 use crate::plan::padded;
 use crate::{Error, choice};
 
@@ -46,14 +45,9 @@ pub(super) const ROWS: usize = 64;
 /// The sums of all tiles' products at each point, `[PRODUCTS][inputs][outputs]`.
 ///
 /// Errors: no memory.
-pub(super) fn products(
-    conv: &Conv,
-    run: &Run,
-    from: (View, &[f32]),
-    to: (View, &[f32]),
-) -> Result<Buffer, Error> {
+pub(super) fn products(conv: &Conv, run: &Run, from: Map, to: Map) -> Result<Buffer, Error> {
     let (inputs, outputs) = (padded(conv.inputs), padded(conv.outputs));
-    let (high, wide) = (to.0.size.height.div_ceil(OUTPUTS), to.0.size.width.div_ceil(OUTPUTS));
+    let (high, wide) = (to.view.size.height.div_ceil(OUTPUTS), to.view.size.width.div_ceil(OUTPUTS));
     let floats = PRODUCTS * high * wide * (inputs + outputs);
     let together = (choice::WINOGRAD_GRADIENT_FLOATS / floats).max(1);
     let mut sums = run.memory.take(PRODUCTS * inputs * outputs)?;
@@ -92,7 +86,8 @@ pub(super) fn products(
 }
 
 /// Bᵀ d B of all tiles, a panel of channels after the other.
-fn transform_inputs(conv: &Conv, run: &Run, tiles: &Tiles, (view, values): (View, &[f32]), v: &mut [f32]) {
+fn transform_inputs(conv: &Conv, run: &Run, tiles: &Tiles, from: Map, v: &mut [f32]) {
+    let Map { view, values } = from;
     let zeros = [0.0; PANEL];
     let panels = view.columns().div_ceil(PANEL);
     v.par_chunks_mut(tiles.panel()).take(panels).enumerate().for_each(|(panel, v)| {
@@ -114,7 +109,8 @@ fn transform_inputs(conv: &Conv, run: &Run, tiles: &Tiles, (view, values): (View
 }
 
 /// A δ Aᵀ of all tiles, a panel of channels after the other.
-fn transform_deltas(run: &Run, tiles: &Tiles, (view, delta): (View, &[f32]), m: &mut [f32]) {
+fn transform_deltas(run: &Run, tiles: &Tiles, to: Map, m: &mut [f32]) {
+    let Map { view, values: delta } = to;
     let panels = view.columns().div_ceil(PANEL);
     m.par_chunks_mut(tiles.panel()).take(panels).enumerate().for_each(|(panel, m)| {
         for (at, (image, y, x)) in tiles.places().enumerate() {

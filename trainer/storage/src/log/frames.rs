@@ -102,12 +102,12 @@ pub(super) fn decode(path: &Path, known: Known, bytes: &[u8]) -> Result<Contents
             let found = match file.next_frame(at + 1) {
                 Some(next) => format!("something else, followed by a whole frame at byte {next}"),
                 None if let Some(moved) = file.moved_frame(at + 1) => format!(
-                    "something else, followed at byte {moved} by a frame that was whole at another place: bytes before it \
-                     were taken out or put in; a copy is best"
+                    "something else, followed at byte {moved} by a frame that was whole at another place: \
+                     bytes before it were taken out or put in; a copy is best"
                 ),
                 None if file.was_whole(at) => format!(
-                    "a changed one, which is the last: a copy is best; or cut the file to {at} bytes, and that step is \
-                     done again"
+                    "a changed one, which is the last: \
+                     a copy is best; or cut the file to {at} bytes, and that step is done again"
                 ),
                 None => return Ok(contents),
             };

@@ -40,8 +40,9 @@ fn main() -> Result<(), Failure> {
     };
     let features = make_store(&root, batch * steps, features_at(&network, cut, side)?);
     let job = protocol::Job::from_value(json!({
-        "dataset": "d", "network": words.network(), "cut": cut, "pool": pool, "image_size": side, "head": head,
-        "batch": batch, "rounds": 2, "learning_rate": 1e-4, "weight_decay": 1e-4, "optimizer": optimizer,
+        "dataset": "d", "network": words.network(), "cut": cut, "pool": pool, "image_size": side,
+        "head": head, "batch": batch, "rounds": 2, "learning_rate": 1e-4, "weight_decay": 1e-4,
+        "optimizer": optimizer,
     }))?;
     let run = RunId::new("bench")?;
     root.run(&run).create()?;

@@ -33,7 +33,10 @@ pub enum Error {
         found: String,
     },
     /// A file has other bytes than were written, or not those that the run needs.
-    #[error("{} is damaged or another's: expected {expected}, found {found}; remove it and make it again", .file.display())]
+    #[error(
+        "{} is damaged or another's: expected {expected}, found {found}; remove it and make it again",
+        .file.display()
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -43,7 +46,10 @@ pub enum Error {
         found: String,
     },
     /// A file has no weights that can be read.
-    #[error("{} is no weights file: {reason}; expected a whole .safetensors or a .pth with a state_dict", .file.display())]
+    #[error(
+        "{} is no weights file: {reason}; expected a whole .safetensors or a .pth with a state_dict",
+        .file.display()
+    )]
     NotWeights {
         /// The file.
         file: PathBuf,
@@ -73,7 +79,10 @@ pub enum Error {
         detail: String,
     },
     /// A folder already has other content.
-    #[error("{} is taken: expected {expected}, found {found}; choose another name or remove the folder", .folder.display())]
+    #[error(
+        "{} is taken: expected {expected}, found {found}; choose another name or remove the folder",
+        .folder.display()
+    )]
     Taken {
         /// The folder.
         folder: PathBuf,

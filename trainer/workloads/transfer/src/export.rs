@@ -98,8 +98,9 @@ pub fn export(model: &Model, folder: &Path) -> Result<Exported> {
     };
     let Preprocessing { size, normalisation } = model.preprocessing;
     let preprocessing = json!({
-        "schema": SCHEMA, "size": size, "mean": normalisation.mean, "std": normalisation.std, "channels": "RGB",
-        "resize": "short side to `size`, bilinear, antialias, no rounding", "crop": "centre square", "scale": "1/255",
+        "schema": SCHEMA, "size": size, "mean": normalisation.mean, "std": normalisation.std,
+        "channels": "RGB", "resize": "short side to `size`, bilinear, antialias, no rounding",
+        "crop": "centre square", "scale": "1/255",
     });
     publish_json(folder, "labels.json", &model.labels)?;
     publish_json(folder, "preprocessing.json", &preprocessing)?;
@@ -250,7 +251,8 @@ fn how(model: &Model, torchvision: Option<&str>, features: usize) -> String {
     if let Some(function) = torchvision {
         return format!(
             "model = torchvision.models.{function}(num_classes={classes}); \
-             model.load_state_dict(safetensors.torch.load_file('model.safetensors')); model.eval(); softmax of its output"
+             model.load_state_dict(safetensors.torch.load_file('model.safetensors')); model.eval(); \
+             softmax of its output"
         );
     }
     let row = if model.pool {
@@ -262,8 +264,8 @@ fn how(model: &Model, torchvision: Option<&str>, features: usize) -> String {
         if networks::is_torchvisions(name) { "torchvision.models" } else { "Baton's trainer/networks" };
     let layers: Vec<String> = (0..model.head.len()).map(|number| format!("head.{number}")).collect();
     format!(
-        "no class of torchvision computes this model. The layers of `{name}` in {owner} up to `{cut}` (tensors \
-         by its names), {row} ({features} features), then x @ weight.T + bias of {}, softmax",
+        "no class of torchvision computes this model. The layers of `{name}` in {owner} up to `{cut}` \
+         (tensors by its names), {row} ({features} features), then x @ weight.T + bias of {}, softmax",
         layers.join(", ReLU, ")
     )
 }

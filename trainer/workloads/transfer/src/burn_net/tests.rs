@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 /// Largest difference from the expected values, as a share of the largest of them.
 const TOLERANCE: f32 = 1e-4;
 
-/// Prepared images of the reference, with how many and their side.
-fn reference_images(name: &str) -> Option<(Vec<f32>, usize, usize)> {
+/// Prepared images of the reference, with their side.
+fn reference_images(name: &str) -> Option<(Vec<f32>, usize)> {
     let bytes = std::fs::read(data("reference/activations.safetensors")?).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let images = tensors.tensor(name).unwrap();
@@ -24,19 +24,19 @@ fn reference_images(name: &str) -> Option<(Vec<f32>, usize, usize)> {
     for (image, out) in all.zip(prepared.chunks_exact_mut(preprocessing.len())) {
         preprocessing.prepare(image, (side, side), out).unwrap();
     }
-    Some((prepared, n, side))
+    Some((prepared, side))
 }
 
 /// Compares a real network's output at a point with the reference, on every device.
 fn holds(network: &str, file: &str, images: &str, expectations: &[(&str, bool, &str)]) {
-    let (Some(file), Some((prepared, n, side))) = (data(file), reference_images(images)) else { return };
+    let (Some(file), Some((prepared, side))) = (data(file), reference_images(images)) else { return };
     let weights = Weights::open(&file).unwrap();
     let activations = Weights::open(&data("reference/activations.safetensors").unwrap()).unwrap();
     for &(point, pool, name) in expectations {
         let part = networks::network(network).unwrap().up_to(point).unwrap();
         weights.check(&part).unwrap();
         let expected = activations.tensor(name, activations.shape(name).unwrap()).unwrap();
-        for (engine, found) in outputs(&part, &weights, &prepared, n, side, pool) {
+        for (engine, found) in outputs(&part, &weights, &prepared, side, pool) {
             let error = largest_error(&found, &expected);
             println!("{name} with {engine}: {error:.1e} of the largest value");
             assert!(error < TOLERANCE, "{name} with {engine}: {error}");
@@ -49,10 +49,10 @@ fn outputs(
     network: &Network,
     parameters: &dyn Parameters,
     images: &[f32],
-    n: usize,
     side: usize,
     pool: bool,
 ) -> Vec<(&'static str, Vec<f32>)> {
+    let n = images.len() / (side * side * 3);
     let on_device = |(name, device): (&'static str, Device)| {
         let net = BurnNet::new(network, parameters, &device).unwrap();
         (name, net.features(images, n, (side, side), pool).unwrap())
@@ -106,7 +106,7 @@ fn seeded_networks_give_torchvisions_logits() {
     for name in reference.names() {
         let expected = reference.tensor(&name, &[n, 1000]).unwrap();
         let network = networks::network(&name).unwrap();
-        for (engine, found) in outputs(&network, &Seeded::default(), &channels_last, n, side, false) {
+        for (engine, found) in outputs(&network, &Seeded::default(), &channels_last, side, false) {
             let error = largest_error(&found, &expected);
             println!("{name} with {engine}: {error:.1e} of the largest logit");
             assert!(error < TOLERANCE, "{name} with {engine}: {error}");

@@ -2,7 +2,7 @@
 //! labels.
 
 use super::Recipe;
-use super::compute::{Finished, Shards};
+use super::compute::{Finished, Shards, compute_unit};
 use super::mend::restore_shard;
 use super::recipe::manifest_reference;
 use super::statistics::statistics_tensors;
@@ -28,11 +28,10 @@ pub(crate) fn combine(at: &Stage<'_>, results: &[FileRef]) -> Result<Combined> {
     let again = |shard: &FeatureShard, _| {
         let first =
             |unit: &super::units::Unit| unit.split == shard.split && unit.row as u64 == shard.first_image;
-        recipe
-            .units()
-            .iter()
-            .filter(|unit| first(unit))
-            .try_for_each(|unit| restore_shard(&recipe, &job, at.threads, &folder, unit, &shard.file))
+        recipe.units().iter().filter(|unit| first(unit)).try_for_each(|unit| {
+            let rows = compute_unit(&recipe, &job, at.threads, unit)?;
+            restore_shard(&recipe, unit, &rows, &folder, &shard.file)
+        })
     };
     let tensors = statistics_tensors(&folder, &recipe, &shards, &again)?;
     let statistics = storage::write_tensors(&folder, STATISTICS, &tensors, &BTreeMap::new())?;

@@ -37,7 +37,8 @@ impl Mend for Again {
             let unit = recipe.units().into_iter().find(first);
             let unit =
                 unit.ok_or_else(|| Error::argument("a unit", format!("one of {}", shard.file.name), "none"))?;
-            restore_shard(&recipe, &self.job, threads(), folder, &unit, shard.file)
+            let rows = compute_unit(&recipe, &self.job, threads(), &unit)?;
+            restore_shard(&recipe, &unit, &rows, folder, shard.file)
         });
         told(folder, shard.file, damage, mended)
     }
@@ -71,17 +72,15 @@ impl Again {
     }
 }
 
-/// Computes the shard of a unit again and replaces the damaged one.
+/// Replaces the damaged shard of a unit by one of the same rows.
 pub(super) fn restore_shard(
     recipe: &Recipe,
-    job: &Job,
-    threads: usize,
-    folder: &Path,
     unit: &Unit,
+    rows: &[f32],
+    folder: &Path,
     file: &FileRef,
 ) -> Result<()> {
-    let rows = compute_unit(recipe, job, threads, unit)?;
-    Ok(storage::restore(folder, file, |out| write_unit(out, recipe, unit, &rows))?)
+    Ok(storage::restore(folder, file, |out| write_unit(out, recipe, unit, rows))?)
 }
 
 /// Adds to the error why the damage could not be repaired.

@@ -128,8 +128,8 @@ fn the_loss_curve_is_that_of_pytorch() {
 #[test]
 fn the_classifiers_loss_curve_is_that_of_pytorch() {
     let sgd = json!({"batch": 8, "rounds": 50, "learning_rate": 0.01, "weight_decay": 1e-3});
-    let adamw = json!({"batch": 8, "rounds": 50, "learning_rate": 1e-4, "weight_decay": 1e-2, "label_smoothing": 0.1,
-        "schedule": {"kind": "step", "every": 30, "factor": 0.5},
+    let adamw = json!({"batch": 8, "rounds": 50, "learning_rate": 1e-4, "weight_decay": 1e-2,
+        "label_smoothing": 0.1, "schedule": {"kind": "step", "every": 30, "factor": 0.5},
         "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-7}});
     for (changes, name) in
         [(sgd, "classifier_sgd_nesterov_cosine"), (adamw, "classifier_adamw_step_smoothing")]
@@ -141,28 +141,32 @@ fn the_classifiers_loss_curve_is_that_of_pytorch() {
 }
 
 fn fire9() -> Job {
-    job(
-        json!({"network": "squeezenet1_1", "cut": "fire8", "image_size": 64, "head": {"kind": "layers"}, "batch": 8,
-        "rounds": 50, "learning_rate": 0.01, "weight_decay": 1e-3}),
-    )
+    job(json!({
+        "network": "squeezenet1_1", "cut": "fire8", "image_size": 64,
+        "head": {"kind": "layers"},
+        "batch": 8, "rounds": 50, "learning_rate": 0.01, "weight_decay": 1e-3,
+    }))
 }
 
 /// At five times this rate PyTorch's own losses change by 2e-3 when its convolutions are rounded differently:
 /// its loss rises to 6.
 fn conv5() -> Job {
-    job(
-        json!({"network": "vgg19", "cut": "pool4", "image_size": 64, "head": {"kind": "layers", "up_to": "pool5"},
-        "batch": 8, "rounds": 50, "learning_rate": 0.002, "weight_decay": 1e-3}),
-    )
+    job(json!({
+        "network": "vgg19", "cut": "pool4", "image_size": 64,
+        "head": {"kind": "layers", "up_to": "pool5"},
+        "batch": 8, "rounds": 50, "learning_rate": 0.002, "weight_decay": 1e-3,
+    }))
 }
 
 fn layer4() -> Job {
-    job(
-        json!({"network": "resnet18", "cut": "layer3", "image_size": 64, "head": {"kind": "layers", "up_to": "layer4"},
-        "batch": 8, "rounds": 50, "learning_rate": 1e-3, "weight_decay": 1e-2, "label_smoothing": 0.1,
+    job(json!({
+        "network": "resnet18", "cut": "layer3", "image_size": 64,
+        "head": {"kind": "layers", "up_to": "layer4"},
+        "batch": 8, "rounds": 50, "learning_rate": 1e-3, "weight_decay": 1e-2,
+        "label_smoothing": 0.1,
         "schedule": {"kind": "step", "every": 30, "factor": 0.5},
-        "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-7}}),
-    )
+        "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-7},
+    }))
 }
 
 #[test]

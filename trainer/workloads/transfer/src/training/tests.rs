@@ -51,10 +51,10 @@ fn every_way() -> Vec<Value> {
             }
         }
     }
-    ways.push(
-        json!({"agree": "diloco", "precision": "int8", "optimizer": adamw(), "rounds": 3, "rounds_per_epoch": 2,
-        "learning_rate": 0.005}),
-    );
+    ways.push(json!({
+        "agree": "diloco", "precision": "int8", "optimizer": adamw(), "rounds": 3, "rounds_per_epoch": 2,
+        "learning_rate": 0.005,
+    }));
     ways
 }
 
@@ -140,13 +140,11 @@ fn legs_cut_anywhere_give_the_same_bytes() {
     let sample = Sample::new();
     // Large enough that one call of `step` is not the whole round.
     let features = sample.store([600, 20], 300, 10);
+    let mlp = json!({"kind": "mlp", "hidden": 128});
     for (name, changes) in [
-        (
-            "average",
-            json!({"epochs_per_round": 2, "optimizer": {"kind": "adamw"}, "head": {"kind": "mlp", "hidden": 128}}),
-        ),
+        ("average", json!({"epochs_per_round": 2, "optimizer": {"kind": "adamw"}, "head": mlp})),
         ("gradient", json!({"agree": "gradient", "batch": 600})),
-        ("dropout", json!({"epochs_per_round": 2, "dropout": 0.3, "head": {"kind": "mlp", "hidden": 128}})),
+        ("dropout", json!({"epochs_per_round": 2, "dropout": 0.3, "head": mlp})),
         ("gradient-dropout", json!({"agree": "gradient", "batch": 600, "dropout": 0.3})),
     ] {
         let mut job = job(changes);

@@ -6,15 +6,10 @@ use crate::plan;
 use crate::sample::{Sample, Stage, job};
 use serde_json::json;
 
-/// Runs a job from its plan to its model; returns the bytes of the model's tensors.
-fn whole_run(
-    sample: &Sample,
-    run: &str,
-    job: &Job,
-    workers: u32,
-    leg_steps: usize,
-    threads: usize,
-) -> Vec<u8> {
+/// Runs a job from its plan to its model; returns the bytes of the model's tensors. A piece
+/// in one leg (`leg_steps` is 0) has two threads, shorter legs have one.
+fn whole_run(sample: &Sample, run: &str, job: &Job, workers: u32, leg_steps: usize) -> Vec<u8> {
+    let threads = if leg_steps == 0 { 2 } else { 1 };
     let plan = plan(&sample.root, job, 2).unwrap();
     let mut features = plan.features;
     let id = RunId::new(run).unwrap();
@@ -54,11 +49,11 @@ fn a_run_gives_the_same_model_however_it_is_cut() {
     for engine in ["baton", "burn"] {
         let job = job(json!({"frozen": engine, "rounds": 6}));
         let samples = [Sample::with_images(), Sample::with_images()];
-        let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
-        assert_eq!(whole_run(&samples[1], "cut", &job, 3, 1, 1), expected, "{engine}");
+        let expected = whole_run(&samples[0], "whole", &job, 3, 0);
+        assert_eq!(whole_run(&samples[1], "cut", &job, 3, 1), expected, "{engine}");
         // The store exists now: the features stage is skipped.
         assert!(plan(&samples[1].root, &job, 2).unwrap().features.manifest.is_some());
-        assert_eq!(whole_run(&samples[1], "again", &job, 3, 2, 1), expected, "{engine}");
+        assert_eq!(whole_run(&samples[1], "again", &job, 3, 2), expected, "{engine}");
     }
 }
 
@@ -78,23 +73,18 @@ fn a_run_on_augmented_images_gives_the_same_model_however_it_is_cut() {
         ("gradient", json!({"rounds": 12, "agree": "gradient", "batch": 16, "dropout": 0.2})),
         (
             "block",
-            json!({"rounds": 1, "epochs_per_round": 64, "batch": 4, "pool": "none", "head": layers, "dropout": 0.2}),
+            json!({"rounds": 1, "epochs_per_round": 64, "batch": 4, "pool": "none", "dropout": 0.2,
+                "head": layers}),
         ),
         ("everything", json!({"rounds": 3, "cut": "images", "pool": "none", "head": layers})),
     ] {
         let job = augmented(changes.clone());
         let samples = [Sample::with_images(), Sample::with_images()];
-        let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
-        assert!(whole_run(&samples[1], "cut", &job, 3, 1, 1) == expected, "{name}: another model when cut");
-        assert!(
-            whole_run(&samples[1], "again", &job, 3, 2, 1) == expected,
-            "{name}: another on the same store"
-        );
+        let expected = whole_run(&samples[0], "whole", &job, 3, 0);
+        assert!(whole_run(&samples[1], "cut", &job, 3, 1) == expected, "{name}: another model when cut");
+        assert!(whole_run(&samples[1], "again", &job, 3, 2) == expected, "{name}: another on the same store");
         let plain = crate::sample::job(changes);
-        assert!(
-            whole_run(&samples[1], "plain", &plain, 3, 0, 1) != expected,
-            "{name}: copies change nothing"
-        );
+        assert!(whole_run(&samples[1], "plain", &plain, 3, 0) != expected, "{name}: copies change nothing");
     }
 }
 
@@ -195,8 +185,8 @@ fn trained_above(cut: &str, trained: &[&str]) {
     let head = json!({"kind": "layers", "up_to": "pool2"});
     let job = job(json!({"cut": cut, "pool": "none", "head": head, "rounds": 3}));
     let samples = [Sample::with_images(), Sample::with_images()];
-    let expected = whole_run(&samples[0], "whole", &job, 3, 0, 2);
-    assert!(whole_run(&samples[1], "cut", &job, 3, 1, 1) == expected, "another model when legs are cut");
+    let expected = whole_run(&samples[0], "whole", &job, 3, 0);
+    assert!(whole_run(&samples[1], "cut", &job, 3, 1) == expected, "another model when legs are cut");
     let run = RunId::new("whole").unwrap();
     let mut predictor = crate::predict::Predictor::open(&samples[0].root, &run, 1).unwrap();
     let model = predictor.model().clone();
@@ -224,13 +214,13 @@ fn model_of(
 fn a_run_begins_where_another_ended() {
     let sample = Sample::with_images();
     let head = job(json!({"cut": "pool2", "standardise": false, "rounds": 6}));
-    whole_run(&sample, "head", &head, 2, 0, 1);
+    whole_run(&sample, "head", &head, 2, 0);
     let layers = |learning_rate: f64, rate: f64| {
         job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2", "rate": rate}, "rounds": 1,
             "from": "head", "learning_rate": learning_rate}))
     };
     // Steps that change almost nothing: the new run begins with the other's parameters.
-    whole_run(&sample, "still", &layers(1e-9, 1.0), 2, 0, 1);
+    whole_run(&sample, "still", &layers(1e-9, 1.0), 2, 0);
     let (first, still) = (model_of(&sample, "head").0, model_of(&sample, "still").0);
     let apart = (first.val.as_ref().unwrap().score.loss - still.val.as_ref().unwrap().score.loss).abs();
     assert!(
@@ -240,8 +230,8 @@ fn a_run_begins_where_another_ended() {
         still.val.as_ref().unwrap().score
     );
     // A block of rate 0 stays pretrained, and the layer above it learns.
-    whole_run(&sample, "frozen", &layers(0.1, 0.0), 2, 0, 1);
-    whole_run(&sample, "deeper", &layers(0.1, 0.5), 2, 0, 1);
+    whole_run(&sample, "frozen", &layers(0.1, 0.0), 2, 0);
+    whole_run(&sample, "deeper", &layers(0.1, 0.5), 2, 0);
     let [still, frozen, deeper] = ["still", "frozen", "deeper"].map(|run| model_of(&sample, run).1);
     let installed = crate::weights::open_installed(&sample.root.weights("vgg11").unwrap()).unwrap();
     let name = "features.3.weight";
@@ -251,7 +241,7 @@ fn a_run_begins_where_another_ended() {
     // Then from there, with that run's trained parameters.
     let again = job(json!({"pool": "none", "head": {"kind": "layers", "up_to": "pool2"}, "rounds": 1,
         "from": "deeper", "learning_rate": 1e-9}));
-    whole_run(&sample, "again", &again, 2, 0, 1);
+    whole_run(&sample, "again", &again, 2, 0);
     let [deeper, again] = ["deeper", "again"].map(|run| model_of(&sample, run).0.val.unwrap().score.loss);
     assert!((deeper - again).abs() < 1e-4, "{deeper} and {again}");
 }
@@ -259,7 +249,7 @@ fn a_run_begins_where_another_ended() {
 #[test]
 fn a_run_that_does_not_fit_is_no_beginning() {
     let sample = Sample::with_images();
-    whole_run(&sample, "head", &job(json!({"rounds": 1})), 1, 0, 1);
+    whole_run(&sample, "head", &job(json!({"rounds": 1})), 1, 0);
     for (changes, part) in [
         (json!({"from": "none"}), "none, which has none"),
         (json!({"from": "head", "cut": "pool2"}), "of shape [3, 128], found [3, 64] in run head"),
@@ -280,7 +270,7 @@ fn both_engines_and_both_feature_types_give_nearly_the_same_model() {
     let sample = Sample::with_images();
     let runs = [json!({}), json!({"frozen": "burn"}), json!({"features": "f16"})];
     let mut models = runs.into_iter().enumerate().map(|(i, changes)| {
-        let bytes = whole_run(&sample, &format!("run-{i}"), &job(changes), 2, 0, 1);
+        let bytes = whole_run(&sample, &format!("run-{i}"), &job(changes), 2, 0);
         bytes[bytes.len() - 3 * 64 * 4..]
             .chunks(4)
             .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
@@ -296,7 +286,7 @@ fn both_engines_and_both_feature_types_give_nearly_the_same_model() {
 fn a_store_that_lost_a_shard_is_found_out_by_the_plan() {
     let sample = Sample::with_images();
     let job = job(json!({"rounds": 1}));
-    whole_run(&sample, "run", &job, 1, 0, 1);
+    whole_run(&sample, "run", &job, 1, 0);
     let folder = sample.root.features(&plan(&sample.root, &job, 2).unwrap().features.key).unwrap();
     let shard = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
     let shard = shard.into_iter().find(|f| f.to_string_lossy().contains("val-")).unwrap();
@@ -309,7 +299,7 @@ fn a_store_that_lost_a_shard_is_found_out_by_the_plan() {
 fn another_states_model_is_never_taken_for_the_runs_own() {
     let sample = Sample::with_images();
     let job = job(json!({"rounds": 2}));
-    whole_run(&sample, "run", &job, 1, 0, 1);
+    whole_run(&sample, "run", &job, 1, 0);
     let plan = plan(&sample.root, &job, 2).unwrap();
     let features = plan.features;
     let id = RunId::new("run").unwrap();
@@ -326,7 +316,7 @@ fn another_states_model_is_never_taken_for_the_runs_own() {
 fn a_model_never_says_that_it_is_made_of_what_came_after_its_rounds() {
     let sample = Sample::with_images();
     let job = job(json!({"rounds": 2}));
-    let expected = whole_run(&sample, "before", &job, 1, 0, 1);
+    let expected = whole_run(&sample, "before", &job, 1, 0);
     let features = plan(&sample.root, &job, 2).unwrap().features;
     let id = RunId::new("before").unwrap();
     let run = sample.root.run(&id);

@@ -10,9 +10,10 @@ use frozen::{Trained, TrainedOptions};
 
 /// A job that trains all convolutions of a network on images of this size.
 fn whole(network: &str, up_to: &str, side: usize) -> Job {
-    job(
-        json!({"network": network, "cut": "images", "image_size": side, "head": {"kind": "layers", "up_to": up_to}}),
-    )
+    job(json!({
+        "network": network, "cut": "images", "image_size": side,
+        "head": {"kind": "layers", "up_to": up_to},
+    }))
 }
 
 #[test]

@@ -10,8 +10,8 @@ fn a_pass_in_three_rounds_is_a_pass_in_one() {
     let sample = Sample::new();
     let features = sample.store([600, 20], 40, 10);
     let last = |run: &str, changes: Value| {
-        let mut way = json!({"batch": 50, "learning_rate": 0.05, "schedule": {"kind": "constant"}, "dropout": 0.2,
-            "optimizer": {"kind": "adamw"}});
+        let mut way = json!({"batch": 50, "learning_rate": 0.05, "schedule": {"kind": "constant"},
+            "dropout": 0.2, "optimizer": {"kind": "adamw"}});
         way.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let all = sample.rounds(run, &job(way), 1, &features, 0);
         parameters(&sample, run, all.last().unwrap().state.as_ref().unwrap())
