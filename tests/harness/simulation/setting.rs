@@ -226,8 +226,8 @@ pub(crate) fn fold(before: u64, workers: impl IntoIterator<Item = u64>) -> u64 {
     workers.into_iter().fold(mix(before, 0xc0), mix)
 }
 
-/// The number of the product of a run that ended within a stage: it depends on the shares of that stage, and on
-/// how far they are.
+/// The number of the product of a run that ended within a stage. It depends on the shares of that stage, and
+/// on how far they are.
 pub(crate) fn cut_off(cut: &CutShort) -> u64 {
     let shares = cut.shares.iter().map(|(share, file)| mix(u64::from(*share), file.bytes));
     fold(u64::from(cut.stage), shares)
