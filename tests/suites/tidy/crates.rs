@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, Below)] = &[
     ("program", These(&["protocol", "storage", "work", "datasets", "units"])),
     ("workloads", These(&["work", "transfer", "program"])),
     ("trainer", These(&["protocol", "storage", "work", "workloads"])),
-    ("example-factors", These(&["protocol", "storage", "work", "units"])),
+    ("example-divisors", These(&["protocol", "storage", "work", "units"])),
     ("terminal", These(&[])),
     ("local-cloud", These(&["terminal"])),
     ("data-prep", These(&["storage", "datasets", "terminal"])),
