@@ -41,12 +41,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The run's id, if the run has a model.
 pub(crate) fn run_with_model(root: &storage::Root, run: &str) -> Result<protocol::RunId, Failure> {
+    run_with(root, run, transfer::model::MODEL)
+}
+
+/// The run's id, if the run has published a file of this name.
+pub(crate) fn run_with(root: &storage::Root, run: &str, file: &str) -> Result<protocol::RunId, Failure> {
     let run = protocol::RunId::new(run).map_err(Failure::input)?;
-    let model = root.run(&run).model().join(transfer::model::MODEL);
+    let model = root.run(&run).model().join(file);
     if model.is_file() {
         return Ok(run);
     }
-    let why = if root.run(&run).ledger().is_file() { "has not finished" } else { "was never started here" };
+    let begun = root.run(&run).ledger().is_file();
+    let why =
+        if begun { "has not finished, or makes another kind of model" } else { "was never started here" };
     Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
 }
 
