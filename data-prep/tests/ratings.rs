@@ -40,7 +40,8 @@ fn ratings_are_made_found_again_and_refused_with_their_line() {
     );
     assert!(!root.path().join("data/bad").exists());
     for wrong in [["--scale", "5:1"], ["--val-share", "2"], ["--split", "week"], ["--item", "film"]] {
-        let (status, _, stderr) = run(&[&make[..4], &wrong].concat(), root.path());
+        let (status, _, stderr) =
+            run(&[&["ratings", "ratings.csv", "--out", "data/other"][..], &wrong].concat(), root.path());
         assert!(status == 2 && stderr.contains(wrong[0]), "{stderr}");
     }
 }

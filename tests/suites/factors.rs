@@ -78,7 +78,8 @@ fn a_model_is_the_same_whatever_is_killed() {
             println!("seed {seed}");
             let mut local = world.local();
             local.time_limit = Duration::from_secs(3);
-            local.faults = Some(Faults { seed, kill: 0.4, kill_ms: 10, duplicate: 0.1, ..Faults::default() });
+            local.faults =
+                Some(Faults { seed, kill: 0.25, kill_ms: 10, duplicate: 0.1, ..Faults::default() });
             let run = format!("{solve}-killed-{seed}");
             let outcome = world.run(&local, &run, 3, &job);
             kills += outcome.counts.crashes;
@@ -137,8 +138,12 @@ fn a_model_predicts_pairs_and_lists_and_is_exported() {
     assert_eq!((&told[0]["rating"], &told[1]["unknown"]), (&top[0]["rating"], &json!(["user"])));
     let out = world.root().join("exported").display().to_string();
     stdout(&["export", "--root", &root, "--run", "films", "--out", &out]);
-    assert!(fs::read_to_string(format!("{out}/items.txt")).unwrap().lines().any(|item| item == "film 3"));
-    assert_eq!(fs::read(format!("{out}/user_biases.npy")).unwrap().len() as u64, 128 + 4 * USERS);
+    let ids = |side: &str| fs::read_to_string(format!("{out}/{side}.txt")).unwrap();
+    assert!(ids("items").lines().any(|item| item == "film 3"));
+    assert_eq!(
+        fs::read(format!("{out}/user_biases.npy")).unwrap().len(),
+        128 + 4 * ids("users").lines().count()
+    );
     for (arguments, words) in [
         (&["predict", "--root", &root, "--run", "films", "--user", "nobody"][..], "nobody"),
         (&["predict", "--root", &root, "--run", "none", "--user", "u1"], "never started"),
