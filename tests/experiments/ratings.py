@@ -5,8 +5,8 @@
 
 Without a file it generates 1,000,209 ratings of 3,900 items by 6,040 users: biases and k factors that are known, and noise of
 deviation sigma = 0.8; counts differ about a thousandfold. So no model can have a test error below sigma. It needs built
-binaries (cargo build --release) and numpy in this Python; cmfrec is measured if it is there, and named if not. Each program
-is its own process, in turn; printed are medians of user and system seconds with those of all children.
+binaries (cargo build --release), numpy and scipy in this Python; cmfrec (with pandas) is measured if it is there, and named if
+not. Each program is its own process, in turn; printed are medians of user and system seconds with those of all children.
 """
 import argparse, json, os, pathlib, resource, statistics, subprocess, sys, tempfile, time
 
@@ -55,8 +55,7 @@ def split(folder):
 
 def read(path):
     import numpy as np
-    with open(path) as file:
-        values = np.array(file.read().replace("\n", ",").rstrip(",").split(","), dtype=np.float64).reshape(-1, 3)
+    values = np.loadtxt(path, delimiter=",")
     return values[:, 0].astype(np.int64), values[:, 1].astype(np.int64), values[:, 2]
 
 
@@ -64,32 +63,36 @@ def rmse(prediction, truth):
     return float(((prediction - truth) ** 2).mean() ** 0.5)
 
 
-def numpy_als(folder, k, sweeps, weight):
-    """The same model and the same sweeps in numpy, in one process: a stack of normal equations for each side."""
+def scipy_als(folder, k, sweeps, weight):
+    """The same model and the same sweeps in one process: sums over ratings are products of a sparse matrix with a dense one."""
     import numpy as np
+    from scipy.sparse import csr_matrix
     u, i, r = read(folder / "train.csv")
+    begun = time.process_time()
     users, items = u.max() + 1, i.max() + 1
     mean = r.mean()
+    ones = csr_matrix((np.ones(len(r)), (u, i)), shape=(users, items))
+    rest = csr_matrix((r - mean, (u, i)), shape=(users, items))
+    sides = [(m, n, np.diff(m.indptr)) for m, n in ((ones, rest), (ones.T.tocsr(), rest.T.tocsr()))]
     random = np.random.default_rng(0)
-    tables = [np.zeros((users, k + 1)), np.hstack([np.zeros((items, 1)), random.uniform(-0.1, 0.1, (items, k))])]
-    orders = [(np.argsort(u, kind="stable"), u, i, 0), (np.argsort(i, kind="stable"), i, u, 1)]
-    sides = []
-    for order, own, other, side in orders:
-        starts = np.flatnonzero(np.r_[True, np.diff(own[order]) > 0])
-        sides.append((own[order][starts], other[order], r[order] - mean, starts, np.diff(np.r_[starts, len(r)]), side))
+    tables = [None, np.hstack([np.zeros((items, 1)), random.uniform(-0.1, 0.1, (items, k))])]
+    upper = np.triu_indices(k + 1)
     for _ in range(sweeps):
-        for rows, other, target, starts, counts, side in sides:
-            x = tables[1 - side][other]
-            y = target - x[:, 0]
-            x[:, 0] = 1
-            products = np.add.reduceat((x[:, :, None] * x[:, None, :]).reshape(len(x), -1), starts).reshape(-1, k + 1, k + 1)
-            products += (weight * counts)[:, None, None] * np.eye(k + 1)
-            right = np.add.reduceat(x * y[:, None], starts)
-            tables[side][rows] = np.linalg.solve(products, right[:, :, None])[:, :, 0]
+        for side, (m, n, counts) in enumerate(sides):
+            x = tables[1 - side].copy()
+            bias, x[:, 0] = x[:, 0].copy(), 1
+            sums = m @ (x[:, upper[0]] * x[:, upper[1]])
+            left = np.zeros((len(counts), k + 1, k + 1))
+            left[:, upper[0], upper[1]] = sums
+            left[:, upper[1], upper[0]] = sums
+            left += (weight * np.maximum(counts, 1))[:, None, None] * np.eye(k + 1)
+            right = n @ x - m @ (x * bias[:, None])
+            tables[side] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    seconds = time.process_time() - begun
     u, i, r = read(folder / "test.csv")
     u, i = np.minimum(u, users - 1), np.minimum(i, items - 1)
     p, q = tables[0][u], tables[1][i]
-    return rmse(mean + p[:, 0] + q[:, 0] + (p[:, 1:] * q[:, 1:]).sum(1), r)
+    return rmse(mean + p[:, 0] + q[:, 0] + (p[:, 1:] * q[:, 1:]).sum(1), r), seconds
 
 
 def cmfrec(folder, k, sweeps, weight):
@@ -99,8 +102,9 @@ def cmfrec(folder, k, sweeps, weight):
     train = pandas.read_csv(folder / "train.csv", names=names)
     test = pandas.read_csv(folder / "test.csv", names=names)
     model = CMF(k=k, lambda_=weight, scale_lam=True, method="als", use_cg=False, niter=sweeps, nthreads=1, verbose=False)
+    begun = time.process_time()
     model.fit(train)
-    return rmse(model.predict(test.UserId, test.ItemId), test.Rating.to_numpy())
+    return rmse(model.predict(test.UserId, test.ItemId), test.Rating.to_numpy()), time.process_time() - begun
 
 
 def baton(folder, k, rounds, weight, workers, solve="als"):
@@ -114,7 +118,7 @@ def baton(folder, k, rounds, weight, workers, solve="als"):
     subprocess.run([BIN / "baton", "local", "--root", folder / "efs", "--job", folder / "job.json", "--run", run,
                     "--workers", str(workers), "--concurrency", "2", "--json"], check=True, stdout=subprocess.DEVNULL)
     model = json.loads((folder / "efs/runs" / run / "model/factors.json").read_text())
-    return model["test"]["rmse"]
+    return model["test"]["rmse"], None
 
 
 def measured(arguments):
@@ -124,7 +128,7 @@ def measured(arguments):
                           env=dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1"))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return (float(done.stdout), seconds) if done.returncode == 0 else None
+    return (*json.loads(done.stdout), seconds) if done.returncode == 0 else None
 
 
 def main():
@@ -140,7 +144,7 @@ def main():
     asked = parser.parse_args()
     if asked.only:
         name, folder, *rest = json.loads(asked.only)
-        print(globals()[name](pathlib.Path(folder), *rest))
+        print(json.dumps(globals()[name](pathlib.Path(folder), *rest)))
         return
     for k in asked.k:
         with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +162,7 @@ def compare(folder, k, asked):
     programs = {f"Baton, {n} workers": ("baton", str(folder), k, asked.sweeps, asked.weight, n) for n in asked.workers}
     if asked.gradient:
         programs |= {f"Baton, 100 steps, {n} workers": ("baton", str(folder), k, 100, asked.weight, n, "gradient") for n in asked.workers}
-    programs["numpy"] = ("numpy_als", str(folder), k, asked.sweeps, asked.weight)
+    programs["scipy"] = ("scipy_als", str(folder), k, asked.sweeps, asked.weight)
     programs["cmfrec"] = ("cmfrec", str(folder), k, asked.sweeps, asked.weight)
     found = {name: [measured(program) for _ in range(asked.rounds)] for name, program in programs.items()}
     print(f"\nk = {k}, {asked.sweeps} sweeps" + ("" if asked.file else f", sigma {SIGMA}"))
@@ -167,8 +171,10 @@ def compare(folder, k, asked):
         if not runs:
             print(f"{name:28} not there or failed")
             continue
-        seconds = statistics.median(seconds for _, seconds in runs)
-        print(f"{name:28} test RMSE {runs[0][0]:.4f}   CPU s {seconds:.2f}")
+        seconds = statistics.median(run[2] for run in runs)
+        training = statistics.median(run[1] for run in runs) if runs[0][1] is not None else None
+        of_it = f", of which training {training:.2f}" if training is not None else ""
+        print(f"{name:28} test RMSE {runs[0][0]:.4f}   CPU s {seconds:.2f}{of_it}")
 
 
 if __name__ == "__main__":
