@@ -92,11 +92,11 @@ pub fn prepare(source: &Path, options: &Options, progress: Watch) -> Result<Summ
     bytes.into_iter().for_each(|bytes| progress(Progress::Planned { bytes }));
     let path = called(source);
     if is_taken(&options.out, options.replace)? {
-        let recipe = recipe(options, hashed.to_end(&path)?);
+        let recipe = recipe(options, hashed.rest(&path)?);
         return existing(&recipe, &options.out, progress);
     }
     let collected = Collected::read(&path, without_mark(&path, &mut hashed)?, options)?;
-    let recipe = recipe(options, hashed.to_end(&path)?);
+    let recipe = recipe(options, hashed.rest(&path)?);
     let (content, scale, notes) = collected.dealt(&path, options)?;
     notes.iter().for_each(|note| progress(Progress::Note(note)));
     let partial = Partial::afresh(&options.out)?;

@@ -65,7 +65,7 @@ impl<'a> Hashed<'a> {
     }
 
     /// Reads the rest, and returns the hash of all of it.
-    pub(crate) fn to_end(mut self, path: &Path) -> Result<String> {
+    pub(crate) fn rest(mut self, path: &Path) -> Result<String> {
         let mut chunk = vec![0; CHUNK];
         while self.read(&mut chunk).map_err(Error::io("read", path))? > 0 {}
         Ok(self.hash())

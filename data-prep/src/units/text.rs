@@ -85,7 +85,7 @@ impl Text {
     /// The recipe. It depends only on the content, not on the text's place.
     pub(super) fn recipe(self, progress: Watch) -> Result<String> {
         let (path, name) = (self.path.clone(), self.kind());
-        Ok(recipe(name, self.hashed(progress).to_end(&path)?))
+        Ok(recipe(name, self.hashed(progress).rest(&path)?))
     }
 
     fn hashed(self, progress: Watch<'_>) -> Hashed<'_> {

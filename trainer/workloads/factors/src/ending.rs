@@ -18,7 +18,7 @@ pub(crate) fn ending(stage: &Stage<'_>, last: Last<'_>, job: &Job, data: &Data) 
     let folder = stage.root.run(stage.run);
     let product = folder.model();
     storage::create_folder(&product)?;
-    let tables = Tables::read(&folder.combined(), last.best, job, data)?;
+    let tables = Tables::read(&folder.combined(), last.state()?, job, data)?;
     let scored = |split| match last.unscored {
         None => scored(&tables, job, data, split),
         Some(_) => Ok(None),

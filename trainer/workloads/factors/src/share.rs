@@ -176,10 +176,8 @@ impl<R: Rows> Work for Share<R> {
                     begun.push(scope.spawn(move || part.make(rows, own)));
                     (row, left) = (until, rest);
                 }
-                let joined = begun.into_iter().map(|thread| thread.join());
-                joined
-                    .map(|made| made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                    .collect::<Result<(), Failed>>()
+                let mut joined = begun.into_iter().map(|thread| thread.join());
+                joined.try_for_each(|made| made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             })?;
         }
         self.made.extend(made);

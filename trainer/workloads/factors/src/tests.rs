@@ -111,7 +111,9 @@ impl World {
         }
         let best = best.unwrap().state.unwrap();
         let stage = self.stage(&plan, (plan.course.end(), workers, threads), state.as_ref());
-        let mut end = factors.finish(&stage, Last { best: &best, unscored: None, place: None }).unwrap();
+        let mut end = factors
+            .finish(&stage, Last { best: Some(&best), cut_short: None, unscored: None, place: None })
+            .unwrap();
         end.step().unwrap();
         end.publish().unwrap();
         let model = self.root.run(&self.run).model();
@@ -202,6 +204,33 @@ fn damaged_results_are_made_again() {
         };
         assert!(world.run(changes, (3, 1, 0), &damage) == whole, "{solve}");
     }
+}
+
+#[test]
+fn a_share_goes_on_from_its_place_and_begins_again_if_that_is_damaged() {
+    let world = World::new();
+    let factors = Factors::default();
+    let plan = factors.plan(&world.root, &job(json!({"solve": "gradient"})), 2).unwrap();
+    let stage = world.stage(&plan, (0, 2, 1), None);
+    let whole = legs(0, |place| factors.open(&stage, 0, place));
+    let mut work = factors.open(&stage, 0, None).unwrap();
+    work.step().unwrap();
+    let (done, place) = (work.progress(), work.save().unwrap());
+    drop(work);
+    assert!(done.done > 0 && !done.finished(), "{done:?}");
+    assert_eq!(factors.open(&stage, 0, Some(&place)).unwrap().progress(), done);
+    let other = factors.open(&stage, 1, Some(&place)).err().unwrap();
+    assert!(other.words.contains("worker 1"), "{other}");
+    let path = world.root.run(&world.run).stage(0).join(&place.name);
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut again = factors.open(&stage, 0, Some(&place)).unwrap();
+    assert_eq!(again.progress().done, 0);
+    while !again.progress().finished() {
+        again.step().unwrap();
+    }
+    assert_eq!(again.publish().unwrap().xxh3, whole.xxh3);
 }
 
 #[test]
