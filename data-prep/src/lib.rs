@@ -1,5 +1,5 @@
-//! Makes a dataset folder from CIFAR archives, image folders, IDX and .npy files, and generated images, and a
-//! data set of units from lines, rows and files.
+//! Makes a dataset folder from CIFAR archives, image folders, IDX and .npy files, and generated images; a
+//! data set of units from lines, rows and files; and a data set of ratings from a table of them.
 //!
 //! [`prepare`] opens the source, decides which image goes where, and writes the shards into a hidden folder
 //! beside the output. The folder gets its name when everything is in it. A later run reuses the finished
@@ -16,6 +16,8 @@ mod out;
 mod partial;
 mod plan;
 mod prepare;
+pub mod ratings;
+mod reading;
 #[cfg(test)]
 mod samples;
 mod source;

@@ -2,6 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod ratings_form;
 mod units_form;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,15 +11,17 @@ use data_prep::{
     Deal, Error, Links, Options, Pictures, Progress, Reading, Selection, Source, Summary, prepare, printable,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use ratings_form::RatingsForm;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use terminal::{note, say};
 use units_form::UnitsForm;
 
-/// Makes a dataset folder for Baton: of images, from the usual forms of data sets, or of units for a program.
+/// Makes a dataset folder for Baton: of images, from the usual forms of data sets, of units for a program, or
+/// of ratings.
 ///
-/// The folder appears when it is complete. After an interruption the same command continues; with units it
-/// starts over. If the folder exists, the command only verifies it. numpy opens every file of images.
+/// The folder appears when it is complete. After an interruption the same command continues; with units and
+/// ratings it starts over. If the folder exists, the command only verifies it. numpy opens every array.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
@@ -42,6 +45,8 @@ Examples:
   data-prep units addresses.csv --out datasets/addresses
   data-prep units scans --out datasets/raw-scans
   seq 1000 | data-prep units - --out datasets/numbers
+  data-prep ratings ml-1m/ratings.dat --out datasets/ml-1m
+  data-prep ratings ratings.csv --out datasets/films --split time --scale 0.5:5
 
 Exit codes: 0 made or already there, 2 wrong usage, 3 bad input, 4 could not read or write,
 5 something else is at --out or another data-prep is writing it.";
@@ -134,6 +139,12 @@ enum Form {
     /// file is copied into the data set, and its unit is {"file": "files/...", "bytes": ..., "xxh3": ...}.
     /// A unit has at most 1048576 bytes.
     Units(#[command(flatten)] UnitsForm),
+    /// Ratings of items by users: a table with a row for each.
+    ///
+    /// Columns are separated by ::, a tab, a comma, a semicolon or a space. A heading is recognised by the
+    /// usual names (userId, movieId, rating, timestamp); without one the columns are user, item, rating and
+    /// time. Ids are any texts of at most 256 bytes.
+    Ratings(#[command(flatten)] RatingsForm),
 }
 
 #[derive(Args)]
@@ -198,6 +209,7 @@ fn main() -> ExitCode {
     let made = match Cli::parse().form.source() {
         Made::Images(source, common) => images(&source, *common),
         Made::Units(form) => units_form::run(form),
+        Made::Ratings(form) => ratings_form::run(form),
     };
     match made {
         Ok(()) => ExitCode::SUCCESS,
@@ -212,12 +224,14 @@ fn main() -> ExitCode {
 enum Made {
     Images(Source, Box<Common>),
     Units(UnitsForm),
+    Ratings(RatingsForm),
 }
 
 impl Form {
     fn source(self) -> Made {
         let (source, common) = match self {
             Form::Units(form) => return Made::Units(form),
+            Form::Ratings(form) => return Made::Ratings(form),
             Form::Cifar { source, coarse, common } => (Source::Cifar { path: source, coarse }, common),
             Form::Folder { source, size, labels, label_column, bits, follow_links, common } => {
                 let links = if follow_links { Links::Anywhere } else { Links::Inside };

@@ -7,8 +7,11 @@ mod push;
 mod rows;
 mod text;
 
+pub use crate::reading::Progress;
+
 use crate::out::{OTHER_RECIPE, dataset_name, is_taken};
 use crate::partial::Partial;
+use crate::reading::Watch;
 use crate::{Error, Links, Result};
 use datasets::MANIFEST;
 use datasets::units::{About, Form, Manifest, Units, Writer};
@@ -31,23 +34,6 @@ pub struct Options {
     pub replace: bool,
 }
 
-/// A report of [`prepare`] while it works.
-#[derive(Clone, Copy, Debug)]
-pub enum Progress<'a> {
-    /// The number of bytes that will be read.
-    Planned {
-        /// Bytes of the source.
-        bytes: u64,
-    },
-    /// The number of bytes that were read since the last report.
-    Done {
-        /// The number of bytes.
-        bytes: u64,
-    },
-    /// A note on how the source was read or what was left out.
-    Note(&'a str),
-}
-
 /// The data set that was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -68,9 +54,6 @@ enum Source {
     Text(Text),
     Folder(Folder),
 }
-
-/// The receiver of reports.
-type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
 
 /// Makes a dataset folder of units: from a `.jsonl` or `.ndjson` file or, for `-`, from standard input; from
 /// a `.csv` or `.tsv` file with a heading; from a folder, whose files are copied. The same source becomes the

@@ -282,6 +282,15 @@ fn example_sources(root: &Path) {
     let members = members.map(|name| (name, if name.contains("images") { &images[..] } else { &labels }));
     write("bloodmnist.npz", &zip(&members));
     write("addresses.csv", b"name,city\nA,X\nB,Y\n");
+    let ratings = |mark: &str| {
+        let row = |row: u32| {
+            let (user, item, rating, time) = (row % 7, row / 7, row % 5 + 1, 978_300_000 + row);
+            format!("{user}{mark}{item}{mark}{rating}{mark}{time}\n")
+        };
+        (0..60).map(row).collect::<String>()
+    };
+    write("ml-1m/ratings.dat", ratings("::").as_bytes());
+    write("ratings.csv", format!("userId,movieId,rating,timestamp\n{}", ratings(",")).as_bytes());
 }
 
 #[test]
@@ -292,7 +301,7 @@ fn every_example_of_the_help_runs() {
     let examples = help.split("Examples:").nth(1).unwrap().split("Exit codes").next().unwrap();
     let examples = examples.replace("\\\n", " ");
     let examples: Vec<&str> = examples.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert!(examples.len() >= 13, "{examples:?}");
+    assert!(examples.len() >= 15, "{examples:?}");
     let program = Path::new(env!("CARGO_BIN_EXE_data-prep")).parent().unwrap();
     for example in examples {
         let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());

@@ -75,13 +75,7 @@ impl Evaluate {
 
 /// The run's id, if the run has a model.
 pub(crate) fn run_with_model(root: &Root, run: &str) -> Result<RunId, Failure> {
-    let run = RunId::new(run).map_err(Failure::input)?;
-    let model = root.run(&run).model().join(MODEL);
-    if model.is_file() {
-        return Ok(run);
-    }
-    let why = if root.run(&run).ledger().is_file() { "has not finished" } else { "was never started here" };
-    Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
+    crate::run_with(root, run, MODEL)
 }
 
 /// Opens a data set whose labels mean the same as the model's.

@@ -2,14 +2,16 @@
 
 use crate::Failure;
 use crate::evaluate::run_with_model;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use storage::{Root, TensorData};
 use terminal::say;
 use transfer::export::{Linear, Model, export};
 use transfer::model;
 use transfer::weights::open_installed;
 
-/// Writes a run's whole network with its new head as safetensors, and labels and preprocessing as JSON.
+/// Writes a run's whole network with its new head as safetensors, and labels and preprocessing as JSON. Of a
+/// run of factors it writes the arrays as .npy and as safetensors, and the ids.
 ///
 /// At the default cut with a softmax head the file is torchvision's own model with its last layer replaced;
 /// at any other cut model.json in the folder says what to compute.
@@ -41,6 +43,9 @@ impl Export {
     /// A run without a model, weights that are no longer those of the run, files that exist already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
+        if let Ok(run) = crate::run_with(&root, &self.run, factors::model::MODEL) {
+            return self.factors(&root.run(&run).model());
+        }
         let run = run_with_model(&root, &self.run)?;
         let folder = root.run(&run).model();
         let model = model::Model::open(&folder).map_err(Failure::of)?;
@@ -78,6 +83,17 @@ impl Export {
             say!("{}", serde_json::to_string(&exported).map_err(|error| error.to_string())?);
         } else {
             say!("{}: {}", self.out.display(), exported.how);
+        }
+        Ok(())
+    }
+
+    /// Writes the arrays of a model of ratings.
+    fn factors(&self, folder: &Path) -> Result<(), Failure> {
+        let files = factors::export::export(folder, &self.out)?;
+        if self.json {
+            say!("{}", json!({"files": files}));
+        } else {
+            say!("{}: {}", self.out.display(), files.join(", "));
         }
         Ok(())
     }

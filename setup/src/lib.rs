@@ -39,6 +39,19 @@ pub use failure::Failure;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The run's id, if the run has published a file of this name.
+pub(crate) fn run_with(root: &storage::Root, run: &str, file: &str) -> Result<protocol::RunId, Failure> {
+    let run = protocol::RunId::new(run).map_err(Failure::input)?;
+    let model = root.run(&run).model().join(file);
+    if model.is_file() {
+        return Ok(run);
+    }
+    let begun = root.run(&run).ledger().is_file();
+    let why =
+        if begun { "has not finished, or makes another kind of model" } else { "was never started here" };
+    Err(Failure::input(format!("run {run} {why}: there is no {}", model.display())))
+}
+
 /// The number of compute threads: the requested one, or the number of cores.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)

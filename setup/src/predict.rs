@@ -1,4 +1,7 @@
 //! `baton predict`: a run's model on images: the five likeliest classes of each, as text, JSON or a picture.
+//! On a run of factors: predicted ratings.
+
+mod ratings;
 
 use crate::Failure;
 use crate::evaluate::{open_same_classes, run_with_model};
@@ -6,6 +9,7 @@ use crate::output::write_whole;
 use crate::sheet::{Entry, draw};
 use data_prep::{Links, NoImage, Reading, list_folder, read_image};
 use datasets::images::Image;
+use ratings::RatingsArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::Root;
@@ -22,12 +26,14 @@ const BATCH: usize = 64;
 /// Classifies images with a run's model: the five likeliest classes with their probabilities.
 ///
 /// If an image is in a folder that has the name of a class, or comes from a data set, its true class is
-/// shown, too.
+/// shown, too. On a run of factors: the predicted ratings of pairs, or the items that a user would rate
+/// highest.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     baton predict --root efs --run my-run photo.jpg another.png\n  \
     baton predict --root efs --run my-run photos --sheet sheet.png   a folder, drawn as a grid\n  \
-    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n\
+    baton predict --root efs --run my-run --dataset cifar10 --split test --count 26 --sheet sheet.png\n  \
+    baton predict --root efs --run films --user 42 --top 10   a run of factors\n\
     \n\
     Exit codes: 0 classified, 2 wrong usage, \
     3 no model or an image that cannot be read, 4 could not read or write.")]
@@ -39,7 +45,8 @@ pub struct Predict {
     #[arg(long)]
     pub run: String,
     /// Images, or folders of images.
-    #[arg(required_unless_present = "dataset", conflicts_with = "dataset", value_name = "IMAGE|FOLDER")]
+    #[arg(required_unless_present_any = ["dataset", "user", "pairs"], conflicts_with = "dataset")]
+    #[arg(value_name = "IMAGE|FOLDER")]
     pub images: Vec<PathBuf>,
     /// Take the images from this data set.
     #[arg(long)]
@@ -62,6 +69,9 @@ pub struct Predict {
     /// Print JSON, one object per line.
     #[arg(long)]
     pub json: bool,
+    /// The options for a run of factors.
+    #[command(flatten)]
+    pub ratings: RatingsArgs,
 }
 
 /// An image with its name and, if known, its true class.
@@ -79,11 +89,14 @@ struct Answer {
 }
 
 impl Predict {
-    /// Classifies, prints and draws.
+    /// Classifies, prints and draws; or predicts ratings.
     ///
     /// # Errors
     /// A run without a model; an image that cannot be read (the others are classified nevertheless).
     pub fn run(&self) -> Result<(), Failure> {
+        if self.ratings.are_given() {
+            return self.ratings.run(&self.root, &self.run, self.json);
+        }
         let root = Root::open(&self.root)?;
         let run = run_with_model(&root, &self.run)?;
         let mut predictor =

@@ -52,7 +52,7 @@ impl Pull {
             }
             self.fetch(&aws, &bucket, file).await?;
         }
-        if !delivered.iter().any(|file| file.path.ends_with("/model/model.json")) {
+        if !delivered.iter().any(|file| file.path.contains("/model/")) {
             say!("run {run} has no model yet: baton watch --run {run} --table {}", self.stack);
         }
         Ok(())

@@ -95,10 +95,10 @@ impl Push {
         let mut files = Vec::new();
         for name in &self.dataset {
             let (from, path) = (root.dataset(name)?, format!("datasets/{name}"));
-            let units =
-                if from.join(datasets::MANIFEST).is_file() { sources::units(&from, &path)? } else { None };
-            files.extend(match units {
-                Some(units) => units,
+            let listed =
+                if from.join(datasets::MANIFEST).is_file() { sources::listed(&from, &path)? } else { None };
+            files.extend(match listed {
+                Some(listed) => listed,
                 None => folder(&from, &path, "dataset.json")?,
             });
         }

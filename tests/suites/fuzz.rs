@@ -51,5 +51,5 @@ macro_rules! fuzzed {
 
 fuzzed!(
     events jobs ledger dataset features npy shards tensors safetensors pth pickles
-    archives idx npz labels images calls invokes
+    archives idx npz labels ratings images calls invokes
 );

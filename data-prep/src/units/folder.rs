@@ -1,8 +1,9 @@
 //! The files of a folder. Each file is a unit: it is copied into the data set, and a line names it.
 
-use super::push::{CHUNK, Push};
-use super::{Progress, Watch, recipe};
+use super::push::Push;
+use super::recipe;
 use crate::files::{FoundFile, Links, Listing, list_folder, open_plain, some_of};
+use crate::reading::{CHUNK, Progress, Watch};
 use crate::{Error, Result};
 use datasets::units::FileUnit;
 use rayon::prelude::*;

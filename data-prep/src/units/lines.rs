@@ -1,7 +1,8 @@
 //! Lines of JSON: each is checked, blank ones are counted and left out.
 
-use super::push::{CHUNK, Push};
+use super::push::Push;
 use crate::content::kind_of;
+use crate::reading::CHUNK;
 use crate::{Error, Result};
 use datasets::units::MAX_UNIT_BYTES;
 use serde::de::IgnoredAny;

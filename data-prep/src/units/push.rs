@@ -2,8 +2,5 @@
 
 use crate::Result;
 
-/// Bytes that are read at once.
-pub(super) const CHUNK: usize = 1 << 20;
-
 /// Takes one unit.
 pub(super) type Push<'a> = dyn FnMut(&str) -> Result<()> + 'a;

@@ -1,7 +1,8 @@
 //! Tables: each row below the heading becomes an object of strings.
 
-use super::push::{CHUNK, Push};
+use super::push::Push;
 use crate::content::kind_of;
+use crate::reading::CHUNK;
 use crate::{Error, Result};
 use csv::ByteRecord;
 use datasets::units::MAX_UNIT_BYTES;

@@ -1,7 +1,8 @@
-//! The files of programs and of data sets of units that are pushed.
+//! The files of programs and of data sets of units and ratings that are pushed.
 
 use crate::Failure;
 use data_prep::is_litter;
+use datasets::ratings::Ratings;
 use datasets::units::Units;
 use datasets::{Kind, MANIFEST};
 use std::fs;
@@ -11,14 +12,16 @@ use terminal::note;
 /// The paths on the function's file system, and the local files.
 type Files = Vec<(String, PathBuf)>;
 
-/// The files of a data set of units, with the manifest last; none for a data set of another kind.
+/// The files of a data set of units or ratings, with the manifest last; none for a data set of images.
 ///
 /// Only the files in the manifest are sent, and a link in place of a file is refused.
-pub(super) fn units(folder: &Path, path: &str) -> Result<Option<Files>, Failure> {
-    if Kind::of(folder)? != Kind::Units {
-        return Ok(None);
-    }
-    let mut names: Vec<String> = Units::open(folder)?.files()?.into_iter().map(|file| file.name).collect();
+pub(super) fn listed(folder: &Path, path: &str) -> Result<Option<Files>, Failure> {
+    let files = match Kind::of(folder)? {
+        Kind::Images => return Ok(None),
+        Kind::Units => Units::open(folder)?.files()?,
+        Kind::Ratings => Ratings::open(folder)?.files(),
+    };
+    let mut names: Vec<String> = files.into_iter().map(|file| file.name).collect();
     names.push(MANIFEST.to_owned());
     let file = |name: String| {
         let file = folder.join(&name);
@@ -91,15 +94,15 @@ mod tests {
             data_prep::units::Options { out: out.clone(), links: data_prep::Links::Inside, replace: false };
         data_prep::units::prepare(&source, &options, &|_| {}).unwrap();
         fs::write(out.join("private-key"), "x").unwrap();
-        let found = paths(units(&out, "datasets/a").unwrap().unwrap());
+        let found = paths(listed(&out, "datasets/a").unwrap().unwrap());
         assert_eq!(found[..2], ["datasets/a/units-blocks.npy", "datasets/a/units-00000.jsonl"]);
         assert!(found[2].starts_with("datasets/a/files/") && found[2].ends_with("-2_3.png"), "{found:?}");
         assert_eq!(found[3..], ["datasets/a/files/x/1.png", "datasets/a/dataset.json"]);
         fs::remove_file(out.join("files/x/1.png")).unwrap();
         symlink("../../private-key", out.join("files/x/1.png")).unwrap();
-        assert!(units(&out, "datasets/a").unwrap_err().message.contains("found a link"));
+        assert!(listed(&out, "datasets/a").unwrap_err().message.contains("found a link"));
         fs::write(out.join(MANIFEST), "{\"schema\": 2}").unwrap();
-        assert!(units(&out, "datasets/a").unwrap().is_none(), "images");
+        assert!(listed(&out, "datasets/a").unwrap().is_none(), "images");
     }
 
     #[test]

@@ -132,6 +132,26 @@ const SAFETENSORS: &[&[u8]] = &[
     b"[[[[[[[[",
     b"\xff\xff\xff\xff",
 ];
+const RATINGS: &[&[u8]] = &[
+    b"::",
+    b"\t",
+    b",",
+    b";",
+    b" ",
+    b"\"",
+    b"\n",
+    b"\r\n",
+    b"userId,movieId,rating,timestamp\n",
+    b"rating",
+    b"user",
+    b"nan",
+    b"1e999",
+    b"-0.5",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\x1f\x8b",
+    b"\x00",
+];
 const IMAGE: &[&[u8]] = &[
     b"\x89PNG\r\n\x1a\n",
     b"IHDR",
@@ -187,7 +207,7 @@ fn of_images(length: usize) -> usize {
 }
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 18] = [
+pub(crate) const TARGETS: [Target; 19] = [
     Target {
         name: "events",
         corpus: text::events,
@@ -306,6 +326,14 @@ pub(crate) const TARGETS: [Target; 18] = [
         tokens: &[b",", b";", b"\t", b"\"", b"\n", b"a.png", b"label", b"split", b"train"],
         seal: plain,
         read: binary::read_labels,
+        most_bytes: of_arrays,
+    },
+    Target {
+        name: "ratings",
+        corpus: text::ratings,
+        tokens: RATINGS,
+        seal: plain,
+        read: text::read_ratings,
         most_bytes: of_arrays,
     },
     Target {

@@ -1,6 +1,8 @@
 //! Events, jobs, manifests and the ledger: JSON, alone or in frames.
 
+use data_prep::ratings::By;
 use datasets::images::{Geometry, Image, Manifest};
+use datasets::ratings::{Ratings, Side};
 use protocol::{
     Combined, Event, Fact, FeatureStore, FileRef, Job, LEDGER_SCHEMA, Lease, Ledger, RunId, Score, Target,
 };
@@ -176,4 +178,39 @@ pub(crate) fn features() -> Vec<Vec<u8>> {
 pub(crate) fn read_features(folder: &Path, input: &[u8]) -> bool {
     fs::write(folder.join("features.json"), input).expect("a file in memory");
     FeatureManifest::find(folder).is_ok_and(|found| found.is_some())
+}
+
+pub(crate) fn ratings() -> Vec<Vec<u8>> {
+    let rows = |mark: &str| -> Vec<u8> {
+        let rows = (0..40).map(|row| {
+            [format!("u{}", row % 7), format!("i{}", row % 11), format!("{}.5", row % 5), row.to_string()]
+                .join(mark)
+        });
+        rows.collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    let headed = [b"userId,movieId,rating,timestamp\n".to_vec(), rows(",")].concat();
+    let quoted = b"user;item;rating\r\n\"a;b\";\"x\"\"y\";4\r\nb;y;3\r\nc;y;3\r\n".to_vec();
+    vec![rows("::"), rows("\t"), rows(" "), headed, quoted]
+}
+
+/// Reads a table by each split; a data set that is made must be whole.
+pub(crate) fn read_ratings(folder: &Path, input: &[u8]) -> bool {
+    let source = folder.join("ratings");
+    fs::write(&source, input).expect("a file in memory");
+    let mut accepted = false;
+    for by in [By::Share, By::User, By::Time] {
+        let mut options = data_prep::ratings::Options::new(folder.join("made"));
+        (options.replace, options.deal.by, options.deal.val_share) = (true, by, 0.3);
+        let Ok(summary) = data_prep::ratings::prepare(&source, &options, &|_| ()) else { continue };
+        let ratings = Ratings::open(&summary.folder).expect("a data set that was made");
+        ratings.verify().expect("its files");
+        for side in [Side::Users, Side::Items] {
+            assert_eq!(ratings.ids(side).expect("ids").len(), ratings.count(side));
+            let all = ratings.rated(side, 0..summary.manifest.train).expect("ratings");
+            assert!(all.others.iter().all(|other| (*other as usize) < ratings.count(side.other())));
+            ratings.starts(side).expect("starts");
+        }
+        accepted = true;
+    }
+    accepted
 }

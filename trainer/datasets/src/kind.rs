@@ -15,6 +15,8 @@ pub enum Kind {
     Images,
     /// Units for a program: [`crate::units`].
     Units,
+    /// Ratings of items by users: [`crate::ratings`].
+    Ratings,
 }
 
 impl Display for Kind {
@@ -22,6 +24,7 @@ impl Display for Kind {
         f.write_str(match self {
             Kind::Images => "images",
             Kind::Units => "units",
+            Kind::Ratings => "ratings",
         })
     }
 }
@@ -52,6 +55,7 @@ impl Kind {
             let way_out = match self {
                 Kind::Images => "to train on images, make them with `data-prep folder`",
                 Kind::Units => "to run a program over it, make units with `data-prep units`",
+                Kind::Ratings => "to factorise ratings, make them with `data-prep ratings`",
             };
             return Err(Error::array(
                 path,
@@ -71,9 +75,10 @@ fn head(path: &Path, text: &[u8]) -> Result<(Kind, u32)> {
     match kind.as_deref() {
         None => Ok((Kind::Images, schema)),
         Some("units") => Ok((Kind::Units, schema)),
+        Some("ratings") => Ok((Kind::Ratings, schema)),
         Some(other) => {
             let found = format!("one of {other:?}; use the version of Baton that made it");
-            Err(Error::array(path, "a data set of images or units", found))
+            Err(Error::array(path, "a data set of images, units or ratings", found))
         }
     }
 }

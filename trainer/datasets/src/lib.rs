@@ -2,6 +2,7 @@
 
 pub mod images;
 mod kind;
+pub mod ratings;
 pub mod units;
 
 pub use kind::{Kind, MANIFEST};

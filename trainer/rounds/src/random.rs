@@ -20,6 +20,8 @@ pub enum Purpose {
     Copy = 5,
     /// The dropped inputs of a layer.
     Dropout = 6,
+    /// The first factors of users and items.
+    Factors = 7,
 }
 
 /// One stream of random numbers.

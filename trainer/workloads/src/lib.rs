@@ -1,5 +1,6 @@
 //! The registry of workloads: the kinds that jobs name, one line each.
 
+use factors::Factors;
 use program::Program;
 use transfer::Transfer;
 use work::Registry;
@@ -9,5 +10,6 @@ pub fn all() -> Registry {
     Registry::new(vec![
         ("transfer", Box::new(Transfer)), //
         ("program", Box::new(Program)),
+        ("factors", Box::<Factors>::default()),
     ])
 }

@@ -1,6 +1,6 @@
 //! The example carries out whole runs through the real handler: events in a queue, files in a folder.
 
-use example_factors::Factors;
+use example_divisors::Divisors;
 use protocol::Event;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,7 +42,7 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
         invoke: Box::new(queue.clone()),
         progress: Box::new(NoProgress),
         clock: Box::new(Moving(AtomicU64::new(1_795_000_000_000))),
-        workloads: Registry::new(vec![("factors", Box::new(Factors))]),
+        workloads: Registry::new(vec![("divisors", Box::new(Divisors))]),
         settings: Settings {
             ceiling: protocol::Ceiling::default(),
             threads: 1,
@@ -52,7 +52,7 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
         ledgers: Ledgers::default(),
         notice: Notice::default(),
     };
-    let job = json!({"kind": "factors", "up_to": 300_000});
+    let job = json!({"kind": "divisors", "up_to": 300_000});
     queue.0.lock().unwrap().push_back(json!({"start": true, "run": "run", "workers": workers, "job": job}));
     let mut events = 0;
     loop {
@@ -72,7 +72,7 @@ fn run(folder: &Path, workers: u32, time_ms: u64) -> (BTreeMap<String, String>, 
 }
 
 #[test]
-fn every_number_has_its_smallest_factor_however_the_run_is_cut() {
+fn every_number_has_its_smallest_divisor_however_the_run_is_cut() {
     let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let (files, events) = run(folders[0].path(), 3, 900_000);
     let lines =
@@ -82,7 +82,7 @@ fn every_number_has_its_smallest_factor_however_the_run_is_cut() {
         .map(|line| (line["unit"].as_u64().unwrap(), line["result"].as_u64().unwrap()))
         .collect();
     assert_eq!(found.len(), 299_999);
-    assert!(found.iter().all(|(number, factor)| number % factor == 0 && *factor > 1));
+    assert!(found.iter().all(|(number, divisor)| number % divisor == 0 && *divisor > 1));
     assert_eq!((found[0], found[1], found[299_998]), ((2, 2), (3, 3), (300_000, 2)));
     assert_eq!(files["dead.jsonl"].lines().count(), 2, "0 and 1");
     // Half a second of it is kept for handing over.

@@ -1,4 +1,4 @@
-//! A workload in a hundred lines: the smallest factor of every number from 2 to a bound. It has all that
+//! A workload in a hundred lines: the smallest divisor of every number from 2 to a bound. It has all that
 //! `docs/adding.md` asks of one, on the engine for independent units.
 
 use protocol::check::whole;
@@ -11,7 +11,7 @@ use units::{Doing, Ending, Numbers, Settled, Units, course};
 use work::{Combined, Failed, Last, Opened, Plan, Stage, Work, Workload, at_once};
 
 /// The workload: one line of a registry names it.
-pub struct Factors;
+pub struct Divisors;
 
 /// Its keys of a job.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ impl Asked {
 /// The units are the numbers themselves.
 struct Source(Numbers);
 
-/// Numbers that are being factored, the next one last.
-struct Factoring(Vec<u64>);
+/// Numbers that are being divided, the next one last.
+struct Dividing(Vec<u64>);
 
 impl Units for Source {
     fn numbers(&self) -> &Numbers {
@@ -52,30 +52,30 @@ impl Units for Source {
 
     fn begin(&self, mut units: Vec<u64>, _tries: u32) -> Result<Box<dyn Doing>, Failed> {
         units.reverse();
-        Ok(Box::new(Factoring(units)))
+        Ok(Box::new(Dividing(units)))
     }
 }
 
-impl Doing for Factoring {
+impl Doing for Dividing {
     /// A thousand numbers take some hundredths of a second.
     fn step(&mut self, settled: &mut Vec<Settled>) -> Result<(), Failed> {
         let next = (0..1_000).map_while(|_| self.0.pop());
         settled.extend(next.map(|number| match number {
-            0 | 1 => Settled::Lost { why: format!("{number} has no factor"), said: String::new() },
-            number => Settled::Done(smallest_factor(number).to_string()),
+            0 | 1 => Settled::Lost { why: format!("{number} has no divisor above 1"), said: String::new() },
+            number => Settled::Done(smallest_divisor(number).to_string()),
         }));
         Ok(())
     }
 }
 
-fn smallest_factor(number: u64) -> u64 {
+fn smallest_divisor(number: u64) -> u64 {
     (2..)
-        .take_while(|factor| factor * factor <= number)
-        .find(|factor| number.is_multiple_of(*factor))
+        .take_while(|divisor| divisor * divisor <= number)
+        .find(|divisor| number.is_multiple_of(*divisor))
         .unwrap_or(number)
 }
 
-impl Workload for Factors {
+impl Workload for Divisors {
     fn check(&self, job: &Job) -> Result<(), Failed> {
         Ok(Asked::of(job).map(drop)?)
     }
@@ -85,7 +85,7 @@ impl Workload for Factors {
         let units = asked.source().numbers().count();
         Ok(Plan {
             job: Box::new(job.clone()),
-            course: Box::new(course(format!("factors up to {}", asked.up_to), units, 1, workers)),
+            course: Box::new(course(format!("divisors up to {}", asked.up_to), units, 1, workers)),
             features: FeatureStore { key: "none".into(), manifest: None },
         })
     }
@@ -109,7 +109,7 @@ impl Workload for Factors {
 
     fn finish<'a>(&'a self, stage: &Stage<'a>, last: Last<'a>) -> Result<Box<dyn Work + 'a>, Failed> {
         let asked = Asked::of(stage.job)?;
-        let made_of = json!({"factors_up_to": asked.up_to});
+        let made_of = json!({"divisors_up_to": asked.up_to});
         Ok(Box::new(Ending::open(stage, last, asked.source().0, made_of)?))
     }
 }
