@@ -20,11 +20,11 @@ use transfer::shown::{MOST_CLASSES, worst};
 )]
 pub struct Evaluate {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// The data set; without it the one that the run was trained on.
     #[arg(long)]
     pub dataset: Option<String>,
@@ -46,7 +46,7 @@ impl Evaluate {
     /// A run without a model, a data set that is missing or has other classes.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
+        let run = crate::chosen_run(&root, self.run.as_deref())?;
         let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
         let name = self.dataset.clone().unwrap_or_else(|| predictor.model().dataset.clone());
         let dataset = open_same_classes(&root, &name, &predictor.model().classes)?;

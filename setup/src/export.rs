@@ -20,11 +20,11 @@ use transfer::weights::open_installed;
 )]
 pub struct Export {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// The folder to write into.
     #[arg(long)]
     pub out: PathBuf,
@@ -40,7 +40,7 @@ impl Export {
     /// A run without a model, weights that are no longer those of the run, files that exist already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
+        let run = crate::chosen_run(&root, self.run.as_deref())?;
         let folder = root.run(&run).model();
         let model = model::Model::open(&folder)?;
         let installed = open_installed(&root.weights(&model.weights)?)?;

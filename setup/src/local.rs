@@ -41,7 +41,7 @@ const START_TRIES: usize = 6;
 )]
 pub struct Local {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// Start this job and end with it.
     #[arg(long)]
@@ -82,6 +82,9 @@ pub struct Local {
     /// Print events as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Whether progress is one line, without those of the rounds and, with JSON, without any.
+    #[arg(skip)]
+    pub on_one_line: bool,
 }
 
 /// The function as the local cloud runs it.
@@ -147,6 +150,7 @@ impl Local {
             no_recursion: false,
             faults: None,
             json: false,
+            on_one_line: false,
         }
     }
 
@@ -265,7 +269,8 @@ impl Local {
         client: &Cloud,
         run: RunId,
     ) -> Result<(RunId, Ledger), Failure> {
-        let mut screen = Screen::new(self.json);
+        let mut screen =
+            if self.on_one_line { Screen::of_one_line(self.json) } else { Screen::new(self.json) };
         let mut standstill = Standstill::new(self.give_up);
         let mut read = Instant::now();
         loop {

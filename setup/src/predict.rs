@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::evaluate::open_same_classes;
 use crate::output::write_whole;
-use crate::sheet::{Entry, draw};
+use crate::sheet::{Entry, write_sheet};
 use data_prep::{Links, NoImage, Reading, list_folder, read_image};
 use datasets::images::Image;
 use serde_json::json;
@@ -30,11 +30,11 @@ const BATCH: usize = 64;
     Exit codes: 0 classified, 2 wrong usage, 3 no model or an image that cannot be read, 4 could not read or write.")]
 pub struct Predict {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// Images, or folders of images.
     #[arg(required_unless_present = "dataset", conflicts_with = "dataset", value_name = "IMAGE|FOLDER")]
     pub images: Vec<PathBuf>,
@@ -82,7 +82,7 @@ impl Predict {
     /// A run without a model; an image that cannot be read (the others are classified nevertheless).
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = crate::run_with_model(&root, &self.run)?;
+        let run = crate::chosen_run(&root, self.run.as_deref())?;
         let mut predictor = Predictor::open(&root, &run, crate::threads(self.threads))?;
         let classes = predictor.model().classes.clone();
         let (mut answers, mut unreadable, mut right, mut known) = (Vec::new(), 0, 0, 0);
@@ -129,7 +129,7 @@ impl Predict {
                 for &index in chosen {
                     let mut images = Vec::new();
                     split.read_images(index..index + 1, &mut images)?;
-                    let name = format!("{name}/{}[{index}]", self.split);
+                    let name = crate::mistakes::name(Some(split), &self.split, index);
                     let truth = Some(labels[index] as usize);
                     samples.extend(images.pop().map(|image| Sample { name, truth, image }));
                 }
@@ -230,10 +230,7 @@ fn draw_sheet(answers: &[Answer], classes: &[String], path: &Path) -> Result<(),
         }
     };
     let entries: Vec<Entry> = answers.iter().map(entry).collect();
-    let sheet = draw(&entries).ok_or_else(|| Failure::input("there is no image to draw"))?;
-    let mut png = std::io::Cursor::new(Vec::new());
-    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| error.to_string())?;
-    write_whole(path, png.get_ref())
+    write_whole(path, &write_sheet(&entries)?)
 }
 
 #[cfg(test)]
