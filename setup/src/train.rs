@@ -123,10 +123,7 @@ impl Train {
         let Suggestion { job: mut keys, told, .. } = suggestion;
         keys.insert("workers".into(), json!(self.workers));
         let job = Job::from_value(Value::Object(keys.clone())).map_err(Failure::input)?;
-        let run = match &self.run {
-            Some(_) => RunId::new(name).map_err(Failure::input)?,
-            None => runs::free(root, name, &job, self.workers)?,
-        };
+        let run = runs::choose(root, (name, self.run.is_some()), &job, self.workers)?;
         let path = self.write_job(&run, &keys)?;
         self.say("job", &path.display().to_string());
         told.iter().for_each(|line| self.say("", line));

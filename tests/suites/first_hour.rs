@@ -71,6 +71,8 @@ fn another_line_takes_no_name_that_is_in_use() {
     assert_eq!(run(&[]), "patterns-baton-small");
     let (code, words) = desk.fails(&[&TRAIN[..], &["--run", "patterns-2-baton-small"]].concat());
     assert!(code == 3 && words.contains("another job"), "{code} {words}");
+    let job = desk.read_json("baton/jobs/patterns-2-baton-small.json");
+    assert_eq!(job["dataset"], "patterns-2", "the job of that run is kept");
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn tell(train: &Train, source: &Source, name: &str, summary: &Summary) {
     let manifest = &summary.manifest;
     let images = |split: &str| manifest.splits.get(split).map_or(0, |split| split.images);
     let (form, classes) = (source.form(), manifest.classes.len());
-    train.say("data", &format!("{name}, from {form}: {classes} classes ({})", list(&manifest.classes)));
+    train.say("data", &format!("{name}, from {form}"));
+    train.say("", &format!("{classes} classes: {}", list(&manifest.classes)));
     let test = match images("test") {
         0 => String::new(),
         test => format!(", {test} to test"),
@@ -78,7 +79,7 @@ fn list(names: &[String]) -> String {
     let mut text = String::new();
     for (place, name) in names.iter().enumerate() {
         let name = shown(name);
-        if text.chars().count() + name.chars().count() > 30 {
+        if text.chars().count() + name.chars().count() > 50 {
             return if place == 0 { "…".into() } else { format!("{text}, …") };
         }
         text += if place == 0 { "" } else { ", " };
@@ -128,7 +129,7 @@ mod tests {
         let names = |names: &[&str]| list(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
         assert_eq!(names(&["ants", "bees"]), "ants, bees");
         let many: Vec<String> = (0..100).map(|n| format!("class{n}")).collect();
-        assert!(list(&many).ends_with(", …") && list(&many).chars().count() < 40);
+        assert!(list(&many).ends_with(", …") && list(&many).chars().count() < 60);
         assert_eq!(names(&[&"x".repeat(60)]), "…");
     }
 }

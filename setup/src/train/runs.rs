@@ -26,14 +26,20 @@ pub(super) fn with_ending(name: &str, ending: &str) -> String {
     format!("{kept}-{ending}")
 }
 
-/// The first run of that name which does not exist, or which this job was started as.
+/// The run of that name, if there is none yet or this job was started as it. Otherwise it is the first one
+/// with a number that is so, unless the user has chosen the name.
 ///
 /// # Errors
-/// A ledger that cannot be read; a job that is refused.
-pub(super) fn free(root: &Root, name: &str, job: &Job, workers: u32) -> Result<RunId, Failure> {
+/// A ledger that cannot be read; a job that is refused; a name that another job has.
+pub(super) fn choose(
+    root: &Root,
+    (name, is_chosen): (&str, bool),
+    job: &Job,
+    workers: u32,
+) -> Result<RunId, Failure> {
     let workloads = workloads::all();
     let planned = workloads.find(job)?.plan(root, job, workers)?.job;
-    for number in 1..=TRIES {
+    for number in 1..=if is_chosen { 1 } else { TRIES } {
         let name = if number == 1 { name.to_owned() } else { with_ending(name, &number.to_string()) };
         let run = RunId::new(name).map_err(Failure::input)?;
         if !root.run(&run).ledger().is_file() {
@@ -44,7 +50,8 @@ pub(super) fn free(root: &Root, name: &str, job: &Job, workers: u32) -> Result<R
             return Ok(run);
         }
     }
-    Err(Failure::input(format!("{TRIES} runs are named {name}: give another name with --run")))
+    let expected = "give another name with --run, or `baton remove` some";
+    Err(Failure::input(format!("runs named {name} have another job: {expected}")))
 }
 
 #[cfg(test)]

@@ -171,9 +171,7 @@ fn training(job: &Job) -> String {
     match &training.tune {
         Some(tune) => {
             let trials = tune.trials;
-            format!(
-                "few images: the best of {trials} rates of {with} by validation; {batch} images in a step"
-            )
+            format!("few images: the best of {trials} rates of {with}, {batch} images in a step")
         }
         None => format!("{rounds} rounds, {batch} images in a step, {with} at a rate of {rate}"),
     }

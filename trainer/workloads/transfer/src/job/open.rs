@@ -13,7 +13,7 @@ use super::{Head, Job, Pooling};
 use rounds::keys::{Agreement, BATCH, OptimizerKind};
 
 /// The most by which a step of AdamW moves a score of new linear layers.
-const MOVE: f64 = 0.5;
+const MOVE: f64 = 1.0;
 /// The same bound for SGD with momentum.
 const SGD_MOVE: f64 = 5.0;
 /// The highest rate of these: with few features the bound says nothing.
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_minimal_job_has_adamw_at_a_rate_for_the_number_of_its_features() {
-        for (columns, rate) in [(10, 0.02), (128, 0.0039), (512, 0.00098), (4_096, 0.00012)] {
+        for (columns, rate) in [(10, 0.02), (128, 0.0078), (512, 0.002), (4_096, 0.00024)] {
             let Training { optimizer, learning_rate, .. } = settled(json!({}), columns, 5_000).training;
             assert_eq!((optimizer, learning_rate), (Some(OptimizerKind::ADAMW), Some(rate)), "{columns}");
         }
