@@ -288,6 +288,7 @@ fn options(common: Common) -> Options {
             val: common.val,
             test: common.test,
             val_share: common.val_share,
+            spare: None,
             limit_train: common.limit_train,
             limit_val: common.limit_val,
             seed: common.seed,

@@ -46,6 +46,9 @@ pub struct Deal {
     pub test: Vec<Selection>,
     /// The share of each class's training images that is drawn for validation.
     pub val_share: Option<f64>,
+    /// The same share, drawn only if the source has no images to validate on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spare: Option<f64>,
     /// At most this many training images, the first ones.
     pub limit_train: Option<usize>,
     /// At most this many validation images, the first ones.
@@ -87,7 +90,8 @@ pub(crate) fn plan(collection: &Collection, deal: &Deal) -> Result<Plan> {
             picks.sort_by_cached_key(|&pick| draw(collection, deal.seed, pick));
         }
     }
-    if let Some(share) = deal.val_share {
+    let spared = deal.spare.filter(|_| split(&mut plan, "val").is_none_or(|picks| picks.is_empty()));
+    if let Some(share) = deal.val_share.or(spared) {
         draw_validation(collection, deal, share, &mut plan)?;
     }
     for (name, limit) in [("train", deal.limit_train), ("val", deal.limit_val)] {

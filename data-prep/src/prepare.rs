@@ -1,7 +1,7 @@
 //! The whole job: open, plan, make the shards in parallel, and give the finished folder its name.
 
 use crate::classes::name_classes;
-use crate::collection::{Collection, Unread};
+use crate::collection::{Collection, Role, Unread};
 use crate::files::some_of;
 use crate::out::{OTHER_RECIPE, dataset_name, is_taken};
 use crate::partial::{Finished, Partial};
@@ -112,6 +112,7 @@ pub fn prepare(source: &Source, options: &Options, progress: &(dyn Fn(Progress) 
     name_classes(source.path(), &mut collection, options.classes.as_deref())?;
     let plan = plan(&collection, &options.deal)?;
     note_untrained(&mut collection, &plan);
+    note_spared(&mut collection, &options.deal);
     let mut notes = std::mem::take(&mut collection.notes);
     notes.iter().for_each(|note| progress(Progress::Note(note)));
     let recipe = recipe(source, &collection, options);
@@ -162,6 +163,15 @@ fn recipe(source: &Source, collection: &Collection, options: &Options) -> String
         (&collection.files, &collection.classes, &options.deal, options.shard_bytes, source.recipe());
     let bytes = serde_json::to_vec(&(RECIPE_VERSION, collection.kind, content)).expect("only string keys");
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(&bytes))
+}
+
+/// A note that images were set aside because the source has none to validate on.
+fn note_spared(collection: &mut Collection, deal: &Deal) {
+    let has_own = collection.parts.iter().any(|part| part.role != Role::Train);
+    if let (Some(share), None, false) = (deal.spare, deal.val_share, has_own) {
+        let percent = 100.0 * share;
+        collection.notes.push(format!("{percent:.0} % of each class are set aside to validate on"));
+    }
 }
 
 /// The data set that is already at the output, if the same recipe made it and all of it is whole.

@@ -3,6 +3,7 @@
 mod archive;
 mod array;
 mod cifar;
+mod detect;
 mod folder;
 mod idx;
 mod labels;

@@ -3,7 +3,6 @@
 use crate::Failure;
 use datasets::images::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::RunId;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,11 +19,11 @@ use transfer::shown::{MOST_CLASSES, worst};
     baton evaluate --root efs --run my-run --dataset other --split test --json")]
 pub struct Evaluate {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// The data set; without it the one that the run was trained on.
     #[arg(long)]
     pub dataset: Option<String>,
@@ -46,7 +45,7 @@ impl Evaluate {
     /// A run without a model, a data set that is missing or has other classes.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        let run = run_with_model(&root, &self.run)?;
+        let run = crate::chosen_run(&root, self.run.as_deref(), MODEL)?;
         let mut predictor =
             Predictor::open(&root, &run, crate::threads(self.threads)).map_err(Failure::of)?;
         let name = self.dataset.clone().unwrap_or_else(|| predictor.model().dataset.clone());
@@ -71,11 +70,6 @@ impl Evaluate {
         }
         Ok(())
     }
-}
-
-/// The run's id, if the run has a model.
-pub(crate) fn run_with_model(root: &Root, run: &str) -> Result<RunId, Failure> {
-    crate::run_with(root, run, MODEL)
 }
 
 /// Opens a data set whose labels mean the same as the model's.

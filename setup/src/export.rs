@@ -1,7 +1,6 @@
 //! `baton export`: a run's model as one file for use elsewhere, as torchvision's own class if there is one.
 
 use crate::Failure;
-use crate::evaluate::run_with_model;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::{Root, TensorData};
@@ -23,11 +22,11 @@ use transfer::weights::open_installed;
 )]
 pub struct Export {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// The folder to write into.
     #[arg(long)]
     pub out: PathBuf,
@@ -43,10 +42,13 @@ impl Export {
     /// A run without a model, weights that are no longer those of the run, files that exist already.
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
-        if let Ok(run) = crate::run_with(&root, &self.run, factors::model::MODEL) {
+        let chosen = |file| crate::chosen_run(&root, self.run.as_deref(), file);
+        if self.run.is_some()
+            && let Ok(run) = chosen(factors::model::MODEL)
+        {
             return self.factors(&root.run(&run).model());
         }
-        let run = run_with_model(&root, &self.run)?;
+        let run = chosen(model::MODEL)?;
         let folder = root.run(&run).model();
         let model = model::Model::open(&folder).map_err(Failure::of)?;
         let installed = open_installed(&root.weights(&model.weights)?).map_err(Failure::of)?;

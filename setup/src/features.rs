@@ -27,7 +27,7 @@ pub enum Action {
     #[command(after_help = "Example:\n  baton features list --root efs")]
     List {
         /// The folder that stands for EFS.
-        #[arg(long)]
+        #[arg(long, default_value_os_t = crate::usual_root())]
         root: PathBuf,
         /// Print JSON, one object per line.
         #[arg(long)]
@@ -50,7 +50,7 @@ pub enum Action {
         #[arg(long)]
         force: bool,
         /// The folder that stands for EFS.
-        #[arg(long)]
+        #[arg(long, default_value_os_t = crate::usual_root())]
         root: PathBuf,
     },
 }

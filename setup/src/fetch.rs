@@ -39,7 +39,7 @@ pub struct Fetch {
     #[arg(required = true)]
     pub names: Vec<String>,
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// Take the files from this folder's URL instead of the official ones; checksums stay the same.
     #[arg(long, value_name = "URL")]
@@ -151,6 +151,39 @@ impl Fetch {
         let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
         bar.with_style(ProgressStyle::with_template(template).expect("a valid template"))
     }
+}
+
+/// A weights file of a network that can be downloaded.
+pub(crate) struct Offered {
+    /// The network, which is the name for `baton fetch`.
+    pub(crate) name: &'static str,
+    /// The address of its folder, and its name there.
+    pub(crate) base: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) bytes: u64,
+    /// Whether `baton fetch` takes it without being asked twice.
+    pub(crate) is_pinned: bool,
+}
+
+/// The largest file that is offered to somebody who has named no network.
+const SMALL: u64 = 50_000_000;
+
+/// The weights files of a network; without a name the small ones, the smallest first.
+pub(crate) fn offered(network: Option<&str>) -> Vec<Offered> {
+    let wanted = |source: &&Source| {
+        let small = source.is_pinned() && source.bytes <= SMALL;
+        source.kind == Kind::Weights && network.map_or(small, |name| source.name == name)
+    };
+    let offered = |source: &Source| Offered {
+        name: source.name,
+        base: source.base,
+        file: source.file,
+        bytes: source.bytes,
+        is_pinned: source.is_pinned(),
+    };
+    let mut all: Vec<Offered> = SOURCES.iter().filter(wanted).map(offered).collect();
+    all.sort_by_key(|offered| offered.bytes);
+    all
 }
 
 /// Why a file is not taken without being asked for, and what to do.

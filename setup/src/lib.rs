@@ -6,6 +6,7 @@
 pub mod assets;
 pub mod aws;
 pub mod cloud;
+pub mod compare;
 pub mod demo;
 pub mod deploy;
 pub mod destroy;
@@ -15,19 +16,25 @@ pub mod export;
 mod failure;
 pub mod features;
 pub mod fetch;
+pub mod list;
 pub mod local;
 pub mod logs;
+pub mod metrics;
+pub mod mistakes;
 mod output;
 pub mod predict;
 pub mod pretrain;
 pub mod pull;
 pub mod push;
+pub mod remove;
 pub mod runs;
 pub mod sheet;
 mod signed;
 pub mod start;
 pub mod status;
+mod table;
 mod told;
+pub mod train;
 mod trouble;
 pub mod tune;
 pub mod units;
@@ -37,7 +44,27 @@ pub mod weights;
 
 pub use failure::Failure;
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The folder of the user's data sets, weights and runs if a command is given none: `$BATON_ROOT`, or
+/// `baton`.
+pub(crate) fn usual_root() -> PathBuf {
+    let named = std::env::var_os("BATON_ROOT").filter(|root| !root.is_empty());
+    named.map_or_else(|| "baton".into(), PathBuf::from)
+}
+
+/// The id of a run that has published a file of this name: this run, or without a name the last such one.
+pub(crate) fn chosen_run(
+    root: &storage::Root,
+    run: Option<&str>,
+    file: &str,
+) -> Result<protocol::RunId, Failure> {
+    match run {
+        Some(run) => run_with(root, run, file),
+        None => runs::last_with(root, file),
+    }
+}
 
 /// The run's id, if the run has published a file of this name.
 pub(crate) fn run_with(root: &storage::Root, run: &str, file: &str) -> Result<protocol::RunId, Failure> {

@@ -40,7 +40,7 @@ const START_TRIES: usize = 6;
     Ctrl-C has every process save its work and end; the same command again continues the run.")]
 pub struct Local {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// Start this job and end with it.
     #[arg(long)]
@@ -81,6 +81,9 @@ pub struct Local {
     /// Print events as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Whether progress is one line, without those of the rounds and, with JSON, without any.
+    #[arg(skip)]
+    pub on_one_line: bool,
 }
 
 /// The function as the local cloud runs it.
@@ -146,6 +149,7 @@ impl Local {
             no_recursion: false,
             faults: None,
             json: false,
+            on_one_line: false,
         }
     }
 
@@ -264,7 +268,8 @@ impl Local {
         client: &Cloud,
         run: RunId,
     ) -> Result<(RunId, Ledger), Failure> {
-        let mut screen = Screen::new(self.json);
+        let mut screen =
+            if self.on_one_line { Screen::of_one_line(self.json) } else { Screen::new(self.json) };
         let mut standstill = Standstill::new(self.give_up);
         let mut read = Instant::now();
         loop {

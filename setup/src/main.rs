@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 use setup::Failure;
+use setup::{compare, list, metrics, mistakes, remove, train};
 use setup::{
     demo, evaluate, export, features, fetch, local, predict, pretrain, start, status, tune, units, watch,
     weights,
@@ -29,6 +30,7 @@ enum Command {
     Push(push::Push),
     Pull(pull::Pull),
     Logs(logs::Logs),
+    Train(train::Train),
     Local(local::Local),
     Tune(tune::TuneCommand),
     Units(units::UnitsCommand),
@@ -36,7 +38,12 @@ enum Command {
     Stop(start::Stop),
     Watch(watch::Watch),
     Status(status::Status),
+    List(list::List),
+    Compare(compare::Compare),
+    Metrics(metrics::Metrics),
+    Remove(remove::Remove),
     Predict(predict::Predict),
+    Mistakes(mistakes::Mistakes),
     Evaluate(evaluate::Evaluate),
     Export(export::Export),
     Fetch(fetch::Fetch),
@@ -64,12 +71,18 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Push(push) => on_runtime(push.run()),
         Command::Pull(pull) => on_runtime(pull.run()),
         Command::Logs(logs) => on_runtime(logs.run()),
+        Command::Train(train) => on_runtime(train.run()),
         Command::Local(local) => on_runtime(local.run()),
         Command::Tune(tune) => on_runtime(tune.run()),
         Command::Start(start) => on_runtime(start.run()),
         Command::Stop(stop) => on_runtime(stop.run()),
         Command::Watch(watch) => on_runtime(watch.run()),
         Command::Status(status) => on_runtime(status.run()),
+        Command::List(list) => list.run(),
+        Command::Compare(compare) => compare.run(),
+        Command::Metrics(metrics) => metrics.run(),
+        Command::Remove(remove) => remove.run(),
+        Command::Mistakes(mistakes) => mistakes.run(),
         Command::Predict(predict) => predict.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Units(units) => units.run(),

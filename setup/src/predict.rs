@@ -4,9 +4,9 @@
 mod ratings;
 
 use crate::Failure;
-use crate::evaluate::{open_same_classes, run_with_model};
+use crate::evaluate::open_same_classes;
 use crate::output::write_whole;
-use crate::sheet::{Entry, draw};
+use crate::sheet::{Entry, write_sheet};
 use data_prep::{Links, NoImage, Reading, list_folder, read_image};
 use datasets::images::Image;
 use ratings::RatingsArgs;
@@ -14,6 +14,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use storage::Root;
 use terminal::{note, say};
+use transfer::model::MODEL;
 use transfer::predict::Predictor;
 
 /// Images are read no larger than data-prep stores them.
@@ -39,11 +40,11 @@ const BATCH: usize = 64;
     3 no model or an image that cannot be read, 4 could not read or write.")]
 pub struct Predict {
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
-    /// The run.
+    /// The run; without it the last one with a model.
     #[arg(long)]
-    pub run: String,
+    pub run: Option<String>,
     /// Images, or folders of images.
     #[arg(required_unless_present_any = ["dataset", "user", "pairs"], conflicts_with = "dataset")]
     #[arg(value_name = "IMAGE|FOLDER")]
@@ -95,10 +96,10 @@ impl Predict {
     /// A run without a model; an image that cannot be read (the others are classified nevertheless).
     pub fn run(&self) -> Result<(), Failure> {
         if self.ratings.are_given() {
-            return self.ratings.run(&self.root, &self.run, self.json);
+            return self.ratings.run(&self.root, self.run.as_deref(), self.json);
         }
         let root = Root::open(&self.root)?;
-        let run = run_with_model(&root, &self.run)?;
+        let run = crate::chosen_run(&root, self.run.as_deref(), MODEL)?;
         let mut predictor =
             Predictor::open(&root, &run, crate::threads(self.threads)).map_err(Failure::of)?;
         let classes = predictor.model().classes.clone();
@@ -148,7 +149,7 @@ impl Predict {
                 for &index in chosen {
                     let mut images = Vec::new();
                     split.read_images(index..index + 1, &mut images)?;
-                    let name = format!("{name}/{}[{index}]", self.split);
+                    let name = crate::mistakes::name(Some(split), &self.split, index);
                     let truth = Some(labels[index] as usize);
                     samples.extend(images.pop().map(|image| Sample { name, truth, image }));
                 }
@@ -249,10 +250,7 @@ fn draw_sheet(answers: &[Answer], classes: &[String], path: &Path) -> Result<(),
         }
     };
     let entries: Vec<Entry> = answers.iter().map(entry).collect();
-    let sheet = draw(&entries).ok_or_else(|| Failure::input("there is no image to draw"))?;
-    let mut png = std::io::Cursor::new(Vec::new());
-    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| error.to_string())?;
-    write_whole(path, png.get_ref())
+    write_whole(path, &write_sheet(&entries)?)
 }
 
 #[cfg(test)]

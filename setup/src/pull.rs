@@ -22,7 +22,7 @@ pub struct Pull {
     #[arg(long)]
     pub run: String,
     /// The folder whose runs/ it is copied to; use the folder that was pushed from.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// The stack's name.
     #[arg(long, default_value = crate::cloud::FUNCTION)]

@@ -36,7 +36,7 @@ const LARGEST: u64 = 5 << 40;
     baton push --root efs --program geocode --dataset addresses")]
 pub struct Push {
     /// The folder with datasets/, weights/ and programs/.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// Datasets, by name.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod font;
 
+use crate::Failure;
 use datasets::images::Image;
 use font::{GLYPH, Pen, write};
 use image::imageops::{self, FilterType};
@@ -34,6 +35,17 @@ const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
 const INK: Rgb<u8> = Rgb([60, 60, 60]);
 const GREEN: Rgb<u8> = Rgb([0, 120, 60]);
 const RED: Rgb<u8> = Rgb([190, 30, 40]);
+
+/// The sheet as a PNG.
+///
+/// # Errors
+/// There is nothing to draw.
+pub(crate) fn write_sheet(entries: &[Entry]) -> Result<Vec<u8>, Failure> {
+    let sheet = draw(entries).ok_or_else(|| Failure::input("there is no image to draw"))?;
+    let mut png = std::io::Cursor::new(Vec::new());
+    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| error.to_string())?;
+    Ok(png.into_inner())
+}
 
 /// Draws the sheet; none if there is nothing to draw.
 pub fn draw(entries: &[Entry]) -> Option<RgbImage> {

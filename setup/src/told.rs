@@ -53,9 +53,36 @@ pub(crate) fn score(course: &Course, score: &Score) -> String {
     numbers(course, score).map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
+/// That training diverges, if it does: the score of a round is compared with that of the best one.
+pub(crate) fn divergence(
+    course: &Course,
+    (round, score): (u32, &Score),
+    (best_round, best): (u32, &Score),
+) -> Option<String> {
+    if !course.diverges(score, best) {
+        return None;
+    }
+    let low = course.measures.iter().zip(score.values.iter().zip(&best.values)).find(|(m, _)| !m.higher)?;
+    let (name, called, (now, then)) = (&low.0.name, &course.called, low.1);
+    Some(format!(
+        "{name} rises from {then:.3} in {called} {best_round} to {now:.3} in {called} {round}: lower the rate"
+    ))
+}
+
+/// A name as a key of JSON or CSV: "top-1" is `top1`, "training loss" is `training_loss`.
+pub(crate) fn key(name: &str) -> String {
+    let kept = name.replace(' ', "_");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// A day with hour and minute, UTC: 11-29 17:52.
+pub(crate) fn date(ms: u64) -> String {
+    let ([_, month, day], [h, m, _]) = protocol::utc(ms);
+    format!("{month:02}-{day:02} {h:02}:{m:02}")
+}
+
 /// A score as JSON: `{"top1": 0.75, "loss": 0.6931, "images": 5000}`.
 pub(crate) fn score_as_json(course: &Course, score: &Score) -> Value {
-    let key = |name: &str| name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let named = course.measures.iter().zip(&score.values);
     let numbers = named.map(|(measure, value)| (key(&measure.name), Value::from(*value)));
     Value::Object(numbers.chain([(key(&course.unit), Value::from(score.of))]).collect::<Map<_, _>>())
@@ -96,6 +123,19 @@ pub(crate) mod tests {
         assert_eq!(score(&course, &told), "top-1 0.7500, loss 2.0000, top-5 0.9900");
         let expected = serde_json::json!({"top1": 0.75, "loss": 2.0, "top5": 0.99, "images": 500});
         assert_eq!(score_as_json(&course, &told), expected);
+    }
+
+    #[test]
+    fn training_that_diverges_is_told_and_images_learnt_by_heart_are_not() {
+        let mut course = course(&["train"], 9);
+        course.measures.push(Measure { name: "training loss".into(), higher: false, share: false });
+        let score = |loss, train| Score { values: vec![0.5, loss, 0.9, train], of: 60 };
+        let best = score(20.0, 18.0);
+        let told = |score: &Score| divergence(&course, (5, score), (1, &best));
+        let words = "loss rises from 20.000 in round 1 to 92.000 in round 5: lower the rate";
+        assert_eq!(told(&score(92.0, 90.0)).as_deref(), Some(words));
+        assert_eq!(told(&score(92.0, 1.0)), None, "it learns the images by heart");
+        assert_eq!(told(&score(21.0, 19.0)), None);
     }
 
     #[test]

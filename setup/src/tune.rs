@@ -5,18 +5,18 @@ mod plot;
 mod table;
 
 use crate::Failure;
-use crate::evaluate::run_with_model;
 use crate::local::{Function, Local};
 use crate::output::write_whole;
 use protocol::{Ending, Event, RunId};
 use rounds::Training;
-use rounds::keys::{Agreement, Precision, Tune};
+use rounds::keys::{Agreement, OptimizerKind, Precision, Tune};
 use rounds::tuning::Table;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use storage::Root;
 use terminal::{note, say};
 use transfer::Job;
+use transfer::model::MODEL;
 
 /// The plot's file, beside the model.
 const PLOT: &str = "tune.svg";
@@ -36,7 +36,7 @@ const PLOT: &str = "tune.svg";
     On AWS: a job with \"tune\": {} and `baton start`.")]
 pub struct TuneCommand {
     /// The folder that stands for EFS: datasets/, weights/, features/, runs/.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// The job to find the numbers for; without it the tuning of --run is shown.
     #[arg(long, required_unless_present = "run")]
@@ -79,6 +79,8 @@ pub struct TuneCommand {
 /// A tuning that has ended.
 struct Tuned {
     run: RunId,
+    /// The optimizer that the rates are of.
+    optimizer: OptimizerKind,
     /// The cut, if several were tried.
     cut: Option<String>,
     table: Table,
@@ -101,7 +103,7 @@ impl TuneCommand {
                 }
             }
             None => {
-                let run = run_with_model(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default())?;
+                let run = crate::run_with(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default(), MODEL)?;
                 all.push(self.open(run, None)?);
             }
         }
@@ -181,9 +183,10 @@ impl TuneCommand {
             return Err(Failure::input(format!("run {run} is no tuning: its job has no key \"tune\"")));
         }
         let table = Table::open(&folder)?;
+        let job = Job::of(&crate::runs::read_ledger(&self.root, &run)?.job).map_err(Failure::input)?;
         let plot = folder.join(PLOT);
         write_whole(&plot, plot::draw(&table, run.as_str()).as_bytes())?;
-        Ok(Tuned { run, cut, table, plot })
+        Ok(Tuned { run, optimizer: job.training.optimizer(), cut, table, plot })
     }
 
     fn tell(&self, all: &[Tuned]) -> Result<(), Failure> {
@@ -193,8 +196,8 @@ impl TuneCommand {
         let Some((tuned, (trial, score))) = best else {
             return Err("no trial was scored: see the run's log".to_owned().into());
         };
-        let mut keys = json!({"learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay,
-            "label_smoothing": trial.label_smoothing});
+        let mut keys = json!({"optimizer": tuned.optimizer, "learning_rate": trial.learning_rate,
+            "weight_decay": trial.weight_decay, "label_smoothing": trial.label_smoothing});
         if let Some(cut) = &tuned.cut {
             keys["cut"] = json!(cut);
         }

@@ -23,7 +23,7 @@ pub struct UnitsCommand {
     /// The run.
     pub run: String,
     /// The folder that stands for EFS.
-    #[arg(long)]
+    #[arg(long, default_value_os_t = crate::usual_root())]
     pub root: PathBuf,
     /// Lists the dead letters.
     #[arg(long)]

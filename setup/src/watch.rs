@@ -4,7 +4,7 @@ use crate::cloud::Cloud;
 use crate::told;
 use crate::view::View;
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::{At, Event, RunId};
+use protocol::{At, Event, RunId, Score};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -130,8 +130,13 @@ impl Stillness {
 /// Draws views: a moving line in a terminal, a line per change elsewhere.
 pub struct Screen {
     json: bool,
+    /// Whether each round is told.
+    rounds: bool,
+    silent: bool,
     bar: Option<ProgressBar>,
     told: BTreeSet<u32>,
+    /// Whether the last scored round was told to diverge.
+    diverges: bool,
     last: Option<(View, Instant)>,
     last_line: String,
 }
@@ -145,11 +150,28 @@ impl Screen {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Screen { json, bar, told: BTreeSet::new(), last: None, last_line: String::new() }
+        Screen {
+            json,
+            rounds: true,
+            silent: false,
+            bar,
+            told: BTreeSet::new(),
+            diverges: false,
+            last: None,
+            last_line: String::new(),
+        }
+    }
+
+    /// A screen of one line, without those of the rounds; silent if the result is JSON.
+    pub(crate) fn of_one_line(json: bool) -> Screen {
+        Screen { rounds: false, silent: json, ..Screen::new(json) }
     }
 
     /// Shows a view if it has anything new.
     pub fn show(&mut self, view: &View) {
+        if self.silent {
+            return;
+        }
         let quiet = self.last.as_ref().is_some_and(|(last, at)| {
             last == view
                 || (last.state.stage == view.state.stage
@@ -165,7 +187,7 @@ impl Screen {
             match &self.bar {
                 Some(bar) => {
                     bar.set_position((view.share() * 1_000.0) as u64);
-                    bar.set_message(shown(line(view)));
+                    bar.set_message(shown(self.words(view)));
                 }
                 None if !quiet => self.say_if_new(view),
                 None => {}
@@ -180,17 +202,35 @@ impl Screen {
     fn tell_rounds(&mut self, view: &View) {
         let mut before = 0;
         for (round, score) in view.scores() {
-            if self.told.insert(round) && is_told(round, before, view.course.rounds) {
-                let numbers = told::numbers(&view.course, &score);
-                let numbers: String = numbers.map(|(name, value)| format!("  {name} {value}")).collect();
-                self.say(&format!("  {:<5} {round:>4}{numbers}", view.course.called));
+            if self.told.insert(round) {
+                if self.rounds && is_told(round, before, view.course.rounds) {
+                    let numbers = told::numbers(&view.course, &score);
+                    let numbers: String = numbers.map(|(name, value)| format!("  {name} {value}")).collect();
+                    self.say(&format!("  {:<5} {round:>4}{numbers}", view.course.called));
+                }
+                self.tell_divergence(view, (round, &score));
             }
             before = round;
         }
     }
 
+    /// A line when training begins to diverge.
+    fn tell_divergence(&mut self, view: &View, scored: (u32, &Score)) {
+        let best = view.best().filter(|(round, _)| *round < scored.0);
+        let told = best.and_then(|(round, best)| told::divergence(&view.course, scored, (round, &best)));
+        if let Some(words) = told.as_ref().filter(|_| !self.diverges) {
+            self.say(&format!("  {words}"));
+        }
+        self.diverges = told.is_some();
+    }
+
+    /// A view in one line.
+    fn words(&self, view: &View) -> String {
+        if self.rounds { line(view) } else { brief(view) }
+    }
+
     fn say_if_new(&mut self, view: &View) {
-        let line = line(view);
+        let line = self.words(view);
         if self.last_line != line {
             note!("  {line}");
             self.last_line = line;
@@ -246,6 +286,25 @@ fn line(view: &View) -> String {
         line += &format!(", best {name} {value} in {} {round}", course.called);
     }
     if state.ended { format!("{line}, {}", state.status) } else { line }
+}
+
+/// A view in one line beside a bar of 20, in 80 columns: the stage, the best score, the remaining time.
+fn brief(view: &View) -> String {
+    let (course, state) = (&view.course, &view.state);
+    let mut line = course.words(state.stage);
+    let (left, of) = match course.at(state.stage) {
+        At::Round { .. } => (view.rounds_left_ms().map(|ms| ms as f64 / 1_000.0), course.rounds),
+        _ => (view.seconds_left(), 0),
+    };
+    if of > 0 {
+        line += &format!(" of {of}");
+    }
+    if let Some((name, value)) = view.best().and_then(|(_, best)| {
+        told::numbers(course, &best).next().map(|(name, value)| (name.to_owned(), value))
+    }) {
+        line += &format!(", {name} {value}");
+    }
+    line + &left.map(|left| format!(", {left:.0} s left")).unwrap_or_default()
 }
 
 /// The speed of the current stage and its remaining time, if known.

@@ -33,7 +33,7 @@ pub enum Action {
         /// The weights file.
         file: PathBuf,
         /// The folder that stands for EFS.
-        #[arg(long)]
+        #[arg(long, default_value_os_t = crate::usual_root())]
         root: PathBuf,
         /// The network of the weights; without it the one of that name.
         #[arg(long)]
@@ -53,7 +53,7 @@ pub enum Action {
     #[command(after_help = "Example:\n  baton weights list --root efs")]
     List {
         /// The folder that stands for EFS.
-        #[arg(long)]
+        #[arg(long, default_value_os_t = crate::usual_root())]
         root: PathBuf,
         /// Print JSON, one object per line.
         #[arg(long)]

@@ -78,6 +78,22 @@ fn is_wanted(name: &str) -> bool {
     is_batch(name) || meta.contains(&name)
 }
 
+/// Whether a folder, a folder within it, or an archive has batches; none of them is read.
+pub(super) fn is_there(path: &Path) -> Result<bool> {
+    if !path.is_dir() {
+        let last = |member: &str| member.rsplit('/').next().unwrap_or_default().to_owned();
+        let archive = Archive::open(path, Bounds::USUAL, &|member| is_batch(&last(member)))?;
+        return Ok(!archive.listing.files.is_empty());
+    }
+    for (name, is_folder) in names(path)? {
+        let within = if is_folder { names(&path.join(&name))? } else { vec![(name, false)] };
+        if within.iter().any(|(name, is_folder)| !is_folder && is_batch(name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The batches and the class names, from an archive, a folder, or the only folder within it that has some.
 fn files(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     if !path.is_dir() {

@@ -62,6 +62,25 @@ pub(super) fn open(source: &Path, wanted: &[String]) -> Result<Collection> {
     })
 }
 
+/// Whether a folder, or one within it, has files that are named as IDX files are.
+pub(super) fn is_there(source: &Path) -> Result<bool> {
+    let mut level = if source.is_dir() { vec![source.to_owned()] } else { vec![] };
+    for _ in 0..=MAX_DEPTH {
+        let mut inner = Vec::new();
+        for folder in level {
+            for (name, is_folder) in names(&folder)? {
+                match is_folder {
+                    true => inner.push(folder.join(name)),
+                    false if name.contains("-ubyte") => return Ok(true),
+                    false => {}
+                }
+            }
+        }
+        level = inner;
+    }
+    Ok(false)
+}
+
 /// The names of IDX files in a folder.
 fn idx_names(folder: &Path) -> Result<Vec<String>> {
     let is_idx = |name: &str| name.contains("ubyte") || name.contains("idx");

@@ -40,9 +40,9 @@ impl RatingsArgs {
     }
 
     /// Predicts and prints.
-    pub(super) fn run(&self, root: &Path, run: &str, json: bool) -> Result<(), Failure> {
+    pub(super) fn run(&self, root: &Path, run: Option<&str>, json: bool) -> Result<(), Failure> {
         let root = Root::open(root)?;
-        let run = crate::run_with(&root, run, factors::model::MODEL)?;
+        let run = crate::chosen_run(&root, run, factors::model::MODEL)?;
         let predictor = Predictor::open(&root, &run)?;
         if let Some(path) = &self.pairs {
             return each_pair(path, &mut |user, item| print(&predictor, (user, item), json));

@@ -285,7 +285,7 @@ fn time_left(view: &View) -> String {
     }
 }
 
-/// A plot of each measure by round; measures that are shares are in one plot.
+/// The measures by round: a plot of those that are shares, and one of the others.
 fn curves(view: &View) -> Markup {
     let course = &view.course;
     let scores: Vec<(u32, Score)> = view.scores().collect();
@@ -300,15 +300,15 @@ fn curves(view: &View) -> Markup {
             .filter_map(|(x, score)| Some((f64::from(*x), *score.values.get(place)?)))
             .collect(),
     };
-    let measures = || course.measures.iter().enumerate();
-    let shares: Vec<Series> = measures().filter(|(_, measure)| measure.share).map(series).collect();
+    let measures = course.measures.iter().enumerate();
+    let (shares, losses): (Vec<_>, Vec<_>) = measures.partition(|(_, measure)| measure.share);
+    let [shares, losses] = [shares, losses].map(|of| of.into_iter().map(series).collect::<Vec<_>>());
+    let names: Vec<&str> = losses.iter().map(|series| series.name.as_str()).collect();
     let marked = view.best().map(|(round, _)| f64::from(round));
     let plot = |title, series| Plot { title, x_name: course.called.clone(), series, marked }.draw();
     html! {
         div.plots {
-            @for number in measures().filter(|(_, measure)| !measure.share) {
-                (plot(format!("{} on {on}", told::capital(&number.1.name)), vec![series(number)]))
-            }
+            @if !losses.is_empty() { (plot(told::capital(&names.join(" and ")), losses)) }
             @if !shares.is_empty() { (plot(format!("Share of {on}"), shares)) }
         }
         (tables::rounds(view))

@@ -15,8 +15,8 @@ pub(crate) fn install_noise(root: &Path, name: &str, last: &str) {
     std::fs::remove_file(file).unwrap();
 }
 
-/// A safetensors file: the length of its header, the header, the values.
-fn write(file: &Path, name: &str, last: &str) -> std::io::Result<()> {
+/// Writes a safetensors file: the length of its header, the header, the values.
+pub(crate) fn write(file: &Path, name: &str, last: &str) -> std::io::Result<()> {
     let mut parameters = network(name).expect("a network").parameters();
     parameters.retain(|parameter| !parameter.name.starts_with(last));
     let (mut header, mut end) = (Map::new(), 0);

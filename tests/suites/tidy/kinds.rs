@@ -21,7 +21,7 @@ const WORDS: [&str; 9] = [
 
 /// The files that may ask for a kind: the workloads, the engine below them, all tests, the commands that
 /// serve one workload; and the crates without jobs, which use these words for other things.
-const MAY_ASK: [&str; 14] = [
+const MAY_ASK: [&str; 16] = [
     "trainer/workloads/",
     "trainer/rounds/",
     "tests/",
@@ -30,8 +30,10 @@ const MAY_ASK: [&str; 14] = [
     "setup/src/evaluate.rs",
     "setup/src/export.rs",
     "setup/src/fetch.rs",
+    "setup/src/mistakes.rs",
     "setup/src/predict.rs",
     "setup/src/pretrain.rs",
+    "setup/src/train",
     "setup/src/tune.rs",
     "setup/src/weights.rs",
     "trainer/frozen/",

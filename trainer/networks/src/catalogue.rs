@@ -120,6 +120,11 @@ pub(crate) fn spelled(name: &str) -> Vec<Network> {
     own.chain(other).collect()
 }
 
+/// The side of the images that a network's published weights were trained on, in pixels.
+pub fn trained_side(name: &str) -> usize {
+    if name == "baton_small" { 48 } else { 224 }
+}
+
 /// Whether `torchvision.models` has a function of that name, whose model has these layers and these
 /// parameters' names.
 pub fn is_torchvisions(name: &str) -> bool {

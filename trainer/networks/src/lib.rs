@@ -21,7 +21,7 @@ mod transformer;
 mod vgg;
 mod vit;
 
-pub use catalogue::{is_torchvisions, names, network, transformers};
+pub use catalogue::{is_torchvisions, names, network, trained_side, transformers};
 pub use error::Error;
 pub use graph::{Conv, Gelu, IMAGES, Input, Network, Node, NodeId, Op, Parameter, Point, Positions, Resize};
 pub use last::{HiddenLayer, LastLayer, LastLayerForm};

@@ -184,6 +184,15 @@ impl Course {
         score.beats(other, &self.measures)
     }
 
+    /// Whether training diverges: every measure of which lower is better is a quarter or more above that of
+    /// the best state. Images learnt by heart are another thing: then the loss of training falls.
+    pub fn diverges(&self, score: &Score, best: &Score) -> bool {
+        let lower = |(measure, _): &(&Measure, _)| !measure.higher;
+        let values = score.values.iter().zip(&best.values);
+        let mut low = self.measures.iter().zip(values).filter(lower).peekable();
+        low.peek().is_some() && low.all(|(_, (value, best))| *value >= 1.25 * best)
+    }
+
     /// A stage in words: "features", "round 3", "sums of round 3".
     pub fn words(&self, stage: u32) -> String {
         match self.at(stage) {

@@ -99,7 +99,7 @@ impl<T: Trainable> AverageWork<T> {
     }
 
     fn batch(&self) -> usize {
-        self.round.training.batch as usize
+        self.round.training.batch()
     }
 
     fn passes(&self) -> usize {

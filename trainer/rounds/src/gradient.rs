@@ -91,7 +91,7 @@ impl<T: Trainable> GradientWork<T> {
 /// The pass of a round's batch, and the batch's rows, in order.
 fn batch<T>(round: &Round<T>) -> (u64, Vec<u32>) {
     let Round { training, examples, .. } = round;
-    let size = (training.batch as usize).min(examples.count);
+    let size = training.batch().min(examples.count);
     let steps = examples.count.div_ceil(size);
     let (pass, step) = ((round.number - 1) as usize / steps, (round.number - 1) as usize % steps);
     let order = examples.order(training.seed, pass as u32, 0);

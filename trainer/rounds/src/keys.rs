@@ -13,6 +13,11 @@ mod tune;
 #[cfg(test)]
 mod tests;
 
+/// The images in a step of a job that leaves them open, at most.
+pub const BATCH: u32 = 64;
+/// The learning rate where neither the job nor a start has one.
+const LEARNING_RATE: f64 = 0.02;
+
 /// The settings of training: the keys of a job that rounds read. Each has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,12 +40,18 @@ pub struct Training {
     /// With `average` and `diloco`: rounds in one pass over the images; each round has a part of them. Not
     /// with `epochs_per_round` above 1.
     pub rounds_per_epoch: u32,
-    /// Images in a step: of one worker with `average`, of all together with `gradient`.
-    pub batch: u32,
-    /// The optimizer.
-    pub optimizer: OptimizerKind,
-    /// The highest learning rate.
-    pub learning_rate: f64,
+    /// Images in a step: of one worker with `average`, of all together with `gradient`; none means a number
+    /// for the size of the set, which the start settles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
+    /// The optimizer; none means SGD if the job has a rate, which is a rate of SGD, and else the one that the
+    /// start settles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<OptimizerKind>,
+    /// The highest learning rate; none means one for the optimizer and the trained layers, which the start
+    /// settles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
     /// How the rate changes over the run.
     pub schedule: Schedule,
     /// Rounds over which the rate rises linearly to its full height.
@@ -80,9 +91,9 @@ impl Default for Training {
             rounds: 20,
             epochs_per_round: 1,
             rounds_per_epoch: 1,
-            batch: 64,
-            optimizer: OptimizerKind::default(),
-            learning_rate: 0.02,
+            batch: None,
+            optimizer: None,
+            learning_rate: None,
             schedule: Schedule::default(),
             warmup_rounds: 0,
             weight_decay: 0.0,
@@ -98,6 +109,21 @@ impl Default for Training {
 }
 
 impl Training {
+    /// The images in a step; [`BATCH`] where no start has settled them.
+    pub fn batch(&self) -> usize {
+        self.batch.unwrap_or(BATCH) as usize
+    }
+
+    /// The optimizer; SGD where no start has settled it.
+    pub fn optimizer(&self) -> OptimizerKind {
+        self.optimizer.unwrap_or_default()
+    }
+
+    /// The highest learning rate; [`LEARNING_RATE`] where no start has settled it.
+    pub fn learning_rate(&self) -> f64 {
+        self.learning_rate.unwrap_or(LEARNING_RATE)
+    }
+
     /// The rounds of the run: the job's, or the rungs of a tuning.
     pub fn rounds_in_all(&self) -> u32 {
         self.tune.as_ref().map_or(self.rounds, Tune::rungs)
@@ -185,6 +211,11 @@ pub enum OptimizerKind {
         #[serde(default = "epsilon")]
         epsilon: f64,
     },
+}
+
+impl OptimizerKind {
+    /// AdamW with its usual settings.
+    pub const ADAMW: OptimizerKind = OptimizerKind::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 }
 
 impl Default for OptimizerKind {

@@ -30,6 +30,7 @@ pub use moving::model_parameters;
 pub use optimizer::{Optimizer, Rule, State};
 pub use order::Examples;
 pub use round::result_bytes;
+pub use saved::train_loss;
 pub use schedule::rate;
 pub use trainable::{Batch, BatchOf, Pass, Trainable};
 

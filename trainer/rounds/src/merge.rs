@@ -13,7 +13,7 @@ use super::optimizer::Step;
 use super::outer::{self, CHANGE};
 use super::reduce::{Desk, Results, by_chunks};
 use super::round::Round;
-use super::saved::{notes, number};
+use super::saved::{TRAIN_LOSS, notes, number};
 use super::schedule::rate;
 use super::state::Common;
 use super::trainable::Trainable;
@@ -49,7 +49,7 @@ impl Merged {
         let mut text = notes([
             ("round", round.to_string()),
             ("steps", self.steps.to_string()),
-            ("train_loss", self.loss.to_string()),
+            (TRAIN_LOSS, self.loss.to_string()),
         ]);
         if !self.own.is_empty() {
             text.insert("trained_in".into(), trained_in.to_string());

@@ -56,7 +56,7 @@ impl Optimizer {
     /// The optimizer of a job, for parameters with this layout.
     pub fn new(training: &Training, layout: &Layout) -> Optimizer {
         Optimizer {
-            kind: training.optimizer,
+            kind: training.optimizer(),
             weight_decay: training.weight_decay,
             longest: training.clip,
             arrays: layout.arrays().to_vec(),

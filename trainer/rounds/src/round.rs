@@ -48,7 +48,7 @@ fn outer(training: &Training) -> Option<Outer> {
 /// The approximate bytes that a worker publishes in a round.
 pub fn result_bytes(training: &Training, layout: &Layout) -> u64 {
     let arrays = match (outer(training), training.agree) {
-        (None, Agreement::Average) => 1 + memory_names(training.optimizer).len(),
+        (None, Agreement::Average) => 1 + memory_names(training.optimizer()).len(),
         _ => 1,
     };
     let each = match training.precision {
@@ -143,7 +143,7 @@ impl<T: Trainable> Round<T> {
 /// The failure when a number of a round is not finite.
 pub(super) fn not_finite(training: &Training, round: u32, what: &str, worker: Option<u32>) -> Failed {
     let worker = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
-    let rate = training.learning_rate;
+    let rate = training.learning_rate();
     Failed::halt(format!(
         "{what} is not finite in round {round}{worker}: \
          lower the learning rate (it is {rate}), or add warm-up rounds"

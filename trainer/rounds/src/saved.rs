@@ -1,6 +1,6 @@
 //! States in files: parameters and the optimizer's memory as arrays, steps and sums as text.
 
-use super::chunked::Notes;
+use super::chunked::{Chunked, Notes};
 use super::optimizer::{Optimizer, State};
 use crate::Result;
 use protocol::FileRef;
@@ -11,6 +11,8 @@ use work::Failed;
 
 /// Name of the array of all parameters.
 pub(super) const PARAMETERS: &str = "parameters";
+/// Key of the mean loss of training in a round's state.
+pub(super) const TRAIN_LOSS: &str = "train_loss";
 /// Name of the array of averaged parameters.
 pub(super) const AVERAGED: &str = "averaged";
 /// Name of the outer step's memory.
@@ -25,6 +27,15 @@ pub(super) fn notes<const N: usize>(pairs: [(&str, String); N]) -> Notes {
 pub(super) fn number<T: FromStr>(file: &Path, notes: &Notes, key: &str) -> Result<T> {
     let text = notes.get(key).map_or("none", String::as_str);
     text.parse().map_err(|_| Failed::damaged(file, format!("a number {key:?}"), text))
+}
+
+/// The mean loss of the examples that a round trained on, from the state that it made.
+///
+/// # Errors
+/// Those of reading it.
+pub fn train_loss(folder: &Path, state: &FileRef) -> Result<f64> {
+    let file = Chunked::open(folder, state)?;
+    number(file.path(), file.notes(), TRAIN_LOSS)
 }
 
 /// The arrays of a state, borrowed.

@@ -26,7 +26,7 @@ pub fn rate(training: &Training, done: f64, length: f64) -> f64 {
         }
         Schedule::Step { every, factor } => factor.powi((done / f64::from(every.max(1))).floor() as i32),
     };
-    training.learning_rate * rise * fall
+    training.learning_rate() * rise * fall
 }
 
 #[cfg(test)]

@@ -22,11 +22,23 @@ pub(super) fn combine(turn: &Turn<'_>, ledger: Arc<Ledger>, target: Target) -> R
         }
     };
     drop(work);
+    tell_divergence(&ledger, &fact);
     drop(ledger);
     let (recorded, ledger) = turn.record(fact)?;
     let reply = turn.send(&ledger, &recorded.due)?;
     tidy_up(turn, &ledger, target.stage, &recorded.retired);
     Ok(reply)
+}
+
+/// Says in the log that training diverges, while it happens.
+fn tell_divergence(ledger: &Ledger, fact: &Fact) {
+    let Fact::CombineDone { combined: Combined { stage, score: Some(score), .. }, .. } = fact else { return };
+    let Some(Combined { stage: best_stage, score: Some(best), .. }) = &ledger.best else { return };
+    if ledger.course.diverges(score, best) {
+        let (now, then) = (ledger.course.words(*stage), ledger.course.words(*best_stage));
+        let (found, lowest) = (&score.values, &best.values);
+        tracing::warn!(run = %ledger.run, now, ?found, then, ?lowest, "training diverges: lower the rate");
+    }
 }
 
 /// Removes files that nobody reads any more. If it is cut short, some kilobytes are left, which does no harm.

@@ -7,6 +7,15 @@ use protocol::Job;
 pub struct Registry(Vec<(&'static str, Box<dyn Workload>)>);
 
 impl Registry {
+    /// The kind of a job, as its workload is listed here; none if there is no such workload.
+    pub fn kind(&self, job: &Job) -> Option<&'static str> {
+        self.entry(job).map(|(kind, _)| *kind)
+    }
+
+    fn entry(&self, job: &Job) -> Option<&(&'static str, Box<dyn Workload>)> {
+        self.0.iter().find(|(kind, _)| job.kind.as_deref().is_none_or(|asked| asked == *kind))
+    }
+
     /// The registry of these workloads.
     pub fn new(all: Vec<(&'static str, Box<dyn Workload>)>) -> Registry {
         Registry(all)
@@ -17,8 +26,7 @@ impl Registry {
     /// # Errors
     /// [`Failed`] names the kind if there is no such workload.
     pub fn find(&self, job: &Job) -> Result<&dyn Workload, Failed> {
-        let asked = |(kind, _): &&(&str, _)| job.kind.as_deref().is_none_or(|asked| asked == *kind);
-        match self.0.iter().find(asked) {
+        match self.entry(job) {
             Some((_, workload)) => Ok(&**workload),
             None => {
                 let kinds: Vec<&str> = self.0.iter().map(|(kind, _)| *kind).collect();

@@ -13,9 +13,11 @@ impl Training {
         whole("rounds", self.rounds, 1, 1_000_000)?;
         agreement(self)?;
         passes(self)?;
-        whole("batch", self.batch, 1, 1 << 24)?;
-        optimizer(&self.optimizer)?;
-        number("learning_rate", self.learning_rate, "above 0, at most 1000", |x| x > 0.0 && x <= 1e3)?;
+        whole("batch", self.batch.unwrap_or(1), 1, 1 << 24)?;
+        self.optimizer.as_ref().map_or(Ok(()), optimizer)?;
+        if let Some(rate) = self.learning_rate {
+            number("learning_rate", rate, "above 0, at most 1000", |x| x > 0.0 && x <= 1e3)?;
+        }
         if let Schedule::Step { every, factor } = self.schedule {
             whole("schedule.every", every, 1, u32::MAX)?;
             number("schedule.factor", factor, "above 0, at most 1", |x| x > 0.0 && x <= 1.0)?;

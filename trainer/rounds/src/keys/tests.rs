@@ -16,7 +16,7 @@ pub(super) fn read(keys: Value) -> Result<Training, Error> {
 #[test]
 fn every_key_has_a_name_and_every_name_a_key() {
     let whole = json!({"agree": "diloco", "outer": {}, "reduce": "single", "clip": 1, "average_decay": 0.5,
-        "patience": 3, "tune": {}});
+        "patience": 3, "tune": {}, "batch": 8, "optimizer": {"kind": "adamw"}, "learning_rate": 0.1});
     let training: Training = serde_json::from_value(whole).unwrap();
     let mut keys = Map::new();
     training.put(&mut keys);

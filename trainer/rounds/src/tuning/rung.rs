@@ -62,7 +62,7 @@ impl<T: Trainable> Rung<T> {
 
     /// Optimizer steps of one call of `step`.
     pub(super) fn steps_at_a_time(&self) -> usize {
-        steps_of_work(self.round.training.batch as usize, self.round.length())
+        steps_of_work(self.round.training.batch(), self.round.length())
     }
 
     /// Weight decay and label smoothing of each sweep.

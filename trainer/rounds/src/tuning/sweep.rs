@@ -102,7 +102,7 @@ impl<T: Trainable> Work for SweepWork<T> {
 
     fn progress(&self) -> Progress {
         let steps = |losses: &Vec<f32>| if range::is_over(losses) { range::STEPS } else { losses.len() };
-        let (batch, all) = (u64::from(self.rung.round.training.batch), self.sweeps.len() * range::STEPS);
+        let (batch, all) = (self.rung.round.training.batch() as u64, self.sweeps.len() * range::STEPS);
         let done: usize = self.losses.iter().map(steps).sum();
         Progress { done: done as u64 * batch, of: all as u64 * batch }
     }

@@ -33,7 +33,7 @@ impl<T: Trainable> Trainee<T> {
             state: optimizer.start(of.first()?),
             examples: round.examples,
             seed: training.seed,
-            batch: training.batch as usize,
+            batch: training.batch(),
             optimizer,
             pass: None,
             of,

@@ -51,7 +51,7 @@ impl<T: Trainable> TrialWork<T> {
         };
         let trials = dealt(left, at.workers, worker).into_iter().map(mine).collect();
         let epochs = rung.tune.epochs_in(rung.number()) as usize;
-        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.training.batch as usize);
+        let steps = epochs * rung.round.examples.count.div_ceil(rung.round.training.batch());
         let (worker, outcomes) = (worker, Vec::new());
         Ok(TrialWork { rung, stage, worker, trials, steps, outcomes, at_hand: None })
     }
@@ -78,7 +78,7 @@ impl<T: Trainable> TrialWork<T> {
             self.outcomes.push(Outcome { trial: *number, result });
             return Ok(());
         }
-        let learning_rate = trial.learning_rate;
+        let learning_rate = Some(trial.learning_rate);
         let training = Training { learning_rate, ..self.rung.round.training.clone() };
         let length = f64::from(training.rounds) / self.steps as f64; // of a step, in rounds
         match trainee.step(rate(&training, done as f64 * length, length))?.is_finite() {

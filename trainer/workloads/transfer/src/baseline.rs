@@ -120,7 +120,7 @@ fn fit(job: &Job, shape: &HeadShape, train: &Features) -> Result<Fitted> {
     for epoch in 0..epochs {
         let mut order: Vec<u32> = (0..train.labels.len() as u32).collect();
         Stream::new(job.training.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
-        let batches = order.chunks(job.training.batch as usize);
+        let batches = order.chunks(job.training.batch());
         let length = epoch_length / batches.len() as f64; // of a step
         for (index, batch) in batches.enumerate() {
             let mut rows = Vec::with_capacity(batch.len() * train.columns);

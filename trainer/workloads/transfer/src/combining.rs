@@ -6,7 +6,7 @@ use crate::scoring::{Notes, Scoring};
 use crate::training::TrainedHead;
 use crate::{Error, Result};
 use protocol::FileRef;
-use rounds::model_parameters;
+use rounds::{model_parameters, train_loss};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,7 +134,11 @@ impl Work<Combined> for Combining<'_> {
             return Err(Failed::halt("a combine was published before it was done"));
         };
         if let Some((_, scored)) = unscored.as_ref().and_then(|unscored| unscored.scoring.scored().next()) {
-            combined.score = Some(scored.score.into());
+            let mut score = protocol::Score::from(scored.score);
+            if let Some(state) = &combined.state {
+                score.values.push(train_loss(&self.stage.root.run(self.stage.run).combined(), state)?);
+            }
+            combined.score = Some(score);
         }
         Ok(combined)
     }

@@ -1,6 +1,7 @@
 //! A job of transfer learning: its own keys, and those of training in rounds.
 
 pub use augment::Augment;
+pub(crate) use open::Known;
 
 use protocol::{Error, Keys, RunId, refuse_rest};
 use rounds::Training;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod augment;
 mod check;
+mod open;
 
 /// A job of transfer learning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,12 +22,14 @@ pub struct Job {
     /// Folder under `weights/`; none means the network's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
-    /// The named point up to which the network is frozen; none means just below its last layer.
+    /// The named point up to which the network is frozen; none means just below its last layer, or the last
+    /// map that the weights reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
-    /// The pooling of a map at the cut before it is stored.
-    #[serde(default)]
-    pub pool: Pooling,
+    /// The pooling of a map at the cut before it is stored; none means the mean, unless the trained layers
+    /// read whole maps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pooling>,
     /// Side of the network's square input, in pixels.
     #[serde(default = "image_size")]
     pub image_size: u32,
@@ -64,11 +68,10 @@ pub struct Job {
 }
 
 /// The pooling of a map at the cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
     /// Every value of the map is a feature.
-    #[default]
     None,
     /// The mean of each channel is a feature.
     Average,

@@ -23,6 +23,7 @@ mod sample;
 pub mod score;
 mod scoring;
 pub mod shown;
+pub mod suggest;
 #[cfg(test)]
 mod testing;
 mod training;

@@ -41,6 +41,7 @@ pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Planned> {
         return Err(Error::argument("job.rounds_per_epoch", expected, job.training.rounds_per_epoch));
     }
     let mut job = job.clone();
+    job.settle(recipe.known()?);
     if job.training.tune.is_none() {
         let all = result_bytes(&job.training, &shape.layout()) * u64::from(workers);
         let sliced = workers > 1 && all >= SLICED_FROM;
@@ -54,7 +55,7 @@ pub fn plan(root: &Root, job: &Job, workers: u32) -> Result<Planned> {
 /// The stages of a job.
 pub fn course(job: &Job) -> Course {
     let title = format!("{} on {}", job.network, job.dataset);
-    job.training.course(title, &["features"], "images", measures())
+    job.training.course(title, &["features"], "images", measures(job.training.tune.is_none()))
 }
 
 /// If a file that a job names is missing at its start, it was probably never put there: the job is refused

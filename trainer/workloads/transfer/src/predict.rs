@@ -2,7 +2,7 @@
 
 use crate::images::Preprocessing;
 use crate::model::{LayerTensors, Model};
-use crate::score::{Scored, Tally};
+use crate::score::{Example, Scored, Tally};
 use crate::weights::{BoxError, Parameters, open_installed};
 use crate::{Error, Result};
 use datasets::images::{Image, Split};
@@ -72,7 +72,19 @@ impl Predictor {
     ///
     /// # Errors
     /// [`Error::Storage`]; [`Error::Argument`] when a score is not finite.
-    pub fn evaluate(&mut self, split: &Split, mut progress: impl FnMut(usize)) -> Result<Scored> {
+    pub fn evaluate(&mut self, split: &Split, progress: impl FnMut(usize)) -> Result<Scored> {
+        Ok(self.tally(split, progress)?.scored())
+    }
+
+    /// Every mistake on such a split, the surest first.
+    ///
+    /// # Errors
+    /// As [`Predictor::evaluate`].
+    pub fn mistakes(&mut self, split: &Split, progress: impl FnMut(usize)) -> Result<Vec<Example>> {
+        Ok(self.tally(split, progress)?.mistakes())
+    }
+
+    fn tally(&mut self, split: &Split, mut progress: impl FnMut(usize)) -> Result<Tally> {
         let labels = split.labels()?;
         let mut tally = Tally::new(self.model.classes.len());
         let mut images = Vec::new();
@@ -82,7 +94,7 @@ impl Predictor {
             tally.add(&self.scores(&images)?, &labels[range])?;
             progress(images.len());
         }
-        Ok(tally.scored())
+        Ok(tally)
     }
 
     /// The scores before softmax, `[images, classes]`.

@@ -23,10 +23,12 @@ pub struct Score {
     pub images: u64,
 }
 
-/// The numbers of a score, the deciding one first.
-pub(crate) fn measures() -> Vec<Measure> {
+/// The numbers of a score, the deciding one first. A state that a round has trained has the loss of its
+/// training, too.
+pub(crate) fn measures(trained: bool) -> Vec<Measure> {
     let measure = |name: &str, higher, share| Measure { name: name.into(), higher, share };
-    vec![measure("top-1", true, true), measure("loss", false, false), measure("top-5", true, true)]
+    let scored = [measure("top-1", true, true), measure("loss", false, false), measure("top-5", true, true)];
+    scored.into_iter().chain(trained.then(|| measure("training loss", false, false))).collect()
 }
 
 impl Score {
@@ -145,6 +147,14 @@ impl Tally {
         Ok(())
     }
 
+    /// Every mistake, the surest first; of equal ones the first image.
+    pub fn mistakes(self) -> Vec<Example> {
+        let mut mistakes = self.answers;
+        mistakes.retain(|answer| answer.truth != answer.predicted);
+        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        mistakes
+    }
+
     /// The means.
     pub fn scored(self) -> Scored {
         let images = self.answers.len() as u64;
@@ -159,10 +169,7 @@ impl Tally {
         let all = self.answers.len();
         let shown = all.min(EXAMPLES);
         let examples = (0..shown).map(|n| self.answers[(2 * n + 1) * all / (2 * shown)]).collect();
-        let mut mistakes = self.answers;
-        mistakes.retain(|answer| answer.truth != answer.predicted);
-        // Stable: of equal ones the first image.
-        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        let mut mistakes = self.mistakes();
         mistakes.truncate(EXAMPLES);
         Scored { score, confusion, examples, mistakes }
     }

@@ -1,9 +1,9 @@
 //! The recipe of features: everything that decides them, checked, and its hash, the store's key.
 
 use super::units::{SPLITS, Unit, units};
-use crate::cut::cut;
+use crate::cut::{cut_within, pools};
 use crate::images::Preprocessing;
-use crate::job::{Augment, FeatureType, FrozenEngine, Job, Pooling};
+use crate::job::{Augment, FeatureType, FrozenEngine, Job, Known, Pooling};
 use crate::weights::{Installed, open_weights};
 use crate::{Error, Result};
 use datasets::images::Dataset;
@@ -57,12 +57,12 @@ impl Recipe {
     /// As [`crate::plan`].
     pub fn open(root: &Root, job: &Job) -> Result<Recipe> {
         let whole = networks::network(&job.network)?;
-        let cut = cut(job, &whole)?;
+        let weights = open_weights(root, job)?;
+        let cut = cut_within(job, &whole, &weights.weights)?;
         let network = whole.up_to(&cut)?;
         let size = job.image_size as usize;
         let shape = network.shapes(size, size)?[network.output()];
-        let pool = job.pool == Pooling::Average;
-        let weights = open_weights(root, job)?;
+        let pool = pools(job, shape);
         weights.weights.check(&network)?;
         Ok(Recipe {
             dataset: open_dataset(root, job)?,
@@ -74,6 +74,15 @@ impl Recipe {
             pool,
             job: job.clone(),
         })
+    }
+
+    /// The network and the images, as far as they decide the open keys of the job.
+    ///
+    /// # Errors
+    /// Those of reading the data set.
+    pub(crate) fn known(&self) -> Result<Known<'_>> {
+        let images = self.dataset.split("train")?.len();
+        Ok(Known { cut: &self.cut, pool: self.pool, columns: self.columns, images })
     }
 
     /// Everything that decides the features, in words.
@@ -90,7 +99,7 @@ impl Recipe {
             "network": self.job.network,
             "weights_sha256": self.weights.sha256,
             "cut": self.cut,
-            "pool": self.job.pool,
+            "pool": if self.pool { Pooling::Average } else { Pooling::None },
             "preprocessing": self.preprocessing,
             "features": self.job.features,
             "unit_images": self.job.unit_images,

@@ -56,7 +56,7 @@ fn head(job: &Job) -> Result<(), Error> {
                 let expected = "a point of the network: the layers above it are trained";
                 return Err(Error::refused("job.cut", "none", expected));
             }
-            if job.pool != Pooling::None {
+            if job.pool == Some(Pooling::Average) {
                 let expected = "`none`: the layers above the cut read whole maps";
                 return Err(Error::refused("job.pool", "average", expected));
             }
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn every_key_has_a_name_and_every_name_a_key() {
-        let all = json!({"weights": "w", "cut": "pool5", "augment": {"flip": true}, "standardise": false,
-            "from": "a-run"});
+        let all = json!({"weights": "w", "cut": "pool5", "pool": "average", "augment": {"flip": true},
+            "standardise": false, "from": "a-run"});
         let mut keys = Map::new();
         read(all).unwrap().put(&mut keys);
         let mut names = Job::NAMES.to_vec();

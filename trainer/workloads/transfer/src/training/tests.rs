@@ -69,7 +69,7 @@ fn plain_loop(sample: &Sample, job: &Job, features: &FeatureStore) -> Vec<f64> {
     let all = train.read(0..rows).unwrap();
     let mut parameters: Vec<f64> = head.first().unwrap().into_iter().map(f64::from).collect();
     let mut velocity = vec![0.0; parameters.len()];
-    let (batch, weights) = (job.training.batch as usize, columns * classes);
+    let (batch, weights) = (job.training.batch(), columns * classes);
     let steps = rows.div_ceil(batch);
     for step in 0..job.training.rounds as usize {
         let order = examples.order(job.training.seed, (step / steps) as u32, 0);

@@ -48,13 +48,15 @@ impl Weights {
         })
     }
 
+    /// Whether the file has every parameter of a network, or of its part below a cut.
+    pub(crate) fn cover(&self, network: &Network) -> bool {
+        network.parameters().iter().all(|needed| self.has(needed))
+    }
+
     /// The last named point up to which the file covers the network; none if it does not reach the first.
     pub fn reaches(&self, network: &Network) -> Option<String> {
-        let filled = |point: &&networks::Point| {
-            network
-                .up_to(&point.name)
-                .is_ok_and(|part| part.parameters().iter().all(|needed| self.has(needed)))
-        };
+        let filled =
+            |point: &&networks::Point| network.up_to(&point.name).is_ok_and(|part| self.cover(&part));
         network.points.iter().rev().find(filled).map(|point| point.name.clone())
     }
 
@@ -62,17 +64,28 @@ impl Weights {
         self.shape(&needed.name) == Some(needed.shape.as_slice())
     }
 
+    /// The network that the file is of: it covers its first point at least. None if it is of no known one.
+    pub fn network(&self) -> Option<Network> {
+        self.best().filter(|network| self.reaches(network).is_some())
+    }
+
+    /// How many parameters of a network the file has.
+    fn fits(&self, network: &Network) -> usize {
+        network.parameters().iter().filter(|needed| self.has(needed)).count()
+    }
+
+    /// The known network that the file fits best. Among those that fit equally well, it is the one with the
+    /// fewest tensors that the file lacks.
+    fn best(&self) -> Option<Network> {
+        let known = networks::names().iter().filter_map(|name| networks::network(name).ok());
+        known.max_by_key(|network| (self.fits(network), Reverse(network.parameters().len())))
+    }
+
     /// Advice about weights that do not fit.
     fn advice(&self, wanted: &Network) -> String {
-        let fits = |network: &Network| network.parameters().iter().filter(|needed| self.has(needed)).count();
-        let known = networks::names().iter().filter_map(|name| networks::network(name).ok());
-        // Among those that fit equally well, the one with the fewest tensors that the file lacks.
-        let best = known
-            .map(|network| (fits(&network), network))
-            .max_by_key(|(count, network)| (*count, Reverse(network.parameters().len())));
         let whole = networks::network(wanted.name).unwrap_or_else(|_| wanted.clone());
-        match best {
-            Some((count, other)) if count > fits(&whole) && other.name != wanted.name => {
+        match self.best() {
+            Some(other) if self.fits(&other) > self.fits(&whole) && other.name != wanted.name => {
                 let part = match self.reaches(&other) {
                     Some(point) if point != "logits" => format!(" up to `{point}`"),
                     _ => String::new(),

@@ -146,7 +146,7 @@ fn the_suggested_rate_is_among_the_best_of_the_grid_and_clearly_better_than_its_
     let trained = |trial: usize| {
         let learning_rate = table.trials[trial].learning_rate;
         let mut job = tune.clone();
-        (job.training.learning_rate, job.training.tune) = (learning_rate, None);
+        (job.training.learning_rate, job.training.tune) = (Some(learning_rate), None);
         sample.rounds(&format!("run-{trial}"), &job, 1, &features, 0).pop().unwrap().score.unwrap().values[0]
     };
     let all: Vec<f64> = (0..6).map(trained).collect();
