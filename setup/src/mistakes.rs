@@ -80,7 +80,7 @@ impl Mistakes {
     pub fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.root)?;
         let run = crate::chosen_run(&root, self.run.as_deref(), MODEL)?;
-        let model = Model::open(&root.run(&run).model())?;
+        let model = Model::open(&root.run(&run).model()).map_err(Failure::of)?;
         let evaluation = if self.split == "val" { &model.val } else { &model.test };
         let Some(evaluation) = evaluation else {
             let expected = "expected a run that was scored on them; `baton evaluate` scores a model";
@@ -108,7 +108,7 @@ impl Mistakes {
 
     /// Every mistake, by classifying the images again.
     fn classify(&self, root: &Root, run: &protocol::RunId, model: &Model) -> Result<Vec<Example>, Failure> {
-        let mut predictor = Predictor::open(root, run, crate::threads(self.threads))?;
+        let mut predictor = Predictor::open(root, run, crate::threads(self.threads)).map_err(Failure::of)?;
         let dataset = open_same_classes(root, &model.dataset, &model.classes)?;
         let split = dataset.split(&self.split)?;
         let silent = self.json || self.csv;
@@ -116,7 +116,7 @@ impl Mistakes {
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} images").expect("a valid template"));
         let mistakes = predictor.mistakes(split, |images| bar.inc(images as u64));
         bar.finish_and_clear();
-        Ok(mistakes?)
+        mistakes.map_err(Failure::of)
     }
 
     fn tell(&self, mistakes: &[Mistake], wrong: u64, images: u64) {

@@ -42,11 +42,14 @@ pub(crate) fn view(root: &Root, run: &str) -> Result<View, Failure> {
     })
 }
 
-/// Every run in a folder, or why it cannot be read.
+/// A run with its state, or the reason why it cannot be read.
+pub(crate) type Found = (RunId, Result<View, String>);
+
+/// Every run in a folder.
 ///
 /// # Errors
 /// The folder of the runs cannot be listed.
-pub(crate) fn views(root: &Root) -> Result<Vec<(RunId, Result<View, String>)>, Failure> {
+pub(crate) fn views(root: &Root) -> Result<Vec<Found>, Failure> {
     let runs = names(&root.path().join("runs"))?.into_iter().filter_map(|name| RunId::new(name).ok());
     let view = |run: RunId| {
         let view = View::of_folder(root, &run).transpose()?;

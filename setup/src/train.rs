@@ -101,7 +101,9 @@ impl Train {
         let dataset = data::prepare(self, &root)?;
         let name = self.run.clone().unwrap_or_else(|| runs::name(&dataset, &weights.network));
         let mut all = Vec::new();
-        for (number, head) in suggest::head(&root, &dataset, &weights.name)?.into_iter().enumerate() {
+        for (number, head) in
+            suggest::head(&root, &dataset, &weights.name).map_err(Failure::of)?.into_iter().enumerate()
+        {
             let name = if number == 0 { name.clone() } else { runs::with_ending(&name, &head.cut) };
             all.push(self.carry_out(&root, &name, head).await?);
         }
@@ -111,7 +113,8 @@ impl Train {
                 Deeper::All => (suggest::Deeper::All, "all"),
             };
             let from = &all[0].run;
-            let deeper = suggest::deeper(&root, from, &all[0].outcome.ledger.job, layers)?;
+            let deeper =
+                suggest::deeper(&root, from, &all[0].outcome.ledger.job, layers).map_err(Failure::of)?;
             let name = runs::with_ending(from.as_str(), word);
             all.push(self.carry_out(&root, &name, deeper).await?);
         }

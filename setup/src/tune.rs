@@ -103,7 +103,11 @@ impl TuneCommand {
                 }
             }
             None => {
-                let run = crate::run_with(&Root::open(&self.root)?, self.run.as_deref().unwrap_or_default(), MODEL)?;
+                let run = crate::run_with(
+                    &Root::open(&self.root)?,
+                    self.run.as_deref().unwrap_or_default(),
+                    MODEL,
+                )?;
                 all.push(self.open(run, None)?);
             }
         }
@@ -203,7 +207,7 @@ impl TuneCommand {
         }
         if self.json {
             let each = |tuned: &Tuned| {
-                let Tuned { run, cut, table, plot } = tuned;
+                let Tuned { run, cut, table, plot, .. } = tuned;
                 json!({"run": run, "cut": cut, "plot": plot, "table": table})
             };
             let tunings: Vec<Value> = all.iter().map(each).collect();

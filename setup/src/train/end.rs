@@ -19,7 +19,7 @@ const SHOWN: usize = 5;
 pub(super) fn tell(train: &Train, root: &Root, all: &[Trained], took: Duration) -> Result<(), Failure> {
     let mut models = Vec::new();
     for trained in all {
-        let model = Model::open(&root.run(&trained.run).model())?;
+        let model = Model::open(&root.run(&trained.run).model()).map_err(Failure::of)?;
         let Some(val) = model.val.clone() else {
             let why = model.unscored.unwrap_or_default();
             return Err(Failure::input(format!("run {} has no score: {why}", trained.run)));

@@ -61,14 +61,14 @@ fn given(root: &Root, file: &Path, network: Option<&str>) -> Result<Found, Failu
     }
     let network = match network {
         Some(name) => networks::network(name).map_err(Failure::input)?,
-        None => Weights::open(file)?.network().ok_or_else(|| unknown(file))?,
+        None => Weights::open(file).map_err(Failure::of)?.network().ok_or_else(|| unknown(file))?,
     };
     for number in 1..=TRIES {
         let name = if number == 1 { network.name.to_owned() } else { format!("{}-{number}", network.name) };
         match install(&root.weights(&name)?, file, &network, Normalisation::IMAGENET) {
             Ok(Installed { .. }) => return Ok(Found { name, network: network.name.to_owned() }),
             Err(Error::Taken { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Failure::of(error)),
         }
     }
     Err(Failure::input(format!("{TRIES} weights of {} are installed: remove some", network.name)))
