@@ -114,16 +114,19 @@ fn every_job_of_the_documents_reaches_its_score() {
         ("mnist", 0.90),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/jobs");
-    let mut shipped: Vec<String> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    // Jobs of another kind are trained elsewhere.
+    let paths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut shipped: Vec<String> = paths
+        .filter(|path| read(path).get("kind").is_none())
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     shipped.sort();
     let mut known = scores.map(|(name, _)| name);
     known.sort_unstable();
     assert_eq!(shipped, known);
     for (name, expected) in scores {
-        let job = serde_json::from_slice(&fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
+        let job = read(&folder.join(format!("{name}.json")));
         // The deeper ones begin with this run.
         let run = if name == "cifar10-squeezenet-head" { "head" } else { name };
         let found = trained(&desk, run, &job);
