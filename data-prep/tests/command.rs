@@ -350,12 +350,11 @@ fn units_come_from_standard_input_and_say_so() {
 #[test]
 fn units_that_are_interrupted_are_made_anew() {
     let root = tempfile::tempdir().unwrap();
-    let mut shell = Command::new("sh");
     // As good as without an end, and yet not for ever.
-    let endless = "seq 1 300000000 | exec \"$0\" units - --out data";
-    shell.args(["-c", endless, env!("CARGO_BIN_EXE_data-prep")]).current_dir(root.path());
-    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-    let mut child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut numbers = Command::new("seq").args(["1", "300000000"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = data_prep(&["units", "-", "--out", "data"], root.path());
+    child.stdin(numbers.stdout.take().unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
     let partial = root.path().join(".data.partial");
     let begun = Instant::now();
     let has_shard = || fs::read_dir(&partial).is_ok_and(|entries| entries.count() > 1);
@@ -363,9 +362,10 @@ fn units_that_are_interrupted_are_made_anew() {
         assert!(begun.elapsed() < Duration::from_secs(30));
         std::thread::sleep(Duration::from_millis(5));
     }
-    let killed = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).status().unwrap();
-    assert!(killed.success());
+    child.kill().unwrap();
     child.wait().unwrap();
+    numbers.kill().unwrap();
+    numbers.wait().unwrap();
     assert!(!root.path().join("data").exists() && partial.exists());
     fs::write(root.path().join("a.jsonl"), "1\n2\n").unwrap();
     let (status, _, stderr) = run(&["units", "a.jsonl", "--out", "data"], root.path());
