@@ -94,10 +94,12 @@ fn nothing_names_this_machine() {
     let here = workspace().canonicalize().unwrap();
     let parent = format!("{}/", here.parent().unwrap().display());
     let home = std::env::var("HOME").map(|home| format!("{home}/")).unwrap_or(parent.clone());
+    // A clone may be in the folder for temporary files, which every machine has.
+    let general = format!("{}/", std::env::temp_dir().display());
     for file in files() {
         let bytes = fs::read(workspace().join(&file)).unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        for place in [&parent, &home].into_iter().filter(|place| place.len() > 2) {
+        for place in [&parent, &home].into_iter().filter(|place| place.len() > 2 && **place != general) {
             // A path begins there. The same name in the middle of a longer path is another folder.
             let begins =
                 |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || "._-".contains(c));
