@@ -87,9 +87,7 @@ fn a_minimal_job_is_as_good_as_a_tuned_one() {
         let tuned = desk.json(&tune).pop().unwrap();
         let best = tuned["score"]["values"][0].as_f64().unwrap();
         println!("{name}: minimal {minimal:.4}, tuned {best:.4} with {}", tuned["suggestion"]);
-        // Of 60 photos one is 1.7 points, and the tuning has its best score of 18.
-        let two_points = if dataset == "photos" { 2.0 / 60.0 + 1e-9 } else { 0.02 };
-        assert!(minimal >= best - two_points, "{name}: {minimal} and {best}");
+        assert!(minimal >= best - 0.02, "{name}: {minimal} and {best}");
     }
 }
 
@@ -107,9 +105,9 @@ fn every_job_of_the_documents_reaches_its_score() {
     let scores = [
         ("ants-bees", 0.80),
         ("cifar10-squeezenet", 0.70),
-        ("cifar10-squeezenet-head", 0.65),
-        ("cifar10-squeezenet-block", 0.65),
-        ("cifar10-squeezenet-whole", 0.65),
+        ("cifar10-squeezenet-head", 0.68),
+        ("cifar10-squeezenet-block", 0.69),
+        ("cifar10-squeezenet-whole", 0.72),
         ("cifar10-vgg19", 0.60),
         ("mnist", 0.90),
     ];
